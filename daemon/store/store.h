@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store: every reading of every run, in LMDB. New rows go to an append-only tail; a run's
+ * tail is sealed into columnar compressed chunks when it has grown enough. What is committed
+ * survives kill -9 and power loss. One writer thread; any number of reading threads.
+ *
+ * A row group is (run, thing, kind): all rows of one group have the same number of doubles and
+ * floats (its layout), fixed by its first row, and may carry extra bytes of any length.
+ */
+#ifndef BARO_STORE_H
+#define BARO_STORE_H
+
+#include <stdbool.h>
+
+#include "lib/base/baro_types.h"
+
+struct store;
+struct store_txn;
+
+/* Zero is the default of each. */
+struct store_options {
+    uint64_t map_bytes;       /* first size of the map; grows by itself; 0: 64 MiB */
+    uint64_t quota_bytes;     /* the file never grows past it; 0: no limit but the disk */
+    uint64_t seal_tail_bytes; /* seal a run's tail when it is larger; 0: 4 MiB */
+};
+
+/* Small values by (run, id): descriptions, positions of streams, alerts. */
+enum store_table {
+    STORE_RUNS = 0, /* (run, 0): the run's description and state */
+    STORE_THINGS,   /* (run, thing): its declaration */
+    STORE_STREAMS,  /* (run, n): stream identity and last committed sequence */
+    STORE_ALERTS,   /* (run, n) */
+    STORE_TABLE_COUNT
+};
+
+/* One row to append; all borrowed for the call. */
+struct store_row {
+    uint32_t run;
+    uint32_t thing;
+    uint16_t kind;
+    uint32_t n_f64;         /* layout: doubles, then floats, then extra bytes in payload */
+    uint32_t n_f32;
+    uint32_t extra_bytes;
+    int64_t step;
+    int64_t time_ns;
+    const uint8_t *payload; /* 8 * n_f64 + 4 * n_f32 + extra_bytes bytes */
+};
+
+/* Rows of one group, as columns; valid during the callback only. */
+struct store_block {
+    size_t n_rows;
+    const int64_t *steps;
+    const int64_t *times_ns;
+    size_t n_columns;           /* as asked for */
+    const double *f64;          /* column-major [n_columns][n_rows], or NULL for float columns */
+    const float *f32;           /* likewise */
+    const uint32_t *extra_ends; /* n_rows: end of each row's extra bytes in extra, or NULL */
+    const uint8_t *extra;
+};
+
+/* Return 0 to go on, anything else to stop. */
+typedef int (*store_block_fn)(const struct store_block *block, void *payload);
+typedef int (*store_value_fn)(uint32_t run, uint64_t id, const void *value, size_t n_bytes,
+    void *payload);
+
+/* What is known of a group without reading it. */
+struct store_group_info {
+    uint32_t thing;
+    uint16_t kind;
+    uint32_t n_f64;
+    uint32_t n_f32;
+    uint64_t n_rows;
+    int64_t first_step; /* smallest and largest step */
+    int64_t last_step;
+    uint64_t bytes;     /* in chunks, plus the raw size of what is in the tail */
+};
+
+/* Which rows of which columns to read. */
+struct store_query {
+    uint32_t run;
+    uint32_t thing;
+    uint16_t kind;
+    uint32_t first_column; /* 0 .. n_f64-1 are the doubles, n_f64 .. the floats */
+    uint32_t n_columns;    /* all within the doubles or all within the floats; 0: none */
+    bool with_extra;
+    int64_t from_step;     /* inclusive */
+    int64_t to_step;
+};
+
+/**
+ * Open or create the store in a folder.
+ *
+ * dir      exists; refused when on a network file system
+ * returns  0; BARO_EBUSY when another daemon has it open (text names its pid); BARO_EVERSION when
+ *          a newer version wrote it; BARO_EIO, BARO_EFULL, BARO_EACCES, BARO_EUNSUPPORTED
+ */
+int store_open(const char *dir, const struct store_options *options, struct store **out_store,
+    struct baro_err *err);
+
+/** Close; accepts NULL. Nothing is lost: what was committed is in the tail. */
+void store_close(struct store *store);
+
+/**
+ * Begin the write transaction. Errors of puts and appends stick and are told by commit.
+ *
+ * thread   the store's one writing thread
+ * returns  never NULL
+ */
+struct store_txn *store_begin(struct store *store);
+
+/** Put a small value (replaces an older one). At most 1 MiB. */
+void store_put(struct store_txn *txn, enum store_table table, uint32_t run, uint64_t id,
+    const void *value, size_t n_bytes);
+
+/** Append a row to its group. A layout other than the group's is BARO_EINVAL at commit. */
+void store_append(struct store_txn *txn, const struct store_row *row);
+
+/**
+ * Commit with full synchronisation; ends the transaction in any case.
+ *
+ * returns  0; BARO_EFULL when disk or quota is full: nothing of the transaction is in the store,
+ *          and the same can be tried again later; BARO_EIO; BARO_EINVAL
+ */
+int store_commit(struct store_txn *txn, struct baro_err *err);
+
+/**
+ * Seal the tails of runs that have grown past seal_tail_bytes, one run a call.
+ *
+ * thread   the writing thread, with no transaction open
+ * returns  1 when it sealed one, 0 when there was nothing to do, negative code
+ */
+int store_seal_step(struct store *store, struct baro_err *err);
+
+/** Read one small value; returns its size, copied to out_value (caller frees), or negative. */
+int64_t store_get(struct store *store, enum store_table table, uint32_t run, uint64_t id,
+    void **out_value, struct baro_err *err);
+
+/** Call fn for each value of a table, of one run or of all (run 0), by rising (run, id). */
+int store_each(struct store *store, enum store_table table, uint32_t run, store_value_fn fn,
+    void *payload, struct baro_err *err);
+
+/**
+ * Read rows of a group in order of arrival, in blocks; a row is given if its step is in range.
+ *
+ * returns  0, also when there are none; what fn returned if not 0; BARO_EINVAL for columns out
+ *          of the layout; BARO_ECORRUPT for a damaged chunk: the rest has been given
+ * thread   any; a consistent view of what was committed when it was called
+ */
+int store_read(struct store *store, const struct store_query *query, store_block_fn fn,
+    void *payload, struct baro_err *err);
+
+/** Describe all groups of a run; *out_infos is the caller's to free. Any thread. */
+int store_groups(struct store *store, uint32_t run, struct store_group_info **out_infos,
+    size_t *out_n, struct baro_err *err);
+
+/** Tell the bytes that the store takes on disk. Any thread. */
+uint64_t store_bytes(struct store *store);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libbaro: the push client of Barograph, for C and C++ training loops (and for bindings).
+ *
+ *     struct baro_options options = BARO_OPTIONS_INIT;
+ *     options.project = "digits";
+ *     struct baro_run *run = baro_open(&options, NULL);
+ *     for (int64_t step = 0; step < n_steps; step++) {
+ *         baro_step(run, step);
+ *         ... train ...
+ *         baro_scalar(run, "loss", loss);
+ *         baro_tensor(run, &weights);
+ *     }
+ *     baro_close(run, 2000);
+ *
+ * What it does to your process: one thread with all signals blocked, one file-backed ring
+ * (tmpfs by default, 64 MiB). No call blocks on the daemon, aborts, prints, or touches signals;
+ * each takes as long as reading its data takes. Every call accepts run == NULL and then does
+ * nothing, so a failed baro_open() need not be handled. In a child after fork() all calls do
+ * nothing. Calls may come from several threads at once.
+ *
+ * Nothing is lost silently: without a daemon the ring keeps the newest records, counts what had
+ * to give way, and `baro recover` brings the ring in later, also after a SIGKILL.
+ */
+#ifndef BARO_H
+#define BARO_H
+
+#include "baro_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BARO_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define BARO_API __attribute__((visibility("default")))
+#else
+#define BARO_API
+#endif
+
+struct baro_run;
+
+/* How to open a run. Zero or NULL means the default; explicit values win over the environment. */
+struct baro_options {
+    const char *project;   /* BARO_PROJECT, else "default" */
+    const char *name;      /* else made from the time */
+    const char *run_id;    /* BARO_RUN_ID, else random; the same id again continues the run */
+    const char *config;    /* JSON object text, or NULL */
+    const char *endpoint;  /* BARO_ENDPOINT, else the user's own daemon */
+    const char *mode;      /* BARO_MODE: "online" (default), "offline", "off" */
+    const char *ring_dir;  /* BARO_RING_DIR, else tmpfs (online), the data folder (offline) */
+    uint64_t ring_bytes;   /* BARO_RING_BYTES, else 64 MiB; at least 1 MiB */
+    int rank;              /* this process's place in a parallel run, 0 .. n_ranks-1 */
+    int n_ranks;           /* 0 means 1 */
+    /* Called with one sentence when something is wrong (at most once a second, from the sender
+     * thread or from baro_open); NULL is silence. */
+    void (*on_message)(const char *text, void *payload);
+    void *payload;         /* handed to on_message */
+};
+#define BARO_OPTIONS_INIT {0}
+
+/* One tensor at the current step; everything is borrowed for the call. */
+struct baro_tensor {
+    const char *name;        /* "encoder.fc1.weight": path of the parameter or module */
+    enum baro_role role;
+    enum baro_dtype dtype;
+    int n_dims;              /* 0 to BARO_MAX_DIMS */
+    const int64_t *shape;
+    const int64_t *strides;  /* in elements; NULL: row-major, contiguous */
+    const void *data;
+    int unit_axis;           /* axis of units (rows of a weight: 0); BARO_NO_UNITS for none */
+    uint32_t id;             /* from baro_declare_tensor, or 0: looked up by name and role */
+};
+
+/* The client's own figures since baro_open; all only grow but ring_used_bytes. */
+struct baro_stats {
+    uint64_t n_pushed;        /* records written to the ring */
+    uint64_t n_sent;          /* records given to the socket, repeats included */
+    uint64_t n_acked;         /* records that the daemon has committed */
+    uint64_t n_dropped;       /* records that gave way unsent, or were refused (too large) */
+    uint64_t n_bytes;         /* bytes written to the ring */
+    uint64_t own_ns;          /* time spent inside push calls */
+    uint64_t ring_used_bytes; /* bytes not yet acknowledged */
+    int is_connected;         /* 1 when the daemon answered within the last 5 s */
+};
+
+/**
+ * Open a run: makes the ring, starts the sender thread, does not wait for a daemon.
+ *
+ * options  NULL for all defaults; borrowed for the call
+ * returns  NULL and err on failure (ring folder read-only, full, on a network file system; bad
+ *          option) or when the mode is "off" (then err->code stays 0)
+ */
+BARO_API struct baro_run *baro_open(const struct baro_options *options, struct baro_err *err);
+
+/**
+ * Begin a step. Steps may repeat or go back; nothing is dropped for it.
+ *
+ * returns  0, BARO_EINVAL for a negative step
+ */
+BARO_API int baro_step(struct baro_run *run, int64_t step);
+
+/**
+ * Push one number at the current step. NaN and infinities are welcome: they are what we look for.
+ *
+ * name     UTF-8; names over 512 bytes are shortened with a hash, so they stay distinct
+ * returns  0; BARO_EINVAL for an empty or NULL name; BARO_EFULL when no more names fit
+ */
+BARO_API int baro_scalar(struct baro_run *run, const char *name, double value);
+
+/**
+ * Declare a scalar once, to push by id in hot loops.
+ *
+ * returns  an id > 0 for baro_scalar_id, or a negative code
+ */
+BARO_API int64_t baro_declare_scalar(struct baro_run *run, const char *name);
+
+/** Push one number by the id from baro_declare_scalar; no look-up. */
+BARO_API int baro_scalar_id(struct baro_run *run, int64_t id, double value);
+
+/**
+ * Declare a tensor once (name, role, unit axis and its extent are taken from t; data unused).
+ *
+ * returns  an id > 0 for baro_tensor.id, or a negative code
+ */
+BARO_API int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t);
+
+/**
+ * Summarise one tensor at the current step: whole-tensor statistics, a log2 histogram, and
+ * statistics of each unit along unit_axis. One read of the data; the data is never copied.
+ *
+ * returns  0; BARO_EUNSUPPORTED for an unknown element type; BARO_EINVAL for a bad shape
+ */
+BARO_API int baro_tensor(struct baro_run *run, const struct baro_tensor *t);
+
+/** Summarise n tensors in one call (for bindings); returns the first failure or 0. */
+BARO_API int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n);
+
+/**
+ * Say which samples of the data set the current step's batch holds, in the order of axis 0.
+ *
+ * samples  n indices; the first 4,096 are kept, n itself is always recorded
+ */
+BARO_API int baro_batch(struct baro_run *run, const int64_t *samples, size_t n);
+
+/** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
+BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
+
+/**
+ * Say how the run ends, before baro_close: without it baro_close means "finished".
+ *
+ * text     reason (an exception's text) or NULL
+ */
+BARO_API int baro_fail(struct baro_run *run, const char *text);
+
+/** Read the client's own figures. Never NULL-unsafe: run NULL gives zeros. */
+BARO_API int baro_stats(struct baro_run *run, struct baro_stats *out_stats);
+
+/** Tell the run's id (valid until baro_close); "" for NULL. */
+BARO_API const char *baro_run_id(const struct baro_run *run);
+
+/** Tell the path of the run's ring file (valid until baro_close); "" for NULL. */
+BARO_API const char *baro_ring_path(const struct baro_run *run);
+
+/**
+ * End the run: waits until the daemon has acknowledged everything, at most timeout_ms, then
+ * stops the thread and frees the run. What is unacknowledged stays in the ring file.
+ *
+ * timeout_ms  0: do not wait
+ * returns  0 when everything is acknowledged; BARO_ETIMEOUT when records are left in the ring
+ */
+BARO_API int baro_close(struct baro_run *run, int timeout_ms);
+
+/** Name a code: a static sentence. */
+BARO_API const char *baro_strerror(int code);
+
+/** Tell the library's version, to compare with BARO_VERSION. */
+BARO_API const char *baro_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

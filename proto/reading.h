@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What records say. A payload is always: n_f64 doubles, then n_f32 floats, then extra bytes, so
+ * that the store can keep any kind as columns without knowing it. This is the trust boundary:
+ * reading_check() turns untrusted bytes into a reading whose layout is right.
+ */
+#ifndef BARO_READING_H
+#define BARO_READING_H
+
+#include "lib/base/record.h"
+#include "lib/base/tensor.h"
+
+enum reading_kind {
+    READING_SCALAR = 1, /* f64: value */
+    READING_STEP,       /* f64: seconds since the step before began (0 at first); thing 0 */
+    READING_SUMMARY, /* f64 x SUMMARY_STAT_COUNT; extra: struct reading_bin[] by rising bin */
+    READING_UNITS,   /* f32 x UNIT_STAT_COUNT * n_units, statistic-major */
+    READING_BATCH,   /* f64: size of the batch; extra: int64 sample indices; thing 0 */
+    READING_EVENT,   /* f64: enum baro_level; extra: UTF-8 text; thing 0 */
+    READING_STATUS, /* f64: enum reading_end; extra: UTF-8 reason; thing 0; ends the run */
+    READING_DROPS,  /* f64 x 2: records, bytes dropped since the last such; thing 0 */
+    READING_KIND_END,
+    /* Kinds that live in the sticky area of a ring and precede data; payload: protobuf. */
+    READING_RUN = 64,    /* Baro__RunDescription */
+    READING_DECLARE = 65 /* Baro__Declare: names the thing that header.thing refers to */
+};
+
+/* Statistics of a whole tensor, in the order of a READING_SUMMARY's doubles. */
+enum summary_stat {
+    SUMMARY_COUNT = 0,
+    SUMMARY_N_NAN,
+    SUMMARY_N_POS_INF,
+    SUMMARY_N_NEG_INF,
+    SUMMARY_N_ZERO,
+    SUMMARY_MIN,
+    SUMMARY_MAX,
+    SUMMARY_MEAN,
+    SUMMARY_VAR,
+    SUMMARY_L1,
+    SUMMARY_L2,
+    SUMMARY_ABS_MAX,
+    SUMMARY_UPDATE_RATIO,   /* |dw|/|w|; NaN when not measured */
+    SUMMARY_FIRST_BAD_UNIT, /* unit of the first non-finite element, or -1 */
+    SUMMARY_FIRST_BAD_ROW,  /* its index along the batch axis, or -1 */
+    SUMMARY_HIST_EVERY,     /* 1: the histogram is exact; 16: of 1 in 16; 0: none */
+    SUMMARY_STAT_COUNT
+};
+
+/* Statistics of each unit, in the order of a READING_UNITS' blocks. */
+enum unit_stat {
+    UNIT_MEAN = 0,
+    UNIT_L2,
+    UNIT_ABS_MAX,
+    UNIT_FRAC_ZERO,
+    UNIT_N_NONFINITE,
+    UNIT_STAT_COUNT
+};
+
+/* How a run ended, by its own word. */
+enum reading_end { READING_END_FINISHED = 1, READING_END_FAILED = 2 };
+
+/* One filled bin of the signed log2 histogram. */
+struct reading_bin {
+    int16_t bin;  /* exponent e: 2^e <= |x| < 2^(e+1) */
+    int16_t sign; /* +1 or -1 */
+    uint32_t count;
+};
+
+enum {
+    READING_MAX_UNITS = 65536,
+    READING_MAX_SAMPLES = 4096,
+    READING_MAX_TEXT_BYTES = 4096,
+    READING_MAX_NAME_BYTES = 512,
+    READING_MAX_CONFIG_BYTES = 65536
+};
+
+/* One record whose layout has been checked; borrows the record's bytes. */
+struct reading {
+    struct record_header header;
+    uint32_t n_f64;
+    uint32_t n_f32;
+    uint32_t extra_bytes;
+    const double *f64;    /* n_f64; 8-byte aligned */
+    const float *f32;     /* n_f32 */
+    const uint8_t *extra; /* extra_bytes */
+};
+
+/** Name a whole-tensor statistic ("l2", "n_nan", ...); "?" out of range. */
+const char *summary_stat_name(int stat);
+
+/** Name a unit statistic ("mean", "l2", "abs_max", "frac_zero", "n_nonfinite"); "?" otherwise. */
+const char *unit_stat_name(int stat);
+
+/** Find a statistic of that kind by name; -1 when there is none. kind: SUMMARY or UNITS. */
+int reading_stat_parse(enum reading_kind kind, const char *name);
+
+/**
+ * Check a data record's layout and give it as a reading.
+ *
+ * header, payload  from record_next(); payload 8-byte aligned
+ * n_units  of the declared tensor, for READING_UNITS; else ignored
+ * returns  0; BARO_ECORRUPT for an unknown kind, a payload that does not fit its kind, a count
+ *          out of its limit, or text that is not UTF-8
+ */
+int reading_check(const struct record_header *header, const uint8_t *payload,
+    uint32_t n_units, struct reading *out_reading, struct baro_err *err);
+
+#endif
