@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/link/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <zmq.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/paths.h"
+
+/*
+ * One DEALER socket and, beside it, ZeroMQ's monitor of that socket, which tells when the
+ * connection came and went. A question carries a number; while its answer is awaited, whatever
+ * else arrives goes to a bounded queue that link_next empties first. An answer that comes after
+ * its link_ask gave up is recognised by its number and thrown away.
+ */
+
+enum {
+    LINK_MAX_KEPT =
+        4096, /* messages kept during a link_ask; the oldest live ones give way */
+    LINK_N_ABANDONED = 64, /* numbers of timed-out questions that are remembered */
+    LINK_SEND_TIMEOUT_MS = 2000,
+    LINK_RECONNECT_MS = 100,
+    LINK_RECONNECT_MAX_MS = 1000
+};
+
+static const int64_t LINK_MAX_FRAME_BYTES = INT64_C(1) << 30;
+
+/* A message that waits for link_next. */
+struct kept {
+    struct link_message message;
+    struct kept *next;
+};
+
+struct link {
+    void *context;
+    void *socket;
+    void *monitor; /* NULL when ZeroMQ could not give one */
+    char *endpoint;
+    uint64_t last_request;
+    unsigned n_connects;
+    bool is_connected;
+    struct kept *first; /* oldest kept message */
+    struct kept **last; /* where the next one is hung */
+    size_t n_kept;
+    uint64_t abandoned[LINK_N_ABANDONED];
+    size_t next_abandoned;
+};
+
+/* ---- opening and closing ---- */
+
+static int find_endpoint(
+    const char *endpoint, char *out, size_t out_bytes, struct baro_err *err)
+{
+    if (endpoint == NULL || endpoint[0] == '\0') {
+        endpoint = getenv("BARO_ENDPOINT");
+    }
+    if (endpoint == NULL || endpoint[0] == '\0') {
+        char dir[BARO_PATH_BYTES];
+        int rc = baro_data_dir(dir, err);
+        return rc != 0 ? rc : wire_endpoint(dir, out, out_bytes, err);
+    }
+    if (strlen(endpoint) >= out_bytes) {
+        return baro_err_set(
+            err, BARO_ELIMIT, "the endpoint is longer than %zu bytes", out_bytes);
+    }
+    memcpy(out, endpoint, strlen(endpoint) + 1);
+    return 0;
+}
+
+static void set_int(void *socket, int option, int value)
+{
+    (void)zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+/* The monitor is a convenience: without it the link works and only cannot tell of reconnects. */
+static void open_monitor(struct link *link)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "inproc://link-%p", (void *)link);
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    if (zmq_socket_monitor(link->socket, name, events) != 0) {
+        return;
+    }
+    link->monitor = zmq_socket(link->context, ZMQ_PAIR);
+    if (link->monitor != NULL) {
+        set_int(link->monitor, ZMQ_LINGER, 0);
+        if (zmq_connect(link->monitor, name) != 0) {
+            (void)zmq_close(link->monitor);
+            link->monitor = NULL;
+        }
+    }
+}
+
+struct link *link_open(const char *endpoint, struct baro_err *err)
+{
+    char address[BARO_PATH_BYTES + 16];
+    if (find_endpoint(endpoint, address, sizeof address, err) != 0) {
+        return NULL;
+    }
+    struct link *link = baro_xcalloc(1, sizeof *link);
+    link->last = &link->first;
+    link->endpoint = baro_xstrdup(address);
+    link->context = zmq_ctx_new();
+    link->socket = link->context != NULL ? zmq_socket(link->context, ZMQ_DEALER) : NULL;
+    if (link->socket == NULL) {
+        (void)baro_err_set(err, BARO_EIO, "cannot make a socket: %s", zmq_strerror(errno));
+        link_close(link);
+        return NULL;
+    }
+    set_int(link->socket, ZMQ_LINGER, 0);
+    set_int(link->socket, ZMQ_SNDTIMEO, LINK_SEND_TIMEOUT_MS);
+    set_int(link->socket, ZMQ_RECONNECT_IVL, LINK_RECONNECT_MS);
+    set_int(link->socket, ZMQ_RECONNECT_IVL_MAX, LINK_RECONNECT_MAX_MS);
+    (void)zmq_setsockopt(
+        link->socket, ZMQ_MAXMSGSIZE, &LINK_MAX_FRAME_BYTES, sizeof LINK_MAX_FRAME_BYTES);
+    open_monitor(link);
+    if (zmq_connect(link->socket, address) != 0) {
+        (void)baro_err_set(err, BARO_EINVAL,
+            "'%s' is not an endpoint (%s); write ipc://PATH or tcp://HOST:PORT", address,
+            zmq_strerror(errno));
+        link_close(link);
+        return NULL;
+    }
+    return link;
+}
+
+void link_close(struct link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    while (link->first != NULL) {
+        struct kept *kept = link->first;
+        link->first = kept->next;
+        link_message_release(&kept->message);
+        free(kept);
+    }
+    if (link->socket != NULL) {
+        (void)zmq_socket_monitor(link->socket, NULL, 0);
+        (void)zmq_close(link->socket);
+    }
+    if (link->monitor != NULL) {
+        (void)zmq_close(link->monitor);
+    }
+    if (link->context != NULL) {
+        (void)zmq_ctx_term(link->context);
+    }
+    free(link->endpoint);
+    free(link);
+}
+
+const char *link_endpoint(const struct link *link)
+{
+    return link->endpoint;
+}
+
+/* ---- receiving ---- */
+
+/* Read what the monitor has to say; each event is two frames, the first begins with its code. */
+static void drain_monitor(struct link *link)
+{
+    while (link->monitor != NULL) {
+        uint8_t event[6] = {0};
+        if (zmq_recv(link->monitor, event, sizeof event, ZMQ_DONTWAIT) < 2) {
+            return;
+        }
+        char address[256];
+        (void)zmq_recv(link->monitor, address, sizeof address, ZMQ_DONTWAIT);
+        uint16_t code;
+        memcpy(&code, event, sizeof code);
+        link->is_connected = code == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        link->n_connects += link->is_connected ? 1 : 0;
+    }
+}
+
+/* Copy one raw frame: what ZeroMQ hands out need not be aligned. */
+static void append_frame(struct link_message *message, const void *bytes, size_t n_bytes)
+{
+    uint8_t *copy = baro_xcalloc(n_bytes > 0 ? n_bytes : 1, 1);
+    memcpy(copy, bytes, n_bytes);
+    message->frames =
+        baro_xrealloc(message->frames, message->n_frames + 1, sizeof *message->frames);
+    message->frames[message->n_frames++] = (struct link_frame){copy, n_bytes};
+}
+
+/* Take a whole message off the socket without waiting: 1, 0 when there is none, or a code. */
+static int receive(struct link *link, struct link_message *out, struct baro_err *err)
+{
+    *out = (struct link_message){0};
+    int rc = 0;
+    bool is_more = true;
+    for (size_t i = 0; is_more; i++) {
+        zmq_msg_t frame;
+        (void)zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, link->socket, ZMQ_DONTWAIT) < 0) {
+            (void)zmq_msg_close(&frame);
+            if (i == 0 && (errno == EAGAIN || errno == EINTR)) {
+                return 0;
+            }
+            rc = baro_err_set(err, BARO_EIO, "receive: %s", zmq_strerror(errno));
+            break;
+        }
+        is_more = zmq_msg_more(&frame) != 0;
+        if (i == 0) {
+            rc = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame),
+                WIRE_MAX_REPLY_BYTES, &out->wire, err);
+        } else if (rc == 0 && i > LINK_MAX_FRAMES) {
+            rc = baro_err_set(
+                err, BARO_ELIMIT, "a message has more than %d frames", LINK_MAX_FRAMES);
+        } else if (rc == 0) {
+            append_frame(out, zmq_msg_data(&frame), zmq_msg_size(&frame));
+        }
+        (void)zmq_msg_close(&frame);
+    }
+    if (rc != 0) {
+        link_message_release(out);
+        return rc;
+    }
+    return 1;
+}
+
+/* Wait until something arrives or the deadline passes; a signal ends the wait, too. */
+static int receive_until(
+    struct link *link, uint64_t deadline_ns, struct link_message *out, struct baro_err *err)
+{
+    for (;;) {
+        drain_monitor(link);
+        int rc = receive(link, out, err);
+        uint64_t now_ns = baro_now_ns();
+        if (rc != 0 || now_ns >= deadline_ns) {
+            return rc;
+        }
+        zmq_pollitem_t items[2] = {
+            {.socket = link->socket, .events = ZMQ_POLLIN},
+            {.socket = link->monitor, .events = ZMQ_POLLIN},
+        };
+        long wait_ms = (long)((deadline_ns - now_ns + 999999) / 1000000);
+        if (zmq_poll(items, link->monitor != NULL ? 2 : 1, wait_ms) < 0) {
+            return errno == EINTR
+                       ? 0
+                       : baro_err_set(err, BARO_EIO, "wait: %s", zmq_strerror(errno));
+        }
+    }
+}
+
+static uint64_t deadline_after(int timeout_ms)
+{
+    return baro_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+}
+
+static bool is_abandoned(const struct link *link, uint64_t request)
+{
+    for (size_t i = 0; request != 0 && i < LINK_N_ABANDONED; i++) {
+        if (link->abandoned[i] == request) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_oldest_kept(struct link *link)
+{
+    struct kept *kept = link->first;
+    link->first = kept->next;
+    if (link->first == NULL) {
+        link->last = &link->first;
+    }
+    link->n_kept--;
+    link_message_release(&kept->message);
+    free(kept);
+}
+
+/* Keep a message for link_next; takes it. */
+static void keep(struct link *link, struct link_message *message)
+{
+    if (link->n_kept == LINK_MAX_KEPT) {
+        drop_oldest_kept(link);
+    }
+    struct kept *kept = baro_xcalloc(1, sizeof *kept);
+    kept->message = *message;
+    *message = (struct link_message){0};
+    *link->last = kept;
+    link->last = &kept->next;
+    link->n_kept++;
+}
+
+int link_next(struct link *link, int timeout_ms, struct link_message *out_message,
+    struct baro_err *err)
+{
+    if (link->first != NULL) {
+        struct kept *kept = link->first;
+        *out_message = kept->message;
+        kept->message = (struct link_message){0};
+        drop_oldest_kept(link);
+        return 1;
+    }
+    uint64_t deadline_ns = deadline_after(timeout_ms);
+    for (;;) {
+        int rc = receive_until(link, deadline_ns, out_message, err);
+        if (rc <= 0 || !is_abandoned(link, out_message->wire.envelope->request)) {
+            return rc;
+        }
+        link_message_release(out_message);
+    }
+}
+
+/* ---- asking ---- */
+
+int64_t link_send(struct link *link, Baro__Envelope *request, struct baro_err *err)
+{
+    baro_autofree uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    request->request = ++link->last_request;
+    int rc = wire_pack(request, &bytes, &n_bytes);
+    if (rc != 0) {
+        return baro_err_set(err, rc, "pack a request: %s", baro_code_text(rc));
+    }
+    if (zmq_send(link->socket, bytes, n_bytes, 0) < 0) {
+        return baro_err_set(err, errno == EAGAIN ? BARO_ETIMEOUT : BARO_EIO,
+            "send to %s: %s", link->endpoint, zmq_strerror(errno));
+    }
+    return (int64_t)request->request;
+}
+
+/* Turn a refusal into its code and sentence; 0 for every other reply. */
+static int check_refusal(struct link_message *reply, struct baro_err *err)
+{
+    const Baro__Envelope *envelope = reply->wire.envelope;
+    if (envelope->body_case != BARO__ENVELOPE__BODY_REFUSAL) {
+        return 0;
+    }
+    int code = envelope->refusal->code < 0 ? envelope->refusal->code : BARO_EINVAL;
+    (void)baro_err_set(err, code, "%s", envelope->refusal->text);
+    link_message_release(reply);
+    return code;
+}
+
+int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
+    struct link_message *out_reply, struct baro_err *err)
+{
+    *out_reply = (struct link_message){0};
+    int64_t number = link_send(link, request, err);
+    if (number < 0) {
+        return (int)number;
+    }
+    uint64_t deadline_ns = deadline_after(timeout_ms);
+    do {
+        struct link_message message;
+        int rc = receive_until(link, deadline_ns, &message, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (rc == 0) {
+            continue;
+        }
+        uint64_t answered = message.wire.envelope->request;
+        if (answered == (uint64_t)number) {
+            *out_reply = message;
+            return check_refusal(out_reply, err);
+        }
+        if (is_abandoned(link, answered)) {
+            link_message_release(&message);
+        } else {
+            keep(link, &message);
+        }
+    } while (baro_now_ns() < deadline_ns);
+    link->abandoned[link->next_abandoned++ % LINK_N_ABANDONED] = (uint64_t)number;
+    return baro_err_set(err, BARO_ETIMEOUT,
+        "no daemon answers at %s; start one with 'baro up'", link->endpoint);
+}
+
+/* ---- the rest ---- */
+
+void link_message_release(struct link_message *message)
+{
+    if (message == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < message->n_frames; i++) {
+        free((void *)(uintptr_t)message->frames[i].bytes);
+    }
+    free(message->frames);
+    wire_release(&message->wire);
+    *message = (struct link_message){0};
+}
+
+unsigned link_n_connects(const struct link *link)
+{
+    return link->n_connects;
+}
+
+bool link_is_connected(const struct link *link)
+{
+    return link->is_connected;
+}
+
+bool link_is_served(const struct link *link)
+{
+    static const char scheme[] = "ipc://";
+    const char *path = link->endpoint + sizeof scheme - 1;
+    if (strncmp(link->endpoint, scheme, sizeof scheme - 1) != 0 || path[0] == '@') {
+        return true;
+    }
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        return false;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    baro_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return true;
+    }
+    return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
+           (errno != ENOENT && errno != ECONNREFUSED);
+}
+
+int link_fd(const struct link *link)
+{
+    int fd = -1;
+    size_t fd_bytes = sizeof fd;
+    (void)zmq_getsockopt(link->socket, ZMQ_FD, &fd, &fd_bytes);
+    return fd;
+}
