@@ -29,6 +29,8 @@
  *   328    8   A dropped_bytes
  *   336    8   A told_records: part of dropped_records that READING_DROPS records tell
  *   344    8   A told_bytes
+ *   352    8   A doubt_records: gave way while under way to the daemon: lost unless it answers
+ *   360    8   A doubt_bytes
  *   4096   ...   sticky area: READING_RUN and READING_DECLARE records from its start, never
  *                overwritten, so that the ring explains itself
  *   ...    ...   data area: records of lib/base/record.h one after the other; one that meets
@@ -200,7 +202,8 @@ uint64_t ringfile_sticky_used(struct ringfile *ring);
 int ringfile_copy_sticky(struct ringfile *ring, uint64_t from, uint64_t to, void *out);
 
 /**
- * Copy whole records out, in order, for record_next(): from the cursor on, as many as fit.
+ * Copy whole records out, in order, for record_next(): from the cursor on, as many as fit and
+ * follow one another without a gap.
  *
  * cursor   moved past what was copied; counts what was overwritten or damaged
  * out      8-byte aligned; out_bytes should be RECORD_MAX_BYTES, a record that does not fit is
@@ -227,8 +230,16 @@ void ringfile_set_sent(struct ringfile *ring, uint64_t seq);
 void ringfile_set_acked(struct ringfile *ring, uint64_t seq, bool is_settled);
 
 /**
- * Write down that drops have been told by a READING_DROPS record. Adds to told_*.
+ * Put a record that tells the drops not yet told: two doubles, records and bytes. Nothing is
+ * put when there are none. When such a record itself gives way unacknowledged, its drops count
+ * as untold again.
+ *
+ * header   as for ringfile_put
+ * returns  as ringfile_put
  */
+int ringfile_put_drops(struct ringfile *ring, const struct record_header *header);
+
+/** Write down that drops have been told otherwise (a recoverer does). Adds to told_*. */
 void ringfile_add_told(struct ringfile *ring, uint64_t n_records, uint64_t n_bytes);
 
 /** Count records that the caller itself had to drop before they reached the ring. Any thread. */
