@@ -13,19 +13,19 @@
 
 /* What one pass tells. Finite statistics are NaN when no element is finite. */
 struct baro_summary {
-    uint64_t count;     /* elements in all */
+    uint64_t count; /* elements in all */
     uint64_t n_nan;
     uint64_t n_pos_inf;
     uint64_t n_neg_inf;
-    uint64_t n_zero;    /* +0 and -0 */
-    double min;         /* of finite elements, as all below */
+    uint64_t n_zero; /* +0 and -0 */
+    double min;      /* of finite elements, as all below */
     double max;
     double mean;
-    double var;         /* population variance, n in the denominator */
-    double l1;          /* sum of absolute values */
-    double l2;          /* square root of the sum of squares */
+    double var; /* population variance, n in the denominator */
+    double l1;  /* sum of absolute values */
+    double l2;  /* square root of the sum of squares */
     double abs_max;
-    int64_t first_bad;  /* row-major index of the first non-finite element, or -1 */
+    int64_t first_bad; /* row-major index of the first non-finite element, or -1 */
 };
 
 /*
@@ -40,18 +40,18 @@ enum {
 };
 
 struct baro_hist {
-    uint32_t sample_every;            /* 1: exact; 16: counts are of an even 1 in 16 sample */
-    uint32_t pos[BARO_HIST_BINS];     /* x > 0 */
-    uint32_t neg[BARO_HIST_BINS];     /* x < 0 */
+    uint32_t sample_every;        /* 1: exact; 16: counts are of an even 1 in 16 sample */
+    uint32_t pos[BARO_HIST_BINS]; /* x > 0 */
+    uint32_t neg[BARO_HIST_BINS]; /* x < 0 */
 };
 
 /* Statistics of each unit, as columns of n_units floats. Any column may be NULL. */
 struct baro_unit_stats {
-    float *mean;         /* of the unit's finite elements; NaN when none is finite */
+    float *mean; /* of the unit's finite elements; NaN when none is finite */
     float *l2;
     float *abs_max;
-    float *frac_zero;    /* zeros over all elements of the unit */
-    float *n_nonfinite;  /* NaN and infinities */
+    float *frac_zero;   /* zeros over all elements of the unit */
+    float *n_nonfinite; /* NaN and infinities */
 };
 
 /* The instruction sets that a kernel exists for, narrowest first. */
@@ -89,8 +89,8 @@ void baro_summarise(const struct baro_span *span, struct baro_summary *out_summa
  * returns   0; BARO_EINVAL when the axis is out of range
  * cost      one read of the data; no allocation
  */
-int baro_summarise_units(const struct baro_span *span, int axis,
-    const struct baro_unit_stats *out_stats);
+int baro_summarise_units(
+    const struct baro_span *span, int axis, const struct baro_unit_stats *out_stats);
 
 /** Give one element as a double, for tests and for slow paths. index: row-major. */
 double baro_span_value(const struct baro_span *span, int64_t index);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inner loops that exist once per instruction set: contiguous numbers in, sums out. Used by
+ * summarise.c and units.c through one table per set; all tables give the same bits.
+ */
+#ifndef BARO_KERNEL_H
+#define BARO_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/simd/summarise.h"
+
+enum {
+    BARO_LANES = 16,      /* f32 accumulators side by side, in every set */
+    BARO_CHUNK = 256,     /* elements summed in f32 before the second level */
+    BARO_BLOCK = 4096,    /* elements summed in f32 before f64 */
+    BARO_COLS = 64,       /* columns of one strip */
+    BARO_TILE_ROWS = 256, /* rows summed in f32 before f64 */
+    BARO_PROBE = 64       /* elements that the first shift is the mean of */
+};
+
+/* Element types that kernels read as they lie in memory; all others are widened to f64. */
+enum baro_lane {
+    BARO_LANE_F32 = 0,
+    BARO_LANE_F16,
+    BARO_LANE_BF16,
+    BARO_LANE_F64,
+    BARO_LANE_COUNT
+};
+
+/* Sums over one block. The fast kernel takes every element as finite, the wide one looks. */
+struct baro_block {
+    double sum;        /* of x - shift */
+    double sq;         /* of (x - shift)^2 */
+    double l1;         /* of |x| */
+    double min;        /* +inf when no element is finite */
+    double max;        /* -inf when no element is finite */
+    uint64_t n_finite; /* the fast kernel says n */
+    uint64_t n_zero;
+};
+
+/* Sums over the rows of a tile, one entry per column. */
+struct baro_tile {
+    double sum[BARO_COLS];
+    double sq[BARO_COLS];
+    double abs_max[BARO_COLS];
+    uint32_t n_zero[BARO_COLS];
+    uint32_t n_finite[BARO_COLS]; /* the fast kernel says n_rows */
+};
+
+/* Sum one block of n elements. shift  finite; the wide kernels take any double */
+typedef void (*baro_block_fn)(
+    const void *data, size_t n, double shift, struct baro_block *out);
+
+/* Sum down the columns. stride: elements from row to row; n_rows <= BARO_TILE_ROWS. */
+typedef void (*baro_tile_fn)(
+    const void *data, int64_t stride, size_t n_rows, size_t n_cols, struct baro_tile *out);
+
+/* Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is not. */
+typedef double (*baro_probe_fn)(const void *data, size_t n);
+
+/* One instruction set. NULL in a `fast` entry: that type has only the wide kernel. */
+struct baro_kernels {
+    baro_probe_fn probe[BARO_LANE_COUNT];
+    baro_block_fn fast[BARO_LANE_COUNT]; /* f32 arithmetic, shift is used as f32 */
+    baro_block_fn row
+        [BARO_LANE_COUNT]; /* as fast at shift 0; l1 and min are not filled, max is of |x| */
+    baro_block_fn wide[BARO_LANE_COUNT]; /* f64 arithmetic, non-finite elements left out */
+    baro_tile_fn cols[BARO_LANE_COUNT];
+    baro_tile_fn wide_cols[BARO_LANE_COUNT];
+};
+
+extern const struct baro_kernels baro_kernels_scalar;
+extern const struct baro_kernels baro_kernels_avx2;
+extern const struct baro_kernels baro_kernels_avx512;
+
+/** Give the table in use: the best one of this CPU, or what baro_simd_use() set. */
+const struct baro_kernels *baro_kernels_get(void);
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/simd/kernel.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+/*
+ * AVX-512 (F, BW, DQ, VL): 16 f32 lanes or 8 f64 lanes are one register, tails are masked
+ * loads. Mask operations replace the comparisons and selections of the AVX2 file.
+ */
+
+typedef __m512 v16;
+typedef __m512i v16i;
+typedef __mmask16 v16m;
+typedef __m512d v8;
+typedef __m512i v8i;
+typedef __mmask8 v8m;
+
+static inline v16 v16_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+static inline v16 v16_add(v16 a, v16 b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline v16 v16_sub(v16 a, v16 b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline v16 v16_mul(v16 a, v16 b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline v16 v16_min(v16 a, v16 b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+static inline v16 v16_max(v16 a, v16 b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline v16 v16_abs(v16 a)
+{
+    return _mm512_abs_ps(a);
+}
+
+static inline v16m v16m_all(void)
+{
+    return (v16m)0xffff;
+}
+
+static inline v16m v16m_first(size_t n)
+{
+    return (v16m)((1u << n) - 1u);
+}
+
+static inline v16 v16_keep(v16m m, v16 x)
+{
+    return _mm512_maskz_mov_ps(m, x);
+}
+
+static inline v16 v16_pick(v16m m, v16 yes, v16 no)
+{
+    return _mm512_mask_mov_ps(no, m, yes);
+}
+
+static inline float v16_hmin(v16 a)
+{
+    return _mm512_reduce_min_ps(a);
+}
+
+static inline float v16_hmax(v16 a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+
+static inline v16i v16i_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
+{
+    const __m512i bits = _mm512_castps_si512(magnitude);
+    const v16m is_zero = _mm512_mask_testn_epi32_mask(here, bits, bits);
+    return _mm512_mask_add_epi32(count, is_zero, count, _mm512_set1_epi32(1));
+}
+
+static inline uint64_t v16i_total(v16i a)
+{
+    return (uint32_t)_mm512_reduce_add_epi32(a);
+}
+
+static inline void v16i_store(uint32_t *out, v16i a)
+{
+    _mm512_storeu_si512(out, a);
+}
+
+static inline v8 v8_set1(double x)
+{
+    return _mm512_set1_pd(x);
+}
+
+static inline v8 v8_add(v8 a, v8 b)
+{
+    return _mm512_add_pd(a, b);
+}
+
+static inline v8 v8_sub(v8 a, v8 b)
+{
+    return _mm512_sub_pd(a, b);
+}
+
+static inline v8 v8_mul(v8 a, v8 b)
+{
+    return _mm512_mul_pd(a, b);
+}
+
+static inline v8 v8_min(v8 a, v8 b)
+{
+    return _mm512_min_pd(a, b);
+}
+
+static inline v8 v8_max(v8 a, v8 b)
+{
+    return _mm512_max_pd(a, b);
+}
+
+static inline v8 v8_negate(v8 a)
+{
+    return _mm512_xor_pd(a, _mm512_set1_pd(-0.0));
+}
+
+static inline v8 v8_abs(v8 a)
+{
+    return _mm512_abs_pd(a);
+}
+
+static inline v8m v8m_all(void)
+{
+    return (v8m)0xff;
+}
+
+static inline v8m v8m_first(size_t n)
+{
+    return (v8m)((1u << n) - 1u);
+}
+
+static inline v8m v8m_and(v8m a, v8m b)
+{
+    return (v8m)(a & b);
+}
+
+static inline v8m v8_less(v8 a, v8 b)
+{
+    return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ);
+}
+
+static inline v8 v8_keep(v8m m, v8 x)
+{
+    return _mm512_maskz_mov_pd(m, x);
+}
+
+static inline v8 v8_pick(v8m m, v8 yes, v8 no)
+{
+    return _mm512_mask_mov_pd(no, m, yes);
+}
+
+/* Not _mm512_reduce_add_pd: the order of additions is part of the contract. */
+static inline double v8_total(v8 a)
+{
+    const __m256d four =
+        _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    const __m128d two =
+        _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+static inline double v8_hmin(v8 a)
+{
+    return _mm512_reduce_min_pd(a);
+}
+
+static inline double v8_hmax(v8 a)
+{
+    return _mm512_reduce_max_pd(a);
+}
+
+static inline void v8_store(double *out, v8 a)
+{
+    _mm512_storeu_pd(out, a);
+}
+
+static inline v8i v8i_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+static inline v8i v8i_count(v8i count, v8m m)
+{
+    return _mm512_mask_add_epi64(count, m, count, _mm512_set1_epi64(1));
+}
+
+static inline v8i v8i_count_zero(v8i count, v8 magnitude, v8m here)
+{
+    const __m512i bits = _mm512_castpd_si512(magnitude);
+    return v8i_count(count, _mm512_mask_testn_epi64_mask(here, bits, bits));
+}
+
+static inline void v8i_store(uint32_t *out, v8i a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi64_epi32(a));
+}
+
+static inline uint64_t v8i_total(v8i a)
+{
+    return (uint64_t)_mm512_reduce_add_epi64(a);
+}
+
+static inline v8 v16_lower(v16 a)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+}
+
+static inline v8 v16_upper(v16 a)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+
+static inline v16 f32_of_bf16(__m256i half)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+static inline __m256i load_halves(const void *data, size_t at)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)data + at));
+}
+
+static inline __m256i part_halves(const void *data, size_t at, size_t n)
+{
+    return _mm256_maskz_loadu_epi16(v16m_first(n), (const uint16_t *)data + at);
+}
+
+static inline v16 load16_f32(const void *data, size_t at)
+{
+    return _mm512_loadu_ps((const float *)data + at);
+}
+
+static inline v16 load16_f16(const void *data, size_t at)
+{
+    return _mm512_cvtph_ps(load_halves(data, at));
+}
+
+static inline v16 load16_bf16(const void *data, size_t at)
+{
+    return f32_of_bf16(load_halves(data, at));
+}
+
+static inline v16 part16_f32(const void *data, size_t at, size_t n)
+{
+    return _mm512_maskz_loadu_ps(v16m_first(n), (const float *)data + at);
+}
+
+static inline v16 part16_f16(const void *data, size_t at, size_t n)
+{
+    return _mm512_cvtph_ps(part_halves(data, at, n));
+}
+
+static inline v16 part16_bf16(const void *data, size_t at, size_t n)
+{
+    return f32_of_bf16(part_halves(data, at, n));
+}
+
+static inline v8 load8_f64(const void *data, size_t at)
+{
+    return _mm512_loadu_pd((const double *)data + at);
+}
+
+static inline v8 load8_f32(const void *data, size_t at)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps((const float *)data + at));
+}
+
+static inline v8 part8_f64(const void *data, size_t at, size_t n)
+{
+    return _mm512_maskz_loadu_pd(v8m_first(n), (const double *)data + at);
+}
+
+static inline v8 part8_f32(const void *data, size_t at, size_t n)
+{
+    return v16_lower(part16_f32(data, at, n));
+}
+
+/* Eight halves are masked too: reading sixteen could leave the tensor. */
+static inline v8 part8_f16(const void *data, size_t at, size_t n)
+{
+    return v16_lower(part16_f16(data, at, n));
+}
+
+static inline v8 part8_bf16(const void *data, size_t at, size_t n)
+{
+    return v16_lower(part16_bf16(data, at, n));
+}
+
+static inline v8 load8_f16(const void *data, size_t at)
+{
+    return part8_f16(data, at, 8);
+}
+
+static inline v8 load8_bf16(const void *data, size_t at)
+{
+    return part8_bf16(data, at, 8);
+}
+
+#include "lib/simd/kernel_body.inc"
+
+const struct baro_kernels baro_kernels_avx512 = KERNEL_TABLE;
