@@ -43,6 +43,11 @@ struct draw_point {
     float x, y;
 };
 
+/* The same for one line of a flock, in eighths of a device pixel below the flock's top edge. */
+struct draw_fine {
+    uint16_t top, bottom;
+};
+
 /* The rows that one device column of a band covers, logical pixels; top > bottom: nothing. */
 struct draw_span {
     float top, bottom;
@@ -118,10 +123,10 @@ struct draw_cmd {
             float width; /* logical pixels, added half above and half below; 0 = area */
         } band;
         struct {
-            const struct draw_span *spans; /* n_lines rows of n */
+            const struct draw_fine *spans; /* n_lines rows of n */
             size_t n, n_lines;
-            int x_px;
-            float width;
+            int x_px, y_px, h_px; /* device pixels: first column, first row, rows */
+            float width;          /* logical pixels */
         } flock;
         struct {
             const char *text; /* NUL-terminated UTF-8, already shortened */
@@ -236,20 +241,15 @@ void draw_band(struct draw_list *list, int x_px, const struct draw_span *spans, 
 /**
  * Draw very many lines of one faint colour; the result does not depend on their order.
  *
- * spans    n_lines rows of n device columns
- * color    with the opacity of one line; k lines over each other give 1 - (1 - a)^k
+ * x_px, y_px  upper left device pixel of the area
+ * h_px        rows of the area, at most 8,000
+ * n           device columns of the area
+ * color       with the opacity of one line; k lines over each other give 1 - (1 - a)^k
+ * returns     n_lines rows of n spans, undefined, to be filled before the next call; NULL if
+ *             they do not fit (counted as dropped)
  */
-void draw_flock(struct draw_list *list, int x_px, const struct draw_span *spans, size_t n,
+struct draw_fine *draw_flock(struct draw_list *list, int x_px, int y_px, int h_px, size_t n,
     size_t n_lines, float width, draw_color color);
-
-/**
- * As draw_flock, but hands out the spans to fill in place: saves a copy of megabytes.
- *
- * returns  n_lines * n spans, undefined, to be filled before the next call; NULL if they do
- *          not fit (counted as dropped)
- */
-struct draw_span *draw_flock_reserve(struct draw_list *list, int x_px, float top,
-    float bottom, size_t n, size_t n_lines, float width, draw_color color);
 
 /**
  * Draw a string.

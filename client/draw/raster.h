@@ -59,9 +59,17 @@ void raster_stroke(struct raster *raster, const struct draw_point *points, size_
 void raster_band(struct raster *raster, int x, const struct draw_span *spans, size_t n,
     float scale, float half, draw_color color);
 
-/** Many bands of one faint colour, order-free. */
-void raster_flock(struct raster *raster, int x, const struct draw_span *spans, size_t n,
-    size_t n_lines, float scale, float half, draw_color color);
+/* The many lines of one flock; see draw_flock. */
+struct raster_flock_lines {
+    const struct draw_fine *spans;
+    size_t n, n_lines;
+    struct raster_box area; /* x1 - x0 = n columns; spans count from y0 */
+    float half;             /* half a pen, device pixels */
+    draw_color color;       /* of one line */
+};
+
+/** Many bands of one faint colour, order-free; nothing is drawn outside their area. */
+void raster_flock(struct raster *raster, const struct raster_flock_lines *flock);
 
 /** A convex polygon with anti-aliased edges, at most 8 corners, device coordinates. */
 void raster_polygon(

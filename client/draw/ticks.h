@@ -44,6 +44,9 @@ struct ticks {
 /** Log base 10 of a positive finite number: the same bits on every machine. */
 double axis_log10(double value);
 
+/** A value in the space in which the axis is even; -Inf for values a log cannot show. */
+double axis_transform(const struct axis *axis, double value);
+
 /** Position of a value: 0 at lo, 1 at hi, beyond outside; -Inf for values a log cannot show. */
 double axis_place(const struct axis *axis, double value);
 
