@@ -30,28 +30,55 @@ void baro_hist_begin(struct baro_hist_work *work, int64_t count)
     work->every = count > BARO_HIST_EXACT ? BARO_HIST_EVERY : 1;
 }
 
-static void count_f32(struct baro_hist_work *work, const uint32_t *bits, size_t n)
+typedef uint32_t word4 __attribute__((vector_size(16)));
+
+/* Zeros share their bin with subnormals; they are counted here and taken out at the end. */
+static void count_zeros(struct baro_hist_work *work, const uint32_t *bits, size_t n)
 {
-    uint32_t zeros[2] = {0, 0};
-    for (size_t i = 0; i < n; i++) {
-        work->table[i % BARO_HIST_TABLES][bits[i] >> 23]++;
-        zeros[0] += bits[i] == 0;
-        zeros[1] += bits[i] == 0x80000000u;
+    word4 plus = {0};
+    word4 minus = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        word4 x;
+        memcpy(&x, bits + i, sizeof(x));
+        plus -= (word4)(x == 0);
+        minus -= (word4)(x == 0x80000000u);
     }
-    work->zeros[0] += zeros[0];
-    work->zeros[1] += zeros[1];
+    for (; i < n; i++) {
+        plus[0] += bits[i] == 0;
+        minus[0] += bits[i] == 0x80000000u;
+    }
+    work->zeros[0] += plus[0] + plus[1] + plus[2] + plus[3];
+    work->zeros[1] += minus[0] + minus[1] + minus[2] + minus[3];
 }
 
-static void count_bf16(struct baro_hist_work *work, const uint16_t *bits, size_t n)
+static void count_f32(struct baro_hist_work *work, const uint32_t *bits, size_t n)
 {
-    uint32_t zeros[2] = {0, 0};
-    for (size_t i = 0; i < n; i++) {
-        work->table[i % BARO_HIST_TABLES][bits[i] >> 7]++;
-        zeros[0] += bits[i] == 0;
-        zeros[1] += bits[i] == 0x8000u;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        uint64_t pair[2];
+        memcpy(pair, bits + i, sizeof(pair));
+        work->table[0][pair[0] << 32 >> 55]++;
+        work->table[1][pair[0] >> 55]++;
+        work->table[2][pair[1] << 32 >> 55]++;
+        work->table[3][pair[1] >> 55]++;
     }
-    work->zeros[0] += zeros[0];
-    work->zeros[1] += zeros[1];
+    for (; i < n; i++) {
+        work->table[0][bits[i] >> 23]++;
+    }
+    count_zeros(work, bits, n);
+}
+
+static void count_bf16(struct baro_hist_work *work, const uint16_t *halves, size_t n)
+{
+    uint32_t bits[GROUP];
+    for (size_t at = 0; at < n; at += GROUP) {
+        const size_t m = n - at < GROUP ? n - at : GROUP;
+        for (size_t i = 0; i < m; i++) {
+            bits[i] = (uint32_t)halves[at + i] << 16;
+        }
+        count_f32(work, bits, m);
+    }
 }
 
 static void count_f16(struct baro_hist_work *work, const uint16_t *halves, size_t n)

@@ -19,6 +19,8 @@ typedef struct {
     __m256i hi;
 } v16i;
 typedef v16i v16m;
+typedef __m256i tally;
+typedef __m256 peak;
 typedef struct {
     __m256d lo;
     __m256d hi;
@@ -28,6 +30,8 @@ typedef struct {
     __m256i hi;
 } v8i;
 typedef v8i v8m;
+typedef __m256i tally8;
+typedef __m256d peak8;
 
 static inline v16 v16_set1(float x)
 {
@@ -47,11 +51,6 @@ static inline v16 v16_sub(v16 a, v16 b)
 static inline v16 v16_mul(v16 a, v16 b)
 {
     return (v16){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
-}
-
-static inline v16 v16_min(v16 a, v16 b)
-{
-    return (v16){_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
 }
 
 static inline v16 v16_max(v16 a, v16 b)
@@ -89,22 +88,35 @@ static inline v16 v16_pick(v16m m, v16 yes, v16 no)
         _mm256_blendv_ps(no.hi, yes.hi, _mm256_castsi256_ps(m.hi))};
 }
 
-static inline float hmin_4(__m128 x)
+/*
+ * Extremes and counts over all lanes need one register, not two: with two each, the sums would
+ * not all fit the sixteen there are, and a spilt accumulator costs half the speed.
+ */
+static inline peak peak_set1(float x)
 {
+    return _mm256_set1_ps(x);
+}
+
+static inline peak peak_min(peak p, v16 x)
+{
+    return _mm256_min_ps(_mm256_min_ps(x.lo, x.hi), p);
+}
+
+static inline peak peak_max(peak p, v16 x)
+{
+    return _mm256_max_ps(_mm256_max_ps(x.lo, x.hi), p);
+}
+
+static inline float peak_least(peak p)
+{
+    __m128 x = _mm_min_ps(_mm256_castps256_ps128(p), _mm256_extractf128_ps(p, 1));
     x = _mm_min_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_min_ss(x, _mm_movehdup_ps(x)));
 }
 
-static inline float v16_hmin(v16 a)
+static inline float peak_most(peak p)
 {
-    const __m256 x = _mm256_min_ps(a.lo, a.hi);
-    return hmin_4(_mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
-}
-
-static inline float v16_hmax(v16 a)
-{
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    return -v16_hmin((v16){_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)});
+    return -peak_least(_mm256_xor_ps(p, _mm256_set1_ps(-0.0f)));
 }
 
 static inline v16i v16i_zero(void)
@@ -121,9 +133,19 @@ static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
         _mm256_sub_epi32(count.hi, _mm256_and_si256(hi, here.hi))};
 }
 
-static inline uint64_t v16i_total(v16i a)
+static inline tally tally_zero(void)
 {
-    const __m256i sum = _mm256_add_epi32(a.lo, a.hi);
+    return _mm256_setzero_si256();
+}
+
+static inline tally tally_add_zeros(tally count, v16 magnitude, v16m here)
+{
+    const v16i zeros = v16i_count_zero(v16i_zero(), magnitude, here);
+    return _mm256_add_epi32(count, _mm256_add_epi32(zeros.lo, zeros.hi));
+}
+
+static inline uint64_t tally_total(tally sum)
+{
     __m128i x =
         _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
@@ -163,20 +185,9 @@ static inline v8 v8_mul(v8 a, v8 b)
     return (v8){_mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi)};
 }
 
-static inline v8 v8_min(v8 a, v8 b)
-{
-    return (v8){_mm256_min_pd(a.lo, b.lo), _mm256_min_pd(a.hi, b.hi)};
-}
-
 static inline v8 v8_max(v8 a, v8 b)
 {
     return (v8){_mm256_max_pd(a.lo, b.lo), _mm256_max_pd(a.hi, b.hi)};
-}
-
-static inline v8 v8_negate(v8 a)
-{
-    const __m256d sign = _mm256_set1_pd(-0.0);
-    return (v8){_mm256_xor_pd(a.lo, sign), _mm256_xor_pd(a.hi, sign)};
 }
 
 static inline v8 v8_abs(v8 a)
@@ -228,17 +239,47 @@ static inline double v8_total(v8 a)
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-static inline double v8_hmin(v8 a)
+static inline peak8 peak8_set1(double x)
 {
-    const __m256d four = _mm256_min_pd(a.lo, a.hi);
-    const __m128d two =
-        _mm_min_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-    return _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)));
+    return _mm256_set1_pd(x);
 }
 
-static inline double v8_hmax(v8 a)
+static inline peak8 peak8_min(peak8 p, v8 x)
 {
-    return -v8_hmin(v8_negate(a));
+    return _mm256_min_pd(_mm256_min_pd(x.lo, x.hi), p);
+}
+
+static inline peak8 peak8_max(peak8 p, v8 x)
+{
+    return _mm256_max_pd(_mm256_max_pd(x.lo, x.hi), p);
+}
+
+static inline double peak8_least(peak8 p)
+{
+    const __m128d x = _mm_min_pd(_mm256_castpd256_pd128(p), _mm256_extractf128_pd(p, 1));
+    return _mm_cvtsd_f64(_mm_min_sd(x, _mm_unpackhi_pd(x, x)));
+}
+
+static inline double peak8_most(peak8 p)
+{
+    return -peak8_least(_mm256_xor_pd(p, _mm256_set1_pd(-0.0)));
+}
+
+static inline tally8 tally8_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline tally8 tally8_add(tally8 count, v8m m)
+{
+    return _mm256_sub_epi64(count, _mm256_add_epi64(m.lo, m.hi));
+}
+
+static inline uint64_t tally8_total(tally8 four)
+{
+    const __m128i two =
+        _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+    return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
 }
 
 static inline void v8_store(double *out, v8 a)
@@ -257,12 +298,11 @@ static inline v8i v8i_count(v8i count, v8m m)
     return (v8i){_mm256_sub_epi64(count.lo, m.lo), _mm256_sub_epi64(count.hi, m.hi)};
 }
 
-static inline v8i v8i_count_zero(v8i count, v8 magnitude, v8m here)
+static inline v8m v8_is_zero(v8 magnitude)
 {
     const __m256i zero = _mm256_setzero_si256();
-    const v8m is_zero = {_mm256_cmpeq_epi64(_mm256_castpd_si256(magnitude.lo), zero),
+    return (v8m){_mm256_cmpeq_epi64(_mm256_castpd_si256(magnitude.lo), zero),
         _mm256_cmpeq_epi64(_mm256_castpd_si256(magnitude.hi), zero)};
-    return v8i_count(count, v8m_and(is_zero, here));
 }
 
 static inline void v8i_store(uint32_t *out, v8i a)
@@ -271,14 +311,6 @@ static inline void v8i_store(uint32_t *out, v8i a)
     const __m256i lo = _mm256_permutevar8x32_epi32(a.lo, even);
     const __m256i hi = _mm256_permutevar8x32_epi32(a.hi, even);
     _mm256_storeu_si256((__m256i *)(void *)out, _mm256_blend_epi32(lo, hi, 0xf0));
-}
-
-static inline uint64_t v8i_total(v8i a)
-{
-    const __m256i four = _mm256_add_epi64(a.lo, a.hi);
-    const __m128i two =
-        _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
-    return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
 }
 
 static inline v8 v16_lower(v16 a)

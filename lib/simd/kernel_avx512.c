@@ -13,9 +13,13 @@
 typedef __m512 v16;
 typedef __m512i v16i;
 typedef __mmask16 v16m;
+typedef __m512i tally;
+typedef __m512 peak;
 typedef __m512d v8;
 typedef __m512i v8i;
 typedef __mmask8 v8m;
+typedef __m512i tally8;
+typedef __m512d peak8;
 
 static inline v16 v16_set1(float x)
 {
@@ -35,11 +39,6 @@ static inline v16 v16_sub(v16 a, v16 b)
 static inline v16 v16_mul(v16 a, v16 b)
 {
     return _mm512_mul_ps(a, b);
-}
-
-static inline v16 v16_min(v16 a, v16 b)
-{
-    return _mm512_min_ps(a, b);
 }
 
 static inline v16 v16_max(v16 a, v16 b)
@@ -72,14 +71,29 @@ static inline v16 v16_pick(v16m m, v16 yes, v16 no)
     return _mm512_mask_mov_ps(no, m, yes);
 }
 
-static inline float v16_hmin(v16 a)
+static inline peak peak_set1(float x)
 {
-    return _mm512_reduce_min_ps(a);
+    return _mm512_set1_ps(x);
 }
 
-static inline float v16_hmax(v16 a)
+static inline peak peak_min(peak p, v16 x)
 {
-    return _mm512_reduce_max_ps(a);
+    return _mm512_min_ps(x, p);
+}
+
+static inline peak peak_max(peak p, v16 x)
+{
+    return _mm512_max_ps(x, p);
+}
+
+static inline float peak_least(peak p)
+{
+    return _mm512_reduce_min_ps(p);
+}
+
+static inline float peak_most(peak p)
+{
+    return _mm512_reduce_max_ps(p);
 }
 
 static inline v16i v16i_zero(void)
@@ -94,9 +108,19 @@ static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
     return _mm512_mask_add_epi32(count, is_zero, count, _mm512_set1_epi32(1));
 }
 
-static inline uint64_t v16i_total(v16i a)
+static inline tally tally_zero(void)
 {
-    return (uint32_t)_mm512_reduce_add_epi32(a);
+    return v16i_zero();
+}
+
+static inline tally tally_add_zeros(tally count, v16 magnitude, v16m here)
+{
+    return v16i_count_zero(count, magnitude, here);
+}
+
+static inline uint64_t tally_total(tally count)
+{
+    return (uint32_t)_mm512_reduce_add_epi32(count);
 }
 
 static inline void v16i_store(uint32_t *out, v16i a)
@@ -124,19 +148,9 @@ static inline v8 v8_mul(v8 a, v8 b)
     return _mm512_mul_pd(a, b);
 }
 
-static inline v8 v8_min(v8 a, v8 b)
-{
-    return _mm512_min_pd(a, b);
-}
-
 static inline v8 v8_max(v8 a, v8 b)
 {
     return _mm512_max_pd(a, b);
-}
-
-static inline v8 v8_negate(v8 a)
-{
-    return _mm512_xor_pd(a, _mm512_set1_pd(-0.0));
 }
 
 static inline v8 v8_abs(v8 a)
@@ -184,14 +198,29 @@ static inline double v8_total(v8 a)
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-static inline double v8_hmin(v8 a)
+static inline peak8 peak8_set1(double x)
 {
-    return _mm512_reduce_min_pd(a);
+    return _mm512_set1_pd(x);
 }
 
-static inline double v8_hmax(v8 a)
+static inline peak8 peak8_min(peak8 p, v8 x)
 {
-    return _mm512_reduce_max_pd(a);
+    return _mm512_min_pd(x, p);
+}
+
+static inline peak8 peak8_max(peak8 p, v8 x)
+{
+    return _mm512_max_pd(x, p);
+}
+
+static inline double peak8_least(peak8 p)
+{
+    return _mm512_reduce_min_pd(p);
+}
+
+static inline double peak8_most(peak8 p)
+{
+    return _mm512_reduce_max_pd(p);
 }
 
 static inline void v8_store(double *out, v8 a)
@@ -209,10 +238,10 @@ static inline v8i v8i_count(v8i count, v8m m)
     return _mm512_mask_add_epi64(count, m, count, _mm512_set1_epi64(1));
 }
 
-static inline v8i v8i_count_zero(v8i count, v8 magnitude, v8m here)
+static inline v8m v8_is_zero(v8 magnitude)
 {
     const __m512i bits = _mm512_castpd_si512(magnitude);
-    return v8i_count(count, _mm512_mask_testn_epi64_mask(here, bits, bits));
+    return _mm512_testn_epi64_mask(bits, bits);
 }
 
 static inline void v8i_store(uint32_t *out, v8i a)
@@ -220,9 +249,19 @@ static inline void v8i_store(uint32_t *out, v8i a)
     _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi64_epi32(a));
 }
 
-static inline uint64_t v8i_total(v8i a)
+static inline tally8 tally8_zero(void)
 {
-    return (uint64_t)_mm512_reduce_add_epi64(a);
+    return v8i_zero();
+}
+
+static inline tally8 tally8_add(tally8 count, v8m m)
+{
+    return v8i_count(count, m);
+}
+
+static inline uint64_t tally8_total(tally8 count)
+{
+    return (uint64_t)_mm512_reduce_add_epi64(count);
 }
 
 static inline v8 v16_lower(v16 a)

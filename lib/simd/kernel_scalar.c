@@ -24,6 +24,8 @@ typedef struct {
     i4 a, b, c, d;
 } v16i;
 typedef v16i v16m;
+typedef i4 tally;
+typedef f4 peak;
 typedef struct {
     d2 a, b, c, d;
 } v8;
@@ -31,6 +33,8 @@ typedef struct {
     l2 a, b, c, d;
 } v8i;
 typedef v8i v8m;
+typedef l2 tally8;
+typedef d2 peak8;
 
 /* Applies an operator, or a function of one, two or three parts, to the four parts. */
 #define EACH_OP(type, x, op, y)                                                            \
@@ -86,11 +90,6 @@ static inline d2 d2_keep(l2 m, d2 x)
     return (d2)(m & (l2)x);
 }
 
-static inline l2 d2_count_zero(l2 count, d2 magnitude, l2 here)
-{
-    return count - (((l2)magnitude == (l2){0}) & here);
-}
-
 static inline v16 v16_set1(float x)
 {
     const f4 q = {x, x, x, x};
@@ -110,11 +109,6 @@ static inline v16 v16_sub(v16 x, v16 y)
 static inline v16 v16_mul(v16 x, v16 y)
 {
     return EACH_OP(v16, x, *, y);
-}
-
-static inline v16 v16_min(v16 x, v16 y)
-{
-    return EACH_2(v16, f4_min, x, y);
 }
 
 static inline v16 v16_max(v16 x, v16 y)
@@ -152,17 +146,31 @@ static inline v16 v16_abs(v16 x)
     return v16_keep((v16m){q, q, q, q}, x);
 }
 
-static inline float v16_hmin(v16 x)
+static inline peak peak_set1(float x)
 {
-    const f4 q = f4_min(f4_min(x.a, x.b), f4_min(x.c, x.d));
-    const float low = q[0] < q[1] ? q[0] : q[1];
-    const float high = q[2] < q[3] ? q[2] : q[3];
+    return (peak){x, x, x, x};
+}
+
+static inline peak peak_min(peak p, v16 x)
+{
+    return f4_min(f4_min(f4_min(x.a, x.b), f4_min(x.c, x.d)), p);
+}
+
+static inline peak peak_max(peak p, v16 x)
+{
+    return f4_max(f4_max(f4_max(x.a, x.b), f4_max(x.c, x.d)), p);
+}
+
+static inline float peak_least(peak p)
+{
+    const float low = p[0] < p[1] ? p[0] : p[1];
+    const float high = p[2] < p[3] ? p[2] : p[3];
     return low < high ? low : high;
 }
 
-static inline float v16_hmax(v16 x)
+static inline float peak_most(peak p)
 {
-    return -v16_hmin((v16){-x.a, -x.b, -x.c, -x.d});
+    return -peak_least(-p);
 }
 
 static inline v16i v16i_zero(void)
@@ -175,10 +183,20 @@ static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
     return EACH_3(v16i, f4_count_zero, count, magnitude, here);
 }
 
-static inline uint64_t v16i_total(v16i x)
+static inline tally tally_zero(void)
 {
-    const i4 q = x.a + x.b + x.c + x.d;
-    return (uint64_t)(q[0] + q[1] + q[2] + q[3]);
+    return (tally){0};
+}
+
+static inline tally tally_add_zeros(tally count, v16 magnitude, v16m here)
+{
+    const v16i zeros = v16i_count_zero(v16i_zero(), magnitude, here);
+    return count + (zeros.a + zeros.b) + (zeros.c + zeros.d);
+}
+
+static inline uint64_t tally_total(tally count)
+{
+    return (uint64_t)(count[0] + count[1] + count[2] + count[3]);
 }
 
 static inline void v16i_store(uint32_t *out, v16i x)
@@ -207,19 +225,9 @@ static inline v8 v8_mul(v8 x, v8 y)
     return EACH_OP(v8, x, *, y);
 }
 
-static inline v8 v8_min(v8 x, v8 y)
-{
-    return EACH_2(v8, d2_min, x, y);
-}
-
 static inline v8 v8_max(v8 x, v8 y)
 {
     return EACH_2(v8, d2_max, x, y);
-}
-
-static inline v8 v8_negate(v8 x)
-{
-    return (v8){-x.a, -x.b, -x.c, -x.d};
 }
 
 static inline v8m v8m_all(void)
@@ -267,15 +275,29 @@ static inline double v8_total(v8 x)
     return two[0] + two[1];
 }
 
-static inline double v8_hmin(v8 x)
+static inline peak8 peak8_set1(double x)
 {
-    const d2 two = d2_min(d2_min(x.a, x.b), d2_min(x.c, x.d));
-    return two[0] < two[1] ? two[0] : two[1];
+    return (peak8){x, x};
 }
 
-static inline double v8_hmax(v8 x)
+static inline peak8 peak8_min(peak8 p, v8 x)
 {
-    return -v8_hmin(v8_negate(x));
+    return d2_min(d2_min(d2_min(x.a, x.b), d2_min(x.c, x.d)), p);
+}
+
+static inline peak8 peak8_max(peak8 p, v8 x)
+{
+    return d2_max(d2_max(d2_max(x.a, x.b), d2_max(x.c, x.d)), p);
+}
+
+static inline double peak8_least(peak8 p)
+{
+    return p[0] < p[1] ? p[0] : p[1];
+}
+
+static inline double peak8_most(peak8 p)
+{
+    return p[0] > p[1] ? p[0] : p[1];
 }
 
 static inline void v8_store(double *out, v8 x)
@@ -293,9 +315,10 @@ static inline v8i v8i_count(v8i count, v8m m)
     return EACH_OP(v8i, count, -, m);
 }
 
-static inline v8i v8i_count_zero(v8i count, v8 magnitude, v8m here)
+static inline v8m v8_is_zero(v8 magnitude)
 {
-    return EACH_3(v8i, d2_count_zero, count, magnitude, here);
+    const v8m bits = {(l2)magnitude.a, (l2)magnitude.b, (l2)magnitude.c, (l2)magnitude.d};
+    return EACH_OP(v8m, bits, ==, v8i_zero());
 }
 
 static inline void v8i_store(uint32_t *out, v8i x)
@@ -307,10 +330,19 @@ static inline void v8i_store(uint32_t *out, v8i x)
     }
 }
 
-static inline uint64_t v8i_total(v8i x)
+static inline tally8 tally8_zero(void)
 {
-    const l2 two = x.a + x.b + x.c + x.d;
-    return (uint64_t)(two[0] + two[1]);
+    return (tally8){0};
+}
+
+static inline tally8 tally8_add(tally8 count, v8m m)
+{
+    return count - ((m.a + m.b) + (m.c + m.d));
+}
+
+static inline uint64_t tally8_total(tally8 count)
+{
+    return (uint64_t)(count[0] + count[1]);
 }
 
 static inline v8 v16_lower(v16 x)
