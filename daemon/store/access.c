@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <xxhash.h>
+
+#include "daemon/store/internal.h"
+#include "lib/base/err.h"
+
+/*
+ * How the store reaches LMDB. Readers hold map_lock shared for the length of one short
+ * transaction; the writer takes it alone for the moment in which the map moves, when it has no
+ * transaction itself. LMDB forbids moving the map under an open transaction, and this is how
+ * that is kept. fsync happens outside of every lock of ours.
+ */
+
+enum { DISK_MARGIN_BYTES = 1 << 20 };
+
+int store_lmdb_error(
+    const struct store *store, int lmdb_rc, const char *doing, struct baro_err *err)
+{
+    int code = BARO_EIO;
+    const char *hint = "";
+    switch (lmdb_rc) {
+    case MDB_MAP_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        code = BARO_EFULL;
+        hint = "; free some room or raise the quota, and it goes on by itself";
+        break;
+    case EACCES:
+    case EPERM:
+    case EROFS: code = BARO_EACCES; break;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        code = BARO_ECORRUPT;
+        hint = "; restore the file from a copy, or move it away to start anew";
+        break;
+    case MDB_PANIC: hint = "; restart the daemon"; break;
+    case MDB_VERSION_MISMATCH: code = BARO_EVERSION; break;
+    default: break;
+    }
+    return baro_err_set(
+        err, code, "%s '%s': %s%s", doing, store->path, mdb_strerror(lmdb_rc), hint);
+}
+
+int store_reading_begin(struct store *store, MDB_txn **out_txn, struct baro_err *err)
+{
+    (void)pthread_rwlock_rdlock(&store->map_lock);
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, out_txn);
+    if (rc != 0) {
+        (void)pthread_rwlock_unlock(&store->map_lock);
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    return 0;
+}
+
+void store_reading_end(struct store *store, MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+    (void)pthread_rwlock_unlock(&store->map_lock);
+}
+
+static uint64_t map_bytes(const struct store *store)
+{
+    MDB_envinfo info;
+    return mdb_env_info(store->env, &info) == 0 ? info.me_mapsize : 0;
+}
+
+static int set_map(struct store *store, uint64_t bytes)
+{
+    (void)pthread_rwlock_wrlock(&store->map_lock);
+    int rc = mdb_env_set_mapsize(store->env, bytes);
+    (void)pthread_rwlock_unlock(&store->map_lock);
+    return rc;
+}
+
+/* Double the map, up to limit; MDB_MAP_FULL when it is there already. */
+static int grow_map(struct store *store, uint64_t limit)
+{
+    uint64_t now = map_bytes(store);
+    if (now >= limit) {
+        return MDB_MAP_FULL;
+    }
+    return set_map(store, now > limit / 2 ? limit : now * 2);
+}
+
+/* Whether a write of so many bytes finds the disk, or this process' file limit, full. LMDB
+ * reports a write that was cut short by a full disk as a plain input/output error. */
+static bool is_disk_full(const struct store *store, uint64_t bytes)
+{
+    struct statvfs disk;
+    struct stat file;
+    struct rlimit limit;
+    if (statvfs(store->path, &disk) == 0 &&
+        (uint64_t)disk.f_bavail * disk.f_frsize < bytes + DISK_MARGIN_BYTES) {
+        return true;
+    }
+    return stat(store->path, &file) == 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY &&
+           limit.rlim_cur < (uint64_t)file.st_size + bytes + DISK_MARGIN_BYTES;
+}
+
+static int apply_once(struct store *store, const struct store_batch *batch)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = store_batch_apply(batch, txn);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn); /* the handle is gone, whatever this says */
+}
+
+int store_apply(struct store *store, const struct store_batch *batch, uint64_t limit,
+    struct baro_err *err)
+{
+    int rc = apply_once(store, batch);
+    while (rc == MDB_MAP_FULL) {
+        rc = grow_map(store, limit);
+        if (rc == 0) {
+            rc = apply_once(store, batch);
+        } else if (rc != MDB_MAP_FULL) {
+            return store_lmdb_error(store, rc, "enlarge the map of", err);
+        } else {
+            break;
+        }
+    }
+    if (rc == EIO && is_disk_full(store, batch->n_bytes)) {
+        rc = ENOSPC;
+    }
+    if (limit > store->commit_limit && map_bytes(store) > store->commit_limit) {
+        (void)set_map(store, store->commit_limit); /* LMDB keeps what is in use */
+    }
+    return rc == 0 ? 0 : store_lmdb_error(store, rc, "write", err);
+}
+
+bool store_group_decode(const MDB_val *value, struct group_record *out)
+{
+    if (value->mv_size != sizeof *out) {
+        return false;
+    }
+    memcpy(out, value->mv_data, sizeof *out);
+    const size_t skip = sizeof out->check;
+    return out->check ==
+               XXH3_64bits((const uint8_t *)value->mv_data + skip, sizeof *out - skip) &&
+           out->n_f64 <= CHUNK_MAX_COLUMNS && out->n_f32 <= CHUNK_MAX_COLUMNS;
+}
+
+int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
+    struct group_record *out, struct baro_err *err)
+{
+    MDB_txn *txn = NULL;
+    int rc = store_reading_begin(store, &txn, err);
+    if (rc != 0) {
+        return rc;
+    }
+    uint8_t bytes[KEY_GROUP_BYTES];
+    key_group(bytes, run, thing, kind);
+    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
+    MDB_val value;
+    rc = mdb_get(txn, store->group_table, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        rc = 0;
+    } else if (rc != 0) {
+        rc = store_lmdb_error(store, rc, "read", err);
+    } else if (!store_group_decode(&value, out)) {
+        rc = baro_err_set(err, BARO_ECORRUPT,
+            "run %u thing %u kind %u: its record in the index is damaged", run, thing,
+            kind);
+    } else {
+        rc = 1;
+    }
+    store_reading_end(store, txn);
+    return rc;
+}
+
+int store_group_load(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
+    struct tail_group **out_group, struct baro_err *err)
+{
+    *out_group = tail_find(&store->tail, run, thing, kind);
+    if (*out_group != NULL) {
+        return 0;
+    }
+    struct group_record record = {0};
+    int rc = store_group_get(store, run, thing, kind, &record, err);
+    if (rc < 0) {
+        return rc;
+    }
+    (void)pthread_mutex_lock(&store->memory_lock);
+    struct tail_group *group = tail_add(&store->tail, run, thing, kind);
+    group->n_f64 = record.n_f64;
+    group->n_f32 = record.n_f32;
+    group->sealed_rows = record.n_rows;
+    group->sealed_bytes = record.bytes;
+    group->first_step = record.first_step;
+    group->last_step = record.last_step;
+    (void)pthread_mutex_unlock(&store->memory_lock);
+    *out_group = group;
+    return 0;
+}

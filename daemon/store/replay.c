@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/store/internal.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+/*
+ * At open, every piece of tail is read back into memory, in the order of its commits. A damaged
+ * piece is left where it is and remembered: what can be read is served, and every read of that
+ * run says that something is missing, now and after the next start.
+ */
+
+static void remember_damage(struct tail_run *run, uint64_t ordinal)
+{
+    run->damaged = baro_xrealloc(run->damaged, run->n_damaged + 1, sizeof *run->damaged);
+    run->damaged[run->n_damaged++] = ordinal;
+}
+
+/* Whether a piece is whole and each of its rows can go to its group. */
+static bool check_piece(struct store *store, uint32_t run, const MDB_val *piece)
+{
+    if (!tail_piece_ok(piece->mv_data, piece->mv_size)) {
+        return false;
+    }
+    struct tail_record record;
+    const uint8_t *payload = NULL;
+    size_t at = TAIL_PIECE_HEAD_BYTES;
+    int got = 0;
+    while ((got = tail_piece_next(
+                piece->mv_data, piece->mv_size, &at, &record, &payload)) == 1) {
+        struct tail_group *group = NULL;
+        if (store_group_load(store, run, record.thing, record.kind, &group, NULL) != 0) {
+            return false;
+        }
+        bool is_empty = group->sealed_rows + group->tail_rows == 0;
+        if (!is_empty && (group->n_f64 != record.n_f64 || group->n_f32 != record.n_f32)) {
+            return false;
+        }
+    }
+    return got == 0;
+}
+
+/* Bring all rows of a piece into memory; false, and none of them, when it is damaged. */
+static bool replay_piece(struct store *store, uint32_t run, const MDB_val *piece)
+{
+    if (!check_piece(store, run, piece)) {
+        return false;
+    }
+    struct tail_record record;
+    const uint8_t *payload = NULL;
+    size_t at = TAIL_PIECE_HEAD_BYTES;
+    while (tail_piece_next(piece->mv_data, piece->mv_size, &at, &record, &payload) == 1) {
+        tail_push(&store->tail, tail_find(&store->tail, run, record.thing, record.kind),
+            &record, payload);
+    }
+    return true;
+}
+
+int store_replay(struct store *store, struct baro_err *err)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    int rc = store_reading_begin(store, &txn, err);
+    if (rc != 0) {
+        return rc;
+    }
+    int lmdb_rc = mdb_cursor_open(txn, store->tail_table, &cursor);
+    MDB_val key;
+    MDB_val piece;
+    while (
+        lmdb_rc == 0 && (lmdb_rc = mdb_cursor_get(cursor, &key, &piece, MDB_NEXT)) == 0) {
+        if (key.mv_size != KEY_VALUE_BYTES) {
+            continue;
+        }
+        uint32_t number = (uint32_t)key_get(key.mv_data, 4);
+        uint64_t ordinal = key_get((const uint8_t *)key.mv_data + 4, 8);
+        struct tail_run *run = tail_find_run(&store->tail, number);
+        if (run == NULL) {
+            run = tail_add_run(&store->tail, number);
+            run->first_ordinal = ordinal;
+        }
+        run->next_ordinal = ordinal + 1;
+        if (!replay_piece(store, number, &piece)) {
+            remember_damage(run, ordinal);
+        }
+    }
+    if (cursor != NULL) {
+        mdb_cursor_close(cursor);
+    }
+    store_reading_end(store, txn);
+    if (rc == 0 && lmdb_rc != MDB_NOTFOUND) {
+        rc = store_lmdb_error(store, lmdb_rc, "read", err);
+    }
+    return rc;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The open tail in memory: the committed rows of each group that are not in chunks yet, in
+ * segments that never move, and the form of the same rows in LMDB. Private to daemon/store.
+ *
+ * Only the writing thread changes any of it, and only under the store's memory lock; other
+ * threads look under that lock, take references to segments, and read the rows that were there
+ * then without it: rows never change once they are there.
+ */
+#ifndef BARO_STORE_TAIL_H
+#define BARO_STORE_TAIL_H
+
+#include "daemon/store/store.h"
+
+/* Before each row in a segment; its payload follows, padded to 8 bytes. */
+struct tail_row {
+    int64_t step;
+    int64_t time_ns;
+    uint32_t extra_bytes;
+    uint32_t bytes; /* of this header, the payload and the padding */
+};
+
+struct tail_segment {
+    uint32_t n_refs; /* the group's own and one per reader */
+    uint32_t n_rows;
+    size_t used;
+    size_t room;
+    _Alignas(8) uint8_t rows[];
+};
+
+struct tail_run;
+
+/* A group that has, or since the start had, rows in its tail. Lives until the store closes. */
+struct tail_group {
+    struct tail_run *run;
+    uint32_t thing;
+    uint16_t kind;
+    uint32_t n_f64; /* the layout counts once there is a row */
+    uint32_t n_f32;
+    uint64_t sealed_rows;  /* in chunks; the number of the tail's first row */
+    uint64_t sealed_bytes; /* of chunks */
+    uint64_t tail_rows;
+    uint64_t tail_bytes;
+    int64_t first_step; /* smallest and largest of all rows, if there are any */
+    int64_t last_step;
+    struct tail_segment **segments;
+    uint32_t n_segments;
+    uint32_t segments_room;
+    uint64_t txn_number;    /* writer: the transaction whose first row fixed the layout */
+    uint64_t sealing_bytes; /* writer: sealed_bytes if the seal in progress succeeds */
+    struct tail_group *in_run; /* next of the same run */
+    struct tail_group *in_bucket;
+};
+
+struct tail_run {
+    uint32_t run;
+    uint64_t next_ordinal; /* of the next piece of tail in LMDB */
+    uint64_t first_ordinal;
+    uint64_t tail_bytes;
+    uint64_t *damaged; /* ordinals of pieces that could not be read: kept, and told of */
+    uint32_t n_damaged;
+    struct tail_group *groups;
+    uint8_t *piece; /* writer: the piece that the commit in progress fills */
+    size_t piece_bytes;
+    size_t piece_room;
+    uint32_t piece_rows;
+    uint32_t n_new_pieces;
+};
+
+/* All runs and groups with a tail; zero is empty. */
+struct tail {
+    struct tail_run **runs;
+    uint32_t n_runs;
+    uint32_t runs_room;
+    uint32_t last_run; /* index found last time; writer */
+    struct tail_group **buckets;
+    uint32_t n_buckets; /* 0 or a power of two */
+    uint32_t n_groups;
+    uint64_t bytes; /* of all runs */
+};
+
+/* Before each row in a piece of tail in LMDB; the payload follows, padded to 8 bytes. */
+struct tail_record {
+    uint32_t thing;
+    uint16_t kind;
+    uint16_t reserved0;
+    uint32_t n_f64;
+    uint32_t n_f32;
+    uint32_t extra_bytes;
+    uint32_t reserved1;
+    int64_t step;
+    int64_t time_ns;
+};
+_Static_assert(sizeof(struct tail_record) == 40, "this is the layout on disk");
+
+enum {
+    TAIL_PIECE_HEAD_BYTES = 16,        /* XXH3-64 of the rest, number of rows, 0 */
+    TAIL_PIECE_BYTES = 16 * 4096 - 16, /* a piece is no larger unless one row is */
+    TAIL_MAX_PAYLOAD_BYTES = 8 << 20,
+    TAIL_SEGMENT_BYTES = 65536
+};
+
+/** Round up to a multiple of 8. */
+static inline size_t tail_pad(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+/** Give the bytes of a row's payload; counts are within their limits. */
+static inline size_t tail_payload_bytes(
+    uint32_t n_f64, uint32_t n_f32, uint32_t extra_bytes)
+{
+    return 8 * (size_t)n_f64 + 4 * (size_t)n_f32 + extra_bytes;
+}
+
+/** Release everything. */
+void tail_finish(struct tail *tail);
+
+/** Find a run's tail; NULL when there is none. */
+struct tail_run *tail_find_run(const struct tail *tail, uint32_t run);
+
+/** Find or add a run's tail; under the memory lock. */
+struct tail_run *tail_add_run(struct tail *tail, uint32_t run);
+
+/** Find a group; NULL when it is not in memory. */
+struct tail_group *tail_find(
+    const struct tail *tail, uint32_t run, uint32_t thing, uint16_t kind);
+
+/** Add a group that is not there; under the memory lock. */
+struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uint16_t kind);
+
+/** Append a committed row to its group; under the memory lock. */
+void tail_push(struct tail *tail, struct tail_group *group,
+    const struct tail_record *record, const uint8_t *payload);
+
+/** Drop the tail of a group whose rows are in chunks now; under the memory lock. */
+void tail_drop(struct tail *tail, struct tail_group *group);
+
+/** Give back one reference to a segment; under the memory lock. */
+void tail_unref(struct tail_segment *segment);
+
+/**
+ * Take the next row out of a piece of tail.
+ *
+ * at       offset, TAIL_PIECE_HEAD_BYTES at first; advanced past the row
+ * returns  1 for a row; 0 at the end; BARO_ECORRUPT
+ */
+int tail_piece_next(const uint8_t *piece, size_t n_bytes, size_t *at,
+    struct tail_record *out, const uint8_t **out_payload);
+
+/** Tell whether a piece of tail is whole: its length and its checksum. */
+bool tail_piece_ok(const uint8_t *piece, size_t n_bytes);
+
+/** Append a row to the piece that a run's commit in progress fills. */
+void tail_piece_add(
+    struct tail_run *run, const struct tail_record *record, const uint8_t *payload);
+
+/** Complete the head of the piece in progress, so that it can be stored. */
+void tail_piece_seal(struct tail_run *run);
+
+#endif
