@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/model/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/model/texts.h"
+#include "lib/base/mem.h"
+
+enum {
+    MAX_THINGS = 65536,
+    MAX_ALERTS = 10000,
+    MAX_EVENTS = 10000,
+};
+
+/* A growing list and the part that was last made of it (NULL: it has changed since). */
+struct list {
+    void *items;
+    size_t n, capacity, item_bytes;
+    void *part;
+};
+
+struct catalog {
+    struct texts *texts;
+    struct list runs, things, alerts, events;
+};
+
+/* ---- lists ---- */
+
+static void touch(struct list *list)
+{
+    part_unref(list->part);
+    list->part = NULL;
+}
+
+static void clear(struct list *list)
+{
+    list->n = 0;
+    touch(list);
+}
+
+static void finish(struct list *list)
+{
+    free(list->items);
+    part_unref(list->part);
+}
+
+/* Make room at a place and give it, undefined. */
+static void *insert(struct list *list, size_t at)
+{
+    if (list->n == list->capacity) {
+        list->capacity = list->capacity == 0 ? 32 : list->capacity * 2;
+        list->items = baro_xrealloc(list->items, list->capacity, list->item_bytes);
+    }
+    char *place = (char *)list->items + at * list->item_bytes;
+    memmove(place + list->item_bytes, place, (list->n - at) * list->item_bytes);
+    list->n++;
+    touch(list);
+    return place;
+}
+
+/* All lists of a model begin with their count, items follow at the same offset. */
+_Static_assert(offsetof(struct model_runs, at) == offsetof(struct model_things, at) &&
+                   offsetof(struct model_runs, at) == offsetof(struct model_alerts, at) &&
+                   offsetof(struct model_runs, at) == offsetof(struct model_events, at),
+    "part_of writes them all");
+
+static void *part_of(struct list *list)
+{
+    if (list->part == NULL) {
+        size_t bytes = list->n * list->item_bytes;
+        list->part = part_create(offsetof(struct model_runs, at) + bytes, NULL);
+        ((struct model_runs *)list->part)->n = list->n;
+        if (bytes > 0) {
+            memcpy(((struct model_runs *)list->part)->at, list->items, bytes);
+        }
+    }
+    return part_ref(list->part);
+}
+
+/* ---- the catalog ---- */
+
+struct catalog *catalog_create(void)
+{
+    struct catalog *catalog = baro_xcalloc(1, sizeof *catalog);
+    catalog->texts = texts_create();
+    catalog->runs.item_bytes = sizeof(struct model_run);
+    catalog->things.item_bytes = sizeof(struct model_thing);
+    catalog->alerts.item_bytes = sizeof(struct model_alert);
+    catalog->events.item_bytes = sizeof(struct model_event);
+    return catalog;
+}
+
+void catalog_destroy(struct catalog *catalog)
+{
+    if (catalog == NULL) {
+        return;
+    }
+    finish(&catalog->runs);
+    finish(&catalog->things);
+    finish(&catalog->alerts);
+    finish(&catalog->events);
+    texts_destroy(catalog->texts);
+    free(catalog);
+}
+
+void catalog_clear_run(struct catalog *catalog)
+{
+    clear(&catalog->things);
+    clear(&catalog->alerts);
+    clear(&catalog->events);
+}
+
+const char *catalog_text(struct catalog *catalog, const char *text)
+{
+    return texts_keep(catalog->texts, text);
+}
+
+/* ---- runs ---- */
+
+struct model_run *catalog_run(struct catalog *catalog, uint32_t run)
+{
+    struct model_run *runs = catalog->runs.items;
+    for (size_t i = 0; i < catalog->runs.n; i++) {
+        if (runs[i].run == run) {
+            return &runs[i];
+        }
+    }
+    return NULL;
+}
+
+static enum baro_level level_of(uint32_t level)
+{
+    return level < BARO_LEVEL_END ? (enum baro_level)level : BARO_ALARM;
+}
+
+static void fill_run(
+    struct catalog *catalog, struct model_run *run, const Baro__RunInfo *info)
+{
+    Baro__RunDescription nothing;
+    baro__run_description__init(&nothing);
+    const Baro__RunDescription *d =
+        info->description != NULL ? info->description : &nothing;
+    *run = (struct model_run){
+        .run = info->run,
+        .id = texts_keep(catalog->texts, d->run_id),
+        .project = texts_keep(catalog->texts, d->project),
+        .name = texts_keep(catalog->texts, d->name),
+        .config = texts_keep(catalog->texts, d->config),
+        .host = texts_keep(catalog->texts, d->host),
+        .status_text = texts_keep(catalog->texts, info->status_text),
+        .status = info->status,
+        .n_steps = info->n_steps,
+        .first_step = info->first_step,
+        .last_step = info->last_step,
+        .first_time_ns = info->first_time_ns,
+        .last_time_ns = info->last_time_ns,
+        .has_loss = info->has_loss != 0,
+        .last_loss = info->last_loss,
+        .n_alerts = info->n_alerts,
+        .n_ranks = d->n_ranks,
+        .worst_level = level_of(info->worst_level),
+        .n_dropped = info->n_dropped,
+    };
+}
+
+void catalog_set_runs(struct catalog *catalog, Baro__RunInfo *const *runs, size_t n)
+{
+    clear(&catalog->runs);
+    for (size_t i = 0; i < n; i++) {
+        fill_run(catalog, insert(&catalog->runs, i), runs[i]);
+    }
+}
+
+void catalog_set_run(struct catalog *catalog, const Baro__RunInfo *info)
+{
+    struct model_run *run = catalog_run(catalog, info->run);
+    if (run == NULL) {
+        run = insert(&catalog->runs, 0);
+    }
+    fill_run(catalog, run, info);
+    touch(&catalog->runs);
+}
+
+void catalog_on_step(struct catalog *catalog, uint32_t run, int64_t step, int64_t time_ns)
+{
+    struct model_run *known = catalog_run(catalog, run);
+    if (known == NULL || (step <= known->last_step && known->n_steps > 0)) {
+        return;
+    }
+    if (known->n_steps == 0) {
+        known->first_step = step;
+        known->first_time_ns = time_ns;
+    }
+    known->last_step = step;
+    known->last_time_ns = time_ns;
+    known->n_steps = step - known->first_step + 1;
+    touch(&catalog->runs);
+}
+
+/* ---- things ---- */
+
+/* Where a thing is or belongs: they are kept by rising id. */
+static size_t place_of_thing(const struct catalog *catalog, uint32_t thing)
+{
+    const struct model_thing *things = catalog->things.items;
+    size_t lo = 0;
+    size_t hi = catalog->things.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (things[mid].thing < thing) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+struct model_thing *catalog_thing(struct catalog *catalog, uint32_t thing)
+{
+    struct model_thing *things = catalog->things.items;
+    size_t at = place_of_thing(catalog, thing);
+    return at < catalog->things.n && things[at].thing == thing ? &things[at] : NULL;
+}
+
+void catalog_touch_things(struct catalog *catalog)
+{
+    touch(&catalog->things);
+}
+
+static void fill_thing(
+    struct catalog *catalog, struct model_thing *thing, const Baro__ThingInfo *info)
+{
+    Baro__Declare nothing;
+    baro__declare__init(&nothing);
+    const Baro__Declare *d = info->declare != NULL ? info->declare : &nothing;
+    *thing = (struct model_thing){
+        .thing = info->thing,
+        .rank = info->rank,
+        .is_tensor = d->is_tensor != 0,
+        .name = texts_keep(catalog->texts, d->name),
+        .role = d->role < BARO_ROLE_END ? (enum baro_role)d->role : 0,
+        .dtype = d->dtype < BARO_DTYPE_END ? (enum baro_dtype)d->dtype : 0,
+        .n_dims = (uint32_t)(d->n_shape < MODEL_MAX_DIMS ? d->n_shape : MODEL_MAX_DIMS),
+        .n_units = d->n_units <= READING_MAX_UNITS ? d->n_units : 0,
+        .n_points = info->n_points,
+        .first_step = info->first_step,
+        .last_step = info->last_step,
+        .cadence = info->cadence,
+        .last_value = info->last_value,
+        .n_nonfinite = info->n_nonfinite,
+        .worst_level = level_of(info->worst_level),
+    };
+    for (uint32_t i = 0; i < thing->n_dims; i++) {
+        thing->shape[i] = d->shape[i];
+    }
+}
+
+void catalog_set_things(struct catalog *catalog, Baro__ThingInfo *const *things, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct model_thing *thing = catalog_thing(catalog, things[i]->thing);
+        if (thing == NULL && catalog->things.n == MAX_THINGS) {
+            continue;
+        }
+        if (thing == NULL) {
+            thing = insert(&catalog->things, place_of_thing(catalog, things[i]->thing));
+        }
+        fill_thing(catalog, thing, things[i]);
+    }
+    touch(&catalog->things);
+}
+
+/* ---- alerts and events ---- */
+
+static void fill_alert(
+    struct catalog *catalog, struct model_alert *alert, const Baro__Alert *from)
+{
+    *alert = (struct model_alert){
+        .id = from->id,
+        .incident = from->incident,
+        .step = from->step,
+        .time_ns = from->time_ns,
+        .kind = texts_keep(catalog->texts, from->kind),
+        .tensor = texts_keep(catalog->texts, from->tensor),
+        .module = texts_keep(catalog->texts, from->module),
+        .role = texts_keep(catalog->texts, from->role),
+        .text = texts_keep(catalog->texts, from->text),
+        .advice = texts_keep(catalog->texts, from->advice),
+        .level = level_of(from->level),
+        .thing = from->thing,
+        .unit = from->unit,
+        .row = from->row,
+        .value = from->value,
+        .has_sample = from->has_sample != 0,
+        .batch_size = from->batch_size,
+        .n_samples = from->n_samples,
+    };
+    for (size_t i = 0; i < from->n_samples && i < MODEL_MAX_SAMPLES; i++) {
+        alert->samples[i] = from->samples[i];
+    }
+}
+
+static void add_alert(struct catalog *catalog, const Baro__Alert *from)
+{
+    struct model_alert *alerts = catalog->alerts.items;
+    size_t at = catalog->alerts.n;
+    for (size_t i = 0; i < catalog->alerts.n; i++) {
+        if (alerts[i].id == from->id) {
+            fill_alert(catalog, &alerts[i], from);
+            return;
+        }
+    }
+    while (at > 0 && alerts[at - 1].step > from->step) {
+        at--;
+    }
+    if (catalog->alerts.n < MAX_ALERTS) {
+        fill_alert(catalog, insert(&catalog->alerts, at), from);
+    }
+}
+
+void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        add_alert(catalog, alerts[i]);
+    }
+    touch(&catalog->alerts);
+}
+
+void catalog_clear_events(struct catalog *catalog)
+{
+    clear(&catalog->events);
+}
+
+void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
+    enum baro_level level, const char *text, size_t n_text)
+{
+    baro_autofree char *copy = baro_xcalloc(n_text + 1, 1);
+    memcpy(copy, text, n_text);
+    const char *kept = texts_keep(catalog->texts, copy);
+    struct model_event *events = catalog->events.items;
+    for (size_t i = 0; i < catalog->events.n; i++) {
+        if (events[i].time_ns == time_ns && events[i].text == kept) {
+            return;
+        }
+    }
+    if (catalog->events.n < MAX_EVENTS) {
+        struct model_event *event = insert(&catalog->events, catalog->events.n);
+        *event = (struct model_event){step, time_ns, level, kept};
+    }
+}
+
+bool catalog_is_changed(const struct catalog *catalog)
+{
+    return catalog->runs.part == NULL || catalog->things.part == NULL ||
+           catalog->alerts.part == NULL || catalog->events.part == NULL;
+}
+
+void catalog_publish(struct catalog *catalog, struct model *model)
+{
+    part_unref(model->runs);
+    part_unref(model->things);
+    part_unref(model->alerts);
+    part_unref(model->events);
+    model->runs = part_of(&catalog->runs);
+    model->things = part_of(&catalog->things);
+    model->alerts = part_of(&catalog->alerts);
+    model->events = part_of(&catalog->events);
+}

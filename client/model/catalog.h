@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The catalog: the lists behind a model (runs; things, alerts and events of one run), kept up
+ * to date from messages and handed out as parts. The keeper's own; one thread.
+ */
+#ifndef CLIENT_MODEL_CATALOG_H
+#define CLIENT_MODEL_CATALOG_H
+
+#include "client/model/model.h"
+
+struct catalog;
+
+struct catalog *catalog_create(void);
+
+/** Free a catalog and all texts of the models made from it; NULL is fine. */
+void catalog_destroy(struct catalog *catalog);
+
+/** Forget things, alerts and events: another run is wanted. */
+void catalog_clear_run(struct catalog *catalog);
+
+/** Keep a text for as long as the catalog lives. */
+const char *catalog_text(struct catalog *catalog, const char *text);
+
+/** Replace the list of runs, or bring one run up to date. */
+void catalog_set_runs(struct catalog *catalog, Baro__RunInfo *const *runs, size_t n);
+void catalog_set_run(struct catalog *catalog, const Baro__RunInfo *run);
+
+/** Find a run; NULL if unknown. */
+struct model_run *catalog_run(struct catalog *catalog, uint32_t run);
+
+/** Note that a run has reached a step, at a wall time. */
+void catalog_on_step(struct catalog *catalog, uint32_t run, int64_t step, int64_t time_ns);
+
+/** Bring things up to date; unknown ones are added. At most 65,536 are kept. */
+void catalog_set_things(struct catalog *catalog, Baro__ThingInfo *const *things, size_t n);
+
+/** Find a thing, to be changed in place with catalog_touch_things; NULL if unknown. */
+struct model_thing *catalog_thing(struct catalog *catalog, uint32_t thing);
+void catalog_touch_things(struct catalog *catalog);
+
+/** Add alerts, replacing those with the same id; kept in order of steps. */
+void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, size_t n);
+
+/** Forget the events, or add one; text need not end in NUL. One heard twice is kept once. */
+void catalog_clear_events(struct catalog *catalog);
+void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
+    enum baro_level level, const char *text, size_t n_text);
+
+/** Whether any list has changed since the last catalog_publish. */
+bool catalog_is_changed(const struct catalog *catalog);
+
+/** Put references to the lists into a model, replacing those that it has. */
+void catalog_publish(struct catalog *catalog, struct model *model);
+
+#endif

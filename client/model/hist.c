@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/model/hist.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+/* Exponents as the histogram has them; others are counted at the ends. */
+enum { MIN_EXP = -64, MAX_EXP = 63, N_EXPS = MAX_EXP - MIN_EXP + 1 };
+
+/* One step: shares of all elements. */
+struct hist_row {
+    int64_t step;
+    float zero;
+    float pos[N_EXPS], neg[N_EXPS];
+};
+
+void hist_finish(struct hist *hist)
+{
+    free(hist->rows);
+    *hist = (struct hist){0};
+}
+
+static void fill_row(struct hist_row *row, const struct reading *summary)
+{
+    *row = (struct hist_row){.step = summary->header.step};
+    double n_elements = summary->f64[SUMMARY_COUNT];
+    if (!(n_elements > 0)) {
+        return;
+    }
+    double every = summary->f64[SUMMARY_HIST_EVERY];
+    double unit = (every > 0 ? every : 1) / n_elements;
+    row->zero = (float)(summary->f64[SUMMARY_N_ZERO] / n_elements);
+    size_t n = summary->extra_bytes / sizeof(struct reading_bin);
+    for (size_t i = 0; i < n; i++) {
+        struct reading_bin bin;
+        memcpy(&bin, summary->extra + i * sizeof bin, sizeof bin);
+        int exp = bin.bin < MIN_EXP ? MIN_EXP : bin.bin > MAX_EXP ? MAX_EXP : bin.bin;
+        float *side = bin.sign < 0 ? row->neg : row->pos;
+        side[exp - MIN_EXP] += (float)(bin.count * unit);
+    }
+}
+
+void hist_add(struct hist *hist, const struct reading *summary)
+{
+    if (hist->rows == NULL) {
+        hist->rows = baro_xcalloc(HIST_MAX_ROWS + 1, sizeof *hist->rows);
+    }
+    size_t at = hist->n;
+    while (at > 0 && hist->rows[at - 1].step > summary->header.step) {
+        at--;
+    }
+    if (at > 0 && hist->rows[at - 1].step == summary->header.step) {
+        fill_row(&hist->rows[at - 1], summary);
+        return;
+    }
+    memmove(&hist->rows[at + 1], &hist->rows[at], (hist->n - at) * sizeof *hist->rows);
+    fill_row(&hist->rows[at], summary);
+    hist->n++;
+    if (hist->n > HIST_MAX_ROWS) {
+        hist->n--;
+        memmove(hist->rows, hist->rows + 1, hist->n * sizeof *hist->rows);
+    }
+}
+
+/* The exponents that occur. */
+static void find_exps(const struct hist *hist, int *out_first, int *out_n)
+{
+    int first = N_EXPS;
+    int last = -1;
+    for (size_t i = 0; i < hist->n; i++) {
+        for (int exp = 0; exp < N_EXPS; exp++) {
+            if (hist->rows[i].pos[exp] > 0 || hist->rows[i].neg[exp] > 0) {
+                first = exp < first ? exp : first;
+                last = exp > last ? exp : last;
+            }
+        }
+    }
+    *out_first = last < 0 ? 0 : first + MIN_EXP;
+    *out_n = last < 0 ? 0 : last - first + 1;
+}
+
+struct model_hist *hist_publish(const struct hist *hist, uint32_t thing)
+{
+    int first = 0;
+    int n_exps = 0;
+    find_exps(hist, &first, &n_exps);
+    size_t n_bins = 2 * (size_t)n_exps + 1;
+    struct model_hist *part = part_create(
+        sizeof *part + hist->n * sizeof(int64_t) + hist->n * n_bins * sizeof(float), NULL);
+    int64_t *steps = (int64_t *)(part + 1);
+    float *shares = (float *)(steps + hist->n);
+    part->thing = thing;
+    part->first_exp = first;
+    part->n_exps = n_exps;
+    part->n = hist->n;
+    part->steps = steps;
+    part->shares = shares;
+    for (size_t i = 0; i < hist->n; i++) {
+        const struct hist_row *row = &hist->rows[i];
+        float *out = &shares[i * n_bins];
+        steps[i] = row->step;
+        out[n_exps] = row->zero;
+        for (int e = 0; e < n_exps; e++) {
+            out[n_exps - 1 - e] = row->neg[first - MIN_EXP + e];
+            out[n_exps + 1 + e] = row->pos[first - MIN_EXP + e];
+        }
+    }
+    return part;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Histograms of one tensor over steps: rows from the daemon, live rows appended. */
+#ifndef CLIENT_MODEL_HIST_H
+#define CLIENT_MODEL_HIST_H
+
+#include "client/model/model.h"
+
+enum { HIST_MAX_ROWS = 512 };
+
+struct hist_row;
+
+/* Zero is empty. The newest HIST_MAX_ROWS rows are kept. */
+struct hist {
+    size_t n;
+    struct hist_row *rows; /* rising steps */
+};
+
+/** Free what it holds and make it empty. */
+void hist_finish(struct hist *hist);
+
+/** Add the histogram of one summary reading; earlier steps than the last are put in order. */
+void hist_add(struct hist *hist, const struct reading *summary);
+
+/** Make the part that views read. */
+struct model_hist *hist_publish(const struct hist *hist, uint32_t thing);
+
+#endif

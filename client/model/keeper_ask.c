@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "client/model/keeper_inner.h"
+
+/*
+ * What to ask next. Few questions are under way at a time, so that a change of the wish is
+ * answered soon; the first to be asked are lists, then the units and curves that fill the page,
+ * then the coarse series of heat strips and sparklines.
+ */
+
+static struct pending *free_slot(struct keeper *keeper)
+{
+    for (size_t i = 0; i < KEEPER_MAX_PENDING; i++) {
+        if (keeper->pending[i].request == 0) {
+            return &keeper->pending[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether a step range asked for now would reach the newest reading. */
+static bool reaches_end(struct keeper *keeper, struct grid grid)
+{
+    const struct model_run *run = catalog_run(keeper->catalog, keeper->wish.run);
+    return run == NULL || run->n_steps == 0 || grid_to(grid) >= run->last_step;
+}
+
+static void ask_subscribe(
+    struct keeper *keeper, Baro__Envelope *out, uint32_t run, bool off)
+{
+    baro__subscribe_request__init(&keeper->body.subscribe);
+    keeper->body.subscribe.run = run;
+    keeper->body.subscribe.is_off = off;
+    out->body_case = BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST;
+    out->subscribe_request = &keeper->body.subscribe;
+}
+
+static void ask_rows(struct keeper *keeper, Baro__Envelope *out, uint32_t thing,
+    enum reading_kind kind, int64_t from, int64_t to, uint32_t limit)
+{
+    baro__rows_request__init(&keeper->body.rows);
+    keeper->body.rows.run = keeper->wish.run;
+    keeper->body.rows.thing = thing;
+    keeper->body.rows.kind = (uint32_t)kind;
+    keeper->body.rows.from_step = from;
+    keeper->body.rows.to_step = to;
+    keeper->body.rows.limit = limit;
+    out->body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
+    out->rows_request = &keeper->body.rows;
+}
+
+static void ask_need(struct keeper *keeper, enum keeper_need need, Baro__Envelope *out)
+{
+    switch (need) {
+    case NEED_SUBSCRIBE_ALL: ask_subscribe(keeper, out, 0, false); break;
+    case NEED_RUNS:
+        baro__runs_request__init(&keeper->body.runs);
+        out->body_case = BARO__ENVELOPE__BODY_RUNS_REQUEST;
+        out->runs_request = &keeper->body.runs;
+        break;
+    case NEED_UNSUBSCRIBE_RUN: ask_subscribe(keeper, out, keeper->old_run, true); break;
+    case NEED_SUBSCRIBE_RUN: ask_subscribe(keeper, out, keeper->wish.run, false); break;
+    case NEED_THINGS:
+        baro__series_request__init(&keeper->body.series);
+        keeper->body.series.run = keeper->wish.run;
+        out->body_case = BARO__ENVELOPE__BODY_SERIES_REQUEST;
+        out->series_request = &keeper->body.series;
+        break;
+    case NEED_ALERTS:
+        baro__alerts_request__init(&keeper->body.alerts);
+        keeper->body.alerts.run = keeper->wish.run;
+        out->body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
+        out->alerts_request = &keeper->body.alerts;
+        break;
+    case NEED_EVENTS:
+        ask_rows(keeper, out, 0, READING_EVENT, INT64_MIN, INT64_MAX, 1000);
+        break;
+    }
+}
+
+/* Begin a range question; series are added by add_ref. */
+static void begin_range(struct keeper *keeper, struct grid grid, Baro__Envelope *out)
+{
+    Baro__RangeRequest *range = &keeper->body.range;
+    baro__range_request__init(range);
+    range->run = keeper->wish.run;
+    range->from_step = grid.from;
+    range->to_step = grid_to(grid);
+    range->columns = grid.n_columns;
+    range->series = keeper->series_ref_pointers;
+    out->body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
+    out->range_request = range;
+}
+
+static void add_ref(struct keeper *keeper, struct model_ref ref, int32_t unit)
+{
+    size_t i = keeper->body.range.n_series++;
+    Baro__SeriesRef *out = &keeper->series_refs[i];
+    baro__series_ref__init(out);
+    out->thing = ref.thing;
+    out->kind = ref.kind;
+    out->stat = ref.stat;
+    out->unit = unit;
+    keeper->series_ref_pointers[i] = out;
+}
+
+static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
+{
+    struct cover *cover = &keeper->units_cover;
+    const struct model_thing *thing = keeper_units_thing(keeper);
+    if (thing == NULL || !keeper_needs(keeper, cover)) {
+        return false;
+    }
+    struct model_ref ref = {thing->thing, READING_UNITS, (uint16_t)keeper->wish.units_stat};
+    begin_range(keeper, cover->want, out);
+    add_ref(keeper, ref, -1);
+    if (ref.stat != UNIT_N_NONFINITE && thing->n_nonfinite > 0) {
+        ref.stat = UNIT_N_NONFINITE;
+        add_ref(keeper, ref, -1);
+    }
+    pending->kind = PENDING_UNITS;
+    pending->thing = thing->thing;
+    pending->stat = keeper->wish.units_stat;
+    pending->grid = cover->asked = cover->want;
+    cover->is_stale = false;
+    return true;
+}
+
+static bool ask_series(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
+{
+    pending->n_refs = 0;
+    for (size_t i = 0; i < keeper->n_entries && pending->n_refs < KEEPER_MAX_BATCH; i++) {
+        struct entry *entry = keeper->entries[i];
+        if (!keeper_needs(keeper, &entry->cover)) {
+            continue;
+        }
+        if (pending->n_refs == 0) {
+            begin_range(keeper, entry->cover.want, out);
+            pending->grid = entry->cover.want;
+            pending->is_coarse = entry->is_coarse;
+        } else if (entry->is_coarse != pending->is_coarse) {
+            break;
+        }
+        add_ref(keeper, entry->ref, -1);
+        pending->refs[pending->n_refs++] = entry->ref;
+        entry->cover.asked = entry->cover.want;
+        entry->cover.is_stale = false;
+    }
+    pending->kind = PENDING_SERIES;
+    return pending->n_refs > 0;
+}
+
+static bool ask_hist(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
+{
+    struct cover *cover = &keeper->hist_cover;
+    if (keeper->wish.hist_thing == 0 || !keeper_needs(keeper, cover)) {
+        return false;
+    }
+    ask_rows(keeper, out, keeper->wish.hist_thing, READING_SUMMARY, cover->want.from,
+        grid_to(cover->want), HIST_MAX_ROWS);
+    pending->kind = PENDING_HIST;
+    pending->thing = keeper->wish.hist_thing;
+    pending->grid = cover->asked = cover->want;
+    cover->is_stale = false;
+    return true;
+}
+
+bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
+{
+    struct pending *pending = free_slot(keeper);
+    if (!keeper->is_connected || pending == NULL || keeper->asking != NULL) {
+        return false;
+    }
+    baro__envelope__init(out);
+    memset(pending, 0, sizeof *pending);
+    pending->run = keeper->wish.run;
+    if (keeper->needs != 0) {
+        pending->kind = PENDING_NEED;
+        pending->need = (enum keeper_need)(keeper->needs & -keeper->needs);
+        keeper->needs &= ~(unsigned)pending->need;
+        ask_need(keeper, pending->need, out);
+    } else if (keeper->wish.run == 0 || !keeper->has_things) {
+        return false;
+    } else if (!ask_units(keeper, pending, out) && !ask_series(keeper, pending, out) &&
+               !ask_hist(keeper, pending, out)) {
+        return false;
+    }
+    pending->is_open = pending->kind != PENDING_NEED && reaches_end(keeper, pending->grid);
+    keeper->asking = pending;
+    return true;
+}
+
+/* The question did not go out: it has to be asked again. */
+static void forget(struct keeper *keeper, const struct pending *pending)
+{
+    if (pending->kind == PENDING_NEED) {
+        keeper->needs |= (unsigned)pending->need;
+    } else if (pending->kind == PENDING_UNITS) {
+        keeper->units_cover.asked = (struct grid){0};
+    } else if (pending->kind == PENDING_HIST) {
+        keeper->hist_cover.asked = (struct grid){0};
+    }
+    for (size_t i = 0; i < pending->n_refs; i++) {
+        struct entry *entry =
+            keeper_find(keeper, pending->refs[i], pending->is_coarse, NULL);
+        if (entry != NULL) {
+            entry->cover.asked = (struct grid){0};
+        }
+    }
+}
+
+void keeper_sent(struct keeper *keeper, int64_t request)
+{
+    if (keeper->asking == NULL) {
+        return;
+    }
+    if (request > 0) {
+        keeper->asking->request = (uint64_t)request;
+    } else {
+        forget(keeper, keeper->asking);
+    }
+    keeper->asking = NULL;
+}

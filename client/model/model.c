@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+/* How far model_wish_add looks back for the same series. */
+enum { N_LOOK_BACK = 128 };
+
+static void finish_model(void *part)
+{
+    struct model *model = part;
+    part_unref(model->runs);
+    part_unref(model->things);
+    part_unref(model->alerts);
+    part_unref(model->events);
+    for (size_t i = 0; i < model->n_series; i++) {
+        part_unref(model->series[i]);
+    }
+    part_unref(model->series);
+    part_unref(model->units);
+    part_unref(model->hist);
+}
+
+struct model *model_create(void)
+{
+    struct model *model = part_create(sizeof *model, finish_model);
+    model->endpoint = "";
+    model->trouble = "";
+    model->runs = part_create(sizeof *model->runs, NULL);
+    model->things = part_create(sizeof *model->things, NULL);
+    model->alerts = part_create(sizeof *model->alerts, NULL);
+    model->events = part_create(sizeof *model->events, NULL);
+    return model;
+}
+
+const struct model_run *model_run_find(const struct model *model, uint32_t run)
+{
+    for (size_t i = 0; i < model->runs->n; i++) {
+        if (model->runs->at[i].run == run) {
+            return &model->runs->at[i];
+        }
+    }
+    return NULL;
+}
+
+/* How well a text names a run: 0 not at all, larger is better. */
+static int fit_of(const struct model_run *run, const char *text)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(text, &end, 10);
+    size_t n_project = strlen(run->project);
+    if (strcmp(run->id, text) == 0) {
+        return 5;
+    }
+    if (end != text && *end == '\0' && number == run->run) {
+        return 4;
+    }
+    if (strcmp(run->name, text) == 0) {
+        return 3;
+    }
+    if (strncmp(run->project, text, n_project) == 0 && text[n_project] == '/' &&
+        strcmp(run->name, text + n_project + 1) == 0) {
+        return 3;
+    }
+    if (strcmp(run->project, text) == 0) {
+        return 2;
+    }
+    return strncmp(run->id, text, strlen(text)) == 0 ? 1 : 0;
+}
+
+const struct model_run *model_run_meant(const struct model *model, const char *text)
+{
+    const struct model_run *best = NULL;
+    int best_fit = 0;
+    for (size_t i = 0; i < model->runs->n; i++) {
+        int fit = fit_of(&model->runs->at[i], text);
+        if (fit > best_fit) {
+            best_fit = fit;
+            best = &model->runs->at[i];
+        }
+    }
+    return best;
+}
+
+const struct model_thing *model_thing_find(const struct model *model, uint32_t thing)
+{
+    size_t lo = 0;
+    size_t hi = model->things->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (model->things->at[mid].thing < thing) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    bool is_there = lo < model->things->n && model->things->at[lo].thing == thing;
+    return is_there ? &model->things->at[lo] : NULL;
+}
+
+const struct model_thing *model_tensor_find(
+    const struct model *model, const char *name, enum baro_role role)
+{
+    for (size_t i = 0; i < model->things->n; i++) {
+        const struct model_thing *thing = &model->things->at[i];
+        if (thing->is_tensor && (role == 0 || thing->role == role) &&
+            strcmp(thing->name, name) == 0) {
+            return thing;
+        }
+    }
+    return NULL;
+}
+
+int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, bool b_coarse)
+{
+    if (a_coarse != b_coarse) {
+        return a_coarse ? 1 : -1;
+    }
+    if (a.thing != b.thing) {
+        return a.thing < b.thing ? -1 : 1;
+    }
+    if (a.kind != b.kind) {
+        return a.kind < b.kind ? -1 : 1;
+    }
+    return (a.stat > b.stat) - (a.stat < b.stat);
+}
+
+const struct model_series *model_find(
+    const struct model *model, struct model_ref ref, bool is_coarse)
+{
+    size_t lo = 0;
+    size_t hi = model->n_series;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct model_series *series = model->series[mid];
+        int order = model_ref_compare(series->ref, series->is_coarse, ref, is_coarse);
+        if (order == 0) {
+            return series;
+        }
+        if (order < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return NULL;
+}
+
+bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse)
+{
+    size_t first = wish->n_refs > N_LOOK_BACK ? wish->n_refs - N_LOOK_BACK : 0;
+    for (size_t i = first; i < wish->n_refs; i++) {
+        const struct model_wish_ref *have = &wish->refs[i];
+        if (model_ref_compare(have->ref, have->is_coarse, ref, is_coarse) == 0) {
+            return true;
+        }
+    }
+    if (wish->n_refs == MODEL_MAX_REFS) {
+        return false;
+    }
+    wish->refs[wish->n_refs++] = (struct model_wish_ref){ref, is_coarse};
+    return true;
+}
+
+bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
+{
+    if (a->run != b->run || a->from_step != b->from_step || a->to_step != b->to_step ||
+        a->columns != b->columns || a->coarse_columns != b->coarse_columns ||
+        a->units_thing != b->units_thing || a->units_stat != b->units_stat ||
+        a->units_columns != b->units_columns || a->hist_thing != b->hist_thing ||
+        a->n_refs != b->n_refs) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_refs; i++) {
+        if (model_ref_compare(a->refs[i].ref, a->refs[i].is_coarse, b->refs[i].ref,
+                b->refs[i].is_coarse) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum baro_level model_thing_level(const struct model_thing *thing)
+{
+    return thing->n_nonfinite > 0 ? BARO_ALARM : thing->worst_level;
+}

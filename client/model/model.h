@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model: what views read. A model is an immutable snapshot of what is known about the
+ * daemon, its runs, and the series that the page wished for. Its pieces are parts that
+ * snapshots share, so taking a new one costs little. Text belongs to the keeper that made the
+ * model (keeper.h) and lives as long as it. Lists of one rank: the lowest that pushed a thing.
+ */
+#ifndef CLIENT_MODEL_MODEL_H
+#define CLIENT_MODEL_MODEL_H
+
+#include "client/model/grid.h"
+#include "client/model/part.h"
+#include "client/model/sheet.h"
+#include "proto/reading.h"
+#include "proto/wire.h"
+
+enum model_state {
+    MODEL_CONNECTING, /* nothing heard yet, and not for long */
+    MODEL_AWAY,       /* no daemon answers */
+    MODEL_READY,
+    MODEL_MISMATCH, /* it speaks another protocol; trouble says which side to update */
+    MODEL_STATE_COUNT
+};
+
+enum { MODEL_MAX_DIMS = 8, MODEL_MAX_SAMPLES = 16, MODEL_MAX_REFS = 4096 };
+
+struct model_run {
+    uint32_t run;
+    const char *id, *project, *name, *config, *host;
+    const char *status_text; /* reason of a failure, else "" */
+    Baro__RunStatus status;
+    int64_t n_steps, first_step, last_step;
+    int64_t first_time_ns, last_time_ns;
+    bool has_loss;
+    double last_loss;
+    uint32_t n_alerts, n_ranks;
+    enum baro_level worst_level; /* 0 for none */
+    uint64_t n_dropped;
+};
+
+/* Newest first. */
+struct model_runs {
+    size_t n;
+    struct model_run at[];
+};
+
+/* A scalar or a tensor. */
+struct model_thing {
+    uint32_t thing;
+    uint32_t rank;
+    bool is_tensor;
+    const char *name;
+    enum baro_role role;   /* 0 for scalars */
+    enum baro_dtype dtype; /* 0 for scalars */
+    uint32_t n_dims;
+    int64_t shape[MODEL_MAX_DIMS];
+    uint32_t n_units;
+    uint64_t n_points;
+    int64_t first_step, last_step;
+    double cadence; /* steps between readings; 0 unknown */
+    double last_value;
+    uint64_t n_nonfinite;
+    enum baro_level worst_level; /* 0 for none */
+};
+
+/* By id: the order in which the run named them. */
+struct model_things {
+    size_t n;
+    struct model_thing at[];
+};
+
+struct model_alert {
+    uint64_t id, incident;
+    int64_t step, time_ns;
+    const char *kind, *tensor, *module, *role, *text, *advice;
+    enum baro_level level;
+    uint32_t thing;
+    int64_t unit, row; /* -1: none, unknown */
+    double value;
+    bool has_sample;
+    uint64_t batch_size;
+    size_t n_samples;
+    int64_t samples[MODEL_MAX_SAMPLES]; /* the first of them */
+};
+
+/* In order of their steps. */
+struct model_alerts {
+    size_t n;
+    struct model_alert at[];
+};
+
+struct model_event {
+    int64_t step, time_ns;
+    enum baro_level level;
+    const char *text;
+};
+
+/* In order of arrival. */
+struct model_events {
+    size_t n;
+    struct model_event at[];
+};
+
+/* Which series. Units of a tensor come as a sheet, never one by one. */
+struct model_ref {
+    uint32_t thing;
+    uint16_t kind; /* READING_SCALAR, READING_STEP, READING_SUMMARY */
+    uint16_t stat; /* enum summary_stat for READING_SUMMARY, else 0 */
+};
+
+struct model_series {
+    struct model_ref ref;
+    bool is_coarse; /* on the wish's coarse grid */
+    bool is_ready;  /* false: the history is still being asked for */
+    int64_t width;  /* steps in a column */
+    size_t n;
+    struct wire_column columns[]; /* filled ones, rising */
+};
+
+/* All units of one tensor, one statistic; rows of units. */
+struct model_units {
+    uint32_t thing;
+    enum unit_stat stat;
+    bool is_ready;
+    int64_t width;
+    uint32_t n_units;
+    size_t n;             /* columns */
+    const double *x;      /* [n] first step of the column */
+    const float *lo, *hi; /* [n_units][n]; NaN where nothing is finite */
+    const float *mean;    /* likewise */
+    const uint8_t *flags; /* likewise; enum sheet_flag */
+    const uint8_t *any;   /* [n_units] flags of all columns together */
+};
+
+/* Distribution of one tensor over steps: counts by signed power of two. */
+struct model_hist {
+    uint32_t thing;
+    bool is_ready, is_cut; /* cut: only the newest rows of the range */
+    int first_exp, n_exps; /* exponents that occur: first_exp .. first_exp + n_exps - 1 */
+    size_t n;              /* rows */
+    const int64_t *steps;  /* [n] */
+    /* [n][2 * n_exps + 1] shares of all elements: negative from large to small magnitude,
+     * zeros, positive from small to large. */
+    const float *shares;
+};
+
+struct model {
+    enum model_state state;
+    const char *endpoint;
+    const char *trouble;   /* one sentence, or "" */
+    int64_t since_wall_ns; /* when the state began */
+    bool has_runs;         /* the list of runs has been heard */
+    uint32_t run;          /* whose things, alerts and series these are; 0: none */
+    bool has_things, has_alerts;
+    const struct model_runs *runs; /* parts, never NULL */
+    const struct model_things *things;
+    const struct model_alerts *alerts;
+    const struct model_events *events;
+    size_t n_series;
+    const struct model_series *const *series; /* a part of parts, sorted for model_find */
+    const struct model_units *units;          /* NULL: none wished */
+    const struct model_hist *hist;            /* likewise */
+    uint64_t wish;                            /* serial of the wish that it answers */
+    bool is_complete;                         /* all of the wish is there */
+};
+
+/* What a page needs. Filled by views while they draw, answered by the keeper. */
+struct model_wish {
+    uint32_t run;
+    int64_t from_step, to_step; /* visible */
+    uint32_t columns;           /* of curves: width of a plot in pixels */
+    uint32_t coarse_columns;    /* of heat strips and sparklines */
+    uint32_t units_thing;       /* 0: none */
+    enum unit_stat units_stat;
+    uint32_t units_columns;
+    uint32_t hist_thing; /* 0: none */
+    size_t n_refs;
+    struct model_wish_ref {
+        struct model_ref ref;
+        bool is_coarse;
+    } refs[MODEL_MAX_REFS];
+};
+
+/** Create an empty model: connecting, no lists. It is a part: part_ref, part_unref. */
+struct model *model_create(void);
+
+/** Find a run by its number; NULL if there is none. */
+const struct model_run *model_run_find(const struct model *model, uint32_t run);
+
+/**
+ * Find the run that a person means: number, id or its beginning, name, "project/name".
+ *
+ * returns  the newest that fits, exact ones first; NULL if none
+ */
+const struct model_run *model_run_meant(const struct model *model, const char *text);
+
+/** Find a thing by its id; NULL if there is none. */
+const struct model_thing *model_thing_find(const struct model *model, uint32_t thing);
+
+/** Find a tensor by name and role; role 0: the first that has the name. NULL if none. */
+const struct model_thing *model_tensor_find(
+    const struct model *model, const char *name, enum baro_role role);
+
+/** Find a series; NULL when it is not in this model. */
+const struct model_series *model_find(
+    const struct model *model, struct model_ref ref, bool is_coarse);
+
+/** Order of series within a model: negative, 0, positive. */
+int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, bool b_coarse);
+
+/** Add a series to a wish; one just added is not repeated. false when the wish is full. */
+bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse);
+
+/** Whether two wishes ask for the same. */
+bool model_wish_equal(const struct model_wish *a, const struct model_wish *b);
+
+/** The gravest level of a thing: its alerts, or alarm when it held non-finite values. */
+enum baro_level model_thing_level(const struct model_thing *thing);
+
+#endif
