@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Barograph for Python: two lines in a training loop, and its weather is on record.
+
+    import barograph
+    run = barograph.init(project="vae", config={"lr": 1e-3})
+    run.watch(model, optimizer)
+    for step, (x, indices) in enumerate(batches):
+        ...
+        loss.backward(); optimizer.step()
+        run.log({"loss": loss}, batch=indices)
+    run.finish()
+
+Nothing but ctypes and libbaro is needed; torch is touched only by watch(). BARO_MODE=off makes
+all of it do nothing. See docs/tutorial/first-light.md.
+"""
+import atexit
+import collections.abc
+import dataclasses
+import json
+import math
+import os
+import sys
+import warnings
+
+from ._native import VERSION as __version__
+from ._silent import SilentRun
+
+__all__ = ["init", "log", "watch", "tensor", "event", "alert", "finish"]
+
+MAX_CONFIG_BYTES = 65536
+
+run = None            # the newest run: what log(), watch() and the others of this module use
+_is_prepared = False  # the hooks for exit, fork and exceptions stand
+_adopt = None         # `python -m barograph run`: gives the run that it has opened already
+
+
+def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
+         endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=0):
+    """Open a run, and the user's own daemon if none answers. Never stops a training.
+
+    config      dictionary (or argparse namespace, or dataclass) to keep with the run
+    mode        "online", "offline" (ring file only), "off"; default: BARO_MODE, else online
+    run_id      the same id again goes on with that run; default: BARO_RUN_ID, else a new one
+    rank, n_ranks  this process's place; default: RANK and WORLD_SIZE, as torchrun sets them
+    budget      share of the time that measuring may take; default: BARO_BUDGET, else 0.01
+    first_step  number of the first step, for a training that goes on from a checkpoint
+    returns     a Run; or one that does nothing, with one warning, when it cannot be opened
+    """
+    global run
+    if _adopt is not None:
+        run = _adopt(config)
+        return run
+    texts = {"project": project, "name": name, "run_id": run_id, "mode": mode,
+             "endpoint": endpoint, "ring_dir": ring_dir}
+    for key, value in texts.items():
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            raise TypeError(f"{key} is a string, not '{type(value).__name__}'")
+    for key, value in (("rank", rank), ("n_ranks", n_ranks), ("ring_bytes", ring_bytes),
+                       ("first_step", first_step)):
+        if value is not None and (not isinstance(value, int) or value < 0):
+            raise TypeError(f"{key} is a whole number from 0, not {value!r}")
+    if budget is not None and not isinstance(budget, (int, float)):
+        raise TypeError(f"budget is a share like 0.01, not {budget!r}")
+    config = _as_config(config)
+    mode = mode or os.environ.get("BARO_MODE") or "online"
+    if mode == "off":
+        run = SilentRun(config)
+        return run
+    try:
+        run = _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step)
+    except Exception as error:  # whatever is wrong with the monitoring, the training goes on
+        warnings.warn(f"barograph: this run is not recorded: {error}", stacklevel=2)
+        run = SilentRun(config)
+    return run
+
+
+def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step):
+    import ctypes
+
+    from . import _daemon, _native
+    from ._run import Run, _live
+
+    library, path = _native.load()
+    endpoint = texts["endpoint"] or os.environ.get("BARO_ENDPOINT")
+    if mode == "online" and os.environ.get("BARO_AUTOSTART", "1") != "0":
+        complaint = _start_daemon(_daemon, endpoint, path)
+        if complaint:
+            warnings.warn(f"barograph: {complaint}", stacklevel=4)
+    options = _native.Options()
+    for key, value in texts.items():
+        if value is not None:
+            setattr(options, key, os.fsencode(value))
+    options.mode = mode.encode()
+    options.config = _config_bytes(config)
+    options.rank = rank if rank is not None else _number_from("RANK", int, 0)
+    options.n_ranks = n_ranks if n_ranks is not None else _number_from("WORLD_SIZE", int, 0)
+    options.ring_bytes = ring_bytes or 0
+    error = _native.Err()
+    handle = library.baro_open(ctypes.byref(options), ctypes.byref(error))
+    if not handle:
+        raise RuntimeError(error.text.decode("utf-8", "replace") or "libbaro gave no reason")
+    share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
+    opened = Run(library, handle, config, share, first_step)
+    opened._is_offline = mode == "offline"
+    _live.add(opened)
+    _prepare()
+    return opened
+
+
+def _start_daemon(daemon, endpoint, library_path):
+    try:
+        return daemon.ensure(endpoint, library_path)
+    except OSError as error:
+        return f"barod could not be started: {error}"
+
+
+def _number_from(variable, kind, default):
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    try:
+        return kind(text)
+    except ValueError:
+        warnings.warn(f"barograph: {variable}='{text}' is no number; {default} is used",
+                      stacklevel=5)
+        return default
+
+
+def _as_config(config):
+    if config is None:
+        return {}
+    if isinstance(config, collections.abc.Mapping):
+        return dict(config)
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return dataclasses.asdict(config)
+    if hasattr(config, "__dict__") and not isinstance(config, type) and not callable(config):
+        return dict(vars(config))
+    raise TypeError(f"config is a dictionary, not '{type(config).__name__}'")
+
+
+def _plain(value, depth=0):
+    """A value as JSON knows it; what JSON does not know is told as text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, collections.abc.Mapping) and depth < 8:
+        return {str(key): _plain(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, (list, tuple)) and depth < 8:
+        return [_plain(part, depth + 1) for part in value]
+    return str(value)
+
+
+def _config_bytes(config):
+    """The config as JSON; values that are too long for it are cut, then left out."""
+    if not config:
+        return None
+    plain = _plain(config)
+    text = json.dumps(plain).encode()
+    if len(text) > MAX_CONFIG_BYTES:
+        plain = {key: value if len(json.dumps(value)) <= 500 else json.dumps(value)[:497] + "..."
+                 for key, value in plain.items()}
+        text = json.dumps(plain).encode()
+    while len(text) > MAX_CONFIG_BYTES:
+        kept = len(plain) // 2
+        plain = dict(list(plain.items())[:kept])
+        text = json.dumps(plain).encode()
+    return text
+
+
+# ---- ends of runs that nobody calls finish() for ----
+
+def _prepare():
+    global _is_prepared
+    if _is_prepared:
+        return
+    _is_prepared = True
+    atexit.register(_finish_all, None, None)
+    os.register_at_fork(after_in_child=_forget_all)
+    previous = sys.excepthook
+
+    def on_exception(kind, error, trace):
+        previous(kind, error, trace)
+        from ._run import describe
+        _finish_all("failed", describe(kind, error))
+
+    sys.excepthook = on_exception
+
+
+def _finish_all(status, text):
+    from ._run import _live
+    for one in list(_live):
+        try:
+            one.finish(status=status, text=text)
+        except Exception as error:
+            warnings.warn(f"barograph: a run did not end well: {error!r}", stacklevel=2)
+
+
+def _forget_all():
+    from ._run import _live
+    for one in list(_live):
+        one._forget()
+    _live.clear()
+
+
+# ---- the newest run, for those who keep no variable ----
+
+def _current(what):
+    global run
+    if run is None:
+        warnings.warn(f"barograph: {what}() does nothing before barograph.init()", stacklevel=3)
+        run = SilentRun()
+    return run
+
+
+def log(values=None, step=None, batch=None, samples=None):
+    """Run.log() of the newest run."""
+    _current("log").log(values, step, batch, samples)
+
+
+def watch(model, optimizer=None, **options):
+    """Run.watch() of the newest run."""
+    _current("watch").watch(model, optimizer, **options)
+
+
+def tensor(name, array, role="act", unit_axis=None):
+    """Run.tensor() of the newest run."""
+    _current("tensor").tensor(name, array, role, unit_axis)
+
+
+def event(text, level="info"):
+    """Run.event() of the newest run."""
+    _current("event").event(text, level)
+
+
+def alert(title, text="", level="watch"):
+    """Run.alert() of the newest run."""
+    _current("alert").alert(title, text, level)
+
+
+def finish(timeout=5.0, status=None, text=None):
+    """Run.finish() of the newest run."""
+    if run is not None:
+        run.finish(timeout, status, text)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views of arrays for libbaro: cached C structures that only change where the array did.
+
+A view borrows the array's memory for one call. Nothing is copied, converted or synchronised.
+"""
+import ctypes
+
+from . import _native
+
+LAST = "last"          # hint: the units lie along the last axis
+FIRST_AFTER = "one"    # hint: along axis 1, behind the batch
+TIME_FIRST = "swap"    # hint: (time, batch, units): shown to libbaro as (batch, time, units)
+
+
+class Unsupported(TypeError):
+    """This array cannot be measured; the text says why."""
+
+
+def act_unit_axis(n_dims, hint):
+    """Choose the axis of units of an activation; axis 0 is the batch."""
+    if n_dims < 2:
+        return _native.NO_UNITS
+    if n_dims == 2 or hint == FIRST_AFTER:
+        return 1
+    if hint in (LAST, TIME_FIRST):
+        return n_dims - 1
+    return 1 if n_dims >= 4 else n_dims - 1
+
+
+class View:
+    """One tensor of the run: name, role, and the C structure that describes it."""
+
+    __slots__ = ("struct", "ref", "name", "role", "hint", "axis", "shape", "strides",
+                 "dtype", "stamp", "is_broken", "_keep", "__weakref__")
+
+    def __init__(self, name, role, struct=None, hint=None, axis=None):
+        self.struct = _native.Tensor() if struct is None else struct
+        self.ref = ctypes.byref(self.struct)
+        self.name = name
+        self.role = role
+        self.hint = hint
+        self.axis = axis          # fixed axis of units, or None: chosen by role and shape
+        self.shape = None
+        self.strides = None
+        self.dtype = None
+        self.stamp = -1           # stamp of the step that it was last measured in
+        self.is_broken = False    # failed once; left alone since
+        encoded = name_bytes(name)
+        self._keep = (encoded, None, None)
+        self.struct.name = encoded
+        self.struct.role = _native.ROLES[role]
+
+    def _describe(self, dtype, shape, strides):
+        number = _native.DTYPES.get(dtype)
+        if number is None:
+            raise Unsupported(f"element type {dtype} is not supported")
+        n_dims = len(shape)
+        if n_dims > _native.MAX_DIMS:
+            raise Unsupported(f"{n_dims} dimensions are more than {_native.MAX_DIMS}")
+        if self.hint == TIME_FIRST and n_dims >= 3:
+            shape = (shape[1], shape[0]) + tuple(shape[2:])
+            strides = (strides[1], strides[0]) + tuple(strides[2:])
+        extents = (ctypes.c_int64 * n_dims)(*shape)
+        steps = (ctypes.c_int64 * n_dims)(*strides)
+        struct = self.struct
+        struct.dtype = number
+        struct.n_dims = n_dims
+        struct.shape = extents
+        struct.strides = steps
+        struct.unit_axis = self._unit_axis(n_dims)
+        self._keep = (self._keep[0], extents, steps)
+
+    def _unit_axis(self, n_dims):
+        if self.axis is not None:
+            return self.axis if -1 <= self.axis < n_dims else _native.NO_UNITS
+        if self.role in ("act", "act_grad"):
+            return act_unit_axis(n_dims, self.hint)
+        return 0 if n_dims >= 1 else _native.NO_UNITS
+
+    def set_torch(self, tensor):
+        """Point at a dense CPU tensor of torch."""
+        shape = tensor.shape
+        strides = tensor.stride()
+        dtype = tensor.dtype
+        if shape != self.shape or strides != self.strides or dtype is not self.dtype:
+            self._describe(str(dtype)[6:], shape, strides)
+            self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.struct.data = tensor.data_ptr()
+
+    def set_raw(self, data, dtype, shape, strides):
+        """Point at memory; strides in elements."""
+        self._describe(dtype, shape, strides)
+        self.shape = self.strides = self.dtype = None
+        self.struct.data = data
+
+
+def name_bytes(name):
+    """A name as libbaro takes it: UTF-8 without NUL."""
+    return str(name).replace("\0", "\ufffd").encode("utf-8", "replace")
+
+
+def is_torch(value):
+    """Tell a torch tensor without importing torch."""
+    return hasattr(value, "data_ptr") and hasattr(value, "stride")
+
+
+def point_at(view, value):
+    """Point a view at a torch tensor, a NumPy array, or anything with __array_interface__.
+
+    Returns what must stay alive during the call. Raises Unsupported.
+    """
+    if is_torch(value):
+        check_torch(value)
+        view.set_torch(value)
+        return value
+    interface = getattr(value, "__array_interface__", None)
+    if interface is not None:
+        return _point_at_interface(view, value, interface)
+    if isinstance(value, (list, tuple)) and value:
+        try:
+            numbers = (ctypes.c_double * len(value))(*value)
+        except TypeError:
+            raise Unsupported("a list must hold numbers only") from None
+        view.set_raw(ctypes.addressof(numbers), "float64", (len(value),), (1,))
+        return numbers
+    raise Unsupported(f"a '{type(value).__name__}' is neither a number nor an array")
+
+
+def check_torch(tensor):
+    """Raise Unsupported for tensors whose values are not plain memory of this process."""
+    if tensor.device.type != "cpu":
+        raise Unsupported(f"it is on {tensor.device.type}; only tensors in main memory are "
+                          "measured as yet, because reading others would hold up the training")
+    if str(tensor.layout) != "torch.strided":
+        raise Unsupported(f"its layout is {str(tensor.layout)[6:]}; only dense tensors are "
+                          "measured")
+
+
+_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
+
+
+def _point_at_interface(view, value, interface):
+    typestr = interface["typestr"]
+    kind, size = typestr[1], int(typestr[2:])
+    if typestr[0] == ">" and size > 1:
+        raise Unsupported("its bytes are in big-endian order")
+    dtype = "bool" if kind == "b" else f"{_KINDS.get(kind, kind)}{8 * size}"
+    shape = interface["shape"]
+    byte_strides = interface.get("strides")
+    if byte_strides is None:
+        strides, extent = [], 1
+        for length in reversed(shape):
+            strides.insert(0, extent)
+            extent *= length
+    else:
+        if any(stride % size for stride in byte_strides):
+            raise Unsupported("its strides are no whole number of elements")
+        strides = [stride // size for stride in byte_strides]
+    data = interface.get("data")
+    if not isinstance(data, tuple):
+        raise Unsupported("its memory has no address")
+    view.set_raw(data[0], dtype, shape, strides)
+    return value, interface
