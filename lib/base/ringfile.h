@@ -206,11 +206,11 @@ int ringfile_copy_sticky(struct ringfile *ring, uint64_t from, uint64_t to, void
  * follow one another without a gap.
  *
  * cursor   moved past what was copied; counts what was overwritten or damaged
- * out      8-byte aligned; out_bytes should be RECORD_MAX_BYTES, a record that does not fit is
- *          skipped as damaged when it comes first
+ * out      8-byte aligned; with RECORD_MAX_BYTES every record fits
  * max_records  0: no limit
  * out_n_bytes, out_n_records  what was copied; both 0 at the head
- * returns  0; BARO_EIO when the file cannot be read
+ * returns  0; BARO_ELIMIT when the next record alone is longer than out_bytes, and stays;
+ *          BARO_EIO when the file cannot be read
  * thread   any, one per cursor
  */
 int ringfile_read(struct ringfile *ring, struct ringfile_cursor *cursor, void *out,

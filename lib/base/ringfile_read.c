@@ -211,10 +211,10 @@ static int read_one(struct ringfile *ring, struct ringfile_cursor *cursor, uint8
     if (rc == 0) {
         return 2;
     }
-    if (rc == BARO_ELIMIT && !is_first) {
-        return 0;
+    if (rc == BARO_ELIMIT) {
+        return is_first ? BARO_ELIMIT : 0;
     }
-    if (rc == BARO_ECORRUPT || rc == BARO_ELIMIT) {
+    if (rc == BARO_ECORRUPT) {
         uint64_t next = head;
         uint64_t min_seq = cursor->seq > 0 ? cursor->seq : 1;
         rc = scan(ring, cursor->pos + 8, head, min_seq, out, out_bytes, &next);

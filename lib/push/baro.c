@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/push/baro.h"
+
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/spin.h"
+#include "lib/base/text.h"
+#include "lib/push/encode.h"
+#include "lib/push/run.h"
+
+/*
+ * The calls of a training loop. Each is: one clock, find the thing, summarise, one copy into the
+ * ring, one clock. The stamp of a record is the first clock put on the wall, whose offset is
+ * read once a step, so that it costs nothing.
+ */
+
+static uint64_t begin(void)
+{
+    return baro_now_ns();
+}
+
+static int end(struct baro_run *run, uint64_t began_ns, int rc)
+{
+    atomic_fetch_add_explicit(&run->own_ns, baro_now_ns() - began_ns, memory_order_relaxed);
+    return rc;
+}
+
+/* Put one reading at the current step. */
+static int put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
+    uint32_t thing, const struct ringfile_part *parts, int n_parts)
+{
+    const struct record_header header = {
+        .kind = (uint16_t)kind,
+        .thing = thing,
+        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
+        .time_ns = (int64_t)now_ns +
+                   atomic_load_explicit(&run->wall_offset_ns, memory_order_relaxed),
+    };
+    size_t bytes = 0;
+    for (int i = 0; i < n_parts; i++) {
+        bytes += parts[i].bytes;
+    }
+    int rc = ringfile_put(run->ring, &header, parts, n_parts);
+    if (rc == 0) {
+        atomic_fetch_add_explicit(
+            &run->n_bytes, record_bytes((uint32_t)bytes), memory_order_relaxed);
+    }
+    return rc;
+}
+
+/* Find or declare a thing; says once when no more fit. */
+static int find(
+    struct baro_run *run, const struct thing_wanted *wanted, const struct thing **out_thing)
+{
+    int rc = things_find(run->things, run->ring, wanted, out_thing);
+    if (rc != 0 && rc != BARO_EINVAL) {
+        ringfile_count_dropped(run->ring, 1, 0);
+    }
+    if (rc == BARO_EFULL &&
+        !atomic_exchange_explicit(&run->has_said_full, true, memory_order_relaxed)) {
+        run_say(run,
+            "no more names fit (65,536, or the ring's name area is full): readings of "
+            "new names are dropped and counted");
+    }
+    return rc;
+}
+
+int baro_step(struct baro_run *run, int64_t step)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (step < 0) {
+        return BARO_EINVAL;
+    }
+    uint64_t now = begin();
+    uint64_t before =
+        atomic_exchange_explicit(&run->step_began_ns, now, memory_order_relaxed);
+    double seconds = before == 0 ? 0 : (double)(now - before) * 1e-9;
+    atomic_store_explicit(
+        &run->wall_offset_ns, baro_wall_ns() - (int64_t)now, memory_order_relaxed);
+    atomic_store_explicit(&run->step, step, memory_order_relaxed);
+    const struct ringfile_part part = {&seconds, sizeof seconds};
+    return end(run, now, put(run, now, READING_STEP, 0, &part, 1));
+}
+
+static int put_scalar(
+    struct baro_run *run, uint64_t now, const struct thing *thing, double value)
+{
+    const struct ringfile_part part = {&value, sizeof value};
+    return put(run, now, READING_SCALAR, thing->id, &part, 1);
+}
+
+int baro_scalar(struct baro_run *run, const char *name, double value)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    uint64_t now = begin();
+    const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
+    const struct thing *thing = NULL;
+    int rc = find(run, &wanted, &thing);
+    return end(run, now, rc != 0 ? rc : put_scalar(run, now, thing, value));
+}
+
+int64_t baro_declare_scalar(struct baro_run *run, const char *name)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
+    const struct thing *thing = NULL;
+    int rc = find(run, &wanted, &thing);
+    return rc != 0 ? rc : (int64_t)thing->id;
+}
+
+int baro_scalar_id(struct baro_run *run, int64_t id, double value)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    uint64_t now = begin();
+    const struct thing *thing = id > 0 ? things_get(run->things, (uint64_t)id) : NULL;
+    bool is_scalar = thing != NULL && !thing->is_tensor;
+    return end(run, now, is_scalar ? put_scalar(run, now, thing, value) : BARO_EINVAL);
+}
+
+/* ---- tensors ---- */
+
+/* Check everything about a tensor but its data. */
+static int check_shape(const struct baro_tensor *t)
+{
+    if (baro_dtype_bytes(t->dtype) == 0) {
+        return BARO_EUNSUPPORTED;
+    }
+    if (t->n_dims < 0 || t->n_dims > BARO_MAX_DIMS || (t->n_dims > 0 && t->shape == NULL) ||
+        (int)t->role <= 0 || t->role >= BARO_ROLE_END) {
+        return BARO_EINVAL;
+    }
+    for (int d = 0; d < t->n_dims; d++) {
+        if (t->shape[d] < 0) {
+            return BARO_EINVAL;
+        }
+    }
+    bool has_axis = t->n_dims > 0 && t->unit_axis != BARO_NO_UNITS;
+    return has_axis && (t->unit_axis < 0 || t->unit_axis >= t->n_dims) ? BARO_EINVAL : 0;
+}
+
+/* A single number and a tensor of too many units have no units of their own. */
+static int find_tensor(
+    struct baro_run *run, const struct baro_tensor *t, const struct thing **out_thing)
+{
+    if (t->id != 0) {
+        *out_thing = things_get(run->things, t->id);
+        return *out_thing != NULL && (*out_thing)->is_tensor ? 0 : BARO_EINVAL;
+    }
+    struct thing_wanted wanted = {
+        .name = t->name,
+        .is_tensor = true,
+        .role = (uint8_t)t->role,
+        .dtype = (uint8_t)t->dtype,
+        .unit_axis = BARO_NO_UNITS,
+        .n_dims = t->n_dims,
+        .shape = t->shape,
+    };
+    if (t->n_dims > 0 && t->unit_axis >= 0 && t->shape[t->unit_axis] > 0 &&
+        t->shape[t->unit_axis] <= READING_MAX_UNITS) {
+        wanted.unit_axis = t->unit_axis;
+        wanted.n_units = (uint32_t)t->shape[t->unit_axis];
+    }
+    return find(run, &wanted, out_thing);
+}
+
+int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (t == NULL) {
+        return BARO_EINVAL;
+    }
+    struct baro_tensor fresh = *t;
+    fresh.id = 0;
+    const struct thing *thing = NULL;
+    int rc = check_shape(&fresh);
+    if (rc == 0) {
+        rc = find_tensor(run, &fresh, &thing);
+    }
+    return rc != 0 ? rc : (int64_t)thing->id;
+}
+
+static int put_summary(struct baro_run *run, uint64_t now, const struct thing *thing,
+    const struct baro_span *span)
+{
+    struct baro_summary summary;
+    struct baro_hist hist;
+    double stats[SUMMARY_STAT_COUNT];
+    struct reading_bin bins[ENCODE_MAX_BINS];
+    baro_summarise(span, &summary, &hist);
+    bool has_rows = thing->role == BARO_ACT || thing->role == BARO_ACT_GRAD ||
+                    thing->role == BARO_INPUT;
+    struct encode_place place =
+        encode_place(span, summary.first_bad, thing->unit_axis, has_rows);
+    encode_summary(stats, &summary, &hist, &place);
+    const struct ringfile_part parts[2] = {
+        {stats, sizeof stats}, {bins, encode_bins(bins, &hist) * sizeof bins[0]}};
+    return put(run, now, READING_SUMMARY, thing->id, parts, 2);
+}
+
+/* Take one of the places to summarise units in; -1 when all stay busy. */
+static int take_scratch(struct baro_run *run)
+{
+    for (int i = 0; i < RUN_SCRATCHES; i++) {
+        if (atomic_exchange_explicit(&run->scratch_locks[i], 1, memory_order_acquire) ==
+            0) {
+            return i;
+        }
+    }
+    return baro_spin_lock(&run->scratch_locks[0]) ? 0 : -1;
+}
+
+static int put_units(struct baro_run *run, uint64_t now, const struct thing *thing,
+    const struct baro_span *span)
+{
+    if (thing->n_units == 0 || span->n_dims == 0) {
+        return 0;
+    }
+    if (thing->unit_axis >= span->n_dims ||
+        span->shape[thing->unit_axis] != (int64_t)thing->n_units) {
+        if (!atomic_exchange_explicit(&run->has_said_units, true, memory_order_relaxed)) {
+            run_say(run, "a tensor came with another number of units than it was declared "
+                         "with: its unit statistics are left out");
+        }
+        ringfile_count_dropped(run->ring, 1, 0);
+        return 0;
+    }
+    int slot = take_scratch(run);
+    if (slot < 0) {
+        ringfile_count_dropped(run->ring, 1, 0);
+        return BARO_EBUSY;
+    }
+    float *column = run->scratch + (size_t)slot * RUN_SCRATCH_FLOATS;
+    size_t n = thing->n_units;
+    const struct baro_unit_stats stats = {
+        .mean = column + UNIT_MEAN * n,
+        .l2 = column + UNIT_L2 * n,
+        .abs_max = column + UNIT_ABS_MAX * n,
+        .frac_zero = column + UNIT_FRAC_ZERO * n,
+        .n_nonfinite = column + UNIT_N_NONFINITE * n,
+    };
+    int rc = baro_summarise_units(span, thing->unit_axis, &stats);
+    if (rc == 0) {
+        const struct ringfile_part part = {column, n * UNIT_STAT_COUNT * sizeof *column};
+        rc = put(run, now, READING_UNITS, thing->id, &part, 1);
+    }
+    baro_spin_unlock(&run->scratch_locks[slot]);
+    return rc;
+}
+
+static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_tensor *t)
+{
+    const struct thing *thing = NULL;
+    struct baro_span span;
+    int rc = check_shape(t);
+    if (rc != 0 ||
+        (rc = baro_span_make(
+             &span, t->dtype, t->data, t->n_dims, t->shape, t->strides, NULL)) != 0 ||
+        (rc = find_tensor(run, t, &thing)) != 0) {
+        return rc;
+    }
+    rc = put_summary(run, now, thing, &span);
+    int units_rc = put_units(run, now, thing, &span);
+    return rc != 0 ? rc : units_rc;
+}
+
+int baro_tensor(struct baro_run *run, const struct baro_tensor *t)
+{
+    return baro_tensors(run, t, 1);
+}
+
+int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (t == NULL && n > 0) {
+        return BARO_EINVAL;
+    }
+    uint64_t now = begin();
+    int first_rc = 0;
+    for (size_t i = 0; i < n; i++) {
+        int rc = push_tensor(run, now, &t[i]);
+        first_rc = first_rc != 0 ? first_rc : rc;
+    }
+    return end(run, now, first_rc);
+}
+
+/* ---- what belongs to a step as a whole ---- */
+
+int baro_batch(struct baro_run *run, const int64_t *samples, size_t n)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (samples == NULL && n > 0) {
+        return BARO_EINVAL;
+    }
+    uint64_t now = begin();
+    double size = (double)n;
+    size_t n_kept = n < READING_MAX_SAMPLES ? n : READING_MAX_SAMPLES;
+    const struct ringfile_part parts[2] = {
+        {&size, sizeof size}, {samples, n_kept * sizeof *samples}};
+    return end(run, now, put(run, now, READING_BATCH, 0, parts, 2));
+}
+
+/* Copy text of any kind as UTF-8, cut at a character; lines stay lines. */
+static size_t clean_text(char *out, const char *text)
+{
+    size_t n = text != NULL ? strlen(text) : 0;
+    if (n > 0 && baro_utf8_valid(text, n)) {
+        n = baro_utf8_prefix(text, n, READING_MAX_TEXT_BYTES);
+        memcpy(out, text, n);
+        out[n] = '\0';
+        return n;
+    }
+    baro_text_safe(out, READING_MAX_TEXT_BYTES + 1, n > 0 ? text : "");
+    return strlen(out);
+}
+
+int baro_event(struct baro_run *run, enum baro_level level, const char *text)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if ((int)level <= 0 || level >= BARO_LEVEL_END) {
+        return BARO_EINVAL;
+    }
+    uint64_t now = begin();
+    double gravity = (double)level;
+    char clean[READING_MAX_TEXT_BYTES + 1];
+    const struct ringfile_part parts[2] = {
+        {&gravity, sizeof gravity}, {clean, clean_text(clean, text)}};
+    return end(run, now, put(run, now, READING_EVENT, 0, parts, 2));
+}
+
+int baro_fail(struct baro_run *run, const char *text)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (atomic_load_explicit(&run->has_failed, memory_order_acquire)) {
+        return 0; /* the first reason is the one that counts */
+    }
+    (void)clean_text(run->failure, text);
+    atomic_store_explicit(&run->has_failed, true, memory_order_release);
+    return 0;
+}
+
+int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
+{
+    if (out_stats == NULL) {
+        return BARO_EINVAL;
+    }
+    *out_stats = (struct baro_stats){0};
+    struct ringfile_info info;
+    if (!run_is_usable(run) || ringfile_read_info(run->ring, &info) != 0) {
+        return 0;
+    }
+    out_stats->n_pushed = info.head_seq;
+    out_stats->n_acked = info.acked_seq;
+    out_stats->n_dropped = info.dropped_records;
+    out_stats->n_bytes = atomic_load_explicit(&run->n_bytes, memory_order_relaxed);
+    out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
+    out_stats->ring_used_bytes = info.unacked_bytes;
+    if (run->sender != NULL) {
+        struct sender_progress progress;
+        sender_read_progress(run->sender, &progress);
+        out_stats->n_sent = progress.n_sent;
+        out_stats->is_connected = progress.is_connected;
+    }
+    return 0;
+}
+
+const char *baro_run_id(const struct baro_run *run)
+{
+    return run != NULL ? run->run_id : "";
+}
+
+const char *baro_ring_path(const struct baro_run *run)
+{
+    return run != NULL ? ringfile_path(run->ring) : "";
+}
+
+const char *baro_strerror(int code)
+{
+    return baro_code_text(code);
+}
+
+const char *baro_version(void)
+{
+    return BARO_VERSION;
+}

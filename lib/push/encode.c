@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/push/encode.h"
+
+#include <math.h>
+
+struct encode_place encode_place(
+    const struct baro_span *span, int64_t index, int unit_axis, bool has_rows)
+{
+    struct encode_place place = {-1, -1};
+    if (index < 0) {
+        return place;
+    }
+    for (int d = span->n_dims - 1; d >= 0; d--) {
+        int64_t extent = span->shape[d] > 0 ? span->shape[d] : 1;
+        int64_t at = index % extent;
+        index /= extent;
+        if (d == unit_axis) {
+            place.unit = at;
+        } else if (d == 0 && has_rows) {
+            place.row = at;
+        }
+    }
+    return place;
+}
+
+void encode_summary(double *out, const struct baro_summary *summary,
+    const struct baro_hist *hist, const struct encode_place *place)
+{
+    out[SUMMARY_COUNT] = (double)summary->count;
+    out[SUMMARY_N_NAN] = (double)summary->n_nan;
+    out[SUMMARY_N_POS_INF] = (double)summary->n_pos_inf;
+    out[SUMMARY_N_NEG_INF] = (double)summary->n_neg_inf;
+    out[SUMMARY_N_ZERO] = (double)summary->n_zero;
+    out[SUMMARY_MIN] = summary->min;
+    out[SUMMARY_MAX] = summary->max;
+    out[SUMMARY_MEAN] = summary->mean;
+    out[SUMMARY_VAR] = summary->var;
+    out[SUMMARY_L1] = summary->l1;
+    out[SUMMARY_L2] = summary->l2;
+    out[SUMMARY_ABS_MAX] = summary->abs_max;
+    out[SUMMARY_UPDATE_RATIO] = (double)NAN; /* needs the weights of the step before */
+    out[SUMMARY_FIRST_BAD_UNIT] = (double)place->unit;
+    out[SUMMARY_FIRST_BAD_ROW] = (double)place->row;
+    out[SUMMARY_HIST_EVERY] = (double)hist->sample_every;
+}
+
+size_t encode_bins(struct reading_bin *out, const struct baro_hist *hist)
+{
+    size_t n = 0;
+    for (int i = 0; i < BARO_HIST_BINS; i++) {
+        int16_t bin = (int16_t)(i + BARO_HIST_MIN_EXP);
+        if (hist->neg[i] > 0) {
+            out[n++] = (struct reading_bin){bin, -1, hist->neg[i]};
+        }
+        if (hist->pos[i] > 0) {
+            out[n++] = (struct reading_bin){bin, 1, hist->pos[i]};
+        }
+    }
+    return n;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/push/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "lib/base/err.h"
+
+/*
+ * The sender thread. It looks at the ring's head every 1 to 20 ms, sooner after there was
+ * something to do, so that pushing never has to wake anybody by a system call.
+ */
+
+enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 20, JOIN_S = 2 };
+
+void run_say(const struct baro_run *run, const char *text)
+{
+    if (run->on_message != NULL) {
+        run->on_message(text, run->payload);
+    }
+}
+
+static void say(const char *text, void *payload)
+{
+    run_say(payload, text);
+}
+
+static void read_pulse(struct sender_pulse *out_pulse, void *payload)
+{
+    const struct baro_run *run = payload;
+    out_pulse->step = atomic_load_explicit(&run->step, memory_order_relaxed);
+    out_pulse->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
+}
+
+static void *feed(void *payload)
+{
+    struct baro_run *run = payload;
+    int wait_ms = WAIT_MIN_MS;
+    while (!atomic_load_explicit(&run->is_stopping, memory_order_acquire)) {
+        bool is_closing = atomic_load_explicit(&run->is_closing, memory_order_acquire);
+        if (sender_step(run->sender, wait_ms, is_closing) || is_closing) {
+            wait_ms = WAIT_MIN_MS;
+        } else {
+            wait_ms = wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms * 2;
+        }
+    }
+    return NULL;
+}
+
+static int start_thread(struct baro_run *run)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    if (pthread_attr_init(&attributes) != 0) {
+        return BARO_ENOMEM;
+    }
+    (void)sigfillset(&all);
+    int number = pthread_attr_setsigmask_np(&attributes, &all);
+    if (number == 0) {
+        number = pthread_create(&run->thread, &attributes, feed, run);
+    }
+    (void)pthread_attr_destroy(&attributes);
+    if (number != 0) {
+        return BARO_EIO;
+    }
+    run->has_thread = true;
+    (void)pthread_setname_np(run->thread, "baro-sender");
+    return 0;
+}
+
+int run_start_sender(struct baro_run *run, struct baro_err *err)
+{
+    const struct sender_options options = {
+        .ring = run->ring,
+        .endpoint = run->endpoint,
+        .on_message = say,
+        .read_pulse = read_pulse,
+        .payload = run,
+    };
+    int rc = sender_create(&run->sender, &options, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (start_thread(run) != 0) {
+        sender_destroy(run->sender);
+        run->sender = NULL;
+        return baro_err_set(err, BARO_EIO,
+            "no thread for the sender: recording into '%.120s' only; see `baro recover`",
+            ringfile_path(run->ring));
+    }
+    return 0;
+}
+
+int run_stop_sender(struct baro_run *run)
+{
+    if (run->has_thread) {
+        struct timespec deadline;
+        atomic_store_explicit(&run->is_stopping, true, memory_order_release);
+        (void)clock_gettime(CLOCK_REALTIME, &deadline);
+        deadline.tv_sec += JOIN_S;
+        if (pthread_timedjoin_np(run->thread, NULL, &deadline) != 0) {
+            (void)pthread_detach(run->thread);
+            return BARO_ETIMEOUT;
+        }
+        run->has_thread = false;
+    }
+    sender_destroy(run->sender);
+    run->sender = NULL;
+    return 0;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/push/baro.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/paths.h"
+#include "lib/base/text.h"
+#include "lib/push/run.h"
+#include "proto/wire.h"
+
+/*
+ * Opening and closing a run. What the caller says wins over the environment, that over defaults.
+ *
+ * fork(): a child must not write into its parent's ring, keep its ownership, or wait for a
+ * thread that it does not have. The flag that every call looks at lies in a page which the
+ * kernel wipes in a child, however that was made; a pthread_atfork handler also closes the
+ * child's descriptors of rings. The child's copies of runs stay as they are, unreachable.
+ */
+
+enum { MODE_ONLINE = 0, MODE_OFFLINE, MODE_OFF, MODE_COUNT };
+static const char *const mode_names[MODE_COUNT] = {"online", "offline", "off"};
+
+enum {
+    RUN_ID_DIGITS = 10,
+    SMALLEST_DEFAULT_RING = 4 << 20,
+    SHM_SHARE = 4, /* of the free room in tmpfs at most a fourth by default */
+    CLOSE_TURN_NS = 500000
+};
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t runs_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct baro_run *open_runs; /* guarded by runs_lock */
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    (void)pthread_mutex_lock(&runs_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    (void)pthread_mutex_unlock(&runs_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    for (struct baro_run *run = open_runs; run != NULL; run = run->next) {
+        atomic_store_explicit(run->is_alive, 0, memory_order_relaxed);
+        ringfile_disown(run->ring);
+    }
+    (void)pthread_mutex_unlock(&runs_lock);
+}
+
+static void install_fork_handlers(void)
+{
+    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void enlist(struct baro_run *run)
+{
+    (void)pthread_once(&fork_once, install_fork_handlers);
+    (void)pthread_mutex_lock(&runs_lock);
+    run->next = open_runs;
+    open_runs = run;
+    (void)pthread_mutex_unlock(&runs_lock);
+}
+
+static void delist(const struct baro_run *run)
+{
+    (void)pthread_mutex_lock(&runs_lock);
+    struct baro_run **link = &open_runs;
+    while (*link != NULL && *link != run) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *link = run->next;
+    }
+    (void)pthread_mutex_unlock(&runs_lock);
+}
+
+/* ---- options ---- */
+
+/* An option's value: the caller's, the environment's, or the default; empty counts as unset. */
+static const char *choose(
+    const char *explicit_value, const char *variable, const char *otherwise)
+{
+    if (explicit_value != NULL && explicit_value[0] != '\0') {
+        return explicit_value;
+    }
+    const char *value = variable != NULL ? getenv(variable) : NULL;
+    return value != NULL && value[0] != '\0' ? value : otherwise;
+}
+
+static int choose_mode(const struct baro_options *options, struct baro_err *err)
+{
+    const char *name = choose(options->mode, "BARO_MODE", "online");
+    for (int i = 0; i < MODE_COUNT; i++) {
+        if (strcmp(name, mode_names[i]) == 0) {
+            return i;
+        }
+    }
+    const char *nearest = baro_nearest(name, mode_names, MODE_COUNT);
+    return baro_err_set(err, BARO_EINVAL,
+        "mode '%.40s' is none of online, offline, off%s%s%s", name,
+        nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+        nearest != NULL ? "'?" : "");
+}
+
+static int choose_bytes(
+    const struct baro_options *options, uint64_t *out_bytes, struct baro_err *err)
+{
+    const char *text = getenv("BARO_RING_BYTES");
+    *out_bytes = options->ring_bytes;
+    if (*out_bytes == 0 && text != NULL && text[0] != '\0' &&
+        !baro_parse_size(text, out_bytes)) {
+        return baro_err_set(err, BARO_EINVAL,
+            "BARO_RING_BYTES: '%.40s' is not a size; use a number with K, M, G or T", text);
+    }
+    return 0;
+}
+
+static int choose_endpoint(
+    struct baro_run *run, const struct baro_options *options, struct baro_err *err)
+{
+    const char *endpoint = choose(options->endpoint, "BARO_ENDPOINT", NULL);
+    if (endpoint != NULL) {
+        int n = snprintf(run->endpoint, sizeof run->endpoint, "%s", endpoint);
+        if (n < 0 || (size_t)n >= sizeof run->endpoint) {
+            return baro_err_set(err, BARO_EINVAL, "the endpoint is too long");
+        }
+        return 0;
+    }
+    char dir[BARO_PATH_BYTES];
+    int rc = baro_data_dir(dir, err);
+    return rc != 0 ? rc : wire_endpoint(dir, run->endpoint, sizeof run->endpoint, err);
+}
+
+static void random_id(char *out)
+{
+    static const char digits[33] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint8_t random[RUN_ID_DIGITS];
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) {
+        uint64_t mix = (uint64_t)baro_wall_ns() * 0x9E3779B97F4A7C15U ^ (uint64_t)getpid();
+        memcpy(random, &mix, sizeof mix);
+        random[8] = (uint8_t)(mix >> 5);
+        random[9] = (uint8_t)(mix >> 13);
+    }
+    for (int i = 0; i < RUN_ID_DIGITS; i++) {
+        out[i] = digits[random[i] % 32];
+    }
+    out[RUN_ID_DIGITS] = '\0';
+}
+
+static int choose_run_id(
+    struct baro_run *run, const struct baro_options *options, struct baro_err *err)
+{
+    const char *id = choose(options->run_id, "BARO_RUN_ID", NULL);
+    if (id == NULL) {
+        random_id(run->run_id);
+        return 0;
+    }
+    if (strlen(id) >= sizeof run->run_id || !baro_utf8_valid(id, strlen(id))) {
+        return baro_err_set(err, BARO_EINVAL, "run id '%.40s': at most %d bytes of UTF-8",
+            id, RUN_ID_BYTES - 1);
+    }
+    (void)snprintf(run->run_id, sizeof run->run_id, "%s", id);
+    return 0;
+}
+
+/* ---- the ring ---- */
+
+/* How large a ring may be here unless the user says so; 0: look elsewhere. */
+static uint64_t default_bytes(const char *dir)
+{
+    struct statvfs fs;
+    if (statvfs(dir, &fs) != 0 || fs.f_blocks == 0) {
+        return RINGFILE_DEFAULT_BYTES;
+    }
+    uint64_t share = (uint64_t)fs.f_bavail * fs.f_frsize / SHM_SHARE;
+    uint64_t bytes = RINGFILE_DEFAULT_BYTES;
+    while (bytes > share && bytes > SMALLEST_DEFAULT_RING) {
+        bytes /= 2;
+    }
+    return bytes <= share ? bytes : 0;
+}
+
+static int create_ring(
+    struct baro_run *run, const char *dir, uint64_t bytes, int rank, struct baro_err *err)
+{
+    int rc = baro_make_dir(dir, err);
+    if (rc != 0) {
+        return rc;
+    }
+    baro_autofree char *real =
+        realpath(dir, NULL); /* the daemon is told where the ring lies */
+    const struct ringfile_options options = {
+        .dir = real != NULL ? real : dir,
+        .data_bytes = bytes,
+        .rank = (uint32_t)rank,
+    };
+    return ringfile_create(&run->ring, &options, err);
+}
+
+/* The folders to try when the user names none: tmpfs first, or the data folder when offline. */
+static int create_default_ring(
+    struct baro_run *run, bool is_offline, uint64_t bytes, int rank, struct baro_err *err)
+{
+    char dirs[2][BARO_PATH_BYTES];
+    int shm = is_offline ? 1 : 0;
+    int rc = baro_ring_dir(dirs[shm], err);
+    char data[BARO_PATH_BYTES - 16];
+    char whole[BARO_PATH_BYTES];
+    if (rc == 0 && (rc = baro_data_dir(whole, err)) == 0) {
+        size_t n = strnlen(whole, sizeof data - 1);
+        memcpy(data, whole, n);
+        data[n] = '\0';
+        (void)snprintf(dirs[1 - shm], sizeof dirs[0], "%s/rings", data);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    for (int i = 0; i < 2; i++) {
+        rc = baro_make_dir(dirs[i], err);
+        uint64_t fit = rc == 0 && bytes == 0 ? default_bytes(dirs[i]) : bytes;
+        if (rc == 0 && fit == 0 && i == 0) {
+            rc = BARO_EFULL;
+            continue; /* a crowded tmpfs: leave it to those who need it */
+        }
+        if (rc == 0) {
+            rc =
+                create_ring(run, dirs[i], fit > 0 ? fit : SMALLEST_DEFAULT_RING, rank, err);
+        }
+        if (rc == 0) {
+            break;
+        }
+    }
+    return rc;
+}
+
+static int make_ring(struct baro_run *run, const struct baro_options *options,
+    bool is_offline, struct baro_err *err)
+{
+    uint64_t bytes = 0;
+    int rc = choose_bytes(options, &bytes, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (options->rank < 0 || options->n_ranks < 0 ||
+        options->rank >= (options->n_ranks > 0 ? options->n_ranks : 1)) {
+        return baro_err_set(err, BARO_EINVAL, "rank %d of %d ranks: 0 to n_ranks - 1 exist",
+            options->rank, options->n_ranks);
+    }
+    const char *dir = choose(options->ring_dir, "BARO_RING_DIR", NULL);
+    if (dir != NULL) {
+        return create_ring(run, dir, bytes, options->rank, err);
+    }
+    return create_default_ring(run, is_offline, bytes, options->rank, err);
+}
+
+/* The ring's first record: which run this is. */
+static int describe(
+    struct baro_run *run, const struct baro_options *options, struct baro_err *err)
+{
+    char project[READING_MAX_NAME_BYTES + 1];
+    char name[READING_MAX_NAME_BYTES + 1];
+    char host[256] = "";
+    char by_time[64];
+    time_t now = time(NULL);
+    struct tm local = {0};
+    (void)localtime_r(&now, &local);
+    (void)strftime(by_time, sizeof by_time, "%Y-%m-%d %H:%M:%S", &local);
+    things_clean_name(project, choose(options->project, "BARO_PROJECT", "default"));
+    things_clean_name(name, choose(options->name, NULL, by_time));
+    char raw_host[128] = "";
+    (void)gethostname(raw_host, sizeof raw_host - 1);
+    baro_text_safe(host, sizeof host, raw_host);
+    const char *config = options->config != NULL ? options->config : "";
+    if (strlen(config) > READING_MAX_CONFIG_BYTES ||
+        !baro_utf8_valid(config, strlen(config))) {
+        run_say(run, "the config is left out: it is over 64 KiB or not UTF-8");
+        config = "";
+    }
+    Baro__RunDescription message;
+    baro__run_description__init(&message);
+    message.run_id = run->run_id;
+    message.project = project;
+    message.name = name;
+    message.config = (char *)(uintptr_t)config;
+    message.n_ranks = options->n_ranks > 0 ? (uint32_t)options->n_ranks : 1;
+    message.host = host;
+    message.client = (char *)(uintptr_t) "libbaro " BARO_VERSION;
+    message.created_ns = baro_wall_ns();
+    size_t n_bytes = baro__run_description__get_packed_size(&message);
+    baro_autofree uint8_t *packed = malloc(n_bytes);
+    if (packed == NULL) {
+        return baro_err_set(err, BARO_ENOMEM, "out of memory for the run's description");
+    }
+    const struct ringfile_part part = {
+        packed, baro__run_description__pack(&message, packed)};
+    const struct record_header header = {
+        .kind = READING_RUN, .time_ns = message.created_ns};
+    int rc = ringfile_put_sticky(run->ring, &header, &part, 1);
+    return rc != 0 ? baro_err_set(err, rc, "the ring takes no description") : 0;
+}
+
+/* ---- opening ---- */
+
+static int allocate(struct baro_run *run, struct baro_err *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *flag =
+        mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    run->is_alive = flag != MAP_FAILED ? flag : NULL;
+    run->things = things_create();
+    void *scratch = mmap(NULL, RUN_SCRATCHES * RUN_SCRATCH_FLOATS * sizeof(float),
+        PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    run->scratch = scratch != MAP_FAILED ? scratch : NULL;
+    if (run->is_alive == NULL || run->things == NULL || run->scratch == NULL) {
+        return baro_err_set(err, BARO_ENOMEM, "out of memory for a run");
+    }
+    (void)madvise(flag, page, MADV_WIPEONFORK);
+    atomic_store_explicit(run->is_alive, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void destroy(struct baro_run *run)
+{
+    sender_destroy(run->sender);
+    ringfile_close(run->ring);
+    things_destroy(run->things);
+    if (run->scratch != NULL) {
+        (void)munmap(run->scratch, RUN_SCRATCHES * RUN_SCRATCH_FLOATS * sizeof(float));
+    }
+    if (run->is_alive != NULL) {
+        (void)munmap((void *)(uintptr_t)run->is_alive, (size_t)sysconf(_SC_PAGESIZE));
+    }
+    free(run);
+}
+
+static int open_run(struct baro_run *run, const struct baro_options *options,
+    bool is_offline, struct baro_err *err)
+{
+    run->on_message = options->on_message;
+    run->payload = options->payload;
+    atomic_store(&run->wall_offset_ns, baro_wall_ns() - (int64_t)baro_now_ns());
+    int rc = allocate(run, err);
+    if (rc != 0 || (rc = choose_run_id(run, options, err)) != 0 ||
+        (!is_offline && (rc = choose_endpoint(run, options, err)) != 0) ||
+        (rc = make_ring(run, options, is_offline, err)) != 0) {
+        return rc;
+    }
+    rc = describe(run, options, err);
+    if (rc != 0) {
+        (void)ringfile_unlink(run->ring);
+        return rc;
+    }
+    enlist(run);
+    struct baro_err thread_err = {0};
+    if (!is_offline && run_start_sender(run, &thread_err) != 0) {
+        run_say(run, thread_err.text);
+    }
+    return 0;
+}
+
+struct baro_run *baro_open(const struct baro_options *options, struct baro_err *err)
+{
+    const struct baro_options defaults = BARO_OPTIONS_INIT;
+    options = options != NULL ? options : &defaults;
+    int mode = choose_mode(options, err);
+    if (mode < 0) {
+        return NULL;
+    }
+    if (mode == MODE_OFF) {
+        if (err != NULL) {
+            *err = (struct baro_err){0};
+        }
+        return NULL;
+    }
+    struct baro_run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        (void)baro_err_set(err, BARO_ENOMEM, "out of memory for a run");
+        return NULL;
+    }
+    if (open_run(run, options, mode == MODE_OFFLINE, err) != 0) {
+        destroy(run);
+        return NULL;
+    }
+    return run;
+}
+
+/* ---- closing ---- */
+
+static void put_status(struct baro_run *run)
+{
+    bool has_failed = atomic_load_explicit(&run->has_failed, memory_order_acquire);
+    double end = has_failed ? READING_END_FAILED : READING_END_FINISHED;
+    const struct ringfile_part parts[2] = {
+        {&end, sizeof end}, {run->failure, has_failed ? strlen(run->failure) : 0}};
+    const struct record_header header = {.kind = READING_STATUS,
+        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
+        .time_ns = baro_wall_ns()};
+    struct record_header drops = header;
+    drops.kind = READING_DROPS;
+    (void)ringfile_put_drops(run->ring, &drops);
+    (void)ringfile_put(run->ring, &header, parts, 2);
+}
+
+/* Wait until the sender has nothing left, at most so long. */
+static void wait_for_sender(struct baro_run *run, int timeout_ms)
+{
+    uint64_t start_ns = baro_now_ns();
+    uint64_t limit_ns = (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+    struct sender_progress progress;
+    atomic_store_explicit(&run->is_closing, true, memory_order_release);
+    sender_read_progress(run->sender, &progress);
+    while (!progress.is_done && baro_now_ns() - start_ns < limit_ns) {
+        const struct timespec pause = {.tv_nsec = CLOSE_TURN_NS};
+        (void)nanosleep(&pause, NULL);
+        sender_read_progress(run->sender, &progress);
+    }
+}
+
+int baro_close(struct baro_run *run, int timeout_ms)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    put_status(run);
+    bool is_done = false;
+    if (run->sender != NULL) {
+        wait_for_sender(run, timeout_ms);
+        struct sender_progress progress;
+        sender_read_progress(run->sender, &progress);
+        is_done = progress.is_done;
+    }
+    delist(run);
+    if (run_stop_sender(run) != 0) {
+        atomic_store_explicit(run->is_alive, 0, memory_order_relaxed);
+        return BARO_ETIMEOUT; /* the thread still uses it; it is left to the process's end */
+    }
+    ringfile_mark_closed(run->ring);
+    struct ringfile_info info;
+    bool is_told = ringfile_read_info(run->ring, &info) == 0 &&
+                   info.dropped_records <= info.told_records;
+    if (is_done && is_told) {
+        (void)ringfile_unlink(run->ring);
+    }
+    destroy(run);
+    return is_done ? 0 : BARO_ETIMEOUT;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a run, shared by open.c, baro.c and feeder.c. */
+#ifndef BARO_RUN_H
+#define BARO_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/base/ringfile.h"
+#include "lib/push/baro.h"
+#include "lib/push/sender.h"
+#include "lib/push/things.h"
+#include "proto/reading.h"
+
+enum {
+    RUN_SCRATCHES = 4, /* threads that summarise units at once; more wait a little */
+    RUN_SCRATCH_FLOATS = UNIT_STAT_COUNT * READING_MAX_UNITS,
+    RUN_ID_BYTES = 128,
+    RUN_ENDPOINT_BYTES = BARO_PATH_BYTES + 16
+};
+
+struct baro_run {
+    _Atomic uint32_t *is_alive; /* 1; in a page of its own that fork() wipes in the child */
+    struct ringfile *ring;
+    struct things *things;
+    char run_id[RUN_ID_BYTES];
+    char endpoint[RUN_ENDPOINT_BYTES];
+    void (*on_message)(const char *text, void *payload);
+    void *payload;
+
+    _Atomic int64_t step;           /* the current one */
+    _Atomic uint64_t step_began_ns; /* monotonic; 0: no step yet */
+    _Atomic int64_t wall_offset_ns; /* wall time less monotonic time */
+    _Atomic uint64_t own_ns;
+    _Atomic uint64_t n_bytes;
+    _Atomic bool has_failed;
+    _Atomic bool has_said_full;
+    _Atomic bool has_said_units;
+    char failure[READING_MAX_TEXT_BYTES + 1]; /* written once, before has_failed */
+
+    float
+        *scratch; /* RUN_SCRATCHES x RUN_SCRATCH_FLOATS; pages are touched only when used */
+    _Atomic uint32_t scratch_locks[RUN_SCRATCHES];
+
+    struct sender *sender; /* NULL when offline; the thread's own but for its progress */
+    pthread_t thread;
+    bool has_thread;
+    _Atomic bool is_stopping;
+    _Atomic bool is_closing; /* everything that is left goes out at once */
+
+    struct baro_run *next; /* in the list of open runs; guarded by its lock in open.c */
+};
+
+/** Tell whether calls on a run may do anything: it exists and belongs to this process. */
+static inline bool run_is_usable(const struct baro_run *run)
+{
+    return run != NULL && atomic_load_explicit(run->is_alive, memory_order_relaxed) == 1;
+}
+
+/** Hand a sentence to the run's message callback. */
+void run_say(const struct baro_run *run, const char *text);
+
+/**
+ * Start the sender thread, with all signals blocked in it.
+ *
+ * returns  0; BARO_EIO when no thread can be had; BARO_ENOMEM
+ */
+int run_start_sender(struct baro_run *run, struct baro_err *err);
+
+/**
+ * Stop the sender thread and free the sender.
+ *
+ * returns  0; BARO_ETIMEOUT when it did not end in time: then the run must not be freed
+ */
+int run_stop_sender(struct baro_run *run);
+
+#endif
