@@ -46,6 +46,7 @@ struct store {
     uint64_t commit_limit; /* bytes that the map may have for commits ... */
     uint64_t seal_limit;   /* ... and for sealing, which frees what it took */
     bool is_full;          /* writer: a commit found no room since the last seal */
+    bool is_seal_full;     /* writer: so did sealing; no more of it before a commit does */
 
     /* Held shared by readers while they have an LMDB transaction, and alone to move the map. */
     pthread_rwlock_t map_lock;

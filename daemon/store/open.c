@@ -273,8 +273,10 @@ static void set_limits(struct store *store, const struct store_options *options)
     quota = quota < no_quota_bytes ? quota : no_quota_bytes;
     store->seal_tail_bytes =
         options->seal_tail_bytes > 0 ? options->seal_tail_bytes : default_seal_bytes;
-    uint64_t reserve =
-        store->seal_tail_bytes * 2 < quota / 4 ? store->seal_tail_bytes * 2 : quota / 4;
+    if (store->seal_tail_bytes > quota / 8) {
+        store->seal_tail_bytes = quota / 8;
+    }
+    uint64_t reserve = store->seal_tail_bytes * 2;
     store->seal_limit = quota / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
     store->commit_limit = (quota - reserve) / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
 }

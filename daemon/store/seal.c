@@ -357,11 +357,11 @@ int store_seal_step(struct store *store, struct baro_err *err)
     if (store->txn.is_open) {
         return baro_err_set(err, BARO_EINVAL, "sealing inside a transaction");
     }
-    struct tail_run *run = pick_run(store);
+    struct tail_run *run = store->is_seal_full ? NULL : pick_run(store);
     if (run == NULL) {
-        store->is_full = false;
         return 0;
     }
     int rc = seal_run(store, run, err);
+    store->is_seal_full = rc == BARO_EFULL;
     return rc == 0 ? 1 : baro_err_prefix(err, rc, "seal run %u", run->run);
 }

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store and what goes wrong: full, taken, newer, foreign, cut off, damaged, killed. */
+#include "test_store_rig.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static void file_path(const struct rig *rig, char *out, size_t n)
+{
+    (void)snprintf(out, n, "%s/store.mdb", rig->dir);
+}
+
+/* Read the whole store file; the caller frees. */
+static uint8_t *read_file(const struct rig *rig, size_t *out_n)
+{
+    char path[128];
+    file_path(rig, path, sizeof path);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    (void)fseek(file, 0, SEEK_END);
+    *out_n = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = baro_xcalloc(*out_n, 1);
+    assert_int_equal(fread(bytes, 1, *out_n, file), *out_n);
+    (void)fclose(file);
+    return bytes;
+}
+
+static void write_file(const struct rig *rig, const uint8_t *bytes, size_t n)
+{
+    char path[128];
+    file_path(rig, path, sizeof path);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    (void)fclose(file);
+}
+
+/* Change the file wherever a pattern stands in it; returns how often. */
+static int patch_file(const struct rig *rig, const void *pattern, size_t n_pattern,
+    size_t at_offset, uint8_t flip)
+{
+    size_t n = 0;
+    int n_found = 0;
+    uint8_t *bytes = read_file(rig, &n);
+    for (uint8_t *at = bytes;
+         (at = memmem(at, n - (size_t)(at - bytes), pattern, n_pattern)) != NULL;
+         at += n_pattern) {
+        at[at_offset] ^= flip;
+        n_found++;
+    }
+    write_file(rig, bytes, n);
+    free(bytes);
+    return n_found;
+}
+
+static int open_code(struct rig *rig, struct baro_err *err)
+{
+    struct store *store = NULL;
+    int rc = store_open(rig->dir, &rig->options, &store, err);
+    store_close(store);
+    return rc;
+}
+
+static void fill(struct rig *rig, uint32_t thing, int64_t from, int64_t to)
+{
+    struct store_txn *txn = store_begin(rig->store);
+    for (int64_t step = from; step < to; step++) {
+        rig_append(txn, 1, thing, step, (double)step);
+    }
+    rig_commit(txn);
+}
+
+static void a_second_daemon_is_told_who_has_the_store(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    struct baro_err err = {0};
+    char pid[32];
+    (void)snprintf(pid, sizeof pid, "process %ld", (long)getpid());
+    assert_int_equal(open_code(rig, &err), BARO_EBUSY);
+    assert_non_null(strstr(err.text, pid));
+    assert_non_null(strstr(err.text, "baro down"));
+    rig_close(rig);
+    assert_int_equal(open_code(rig, &err), 0);
+}
+
+static void the_lock_of_a_killed_daemon_does_not_block(void **state)
+{
+    struct rig *rig = *state;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        rig_open(rig);
+        (void)!write(ready[1], "x", 1);
+        (void)pause();
+        _exit(0);
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    struct baro_err err = {0};
+    char pid[32];
+    (void)snprintf(pid, sizeof pid, "process %ld;", (long)child);
+    assert_int_equal(open_code(rig, &err), BARO_EBUSY);
+    assert_non_null(strstr(err.text, pid));
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    assert_int_equal(open_code(rig, &err), 0);
+}
+
+static void a_newer_format_is_refused_and_left_alone(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    rig_close(rig);
+    static const uint8_t format_is_1[] = {'f', 'o', 'r', 'm', 'a', 't', 1, 0, 0, 0};
+    assert_true(patch_file(rig, format_is_1, sizeof format_is_1, 6, 1 ^ 9) > 0);
+    size_t n_before = 0;
+    size_t n_after = 0;
+    uint8_t *before = read_file(rig, &n_before);
+    struct baro_err err = {0};
+    assert_int_equal(open_code(rig, &err), BARO_EVERSION);
+    assert_non_null(strstr(err.text, "format 9"));
+    uint8_t *after = read_file(rig, &n_after);
+    assert_int_equal(n_before, n_after);
+    assert_memory_equal(before, after, n_before);
+    free(before);
+    free(after);
+}
+
+static void a_file_that_is_not_a_store_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct baro_err err = {0};
+    uint8_t bytes[20000];
+    uint64_t seed = 99;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)rig_random(&seed);
+    }
+    write_file(rig, bytes, sizeof bytes);
+    assert_int_equal(open_code(rig, &err), BARO_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "not a Barograph store"));
+    size_t n = 0;
+    uint8_t *after = read_file(rig, &n);
+    assert_int_equal(n, sizeof bytes);
+    assert_memory_equal(after, bytes, n);
+    free(after);
+}
+
+/* At any length but its own the file is refused with a sentence; never a crash or an empty
+ * store in its place. */
+static void a_file_cut_off_anywhere_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    fill(rig, 1, 0, 20000);
+    rig_seal(rig);
+    fill(rig, 1, 20000, 21000);
+    rig_close(rig);
+    size_t n = 0;
+    uint8_t *bytes = read_file(rig, &n);
+    static const size_t few[] = {0, 1, 19, 20, 152, 4095, 4096, 4097, 8191, 8192, 12288};
+    for (size_t i = 0; i < BARO_LEN(few) + 20; i++) {
+        size_t length = i < BARO_LEN(few) ? few[i] : n * (i - BARO_LEN(few)) / 20;
+        write_file(rig, bytes, length);
+        struct baro_err err = {0};
+        int rc = open_code(rig, &err);
+        if (rc != BARO_ECORRUPT) {
+            fail_msg("cut to %zu of %zu: %d %s", length, n, rc, err.text);
+        }
+    }
+    write_file(rig, bytes, n);
+    rig_open(rig);
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), 0);
+    assert_int_equal(rows.n, 21000);
+    rig_rows_finish(&rows);
+    free(bytes);
+}
+
+static void a_damaged_chunk_costs_its_own_rows_only(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t seed = 4711;
+    rig_open(rig);
+    struct store_txn *txn = store_begin(rig->store);
+    for (int64_t step = 0; step < 60000; step++) {
+        rig_append(txn, 1, 1, step, (double)rig_random(&seed));
+    }
+    rig_commit(txn);
+    rig_seal(rig);
+    fill(rig, 1, 60000, 60100);
+    rig_close(rig);
+    size_t n = 0;
+    uint8_t *bytes = read_file(rig, &n);
+    size_t n_chunks = 0;
+    for (size_t at = 0; at + 4 < n; at++) {
+        if (memcmp(bytes + at, "BARC", 4) == 0 && ++n_chunks == 2) {
+            bytes[at + 3000] ^= 0x10;
+        }
+    }
+    assert_true(n_chunks > 4);
+    write_file(rig, bytes, n);
+    free(bytes);
+    rig_open(rig);
+    struct rig_rows rows = {0};
+    struct baro_err err = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, &err), BARO_ECORRUPT);
+    assert_non_null(strstr(err.text, "thing 1"));
+    assert_true(rows.n < 60100);
+    assert_true(rows.n > 60100 - 2 * 60000 / n_chunks);
+    assert_int_equal(rows.steps[rows.n - 1], 60099);
+    for (size_t i = 1; i < rows.n; i++) {
+        assert_true(rows.steps[i] > rows.steps[i - 1]);
+    }
+    /* It can be written on, sealed and read on; what is lost stays lost and told. */
+    fill(rig, 1, 60100, 60200);
+    rig_seal(rig);
+    size_t before = rows.n;
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), BARO_ECORRUPT);
+    assert_int_equal(rows.n, before + 100);
+    rig_rows_finish(&rows);
+}
+
+static void a_damaged_piece_of_tail_is_told_of_and_never_forgotten(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    fill(rig, 1, 0, 10);
+    static const double mark = 6.02214076e23;
+    struct store_txn *txn = store_begin(rig->store);
+    rig_append(txn, 1, 1, 10, mark);
+    rig_commit(txn);
+    fill(rig, 1, 11, 20);
+    rig_close(rig);
+    assert_true(patch_file(rig, &mark, sizeof mark, 3, 0x40) > 0);
+    rig_open(rig);
+    for (int turn = 0; turn < 3; turn++) { /* in the tail, sealed, after a restart */
+        struct rig_rows rows = {0};
+        struct baro_err err = {0};
+        assert_int_equal(rig_read(rig, 1, 1, &rows, &err), BARO_ECORRUPT);
+        assert_non_null(strstr(err.text, "tail"));
+        assert_int_equal(rows.n, 19);
+        rig_rows_finish(&rows);
+        if (turn == 0) {
+            rig_seal(rig);
+        } else {
+            rig_reopen(rig);
+        }
+    }
+}
+
+/* Commit rows of noise, and seal, until a commit fails; returns the step that did. */
+static int64_t commit_until_full(
+    struct rig *rig, int64_t step, uint64_t *seed, int *out_rc, struct baro_err *err)
+{
+    for (*out_rc = 0; *out_rc == 0; step++) {
+        double noise[64];
+        for (size_t i = 0; i < BARO_LEN(noise); i++) {
+            noise[i] = (double)rig_random(seed);
+        }
+        noise[0] = (double)step;
+        struct store_row row = {.run = 1,
+            .thing = 1,
+            .kind = 1,
+            .n_f64 = BARO_LEN(noise),
+            .step = step,
+            .payload = (const uint8_t *)noise};
+        struct store_txn *txn = store_begin(rig->store);
+        store_append(txn, &row);
+        *out_rc = store_commit(txn, err);
+        if (*out_rc != 0) {
+            return step;
+        }
+        int sealed = store_seal_step(rig->store, err);
+        *out_rc = sealed < 0 ? sealed : 0;
+    }
+    return step;
+}
+
+static void check_steps(struct rig *rig, int64_t n)
+{
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), 0);
+    assert_int_equal(rows.n, n);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(rows.steps[i], i);
+        assert_int_equal((int64_t)rows.values[i], i);
+    }
+    rig_rows_finish(&rows);
+}
+
+static void a_full_quota_loses_nothing_and_goes_on_when_raised(void **state)
+{
+    struct rig *rig = *state;
+    struct baro_err err = {0};
+    uint64_t seed = 17;
+    int rc = 0;
+    rig->options = (struct store_options){
+        .map_bytes = 64 << 10, .quota_bytes = 2 << 20, .seal_tail_bytes = 100 << 10};
+    rig_open(rig);
+    int64_t n = commit_until_full(rig, 0, &seed, &rc, &err);
+    assert_int_equal(rc, BARO_EFULL);
+    assert_non_null(strstr(err.text, "quota"));
+    assert_true(n > 100);
+    assert_true(store_bytes(rig->store) <= 2 << 20);
+    check_steps(rig, n);
+    /* Sealing still can, and leaves room, although the tail is not at its limit. */
+    int64_t more = n;
+    while (store_seal_step(rig->store, &err) == 1) {
+        more = commit_until_full(rig, more, &seed, &rc, &err);
+        assert_int_equal(rc, BARO_EFULL);
+    }
+    check_steps(rig, more);
+    assert_true(store_bytes(rig->store) <= 2 << 20);
+    rig_close(rig);
+    rig->options.quota_bytes = 4 << 20;
+    rig_open(rig);
+    check_steps(rig, more);
+    n = commit_until_full(rig, more, &seed, &rc, &err);
+    assert_true(n > more + 100);
+    check_steps(rig, n);
+}
+
+/* A limit on the size of files stands for a full disk: the same path, without a file system. */
+static void a_full_disk_loses_nothing_and_goes_on_when_there_is_room(void **state)
+{
+    struct rig *rig = *state;
+    pid_t child = fork();
+    if (child == 0) {
+        struct baro_err err = {0};
+        uint64_t seed = 18;
+        int rc = 0;
+        struct rlimit limit = {0};
+        (void)signal(SIGXFSZ, SIG_IGN);
+        (void)getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = (1 << 20) + 1234;
+        rig->options.seal_tail_bytes = 1 << 30;
+        rig_open(rig);
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+        int64_t n = commit_until_full(rig, 0, &seed, &rc, &err);
+        assert_int_equal(rc, BARO_EFULL);
+        (void)commit_until_full(rig, n, &seed, &rc, &err);
+        assert_int_equal(rc, BARO_EFULL);
+        check_steps(rig, n);
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+        fill(rig, 2, 0, 10);
+        check_steps(rig, n);
+        rig_reopen(rig);
+        check_steps(rig, n);
+        rig_close(rig);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Commit and seal for ever, and tell each commit only when it is done. */
+static void child_writes(struct rig *rig, int64_t step, int out)
+{
+    rig->options.seal_tail_bytes = 3000;
+    rig_open(rig);
+    for (;; step++) {
+        struct store_txn *txn = store_begin(rig->store);
+        rig_append(txn, 1, 1, step, (double)step);
+        rig_append(txn, 1, 2, step, (double)-step);
+        store_put(txn, STORE_STREAMS, 1, 0, &step, sizeof step);
+        if (store_commit(txn, NULL) != 0 || write(out, &step, sizeof step) != sizeof step ||
+            store_seal_step(rig->store, NULL) < 0) {
+            _exit(1);
+        }
+    }
+}
+
+/* Kill a writing child once it has told of some commits; returns the last step it told. */
+static int64_t kill_after(struct rig *rig, int64_t from, int n_commits, uint64_t delay_us)
+{
+    int told[2];
+    int64_t last = from - 1;
+    assert_int_equal(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)close(told[0]);
+        child_writes(rig, from, told[1]);
+    }
+    (void)close(told[1]);
+    for (int i = 0; i < n_commits; i++) {
+        assert_int_equal(read(told[0], &last, sizeof last), sizeof last);
+    }
+    (void)usleep((useconds_t)delay_us); /* not to wait for anything: to hit any moment */
+    (void)kill(child, SIGKILL);
+    int status = 0;
+    (void)waitpid(child, &status, 0);
+    assert_true(WIFSIGNALED(status));
+    int64_t step;
+    while (read(told[0], &step, sizeof step) == sizeof step) {
+        last = step;
+    }
+    (void)close(told[0]);
+    return last;
+}
+
+static void what_was_committed_survives_sigkill_exactly_once(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t seed = 2026;
+    int64_t next = 0;
+    for (int round = 0; round < 20; round++) {
+        int64_t told = kill_after(
+            rig, next, 1 + (int)(rig_random(&seed) % 60), rig_random(&seed) % 3000);
+        rig_open(rig);
+        void *value = NULL;
+        int64_t last;
+        assert_int_equal(
+            store_get(rig->store, STORE_STREAMS, 1, 0, &value, NULL), sizeof last);
+        memcpy(&last, value, sizeof last);
+        free(value);
+        assert_true(
+            last == told || last == told + 1); /* killed between commit and telling */
+        for (uint32_t thing = 1; thing <= 2; thing++) {
+            struct rig_rows rows = {0};
+            assert_int_equal(rig_read(rig, 1, thing, &rows, NULL), 0);
+            assert_int_equal(rows.n, last + 1);
+            for (size_t i = 0; i < rows.n; i++) {
+                assert_int_equal(rows.steps[i], i);
+                assert_int_equal(
+                    (int64_t)rows.values[i], thing == 1 ? (int64_t)i : -(int64_t)i);
+            }
+            rig_rows_finish(&rows);
+        }
+        rig_close(rig);
+        next = last + 1;
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+        CASE(a_second_daemon_is_told_who_has_the_store),
+        CASE(the_lock_of_a_killed_daemon_does_not_block),
+        CASE(a_newer_format_is_refused_and_left_alone),
+        CASE(a_file_that_is_not_a_store_is_refused),
+        CASE(a_file_cut_off_anywhere_is_refused),
+        CASE(a_damaged_chunk_costs_its_own_rows_only),
+        CASE(a_damaged_piece_of_tail_is_told_of_and_never_forgotten),
+        CASE(a_full_quota_loses_nothing_and_goes_on_when_raised),
+        CASE(a_full_disk_loses_nothing_and_goes_on_when_there_is_room),
+        CASE(what_was_committed_survives_sigkill_exactly_once),
+#undef CASE
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
