@@ -189,9 +189,14 @@ static void clock_label(char out[FORMAT_MAX], double seconds, double step)
 {
     time_t s = (time_t)llround(seconds);
     struct tm tm;
-    const char *form = step >= 86400 ? "%d %b" : step >= 60 ? "%H:%M" : "%H:%M:%S";
-    if (localtime_r(&s, &tm) == NULL || strftime(out, FORMAT_MAX, form, &tm) == 0) {
+    if (localtime_r(&s, &tm) == NULL) {
         out[0] = '\0';
+    } else if (step >= 86400) {
+        (void)strftime(out, FORMAT_MAX, "%d %b", &tm);
+    } else if (step >= 60) {
+        (void)strftime(out, FORMAT_MAX, "%H:%M", &tm);
+    } else {
+        (void)strftime(out, FORMAT_MAX, "%H:%M:%S", &tm);
     }
 }
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chart from inside: shared by chart.c, chart_fit.c, chart_line.c and chart_mark.c alone. */
+#ifndef CLIENT_DRAW_CHART_INSIDE_H
+#define CLIENT_DRAW_CHART_INSIDE_H
+
+#include "client/draw/chart.h"
+
+enum { CHART_MAX_TEXTS = 96 };
+
+/* Values to positions of one plot area, with what is the same for every value worked out. */
+struct chart_scale {
+    struct axis x, y;
+    struct draw_rect plot; /* logical, on whole device pixels */
+    float scale;           /* device pixels in a logical one */
+    int x_px, n_px;        /* device columns of the plot */
+    double x_from, x_by;   /* device column = (transformed x - x_from) * x_by + 0.5 */
+    double y_from, y_by;   /* logical row = plot bottom - (transformed y - y_from) * y_by */
+};
+
+/* What lies beyond one edge of the plot. */
+struct chart_beyond {
+    size_t n;       /* readings, or columns of readings */
+    double extreme; /* the furthest of them */
+    int column;     /* where that is */
+    draw_color color;
+};
+
+/* Marks that a chart's lines leave on its edges, one byte a device column. */
+enum chart_edge {
+    EDGE_NAN = 1,
+    EDGE_POS_INF = 2,
+    EDGE_NEG_INF = 4,
+    EDGE_ABOVE = 8,
+    EDGE_BELOW = 16,
+    EDGE_BRANCH = 32
+};
+
+/* State of one chart_draw. */
+struct chart_pen {
+    struct draw_list *list;
+    const struct theme *theme;
+    const struct chart *chart;
+    struct draw_rect rect;
+    struct chart_scale scale;
+    uint8_t *edges; /* n_px of enum chart_edge */
+    struct chart_beyond above, below;
+    struct draw_rect texts[CHART_MAX_TEXTS]; /* where text is: no other may touch it */
+    size_t n_texts;
+};
+
+/** Fill in a scale from its axes, plot and pixel scale. */
+void chart_scale_init(struct chart_scale *scale);
+
+/** Device column (fractional, 0.5 is the middle of the first) of an x. */
+double chart_column_of(const struct chart_scale *scale, double x);
+
+/** Logical row of a value, kept within 50 plot heights. */
+float chart_row_of(const struct chart_scale *scale, double value);
+
+/** Index of the first point or column at or after x. */
+size_t chart_first_point(const struct chart_line *line, double x);
+size_t chart_first_column(const struct chart_line *line, double x);
+
+/** What a column without a finite reading shows: an infinity its flags name, else NaN. */
+double chart_nonfinite(uint32_t flags);
+
+/** Find the y axis that shows a chart's lines, keeping to the state where it can. */
+struct axis chart_fit_y(
+    struct draw_list *list, const struct chart *chart, struct chart_state *state);
+
+/** Draw one line into the plot and note its marks on the edges. */
+void chart_draw_line(struct chart_pen *pen, const struct chart_line *line, bool is_hovered);
+
+/** Draw the faint multitude behind the lines. */
+void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock);
+
+/** Draw the marks on the edges: NaN, infinities, clipped extremes, branches. */
+void chart_draw_edges(struct chart_pen *pen);
+
+/** Draw alerts and events. */
+void chart_draw_events(struct chart_pen *pen);
+
+/** Draw the step or time under the cursor, on the x axis. */
+void chart_draw_cursor_label(struct chart_pen *pen);
+
+/** Draw the cross-hair and the readings under it. */
+void chart_draw_cursor(struct chart_pen *pen);
+
+/**
+ * Draw a text unless it would leave the chart or touch another text.
+ *
+ * returns  whether it was drawn
+ */
+bool chart_place(struct chart_pen *pen, float x, float y, const struct draw_style *style,
+    const char *text);
+
+#endif
