@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/bench/bench.h"
+
+#include <ftw.h>
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+#include "proto/wire.h"
+#include "tools/barod_process.h"
+#include "tools/cli.h"
+#include "tools/json.h"
+
+enum {
+    BENCH_MAX_DAEMONS = 4,
+    BENCH_START_MS = 15000,
+    BENCH_STOP_MS = 10000,
+    BENCH_MAX_OPEN = 16
+};
+
+/* Every bench, in the order in which all are run. */
+static const struct {
+    const char *name;
+    int (*run)(struct bench *bench);
+    const char *sentence;
+} benches[] = {
+    {"summarise", bench_summarise,
+        "statistics of a tensor against a plain read of its memory"},
+#ifndef BENCH_PUSH_IS_MISSING
+    {"push", bench_push,
+        "what one call costs the training, with the daemon alive, dead, stopped"},
+#endif
+    {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
+    {"train", bench_train, "a step of the example training, watched and not"},
+};
+
+struct bench {
+    struct cli *cli;
+    char dir[200];
+    struct bench_daemon daemons[BENCH_MAX_DAEMONS]; /* copies, to end what a bench left */
+    size_t n_daemons;
+    char limit_name[160]; /* last printed, to say it once */
+    char bench_name[64];
+};
+
+/* ---- figures ---- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+double bench_quantile(double *values, size_t n, double q)
+{
+    qsort(values, n, sizeof *values, compare_doubles);
+    size_t idx = (size_t)(q * (double)(n - 1) + 0.5);
+    return values[idx < n ? idx : n - 1];
+}
+
+double bench_median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare_doubles);
+    return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+/* "12.3 ns", "1.53 M points/s": three or four digits that a person can compare. */
+static void format_value(double value, const char *unit, char *out, size_t out_bytes)
+{
+    static const struct {
+        double size;
+        const char *prefix;
+    } prefixes[] = {{1e9, " G"}, {1e6, " M"}, {1e4, " k"}};
+    if (!isfinite(value)) {
+        (void)snprintf(out, out_bytes, "-");
+        return;
+    }
+    for (size_t i = 0; i < BARO_LEN(prefixes); i++) {
+        double size = prefixes[i].size == 1e4 ? 1e3 : prefixes[i].size; /* k from 10 k on */
+        if (fabs(value) >= prefixes[i].size) {
+            (void)snprintf(out, out_bytes, "%.4g%s%s%s", value / size, prefixes[i].prefix,
+                strlen(unit) > 2 ? " " : "", unit);
+            return;
+        }
+    }
+    (void)snprintf(out, out_bytes, "%.4g %s", value, unit);
+}
+
+static void print_json(const struct bench *bench, const char *bench_name,
+    const char *case_name, double value, const char *unit, double limit_value)
+{
+    double ratio = value / limit_value;
+    json_print(&bench->cli->out,
+        json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "bench", bench_name, "case", case_name,
+            "value", json_number(value), "unit", unit, "limit",
+            isfinite(limit_value) ? json_real(limit_value) : json_null(), "ratio",
+            isfinite(ratio) ? json_real(ratio) : json_null()));
+}
+
+static void report(struct bench *bench, const char *bench_name, const char *case_name,
+    double value, double spread, const char *unit, double limit_value,
+    const char *limit_name)
+{
+    const struct term *term = &bench->cli->out;
+    if (bench->cli->values.is_json) {
+        print_json(bench, bench_name, case_name, value, unit, limit_value);
+        (void)fflush(stdout);
+        return;
+    }
+    if (strcmp(bench->bench_name, bench_name) != 0) {
+        (void)snprintf(bench->bench_name, sizeof bench->bench_name, "%s", bench_name);
+        bench->limit_name[0] = '\0';
+        (void)printf("%s%s%s\n", term_paint(term, TERM_BOLD), bench_name,
+            term_paint(term, TERM_PLAIN));
+    }
+    if (limit_name != NULL && strcmp(bench->limit_name, limit_name) != 0) {
+        (void)snprintf(bench->limit_name, sizeof bench->limit_name, "%s", limit_name);
+        (void)printf("%s  beside the limit: %s%s\n", term_paint(term, TERM_DIM), limit_name,
+            term_paint(term, TERM_PLAIN));
+    }
+    char figure[48];
+    char limit[48] = "-";
+    char ratio[24] = "";
+    char around[16] = "";
+    format_value(value, unit, figure, sizeof figure);
+    if (isfinite(limit_value)) {
+        format_value(limit_value, unit, limit, sizeof limit);
+        (void)snprintf(ratio, sizeof ratio, "%.3g", value / limit_value);
+    }
+    if (spread >= 0) {
+        (void)snprintf(
+            around, sizeof around, "%s%.0f%%", term_mark(term, "±", "+-"), spread);
+    }
+    (void)printf("  %-30s %15s %*s %s%15s%s %6s\n", case_name, figure,
+        5 + (int)strlen(around) - term_width(around), around, term_paint(term, TERM_DIM),
+        limit, term_paint(term, TERM_PLAIN), ratio);
+    (void)fflush(stdout);
+}
+
+void bench_report(struct bench *bench, const char *bench_name, const char *case_name,
+    double value, const char *unit, double limit_value, const char *limit_name)
+{
+    report(bench, bench_name, case_name, value, -1, unit, limit_value, limit_name);
+}
+
+void bench_report_samples(struct bench *bench, const char *bench_name,
+    const char *case_name, double *samples, size_t n, const char *unit, double limit_value,
+    const char *limit_name)
+{
+    double median = bench_median(samples, n);
+    double quartiles = bench_quantile(samples, n, 0.75) - bench_quantile(samples, n, 0.25);
+    double spread = median > 0 && n > 2 ? 50.0 * quartiles / median : -1;
+    report(bench, bench_name, case_name, median, spread, unit, limit_value, limit_name);
+}
+
+void bench_note(struct bench *bench, const char *format, ...)
+{
+    if (bench->cli->values.is_json) {
+        return;
+    }
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    term_wrap(&bench->cli->out, stdout, 2, text);
+}
+
+int bench_fail(struct bench *bench, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void)bench;
+    (void)cli_fail("bench: %s", text);
+    return -1;
+}
+
+bool bench_is_quick(const struct bench *bench)
+{
+    return bench->cli->values.is_quick;
+}
+
+/* ---- the private folder and daemons ---- */
+
+static int remove_one(
+    const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    (void)remove(path);
+    return 0;
+}
+
+const char *bench_dir(struct bench *bench)
+{
+    if (bench->dir[0] == '\0') {
+        const char *parent = getenv("TMPDIR");
+        bool is_usable = parent != NULL && parent[0] == '/' && strlen(parent) < 100;
+        (void)snprintf(bench->dir, sizeof bench->dir, "%s/baro-bench-XXXXXX",
+            is_usable ? parent : "/tmp");
+        if (mkdtemp(bench->dir) == NULL) {
+            (void)bench_fail(
+                bench, "cannot make a folder under %s", is_usable ? parent : "/tmp");
+            exit(CLI_FAILED);
+        }
+    }
+    return bench->dir;
+}
+
+int bench_daemon_start(struct bench *bench, struct bench_daemon *out_daemon)
+{
+    struct baro_err err = {0};
+    *out_daemon = (struct bench_daemon){0};
+    if (bench->n_daemons == BENCH_MAX_DAEMONS) {
+        bench->n_daemons = 0; /* the earlier ones are over */
+    }
+    (void)snprintf(out_daemon->dir, sizeof out_daemon->dir, "%s/daemon-%zu-XXXXXX",
+        bench_dir(bench), bench->n_daemons);
+    char log_path[320];
+    if (mkdtemp(out_daemon->dir) == NULL ||
+        wire_endpoint(out_daemon->dir, out_daemon->endpoint, sizeof out_daemon->endpoint,
+            &err) != 0) {
+        return bench_fail(bench, "cannot make a daemon's folder: %s", err.text);
+    }
+    (void)snprintf(log_path, sizeof log_path, "%s/barod.log", out_daemon->dir);
+    struct barod_options options = {
+        .dir = out_daemon->dir, .log_path = log_path, .is_private = true};
+    pid_t pid = 0;
+    if (barod_start(&options, &pid, &err) != 0) {
+        return bench_fail(bench, "%s", err.text);
+    }
+    out_daemon->pid = pid;
+    bench->daemons[bench->n_daemons++] = *out_daemon;
+    if (barod_await(out_daemon->endpoint, pid, BENCH_START_MS, &pid, &err) != 0) {
+        char line[512];
+        barod_last_line(log_path, line, sizeof line);
+        return bench_fail(bench, "%s: %s", err.text, line);
+    }
+    return 0;
+}
+
+void bench_daemon_pause(struct bench_daemon *daemon, bool is_paused)
+{
+    int status;
+    if (daemon->pid > 0 && kill(daemon->pid, is_paused ? SIGSTOP : SIGCONT) == 0) {
+        (void)waitpid(daemon->pid, &status, is_paused ? WUNTRACED : WCONTINUED);
+    }
+}
+
+void bench_daemon_stop(struct bench_daemon *daemon, bool is_hard)
+{
+    if (daemon->pid <= 0) {
+        return;
+    }
+    (void)kill(daemon->pid, is_hard ? SIGKILL : SIGTERM);
+    (void)kill(daemon->pid, SIGCONT);
+    if (!barod_await_end(daemon->pid, BENCH_STOP_MS)) {
+        (void)kill(daemon->pid, SIGKILL);
+        (void)barod_await_end(daemon->pid, BENCH_STOP_MS);
+    }
+    daemon->pid = 0;
+}
+
+static void clean_up(struct bench *bench)
+{
+    for (size_t i = 0; i < bench->n_daemons; i++) {
+        /* Only a process that is still our child can be the daemon we started. */
+        if (waitpid(bench->daemons[i].pid, NULL, WNOHANG) == 0) {
+            bench_daemon_stop(&bench->daemons[i], true);
+        }
+    }
+    bench->n_daemons = 0;
+    if (bench->dir[0] != '\0') {
+        (void)nftw(bench->dir, remove_one, BENCH_MAX_OPEN, FTW_DEPTH | FTW_PHYS);
+        bench->dir[0] = '\0';
+    }
+}
+
+/* ---- the command ---- */
+
+static int find_bench(const char *name)
+{
+    const char *names[BARO_LEN(benches)];
+    for (size_t i = 0; i < BARO_LEN(benches); i++) {
+        names[i] = benches[i].name;
+        if (strcmp(names[i], name) == 0) {
+            return (int)i;
+        }
+    }
+    const char *near = baro_nearest(name, names, BARO_LEN(benches));
+    if (near != NULL) {
+        (void)cli_misuse("no bench '%s'; did you mean '%s'?", name, near);
+    } else {
+        (void)cli_misuse(
+            "no bench '%s'; there are summarise, push, ingest and train", name);
+    }
+    return -1;
+}
+
+static int run_bench(struct cli *cli, size_t idx)
+{
+    struct bench bench = {.cli = cli};
+    int rc = benches[idx].run(&bench);
+    clean_up(&bench);
+    return rc == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int cmd_bench(struct cli *cli)
+{
+    for (int i = 0; i < cli->n_arguments; i++) {
+        if (find_bench(cli->arguments[i]) < 0) {
+            return CLI_USAGE;
+        }
+    }
+    /* The user's own settings must not leak into what is measured. */
+    static const char *const foreign[] = {"BARO_ENDPOINT", "BARO_DIR", "BARO_RING_DIR",
+        "BARO_MODE", "BARO_RUN_ID", "BARO_PROJECT", "BARO_BUDGET", "BARO_RING_BYTES"};
+    for (size_t i = 0; i < BARO_LEN(foreign); i++) {
+        (void)unsetenv(foreign[i]);
+    }
+    int rc = CLI_OK;
+    for (size_t i = 0; cli->n_arguments == 0 && i < BARO_LEN(benches); i++) {
+        int rc_one = run_bench(cli, i);
+        rc = rc == CLI_OK ? rc_one : rc;
+    }
+    for (int i = 0; i < cli->n_arguments; i++) {
+        int rc_one = run_bench(cli, (size_t)find_bench(cli->arguments[i]));
+        rc = rc == CLI_OK ? rc_one : rc;
+    }
+    return rc;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Points per second from the push call to the commit: everything on the way is in it, from the
+ * ring through socket, checks, live state, rules and store to the acknowledgement. The limit is
+ * what the two libraries under it can move at all: the same number of bytes, in messages of the
+ * sender's size, over the same kind of socket, put into LMDB as they are and committed with the
+ * same rhythm, acknowledged after the commit. The two take turns.
+ */
+#include "tools/bench/bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/push/baro.h"
+#include "tools/bench/raw_ingest.h"
+
+enum {
+    MAX_TURNS = 5,
+    RING_BYTES = 64 << 20,
+    RING_HIGH_BYTES =
+        24 << 20,      /* beyond it the pushing waits, so that nothing is dropped */
+    CHECK_EVERY = 512, /* pushes between two looks at the ring */
+    CLOSE_TIMEOUT_MS = 120000,
+    N_UNITS = 1024,
+    UNIT_STATS = 5,
+    SUMMARY_STATS = 16
+};
+
+/* One kind of load: what is pushed, and how many points that makes. */
+struct load {
+    const char *case_name;
+    const char *raw_case_name;
+    size_t n_calls;
+    size_t n_quick_calls;
+    size_t points_a_call;
+    void (*push)(struct baro_run *run, int64_t ids[], size_t i);
+};
+
+enum { N_SCALARS = 16 };
+
+static float units[N_UNITS * 8];
+
+/* A step of sixteen scalars: the smallest records there are. */
+static void push_scalars(struct baro_run *run, int64_t ids[], size_t i)
+{
+    if (i % N_SCALARS == 0) {
+        (void)baro_step(run, (int64_t)(i / N_SCALARS));
+    }
+    (void)baro_scalar_id(run, ids[i % N_SCALARS], sin((double)i * 1e-3));
+}
+
+/* One tensor of a thousand units: its statistics and those of every unit. */
+static void push_tensor(struct baro_run *run, int64_t ids[], size_t i)
+{
+    (void)ids;
+    static const int64_t shape[2] = {N_UNITS, 8};
+    struct baro_tensor tensor = {.name = "layer.weight",
+        .role = BARO_WEIGHT,
+        .dtype = BARO_F32,
+        .n_dims = 2,
+        .shape = shape,
+        .data = units};
+    units[i % BARO_LEN(units)] += 1e-3F;
+    (void)baro_step(run, (int64_t)i);
+    (void)baro_tensor(run, &tensor);
+}
+
+/* Wait until the sender has caught up, so that the ring never has to drop. */
+static void hold_back(struct baro_run *run)
+{
+    struct baro_stats stats;
+    struct timespec pause = {.tv_nsec = 200000};
+    while (baro_stats(run, &stats) == 0 && stats.ring_used_bytes > RING_HIGH_BYTES) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+/* Push a load through a daemon; the time runs until all is acknowledged. */
+static int push_load(struct bench *bench, const struct bench_daemon *daemon,
+    const struct load *load, size_t n_calls, double *out_seconds,
+    struct baro_stats *out_stats)
+{
+    struct baro_err err = {0};
+    struct baro_options options = {.project = "bench",
+        .name = load->case_name,
+        .endpoint = daemon->endpoint,
+        .mode = "online",
+        .ring_dir = daemon->dir,
+        .ring_bytes = RING_BYTES};
+    struct baro_run *run = baro_open(&options, &err);
+    if (run == NULL) {
+        return bench_fail(bench, "%s", err.text);
+    }
+    int64_t ids[N_SCALARS];
+    for (size_t i = 0; i < N_SCALARS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "scalar %zu", i);
+        ids[i] = baro_declare_scalar(run, name);
+    }
+    uint64_t start_ns = baro_now_ns();
+    for (size_t i = 0; i < n_calls; i++) {
+        load->push(run, ids, i);
+        if (i % CHECK_EVERY == 0) {
+            hold_back(run);
+        }
+    }
+    (void)baro_stats(run, out_stats);
+    int rc = baro_close(run, CLOSE_TIMEOUT_MS);
+    *out_seconds = (double)(baro_now_ns() - start_ns) * 1e-9;
+    if (rc != 0 || out_stats->n_dropped > 0) {
+        return bench_fail(bench, "%s: %s, %llu records dropped", load->case_name,
+            rc != 0 ? baro_strerror(rc) : "all sent",
+            (unsigned long long)out_stats->n_dropped);
+    }
+    return 0;
+}
+
+static int run_load(
+    struct bench *bench, const struct bench_daemon *daemon, const struct load *load)
+{
+    double ours[MAX_TURNS];
+    double raw[MAX_TURNS];
+    double megabytes[MAX_TURNS];
+    size_t n_turns = bench_is_quick(bench) ? 1 : MAX_TURNS;
+    size_t n_calls = bench_is_quick(bench) ? load->n_quick_calls : load->n_calls;
+    double n_points = (double)n_calls * (double)load->points_a_call;
+    for (size_t turn = 0; turn < n_turns; turn++) {
+        double seconds = 0;
+        double raw_seconds = 0;
+        struct baro_stats stats;
+        struct baro_err err = {0};
+        if (push_load(bench, daemon, load, n_calls, &seconds, &stats) != 0) {
+            return -1;
+        }
+        if (raw_ingest(bench_dir(bench), stats.n_bytes, &raw_seconds, &err) != 0) {
+            return bench_fail(bench, "raw ZeroMQ and LMDB: %s", err.text);
+        }
+        ours[turn] = n_points / seconds;
+        raw[turn] = n_points / raw_seconds;
+        megabytes[turn] = (double)stats.n_bytes / seconds / 1e6;
+    }
+    double limit = bench_median(raw, n_turns);
+    double raw_megabytes =
+        limit / bench_median(ours, n_turns) * bench_median(megabytes, n_turns);
+    bench_report_samples(bench, "ingest", load->case_name, ours, n_turns, "points/s", limit,
+        "raw ZeroMQ and raw LMDB, same bytes, same commits");
+    bench_report_samples(bench, "ingest", load->raw_case_name, megabytes, n_turns, "MB/s",
+        raw_megabytes, "raw ZeroMQ and raw LMDB, same bytes, same commits");
+    return 0;
+}
+
+int bench_ingest(struct bench *bench)
+{
+    static const struct load loads[] = {
+        {"scalars", "scalars, bytes of records", 2000000, 20000, 1, push_scalars},
+        {"tensors of 1024 units", "tensors, bytes of records", 12000, 200,
+            N_UNITS * UNIT_STATS + SUMMARY_STATS, push_tensor},
+    };
+    for (size_t i = 0; i < BARO_LEN(loads); i++) {
+        struct bench_daemon daemon;
+        if (bench_daemon_start(bench, &daemon) != 0) {
+            return -1;
+        }
+        int rc = run_load(bench, &daemon, &loads[i]);
+        bench_daemon_stop(&daemon, false);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/bench/raw_ingest.h"
+
+#include <ftw.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <lmdb.h>
+#include <zmq.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/paths.h"
+
+/*
+ * The same conditions as in the product: messages of a quarter of a MiB, at most 4 MiB under way
+ * unacknowledged, a commit with full synchronisation about every 100 ms or 4 MiB. Nothing is checked, decoded,
+ * compressed or analysed: that is the difference which the bench shows.
+ */
+
+enum {
+    RAW_MESSAGE_BYTES = 256 << 10,
+    RAW_WINDOW_BYTES = 4 << 20,
+    RAW_HASTY_BYTES = 4 << 20,
+    RAW_COMMIT_MS = 100,
+    RAW_TIMEOUT_MS = 60000,
+    RAW_POLL_MS = 5,
+    RAW_MAX_OPEN = 8
+};
+
+struct raw {
+    char folder[BARO_PATH_BYTES];
+    char endpoint[BARO_PATH_BYTES + 16];
+    uint64_t n_bytes;
+    void *context;
+    void *socket; /* of the receiver */
+    MDB_env *env;
+    MDB_dbi dbi;
+    int rc; /* of the receiver; LMDB's or -1 */
+};
+
+/* ---- the receiver ---- */
+
+/* Take one message into the transaction. Returns its bytes, 0 when none waits, or -1. */
+static int64_t put_message(
+    struct raw *raw, MDB_txn *txn, uint64_t number, zmq_msg_t *identity)
+{
+    (void)zmq_msg_close(identity);
+    (void)zmq_msg_init(identity);
+    if (zmq_msg_recv(identity, raw->socket, ZMQ_DONTWAIT) < 0) {
+        return 0;
+    }
+    zmq_msg_t message;
+    (void)zmq_msg_init(&message);
+    int64_t n_bytes = zmq_msg_recv(&message, raw->socket, 0);
+    MDB_val key = {sizeof number, &number};
+    MDB_val value = {zmq_msg_size(&message), zmq_msg_data(&message)};
+    int rc = n_bytes >= 0 ? mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND) : -1;
+    (void)zmq_msg_close(&message);
+    raw->rc = rc;
+    return rc == 0 ? n_bytes : -1;
+}
+
+/* Gather messages for one commit. */
+static uint64_t fill_txn(
+    struct raw *raw, MDB_txn *txn, uint64_t *number, zmq_msg_t *identity, uint64_t left)
+{
+    uint64_t n_bytes = 0;
+    uint64_t deadline_ns = baro_now_ns() + RAW_COMMIT_MS * UINT64_C(1000000);
+    while (n_bytes < RAW_HASTY_BYTES && n_bytes < left && baro_now_ns() < deadline_ns) {
+        zmq_pollitem_t item = {.socket = raw->socket, .events = ZMQ_POLLIN};
+        (void)zmq_poll(&item, 1, RAW_POLL_MS);
+        int64_t n;
+        while (n_bytes < RAW_HASTY_BYTES &&
+               (n = put_message(raw, txn, *number, identity)) > 0) {
+            n_bytes += (uint64_t)n;
+            (*number)++;
+        }
+        if (raw->rc != 0) {
+            break;
+        }
+    }
+    return n_bytes;
+}
+
+static void *receive(void *payload)
+{
+    struct raw *raw = payload;
+    uint64_t n_done = 0;
+    uint64_t number = 1;
+    uint64_t deadline_ns = baro_now_ns() + RAW_TIMEOUT_MS * UINT64_C(1000000);
+    zmq_msg_t identity;
+    (void)zmq_msg_init(&identity);
+    while (raw->rc == 0 && n_done < raw->n_bytes && baro_now_ns() < deadline_ns) {
+        MDB_txn *txn = NULL;
+        raw->rc = mdb_txn_begin(raw->env, NULL, 0, &txn);
+        if (raw->rc != 0) {
+            break;
+        }
+        zmq_msg_t sender;
+        (void)zmq_msg_init(&sender);
+        uint64_t n_bytes = fill_txn(raw, txn, &number, &sender, raw->n_bytes - n_done);
+        if (raw->rc == 0) {
+            raw->rc = mdb_txn_commit(txn);
+        } else {
+            mdb_txn_abort(txn);
+        }
+        n_done += n_bytes;
+        if (n_bytes > 0) {
+            (void)zmq_msg_copy(&identity, &sender);
+        }
+        (void)zmq_msg_close(&sender);
+        if (raw->rc == 0 && zmq_msg_size(&identity) > 0) {
+            zmq_msg_t copy;
+            (void)zmq_msg_init(&copy);
+            (void)zmq_msg_copy(&copy, &identity);
+            (void)zmq_msg_send(&copy, raw->socket, ZMQ_SNDMORE);
+            (void)zmq_send(raw->socket, &n_done, sizeof n_done, 0);
+        }
+    }
+    (void)zmq_msg_close(&identity);
+    return NULL;
+}
+
+/* ---- the sender ---- */
+
+static int send_all(struct raw *raw, struct baro_err *err)
+{
+    void *socket = zmq_socket(raw->context, ZMQ_DEALER);
+    baro_autofree uint8_t *bytes = baro_xcalloc(RAW_MESSAGE_BYTES, 1);
+    int timeout_ms = RAW_TIMEOUT_MS;
+    int linger_ms = 0;
+    (void)zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+    (void)zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    for (size_t i = 0; i < RAW_MESSAGE_BYTES; i++) {
+        bytes[i] = (uint8_t)(i * 2654435761U >> 13);
+    }
+    int rc = zmq_connect(socket, raw->endpoint) == 0 ? 0 : BARO_EIO;
+    uint64_t n_sent = 0;
+    uint64_t n_acked = 0;
+    while (rc == 0 && n_acked < raw->n_bytes) {
+        uint64_t left = raw->n_bytes - n_sent;
+        uint64_t n = left < RAW_MESSAGE_BYTES ? left : RAW_MESSAGE_BYTES;
+        if (n > 0 && n_sent + n - n_acked <= RAW_WINDOW_BYTES) {
+            rc = zmq_send(socket, bytes, n, 0) < 0 ? BARO_EIO : 0;
+            n_sent += n;
+        } else if (zmq_recv(socket, &n_acked, sizeof n_acked, 0) != sizeof n_acked) {
+            rc = BARO_EIO;
+        }
+    }
+    (void)zmq_close(socket);
+    return rc == 0 ? 0
+                   : baro_err_set(err, rc, "sending stopped after %llu bytes: %s",
+                         (unsigned long long)n_sent, zmq_strerror(zmq_errno()));
+}
+
+/* ---- the whole ---- */
+
+static int open_database(struct raw *raw, struct baro_err *err)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_env_create(&raw->env);
+    rc = rc != 0 ? rc : mdb_env_set_mapsize(raw->env, 2 * raw->n_bytes + (64U << 20));
+    rc = rc != 0 ? rc : mdb_env_open(raw->env, raw->folder, 0, 0600);
+    rc = rc != 0 ? rc : mdb_txn_begin(raw->env, NULL, 0, &txn);
+    rc = rc != 0 ? rc : mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &raw->dbi);
+    rc = rc != 0 ? rc : mdb_txn_commit(txn);
+    return rc == 0 ? 0 : baro_err_set(err, BARO_EIO, "open LMDB: %s", mdb_strerror(rc));
+}
+
+static int remove_one(
+    const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    (void)remove(path);
+    return 0;
+}
+
+static int move_bytes(struct raw *raw, double *out_seconds, struct baro_err *err)
+{
+    pthread_t receiver;
+    int linger_ms = 0;
+    raw->context = zmq_ctx_new();
+    raw->socket = zmq_socket(raw->context, ZMQ_ROUTER);
+    (void)zmq_setsockopt(raw->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    int rc = zmq_bind(raw->socket, raw->endpoint) == 0
+                 ? 0
+                 : baro_err_set(err, BARO_EIO, "bind: %s", zmq_strerror(zmq_errno()));
+    uint64_t start_ns = baro_now_ns();
+    if (rc == 0 && pthread_create(&receiver, NULL, receive, raw) == 0) {
+        rc = send_all(raw, err);
+        (void)pthread_join(receiver, NULL);
+        if (raw->rc != 0) {
+            rc = baro_err_set(err, BARO_EIO, "LMDB: %s", mdb_strerror(raw->rc));
+        }
+    }
+    *out_seconds = (double)(baro_now_ns() - start_ns) * 1e-9;
+    (void)zmq_close(raw->socket);
+    (void)zmq_ctx_term(raw->context);
+    return rc;
+}
+
+int raw_ingest(const char *dir, uint64_t n_bytes, double *out_seconds, struct baro_err *err)
+{
+    struct raw raw = {.n_bytes = n_bytes};
+    (void)snprintf(raw.folder, sizeof raw.folder, "%s/raw", dir);
+    (void)snprintf(raw.endpoint, sizeof raw.endpoint, "ipc://%s/raw.sock", dir);
+    if (mkdir(raw.folder, 0700) != 0) {
+        return baro_err_set(err, BARO_EIO, "cannot make '%s'", raw.folder);
+    }
+    int rc = open_database(&raw, err);
+    if (rc == 0) {
+        rc = move_bytes(&raw, out_seconds, err);
+    }
+    if (raw.env != NULL) {
+        mdb_env_close(raw.env);
+    }
+    (void)nftw(raw.folder, remove_one, RAW_MAX_OPEN, FTW_DEPTH | FTW_PHYS);
+    return rc;
+}

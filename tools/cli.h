@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The frame of `baro`: one table of commands, one table of options per command. Parsing, --help,
+ * the shell completions and the check of the man page all come from these tables (commands.c).
+ */
+#ifndef BARO_TOOLS_CLI_H
+#define BARO_TOOLS_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/baro_types.h"
+#include "tools/term.h"
+
+struct link;
+struct cli;
+
+/* Exit codes; part of the interface. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* How long an answer is awaited. */
+enum { CLI_TIMEOUT_MS = 5000 };
+
+/* What all options can set; a command reads those that its table names. */
+struct cli_values {
+    const char *endpoint;
+    const char *dir;
+    bool is_json;
+    bool is_csv;
+    bool is_help;
+    bool is_version;
+    bool is_follow;
+    bool is_kept;
+    bool is_no_start;
+    bool is_quick;
+    int64_t from;    /* INT64_MIN: from the beginning */
+    int64_t to;      /* INT64_MAX: to the end */
+    int64_t columns; /* 0: every point */
+};
+
+enum cli_type {
+    CLI_FLAG,  /* bool */
+    CLI_TEXT,  /* const char * */
+    CLI_NUMBER /* int64_t */
+};
+
+struct cli_option {
+    const char *name; /* without the two dashes */
+    char letter;      /* of the short form, or 0 */
+    enum cli_type type;
+    size_t offset;     /* of the value in struct cli_values */
+    const char *value; /* name of the value for --help; NULL for flags */
+    const char *sentence;
+};
+
+struct cli_command {
+    const char *name;
+    const char *arguments; /* "RUN SERIES", "" */
+    int min_arguments;
+    int max_arguments;
+    const char *sentence;
+    const char *more; /* further lines of `baro help NAME`, or NULL */
+    const struct cli_option *options;
+    size_t n_options;
+    int (*run)(struct cli *cli); /* returns an exit code */
+};
+
+/* One call of baro. */
+struct cli {
+    const struct cli_command *command;
+    struct cli_values values;
+    char **arguments; /* what is neither an option nor the command's name */
+    int n_arguments;
+    struct term out;   /* standard output */
+    struct link *link; /* opened by cli_link */
+};
+
+extern const struct cli_command cli_commands[];
+extern const size_t cli_n_commands;
+extern const struct cli_option cli_global_options[];
+extern const size_t cli_n_global_options;
+
+/**
+ * Parse a command line into cli; prints what is wrong with it.
+ *
+ * returns  CLI_OK or CLI_USAGE; cli->command is NULL when none was named
+ */
+int cli_parse(struct cli *cli, int argc, char **argv);
+
+/** Print `baro --help`, or the help of one command. */
+void cli_print_help(const struct term *term, const struct cli_command *command);
+
+/** Find a command by its exact name; NULL when there is none. */
+const struct cli_command *cli_find_command(const char *name);
+
+/** Say that no command has such a name, with the nearest that exists. Returns CLI_USAGE. */
+int cli_no_command(const char *name);
+
+/** Print "baro: ..." to standard error. Returns CLI_FAILED. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Print "baro: ..." and "see baro --help" to standard error. Returns CLI_USAGE. */
+int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Print err as "baro: ...". Returns CLI_FAILED. */
+int cli_fail_err(const struct baro_err *err);
+
+/**
+ * Connect to the daemon that --endpoint, --dir or the environment name, once per call.
+ *
+ * returns  NULL after saying that none is there
+ */
+struct link *cli_link(struct cli *cli);
+
+/** Print completions for a shell ("bash", "zsh", "fish"). Returns an exit code. */
+int cli_print_completions(const char *shell);
+
+/* The commands, each in its cmd_*.c. */
+int cmd_up(struct cli *cli);
+int cmd_down(struct cli *cli);
+int cmd_status(struct cli *cli);
+int cmd_runs(struct cli *cli);
+int cmd_series(struct cli *cli);
+int cmd_get(struct cli *cli);
+int cmd_tail(struct cli *cli);
+int cmd_alerts(struct cli *cli);
+int cmd_recover(struct cli *cli);
+int cmd_bench(struct cli *cli);
+int cmd_help(struct cli *cli);
+int cmd_completions(struct cli *cli);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * baro get: the exact values of one series. Every number is printed with the fewest digits that
+ * give it back, so that what is piped on is what was pushed.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "tools/cli.h"
+#include "tools/json.h"
+#include "tools/runs.h"
+#include "tools/series.h"
+
+enum { GET_MAX_COLUMNS = 8192, GET_TIMEOUT_MS = 60000, GET_MAX_DIGITS = 24 };
+
+/* A point of a raw frame. */
+struct point {
+    int64_t step;
+    int64_t time_ns;
+    double value;
+};
+
+enum form { FORM_PEOPLE, FORM_CSV, FORM_JSON };
+
+static enum form form_of(const struct cli *cli)
+{
+    return cli->values.is_json ? FORM_JSON : cli->values.is_csv ? FORM_CSV : FORM_PEOPLE;
+}
+
+/* JSON wants quotes around what is no number. */
+static const char *quote_of(double value)
+{
+    return isfinite(value) ? "" : "\"";
+}
+
+static void print_point(const struct cli *cli, enum form form, const struct point *point)
+{
+    char number[JSON_NUMBER_BYTES];
+    (void)json_write_number(point->value, number);
+    switch (form) {
+    case FORM_CSV:
+        (void)printf("%" PRId64 ",%" PRId64 ",%s\n", point->step, point->time_ns, number);
+        break;
+    case FORM_JSON:
+        (void)printf("{\"step\": %" PRId64 ", \"time_ns\": %" PRId64
+                     ", \"value\": %s%s%s}\n",
+            point->step, point->time_ns, quote_of(point->value), number,
+            quote_of(point->value));
+        break;
+    case FORM_PEOPLE:
+        (void)printf("%12" PRId64 "  %s%*s%s\n", point->step,
+            isfinite(point->value) ? "" : term_paint(&cli->out, TERM_BAD), GET_MAX_DIGITS,
+            number, isfinite(point->value) ? "" : term_paint(&cli->out, TERM_PLAIN));
+        break;
+    }
+}
+
+static int print_points(const struct cli *cli, const struct link_frame *frame)
+{
+    enum form form = form_of(cli);
+    if (form == FORM_CSV) {
+        (void)printf("step,time_ns,value\n");
+    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
+        (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
+            GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
+    }
+    size_t n_points = frame->n_bytes / sizeof(struct point);
+    for (size_t i = 0; i < n_points; i++) {
+        struct point point;
+        memcpy(&point, frame->bytes + i * sizeof point, sizeof point);
+        print_point(cli, form, &point);
+    }
+    return CLI_OK;
+}
+
+static void print_column(
+    const struct cli *cli, enum form form, const struct wire_column *column)
+{
+    char min[JSON_NUMBER_BYTES];
+    char max[JSON_NUMBER_BYTES];
+    char mean[JSON_NUMBER_BYTES];
+    unsigned n_nonfinite = column->n_nan + column->n_pos_inf + column->n_neg_inf;
+    (void)json_write_number(column->min, min);
+    (void)json_write_number(column->max, max);
+    (void)json_write_number(column->mean, mean);
+    const char *quotes[3] = {
+        quote_of(column->min), quote_of(column->max), quote_of(column->mean)};
+    switch (form) {
+    case FORM_CSV:
+        (void)printf("%" PRId64 ",%" PRId64 ",%s,%s,%s,%u,%u\n", column->first_step,
+            column->last_step, min, max, mean, column->count, n_nonfinite);
+        break;
+    case FORM_JSON:
+        (void)printf("{\"from\": %" PRId64 ", \"to\": %" PRId64
+                     ", \"min\": %s%s%s, \"max\": %s%s%s, "
+                     "\"mean\": %s%s%s, \"count\": %u, \"n_nonfinite\": %u}\n",
+            column->first_step, column->last_step, quotes[0], min, quotes[0], quotes[1],
+            max, quotes[1], quotes[2], mean, quotes[2], column->count, n_nonfinite);
+        break;
+    case FORM_PEOPLE:
+        (void)printf("%9" PRId64 " %9" PRId64 "  %13.7g %13.7g %13.7g %7u %s%7u%s\n",
+            column->first_step, column->last_step, column->min, column->max, column->mean,
+            column->count, n_nonfinite > 0 ? term_paint(&cli->out, TERM_BAD) : "",
+            n_nonfinite, n_nonfinite > 0 ? term_paint(&cli->out, TERM_PLAIN) : "");
+        break;
+    }
+}
+
+static int print_columns(const struct cli *cli, const struct link_frame *frame)
+{
+    enum form form = form_of(cli);
+    if (form == FORM_CSV) {
+        (void)printf("from,to,min,max,mean,count,n_nonfinite\n");
+    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
+        (void)printf("%s%9s %9s  %13s %13s %13s %7s %7s%s\n",
+            term_paint(&cli->out, TERM_DIM), "FROM", "TO", "MIN", "MAX", "MEAN", "COUNT",
+            "NAN/INF", term_paint(&cli->out, TERM_PLAIN));
+    }
+    size_t n_columns = frame->n_bytes / sizeof(struct wire_column);
+    for (size_t i = 0; i < n_columns; i++) {
+        struct wire_column column;
+        memcpy(&column, frame->bytes + i * sizeof column, sizeof column);
+        if (column.count > 0) {
+            print_column(cli, form, &column);
+        }
+    }
+    return CLI_OK;
+}
+
+static int ask_range(struct cli *cli, uint32_t run, Baro__SeriesRef *reference,
+    struct link_message *out_reply)
+{
+    struct baro_err err = {0};
+    Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
+    body.run = run;
+    body.n_series = 1;
+    body.series = &reference;
+    body.from_step = cli->values.from;
+    body.to_step = cli->values.to;
+    body.columns = (uint32_t)cli->values.columns;
+    Baro__Envelope request = BARO__ENVELOPE__INIT;
+    request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
+    request.range_request = &body;
+    if (link_ask(cli->link, &request, GET_TIMEOUT_MS, out_reply, &err) != 0) {
+        return cli_fail_err(&err);
+    }
+    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_RANGE_REPLY ||
+        out_reply->n_frames != 1) {
+        link_message_release(out_reply);
+        return cli_fail("the daemon gave another answer than a range");
+    }
+    return CLI_OK;
+}
+
+static int print_series(struct cli *cli, uint32_t run)
+{
+    struct thing_list things;
+    Baro__SeriesRef reference = BARO__SERIES_REF__INIT;
+    struct link_message reply = {0};
+    int rc = things_ask(cli, run, NULL, &things);
+    if (rc == CLI_OK) {
+        rc = series_find(&things, cli->arguments[1], &reference);
+        things_release(&things);
+    }
+    if (rc == CLI_OK) {
+        rc = ask_range(cli, run, &reference, &reply);
+    }
+    if (rc == CLI_OK) {
+        bool is_exact = reply.wire.envelope->range_reply->n_columns == 0;
+        rc = is_exact ? print_points(cli, &reply.frames[0])
+                      : print_columns(cli, &reply.frames[0]);
+    }
+    link_message_release(&reply);
+    return rc;
+}
+
+int cmd_get(struct cli *cli)
+{
+    if (cli->values.is_csv && cli->values.is_json) {
+        return cli_misuse("--csv and --json exclude each other");
+    }
+    if (cli->values.columns < 0 || cli->values.columns > GET_MAX_COLUMNS) {
+        return cli_misuse("--columns: %lld is not between 1 and %d",
+            (long long)cli->values.columns, GET_MAX_COLUMNS);
+    }
+    if (cli->values.from > cli->values.to) {
+        return cli_misuse("--from %lld is behind --to %lld", (long long)cli->values.from,
+            (long long)cli->values.to);
+    }
+    struct run_list runs;
+    int rc = runs_ask(cli, &runs);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    const Baro__RunInfo *run = runs_find(&runs, cli->arguments[0]);
+    rc = run == NULL ? CLI_FAILED : print_series(cli, run->run);
+    runs_release(&runs);
+    return rc;
+}

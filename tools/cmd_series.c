@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* baro series: what a run has measured, how often, and what it takes in the store. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/tensor.h"
+#include "lib/base/text.h"
+#include "proto/reading.h"
+#include "tools/cli.h"
+#include "tools/json.h"
+#include "tools/runs.h"
+#include "tools/series.h"
+
+static const char *role_of(const Baro__ThingInfo *thing)
+{
+    return thing_is_tensor(thing) ? baro_role_name((enum baro_role)thing->declare->role)
+                                  : NULL;
+}
+
+static const char *type_of(const Baro__ThingInfo *thing)
+{
+    return thing_is_run(thing) ? "step" : thing_is_tensor(thing) ? "tensor" : "scalar";
+}
+
+static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
+{
+    char label[SERIES_LABEL_BYTES];
+    json_t *shape = json_array();
+    for (size_t i = 0; thing->declare != NULL && i < thing->declare->n_shape; i++) {
+        (void)json_array_append_new(
+            shape, json_integer((json_int_t)thing->declare->shape[i]));
+    }
+    bool is_tensor = thing_is_tensor(thing);
+    json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "name",
+        json_text(thing_label(thing, label)), "type", type_of(thing), "tensor",
+        is_tensor ? json_text(thing->declare->name) : json_null(), "role",
+        json_text_or_null(role_of(thing)), "rank", (json_int_t)thing->rank, "units",
+        (json_int_t)(is_tensor ? thing->declare->n_units : 0), "dtype",
+        is_tensor ? json_text(baro_dtype_name((enum baro_dtype)thing->declare->dtype))
+                  : json_null(),
+        "shape", shape, "cadence", json_number(thing->cadence));
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "points",
+        (json_int_t)thing->n_points, "unit_points", (json_int_t)thing->n_unit_points,
+        "bytes", (json_int_t)thing->bytes, "n_nonfinite", (json_int_t)thing->n_nonfinite,
+        "first_step", (json_int_t)thing->first_step, "last_step",
+        (json_int_t)thing->last_step, "last_value", json_number(thing->last_value),
+        "worst_severity",
+        thing->worst_level > 0
+            ? json_text(baro_level_name((enum baro_level)thing->worst_level))
+            : json_null());
+    (void)json_object_update_missing(object, more);
+    json_decref(more);
+    json_print(&cli->out, object);
+}
+
+static void add_row(struct table *table, const Baro__ThingInfo *thing)
+{
+    char label[SERIES_LABEL_BYTES];
+    char rank[16] = "";
+    char bytes[32];
+    if (thing->rank > 0) {
+        (void)snprintf(rank, sizeof rank, "@%u", thing->rank);
+    }
+    enum term_paint paint = thing->worst_level >= BARO_ALARM || thing->n_nonfinite > 0
+                                ? TERM_BAD
+                            : thing->worst_level >= BARO_WATCH ? TERM_WARN
+                                                               : TERM_PLAIN;
+    table_cell(table, paint, "%s%s", thing_label(thing, label), rank);
+    table_cell(table, TERM_DIM, "%s", role_of(thing) != NULL ? role_of(thing) : "-");
+    if (thing_is_tensor(thing) && thing->declare->n_units > 0) {
+        table_cell(table, TERM_PLAIN, "%u", thing->declare->n_units);
+    } else {
+        table_cell(table, TERM_DIM, "-");
+    }
+    table_cell(table, TERM_PLAIN, "%.3g", thing->cadence);
+    table_cell(table, TERM_PLAIN, "%" PRIu64, thing->n_points);
+    table_cell(table, isfinite(thing->last_value) ? TERM_PLAIN : TERM_BAD, "%.5g",
+        thing->last_value);
+    table_cell(table, TERM_DIM, "%s", baro_format_bytes(thing->bytes, bytes, sizeof bytes));
+}
+
+static void print_table(const struct cli *cli, const struct thing_list *things)
+{
+    static const struct table_column columns[] = {{"NAME", false, true},
+        {"ROLE", false, false}, {"UNITS", true, false}, {"EVERY", true, false},
+        {"POINTS", true, false}, {"LAST", true, false}, {"BYTES", true, false}};
+    struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
+    bool has_tensor = false;
+    for (size_t i = 0; i < things->n_things; i++) {
+        add_row(table, things->things[i]);
+        has_tensor = has_tensor || thing_is_tensor(things->things[i]);
+    }
+    table_print(table, stdout);
+    table_destroy(table);
+    if (has_tensor && cli->out.is_tty) {
+        (void)printf(
+            "%sA tensor's statistic: NAME:ROLE/l2, a unit's: NAME:ROLE[0]/mean; LAST is "
+            "its l2 norm.%s\n",
+            term_paint(&cli->out, TERM_DIM), term_paint(&cli->out, TERM_PLAIN));
+    }
+}
+
+/* Nothing matched the glob: say so, with the nearest name when all are known. */
+static int fail_no_match(struct cli *cli, uint32_t run, const char *glob)
+{
+    struct thing_list all;
+    if (things_ask(cli, run, NULL, &all) != CLI_OK) {
+        return CLI_FAILED;
+    }
+    baro_autofree char *labels = baro_xcalloc(all.n_things + 1, SERIES_LABEL_BYTES);
+    baro_autofree const char **names = baro_xcalloc(all.n_things + 1, sizeof *names);
+    for (size_t i = 0; i < all.n_things; i++) {
+        names[i] = thing_label(all.things[i], labels + i * SERIES_LABEL_BYTES);
+    }
+    const char *near = baro_nearest(glob, names, all.n_things);
+    things_release(&all);
+    if (near != NULL) {
+        return cli_fail("nothing matches '%s'; did you mean '%s'?", glob, near);
+    }
+    return cli_fail("nothing matches '%s'; 'baro series' without it lists all", glob);
+}
+
+static int print_series(struct cli *cli, uint32_t run, const char *glob)
+{
+    struct thing_list things;
+    int rc = things_ask(cli, run, glob, &things);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    if (things.n_things == 0) {
+        things_release(&things);
+        if (glob != NULL) {
+            return fail_no_match(cli, run, glob);
+        }
+        if (!cli->values.is_json) {
+            (void)printf("the run has measured nothing yet\n");
+        }
+        return CLI_OK;
+    }
+    for (size_t i = 0; cli->values.is_json && i < things.n_things; i++) {
+        print_json(cli, things.things[i]);
+    }
+    if (!cli->values.is_json) {
+        print_table(cli, &things);
+    }
+    things_release(&things);
+    return CLI_OK;
+}
+
+int cmd_series(struct cli *cli)
+{
+    struct run_list runs;
+    int rc = runs_ask(cli, &runs);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    const Baro__RunInfo *run =
+        runs_find(&runs, cli->n_arguments > 0 ? cli->arguments[0] : NULL);
+    rc = run == NULL
+             ? CLI_FAILED
+             : print_series(cli, run->run, cli->n_arguments > 1 ? cli->arguments[1] : NULL);
+    runs_release(&runs);
+    return rc;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tables of commands and options. A new command is a row here, a cmd_*.c, and a section in
+ * docs/man/baro.1.scd (a test compares).
+ */
+#include "lib/base/mem.h"
+#include "tools/cli.h"
+
+#define VALUE(field) offsetof(struct cli_values, field)
+
+#define OPTION_JSON                                                                        \
+    {                                                                                      \
+        "json", 0, CLI_FLAG, VALUE(is_json), NULL, "print JSON, one object a line"         \
+    }
+#define OPTION_QUICK                                                                       \
+    {                                                                                      \
+        "quick", 0, CLI_FLAG, VALUE(is_quick), NULL,                                       \
+            "small sizes, few turns: tests that it works"                                  \
+    }
+
+const struct cli_option cli_global_options[] = {
+    {"endpoint", 'e', CLI_TEXT, VALUE(endpoint), "ENDPOINT",
+        "the daemon's address, over BARO_ENDPOINT"},
+    {"dir", 'd', CLI_TEXT, VALUE(dir), "DIR", "the daemon's data folder, over BARO_DIR"},
+    {"help", 'h', CLI_FLAG, VALUE(is_help), NULL, "print this help"},
+    {"version", 'V', CLI_FLAG, VALUE(is_version), NULL, "print the version"},
+};
+const size_t cli_n_global_options = BARO_LEN(cli_global_options);
+
+static const struct cli_option json_only[] = {OPTION_JSON};
+
+static const struct cli_option get_options[] = {
+    {"from", 0, CLI_NUMBER, VALUE(from), "STEP", "first step"},
+    {"to", 0, CLI_NUMBER, VALUE(to), "STEP", "last step, included"},
+    {"columns", 0, CLI_NUMBER, VALUE(columns), "N",
+        "at most N rows of min, max, mean, count"},
+    {"csv", 0, CLI_FLAG, VALUE(is_csv), NULL, "print comma-separated values with a header"},
+    OPTION_JSON,
+};
+
+static const struct cli_option tail_options[] = {
+    {"follow", 'f', CLI_FLAG, VALUE(is_follow), NULL, "go on when the run ends"},
+    OPTION_JSON,
+};
+
+static const struct cli_option alerts_options[] = {
+    {"follow", 'f', CLI_FLAG, VALUE(is_follow), NULL,
+        "go on with new alerts until the run ends"},
+    OPTION_JSON,
+};
+
+static const struct cli_option recover_options[] = {
+    {"keep", 0, CLI_FLAG, VALUE(is_kept), NULL, "leave the ring files where they are"},
+    {"no-start", 0, CLI_FLAG, VALUE(is_no_start), NULL, "fail when no daemon answers"},
+    OPTION_JSON,
+};
+
+static const struct cli_option bench_options[] = {OPTION_QUICK, OPTION_JSON};
+
+const struct cli_command cli_commands[] = {
+    {"up", "", 0, 0, "Start your daemon in the background, unless it runs",
+        "It logs to barod.log in the data folder. BARO_BAROD names the program to start; else it "
+        "is the barod beside baro, or the one in PATH.",
+        json_only, BARO_LEN(json_only), cmd_up},
+    {"down", "", 0, 0, "Stop your daemon and wait until it is gone",
+        "Training goes on: its processes keep what they measure in their rings and send it to the "
+        "next daemon.",
+        json_only, BARO_LEN(json_only), cmd_down},
+    {"status", "", 0, 0, "Show the daemon, what it is doing and its troubles", NULL,
+        json_only, BARO_LEN(json_only), cmd_status},
+    {"runs", "", 0, 0, "List runs, newest first", NULL, json_only, BARO_LEN(json_only),
+        cmd_runs},
+    {"series", "[RUN [GLOB]]", 0, 2, "List what a run has measured",
+        "GLOB chooses by name; a tensor's is NAME:ROLE, as in 'encoder.*:grad'. Without RUN the "
+        "newest run is shown.",
+        json_only, BARO_LEN(json_only), cmd_series},
+    {"get", "RUN SERIES", 2, 2, "Print the exact values of one series",
+        "SERIES is a scalar's name (loss), a tensor's statistic (encoder.fc1.weight:grad/l2), a "
+        "unit's (encoder.fc1.weight:grad[12]/mean), or step_time: seconds per step. '@1' behind it "
+        "means rank 1. Repeated steps are printed in the order of their arrival.",
+        get_options, BARO_LEN(get_options), cmd_get},
+    {"tail", "[RUN [GLOB]]", 0, 2, "Follow live values and alerts",
+        "GLOB chooses among scalars, tensors (NAME:ROLE, shown by their l2 norm) and their "
+        "statistics (NAME:ROLE/STATISTIC); without it all scalars are shown, without RUN the newest "
+        "run. Ends when the run does.",
+        tail_options, BARO_LEN(tail_options), cmd_tail},
+    {"alerts", "[RUN]", 0, 1, "Print what broke, where, and what to try", NULL,
+        alerts_options, BARO_LEN(alerts_options), cmd_alerts},
+    {"recover", "[RING|DIR]...", 0, 1 << 20, "Bring in what killed processes left behind",
+        "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "
+        "of the data folder. A ring is removed once the daemon has committed all of it.",
+        recover_options, BARO_LEN(recover_options), cmd_recover},
+    {"bench", "[NAME]...", 0, 16, "Measure Barograph, beside this machine's limits",
+        "NAME is summarise, push, ingest or train; without it all run. Benches use a daemon and "
+        "a folder of their own.",
+        bench_options, BARO_LEN(bench_options), cmd_bench},
+    {"completions", "SHELL", 1, 1, "Print completions for bash, zsh or fish", NULL, NULL, 0,
+        cmd_completions},
+    {"help", "[COMMAND]", 0, 1, "Explain baro or one of its commands", NULL, NULL, 0,
+        cmd_help},
+};
+const size_t cli_n_commands = BARO_LEN(cli_commands);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/series.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/tensor.h"
+#include "lib/base/text.h"
+#include "proto/reading.h"
+
+static const char STEP_TIME[] = "step_time";
+
+/* What stands behind a thing's label in the name of a series. */
+struct tail {
+    bool has_unit;
+    int64_t unit;
+    char stat[64]; /* empty: none given */
+    uint32_t rank;
+};
+
+/* ---- asking ---- */
+
+int things_ask(
+    struct cli *cli, uint32_t run, const char *glob, struct thing_list *out_things)
+{
+    *out_things = (struct thing_list){0};
+    struct baro_err err = {0};
+    char pattern[SERIES_LABEL_BYTES];
+    (void)snprintf(pattern, sizeof pattern, "%s", glob != NULL ? glob : "");
+    Baro__SeriesRequest body;
+    baro__series_request__init(&body);
+    body.run = run;
+    body.glob = pattern;
+    Baro__Envelope request = BARO__ENVELOPE__INIT;
+    request.body_case = BARO__ENVELOPE__BODY_SERIES_REQUEST;
+    request.series_request = &body;
+    if (link_ask(cli->link, &request, CLI_TIMEOUT_MS, &out_things->message, &err) != 0) {
+        return cli_fail_err(&err);
+    }
+    const Baro__Envelope *reply = out_things->message.wire.envelope;
+    if (reply->body_case != BARO__ENVELOPE__BODY_SERIES_REPLY) {
+        things_release(out_things);
+        return cli_fail("the daemon gave another answer than the run's series");
+    }
+    out_things->things = reply->series_reply->things;
+    out_things->n_things = reply->series_reply->n_things;
+    return CLI_OK;
+}
+
+void things_release(struct thing_list *things)
+{
+    link_message_release(&things->message);
+    *things = (struct thing_list){0};
+}
+
+/* ---- labels ---- */
+
+bool thing_is_run(const Baro__ThingInfo *thing)
+{
+    return thing->declare == NULL || thing->thing == 0;
+}
+
+bool thing_is_tensor(const Baro__ThingInfo *thing)
+{
+    return thing->declare != NULL && thing->declare->is_tensor;
+}
+
+char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES])
+{
+    if (thing_is_run(thing)) {
+        (void)snprintf(out, SERIES_LABEL_BYTES, "%s", STEP_TIME);
+    } else if (thing_is_tensor(thing)) {
+        (void)snprintf(out, SERIES_LABEL_BYTES, "%s:%s", thing->declare->name,
+            baro_role_name((enum baro_role)thing->declare->role));
+    } else {
+        (void)snprintf(out, SERIES_LABEL_BYTES, "%s", thing->declare->name);
+    }
+    return out;
+}
+
+/* ---- reading a name ---- */
+
+/* Read a number at *text, moving on over it. */
+static bool read_number(const char **text, int64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    long long number = **text >= '0' && **text <= '9' ? strtoll(*text, &end, 10) : -1;
+    if (errno != 0 || number < 0) {
+        return false;
+    }
+    *out = number;
+    *text = end;
+    return true;
+}
+
+/* Read "[12]/mean@1": each part may be missing. */
+static bool parse_tail(const char *text, bool is_tensor, struct tail *out)
+{
+    *out = (struct tail){0};
+    if (is_tensor && *text == '[') {
+        text++;
+        out->has_unit = read_number(&text, &out->unit) && *text++ == ']';
+        if (!out->has_unit) {
+            return false;
+        }
+    }
+    if (is_tensor && *text == '/') {
+        size_t n = strcspn(++text, "@");
+        if (n == 0 || n >= sizeof out->stat) {
+            return false;
+        }
+        memcpy(out->stat, text, n);
+        text += n;
+    }
+    if (*text == '@') {
+        int64_t rank;
+        text++;
+        if (!read_number(&text, &rank) || rank > UINT32_MAX) {
+            return false;
+        }
+        out->rank = (uint32_t)rank;
+    }
+    return *text == '\0';
+}
+
+/* The thing whose label is the longest beginning of text with a sensible rest, and right rank. */
+static const Baro__ThingInfo *find_thing(
+    const struct thing_list *things, const char *text, struct tail *out_tail)
+{
+    const Baro__ThingInfo *found = NULL;
+    size_t longest = 0;
+    for (size_t i = 0; i < things->n_things; i++) {
+        char label[SERIES_LABEL_BYTES];
+        struct tail tail;
+        const Baro__ThingInfo *thing = things->things[i];
+        size_t n = strlen(thing_label(thing, label));
+        if (n >= longest && strncmp(label, text, n) == 0 &&
+            parse_tail(text + n, thing_is_tensor(thing), &tail) &&
+            tail.rank == thing->rank) {
+            found = thing;
+            longest = n;
+            *out_tail = tail;
+        }
+    }
+    return found;
+}
+
+/* ---- saying what is wrong ---- */
+
+/* "fc1.weight/l2": a tensor's name without its role. Says which roles there are. */
+static bool say_roles(const struct thing_list *things, const char *text)
+{
+    char roles[256] = "";
+    for (size_t i = 0; i < things->n_things; i++) {
+        const Baro__ThingInfo *thing = things->things[i];
+        struct tail tail;
+        if (!thing_is_tensor(thing)) {
+            continue;
+        }
+        const char *name = thing->declare->name;
+        size_t n = strlen(name);
+        const char *rest = strncmp(name, text, n) == 0 ? text + n : NULL;
+        if (rest != NULL && parse_tail(rest, true, &tail) && tail.rank == thing->rank) {
+            size_t used = strlen(roles);
+            (void)snprintf(roles + used, sizeof roles - used, "%s'%.*s:%s%s'",
+                used > 0 ? ", " : "", (int)(n < 100 ? n : 100), name,
+                baro_role_name((enum baro_role)thing->declare->role), rest);
+        }
+    }
+    if (roles[0] != '\0') {
+        (void)cli_fail("'%s' lacks the role; there is %s", text, roles);
+    }
+    return roles[0] != '\0';
+}
+
+static int say_no_series(const struct thing_list *things, const char *text)
+{
+    if (things->n_things == 0) {
+        return cli_fail("no series '%s': the run has none yet", text);
+    }
+    if (say_roles(things, text)) {
+        return CLI_FAILED;
+    }
+    /* Compare without the statistic, then put it back: short statistics must not tip the scale. */
+    size_t head_bytes = strcspn(text, "[");
+    const char *slash = strrchr(text, '/');
+    if (slash != NULL && (size_t)(slash - text) < head_bytes) {
+        head_bytes = (size_t)(slash - text);
+    }
+    char head[SERIES_LABEL_BYTES];
+    (void)snprintf(head, sizeof head, "%.*s", (int)head_bytes, text);
+    baro_autofree char *labels = baro_xcalloc(things->n_things + 1, SERIES_LABEL_BYTES);
+    baro_autofree const char **names = baro_xcalloc(things->n_things + 1, sizeof *names);
+    for (size_t i = 0; i < things->n_things; i++) {
+        names[i] = thing_label(things->things[i], labels + i * SERIES_LABEL_BYTES);
+    }
+    names[things->n_things] = STEP_TIME;
+    const char *near = baro_nearest(text, names, things->n_things + 1);
+    if (near != NULL) {
+        return cli_fail("no series '%s'; did you mean '%s'?", text, near);
+    }
+    near = baro_nearest(head, names, things->n_things + 1);
+    if (near != NULL) {
+        return cli_fail(
+            "no series '%s'; did you mean '%s%s'?", text, near, text + head_bytes);
+    }
+    return cli_fail("no series '%s'; 'baro series' lists them", text);
+}
+
+static int say_no_statistic(const char *label, const struct tail *tail)
+{
+    enum reading_kind kind = tail->has_unit ? READING_UNITS : READING_SUMMARY;
+    int n = tail->has_unit ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
+    const char *names[SUMMARY_STAT_COUNT];
+    char list[400] = "";
+    for (int i = 0; i < n; i++) {
+        names[i] = kind == READING_UNITS ? unit_stat_name(i) : summary_stat_name(i);
+        size_t used = strlen(list);
+        (void)snprintf(
+            list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    char unit[32] = "";
+    if (tail->has_unit) {
+        (void)snprintf(unit, sizeof unit, "[%lld]", (long long)tail->unit);
+    }
+    if (tail->stat[0] == '\0') {
+        return cli_fail("'%s%s' needs a statistic, as in '%s%s/l2'; there are: %s", label,
+            unit, label, unit, list);
+    }
+    const char *near = baro_nearest(tail->stat, names, (size_t)n);
+    if (near != NULL) {
+        return cli_fail("%s have no statistic '%s'; did you mean '%s%s/%s'?",
+            tail->has_unit ? "units" : "tensors", tail->stat, label, unit, near);
+    }
+    return cli_fail("%s have no statistic '%s'; there are: %s",
+        tail->has_unit ? "units" : "tensors", tail->stat, list);
+}
+
+/* ---- finding ---- */
+
+static int find_statistic(
+    const Baro__ThingInfo *thing, const struct tail *tail, Baro__SeriesRef *out_reference)
+{
+    char label[SERIES_LABEL_BYTES];
+    enum reading_kind kind = tail->has_unit ? READING_UNITS : READING_SUMMARY;
+    int stat = reading_stat_parse(kind, tail->stat);
+    if (stat < 0) {
+        return say_no_statistic(thing_label(thing, label), tail);
+    }
+    if (tail->has_unit && tail->unit >= thing->declare->n_units) {
+        if (thing->declare->n_units == 0) {
+            return cli_fail("'%s' has no units", thing_label(thing, label));
+        }
+        return cli_fail("'%s' has %u units: 0 to %u, not %lld", thing_label(thing, label),
+            thing->declare->n_units, thing->declare->n_units - 1, (long long)tail->unit);
+    }
+    out_reference->kind = kind;
+    out_reference->stat = (uint32_t)stat;
+    out_reference->unit = (int32_t)tail->unit;
+    return CLI_OK;
+}
+
+int series_find(
+    const struct thing_list *things, const char *text, Baro__SeriesRef *out_reference)
+{
+    struct tail tail;
+    const Baro__ThingInfo *thing = find_thing(things, text, &tail);
+    if (thing == NULL && strcmp(text, STEP_TIME) == 0) {
+        out_reference->thing = 0;
+        out_reference->kind = READING_STEP;
+        return CLI_OK;
+    }
+    if (thing == NULL) {
+        return say_no_series(things, text);
+    }
+    out_reference->thing = thing->thing;
+    if (thing_is_tensor(thing)) {
+        return find_statistic(thing, &tail, out_reference);
+    }
+    out_reference->kind = thing_is_run(thing) ? READING_STEP : READING_SCALAR;
+    return CLI_OK;
+}
