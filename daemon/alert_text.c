@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/alert_text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/baro_types.h"
+#include "lib/base/mem.h"
+#include "lib/base/tensor.h"
+
+enum { TEXT_BYTES = 1536 };
+
+/* A sentence that grows; what does not fit is left out. */
+struct sentence {
+    char text[TEXT_BYTES];
+    size_t n_bytes;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(
+    struct sentence *sentence, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(
+        sentence->text + sentence->n_bytes, TEXT_BYTES - sentence->n_bytes, format, args);
+    va_end(args);
+    size_t left = TEXT_BYTES - 1 - sentence->n_bytes;
+    sentence->n_bytes += n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
+}
+
+static void replace(char **field, const char *text)
+{
+    if (*field != protobuf_c_empty_string) {
+        free(*field);
+    }
+    *field = baro_xstrdup(text);
+}
+
+char *alert_module(const Baro__Declare *declare)
+{
+    if (!declare->is_tensor) {
+        return baro_xstrdup("");
+    }
+    char *module = baro_xstrdup(declare->name);
+    bool is_of_module = declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||
+                        declare->role == BARO_INPUT;
+    char *dot = strrchr(module, '.');
+    if (!is_of_module) {
+        *(dot != NULL ? dot : module) = '\0';
+    }
+    return module;
+}
+
+/* ---- non-finite values ---- */
+
+static const char *what_it_became(const struct nonfinite_reading *reading)
+{
+    return reading->n_nan > 0 ? "NaN" : reading->n_pos_inf > 0 ? "+Inf" : "-Inf";
+}
+
+static void say_samples(struct sentence *sentence, const Baro__Alert *alert)
+{
+    if (alert->has_sample) {
+        say(sentence, ": sample %" PRId64 ", row %" PRId64 " of the batch of %" PRIu64 ".",
+            alert->samples[0], alert->row, alert->batch_size);
+        return;
+    }
+    if (alert->n_samples == 0) {
+        say(sentence, ".");
+        return;
+    }
+    say(sentence, "; the batch held %" PRIu64 " samples:", alert->batch_size);
+    size_t n_named = alert->n_samples < 5 ? alert->n_samples : 5;
+    for (size_t i = 0; i < n_named; i++) {
+        say(sentence, "%s %" PRId64, i > 0 ? "," : "", alert->samples[i]);
+    }
+    say(sentence, "%s.", alert->batch_size > n_named ? ", ..." : "");
+}
+
+static bool has_part(const char *name, const char *part)
+{
+    return strcasestr(name, part) != NULL;
+}
+
+static const char *advice_for_act(const char *name, const struct nonfinite_reading *reading)
+{
+    if (has_part(name, "var") || has_part(name, "exp") || has_part(name, "sigma")) {
+        return "An exponential overflowed: clamp the log-variance (say to -10 .. 10) before "
+               "exp, lower the learning rate, and look at the sample named here.";
+    }
+    if (has_part(name, "norm")) {
+        return "A normalisation divided by almost nothing: raise its epsilon, and look for a "
+               "constant input.";
+    }
+    if (has_part(name, "attn") || has_part(name, "attention") ||
+        has_part(name, "softmax")) {
+        return "Attention overflowed: look at the size of its logits, normalise queries and "
+               "keys, or compute the softmax in f32.";
+    }
+    return reading->n_nan > 0
+               ? "The module turned finite inputs into NaN: look for 0/0, log or sqrt of a "
+                 "negative number, or Inf - Inf in it, and at the sample named here."
+               : "The module's output overflowed: look at the growth of its weights over the "
+                 "steps before, lower the learning rate, and look at the sample named here.";
+}
+
+static const char *advice_for(
+    const Baro__Declare *declare, const struct nonfinite_finding *finding)
+{
+    if (finding->news == NONFINITE_LOSS) {
+        return "The loss is lost from here on; stop the run, and see the first alert of this "
+               "incident for its origin.";
+    }
+    if (finding->news == NONFINITE_WEIGHT) {
+        return "The model itself is spoilt: go back to a checkpoint from before this step.";
+    }
+    if (!declare->is_tensor) {
+        return finding->reading.is_loss
+                   ? "No watched tensor was non-finite before the loss: watch activations, "
+                     "too, or look at the loss function for log(0) and 0/0."
+                   : "Look at how this number is computed: 0/0, log(0) or an overflow.";
+    }
+    switch ((enum baro_role)declare->role) {
+    case BARO_ACT: return advice_for_act(declare->name, &finding->reading);
+    case BARO_INPUT:
+        return "The input itself is not finite: check the data and its loading.";
+    case BARO_GRAD:
+    case BARO_ACT_GRAD:
+        return "Clip gradients, lower the learning rate, or skip such steps; with mixed "
+               "precision a rare overflow is normal as long as the loss scaler skips it.";
+    case BARO_WEIGHT:
+    case BARO_UPDATE:
+        return "Go back to a checkpoint from before this step; then lower the learning rate "
+               "or clip gradients.";
+    case BARO_OPT:
+        return "The optimiser's state overflowed: raise its epsilon or clip gradients.";
+    case BARO_ROLE_END:
+    default: return "Look at what this tensor is computed from.";
+    }
+}
+
+void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *finding,
+    const Baro__Declare *declare)
+{
+    struct sentence sentence = {.n_bytes = 0};
+    say(&sentence, "%s", declare->name);
+    if (declare->is_tensor) {
+        say(&sentence, " (%s)", baro_role_name((enum baro_role)declare->role));
+    }
+    say(&sentence, " became %s", what_it_became(&finding->reading));
+    if (alert->unit >= 0) {
+        say(&sentence, " in unit %" PRId64, alert->unit);
+    }
+    say(&sentence, " at step %" PRId64, alert->step);
+    say_samples(&sentence, alert);
+    replace(&alert->text, sentence.text);
+    replace(&alert->advice, advice_for(declare, finding));
+}
+
+/* ---- loss spikes ---- */
+
+void alert_write_spike(Baro__Alert *alert, const struct spike_finding *finding)
+{
+    struct sentence sentence = {.n_bytes = 0};
+    say(&sentence, "%s jumped to %.4g at step %" PRId64, alert->tensor, finding->value,
+        alert->step);
+    say(&sentence, ", where %.4g was usual", finding->usual);
+    if (finding->score < 1000) {
+        say(&sentence, " (%.0f times its usual spread above)", finding->score);
+    }
+    say(&sentence, ".");
+    replace(&alert->text, sentence.text);
+    replace(&alert->advice,
+        "If it comes back by itself, look at the batch of that step; if not, lower the "
+        "learning rate, clip gradients, or go back to an earlier checkpoint and skip it.");
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words of alerts: what happened in one plain sentence, and what to try next. */
+#ifndef BAROD_ALERT_TEXT_H
+#define BAROD_ALERT_TEXT_H
+
+#include "lib/analysis/detect.h"
+#include "proto/barograph.pb-c.h"
+
+/**
+ * Give the module path of a thing: the name itself for what a module puts out or takes in, the
+ * name without its last part for parameters, "" for scalars. The caller frees it.
+ */
+char *alert_module(const Baro__Declare *declare);
+
+/** Write text and advice of a non-finite value; replaces what was there. */
+void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *finding,
+    const Baro__Declare *declare);
+
+/** Write text and advice of a loss spike. */
+void alert_write_spike(Baro__Alert *alert, const struct spike_finding *finding);
+
+#endif

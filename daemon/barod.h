@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the daemon share. All of it belongs to the ingest thread, which is the main
+ * thread; the committer and the query workers see only what is handed to them.
+ */
+#ifndef BAROD_BAROD_H
+#define BAROD_BAROD_H
+
+#include "daemon/bundle.h"
+#include "daemon/committer.h"
+#include "daemon/counters.h"
+#include "daemon/options.h"
+#include "daemon/outbox.h"
+#include "daemon/registry.h"
+
+struct live;
+struct query_pool;
+
+enum {
+    BAROD_MAX_OPEN_BYTES =
+        32 << 20,                /* of the open bundle: beyond it batches are held back */
+    BAROD_HASTY_BYTES = 4 << 20, /* of the open bundle: commit without waiting */
+    BAROD_COMMIT_MS = 100        /* age at which an open bundle is committed */
+};
+
+struct barod {
+    const struct options *options;
+    struct store *store;
+    struct committer *committer;
+    struct bundle bundles[2]; /* one is open, the other may be under way */
+    struct bundle *open;
+    uint64_t
+        open_since_ns; /* monotonic: when the open bundle got its first entry; 0: empty */
+    void *context;
+    void *socket;
+    struct registry registry;
+    struct counters counters;
+    struct live *live;
+    struct query_pool *queries;
+    uint64_t now_ns; /* monotonic time of this turn of the loop */
+    int64_t started_ns;
+    uint32_t n_readers; /* rings of dead processes under way */
+    char boot_id[40];
+    char host[256];
+    bool is_stopping;
+    struct peer stop_peer; /* who asked for the shutdown; n_bytes 0: a signal */
+    uint64_t stop_request;
+};
+
+/** Tell whether the open bundle takes more: false means that the store is behind. */
+static inline bool barod_has_room(const struct barod *barod)
+{
+    return barod->open->n_bytes < BAROD_MAX_OPEN_BYTES;
+}
+
+/** Note that there is something to commit. */
+static inline void barod_open_bundle(struct barod *barod)
+{
+    if (barod->open_since_ns == 0) {
+        barod->open_since_ns = barod->now_ns;
+    }
+}
+
+#endif

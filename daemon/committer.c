@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/committer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define LOG_MODULE "store"
+
+enum { RETRY_MS = 1000 };
+
+struct committer {
+    struct store *store;
+    int event_fd;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t wake;
+    struct bundle *given; /* under way or waiting; NULL: idle */
+    bool is_done;         /* given is done and waits to be taken */
+    bool is_stopping;
+    int code;
+    uint64_t ns;
+    char trouble[256];
+};
+
+static void set_trouble(struct committer *committer, const char *text)
+{
+    pthread_mutex_lock(&committer->lock);
+    (void)snprintf(committer->trouble, sizeof committer->trouble, "%s", text);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+/* Wait a while before the next try; true when the thread is to stop instead. */
+static bool wait_or_stop(struct committer *committer)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_MS / 1000;
+    pthread_mutex_lock(&committer->lock);
+    int rc = 0;
+    while (!committer->is_stopping && rc != ETIMEDOUT) {
+        rc = pthread_cond_timedwait(&committer->wake, &committer->lock, &until);
+    }
+    bool is_stopping = committer->is_stopping;
+    pthread_mutex_unlock(&committer->lock);
+    return is_stopping;
+}
+
+/* Commit a bundle, again and again while the disk is full. */
+static int commit(struct committer *committer, const struct bundle *bundle)
+{
+    bool was_in_trouble = false;
+    for (;;) {
+        struct baro_err err = {0};
+        struct store_txn *txn = store_begin(committer->store);
+        bundle_replay(bundle, txn);
+        int rc = store_commit(txn, &err);
+        if (rc == 0) {
+            if (was_in_trouble) {
+                set_trouble(committer, "");
+                log_info("the store takes data again");
+            }
+            return 0;
+        }
+        if (rc != BARO_EFULL && rc != BARO_EIO && rc != BARO_ENOMEM && rc != BARO_EBUSY) {
+            log_error("the store refused %llu records: %s",
+                (unsigned long long)bundle->n_rows, err.text);
+            return rc;
+        }
+        was_in_trouble = true;
+        set_trouble(committer, err.text);
+        log_error("cannot commit, nothing is acknowledged until it can: %s", err.text);
+        if (wait_or_stop(committer)) {
+            return rc;
+        }
+    }
+}
+
+/* Seal while there is nothing to commit. */
+static void seal(struct committer *committer, bool *is_sealing)
+{
+    struct baro_err err = {0};
+    int rc = store_seal_step(committer->store, &err);
+    *is_sealing = rc > 0;
+    if (rc < 0) {
+        log_warn_every_second("cannot pack older records for now: %s", err.text);
+    }
+}
+
+static void *run(void *payload)
+{
+    struct committer *committer = payload;
+    bool is_sealing = false;
+    pthread_mutex_lock(&committer->lock);
+    for (;;) {
+        struct bundle *bundle = committer->is_done ? NULL : committer->given;
+        if (bundle == NULL && committer->is_stopping) {
+            break;
+        }
+        if (bundle == NULL && !is_sealing) {
+            pthread_cond_wait(&committer->wake, &committer->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&committer->lock);
+        uint64_t begin_ns = baro_now_ns();
+        int code = 0;
+        if (bundle != NULL) {
+            code = commit(committer, bundle);
+            is_sealing = true;
+        } else {
+            seal(committer, &is_sealing);
+        }
+        pthread_mutex_lock(&committer->lock);
+        if (bundle != NULL) {
+            committer->code = code;
+            committer->ns = baro_now_ns() - begin_ns;
+            committer->is_done = true;
+            (void)eventfd_write(committer->event_fd, 1);
+        }
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return NULL;
+}
+
+struct committer *committer_start(struct store *store, struct baro_err *err)
+{
+    struct committer *committer = baro_xcalloc(1, sizeof *committer);
+    committer->store = store;
+    (void)pthread_mutex_init(&committer->lock, NULL);
+    (void)pthread_cond_init(&committer->wake, NULL);
+    committer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (committer->event_fd < 0 ||
+        pthread_create(&committer->thread, NULL, run, committer) != 0) {
+        (void)baro_err_set(err, BARO_EIO, "cannot start the store thread");
+        committer_stop(committer);
+        return NULL;
+    }
+    committer->has_thread = true;
+    return committer;
+}
+
+int committer_fd(const struct committer *committer)
+{
+    return committer->event_fd;
+}
+
+/* Only the ingest thread sets or clears given, so it may read it without the lock. */
+bool committer_is_idle(const struct committer *committer)
+{
+    return committer->given == NULL;
+}
+
+void committer_give(struct committer *committer, struct bundle *bundle)
+{
+    pthread_mutex_lock(&committer->lock);
+    committer->given = bundle;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+bool committer_take(struct committer *committer, struct committer_result *out_result)
+{
+    eventfd_t ignored;
+    (void)eventfd_read(committer->event_fd, &ignored);
+    pthread_mutex_lock(&committer->lock);
+    bool is_done = committer->is_done;
+    if (is_done) {
+        *out_result =
+            (struct committer_result){committer->given, committer->code, committer->ns};
+        committer->given = NULL;
+        committer->is_done = false;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return is_done;
+}
+
+void committer_trouble(struct committer *committer, char *out, size_t out_bytes)
+{
+    pthread_mutex_lock(&committer->lock);
+    (void)snprintf(out, out_bytes, "%s", committer->trouble);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+void committer_stop(struct committer *committer)
+{
+    if (committer == NULL) {
+        return;
+    }
+    if (committer->has_thread) {
+        pthread_mutex_lock(&committer->lock);
+        committer->is_stopping = true;
+        pthread_cond_signal(&committer->wake);
+        pthread_mutex_unlock(&committer->lock);
+        (void)pthread_join(committer->thread, NULL);
+    }
+    if (committer->event_fd >= 0) {
+        (void)close(committer->event_fd);
+    }
+    (void)pthread_cond_destroy(&committer->wake);
+    (void)pthread_mutex_destroy(&committer->lock);
+    free(committer);
+}

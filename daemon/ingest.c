@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/ingest.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/declare.h"
+#include "daemon/live.h"
+#include "daemon/rules.h"
+#include "daemon/status.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "proto/reading.h"
+
+#define LOG_MODULE "ingest"
+
+/*
+ * Once and in order. A stream's records are numbered from 1. last_seq is the newest taken;
+ * whatever comes again with a number up to it is skipped, so that a client may send anything
+ * twice. Numbers may jump ahead: the client's ring had to let records go, and says so itself.
+ *
+ * Back-pressure. When the store is behind, a batch is not taken and not acknowledged. What the
+ * client had sent after it is already under way and must not be taken either, or the resent
+ * batch would be mistaken for a repeat: the stream is held until a batch joins on to last_seq or
+ * the client says Hello again. When there is room, it is asked to do so (Refusal BARO_ENOENT).
+ *
+ * Damage. A frame that breaks off is taken up to there; its numbers count as seen, so that one
+ * bad record cannot make a client send the same batch for ever.
+ */
+
+static void refuse(struct barod *barod, const struct peer *peer, uint64_t request,
+    enum counter reason, int code, const char *text)
+{
+    count(&barod->counters, reason, 1);
+    log_warn_every_second(
+        "refused a message reason=%s: %s", counter_text(reason)->name, text);
+    (void)outbox_refuse(barod->socket, peer, request, code, text);
+}
+
+static void send_ack(struct barod *barod, const struct peer *peer, uint64_t seq)
+{
+    Baro__Ack ack;
+    baro__ack__init(&ack);
+    ack.last_seq = seq;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_ACK;
+    envelope.ack = &ack;
+    (void)outbox_send(barod->socket, peer, &envelope, NULL, 0);
+}
+
+/* ---- hello ---- */
+
+static bool is_short_text(const char *text)
+{
+    return strnlen(text, REGISTRY_MAX_TEXT_BYTES + 1) <= REGISTRY_MAX_TEXT_BYTES;
+}
+
+/* Find the run's description among the sticky records; the caller frees it. */
+static int find_description(
+    const struct raw *frame, Baro__RunDescription **out, struct baro_err *err)
+{
+    const uint8_t *cursor = frame->bytes;
+    const uint8_t *payload;
+    struct record_header header;
+    while (record_next(&cursor, frame->bytes + frame->n_bytes, &header, &payload) == 1) {
+        if (header.kind != READING_RUN) {
+            continue;
+        }
+        Baro__RunDescription *description =
+            baro__run_description__unpack(NULL, header.payload_bytes, payload);
+        int rc = description == NULL
+                     ? baro_err_set(err, BARO_ECORRUPT, "the run's description is damaged")
+                     : declare_check_run(description, err);
+        if (rc != 0 && description != NULL) {
+            baro__run_description__free_unpacked(description, NULL);
+            return rc;
+        }
+        *out = description;
+        return rc;
+    }
+    return baro_err_set(
+        err, BARO_ECORRUPT, "a Hello without the run's description in its sticky records");
+}
+
+static int check_hello(const Baro__Hello *hello, const struct raw *frames, size_t n_frames,
+    struct baro_err *err)
+{
+    if (hello->stream.len != WIRE_STREAM_BYTES || n_frames < 1) {
+        return baro_err_set(err, BARO_ECORRUPT,
+            "a Hello needs a stream of %d bytes and a frame of sticky records",
+            WIRE_STREAM_BYTES);
+    }
+    if (!is_short_text(hello->boot_id) || !is_short_text(hello->ring_path)) {
+        return baro_err_set(err, BARO_ELIMIT, "a text of the Hello is over %d bytes",
+            REGISTRY_MAX_TEXT_BYTES);
+    }
+    return frames[0].n_bytes > WIRE_MAX_FRAME_BYTES
+               ? baro_err_set(err, BARO_ELIMIT,
+                     "a frame of %zu bytes; at most %d are accepted", frames[0].n_bytes,
+                     WIRE_MAX_FRAME_BYTES)
+               : 0;
+}
+
+/* Find or make the stream that a Hello speaks of; *hello is taken when it is new. */
+static struct stream *meet(struct barod *barod, Baro__Hello **hello,
+    const struct raw *sticky, struct baro_err *err)
+{
+    struct stream *stream = registry_stream(&barod->registry, (*hello)->stream.data);
+    if (stream != NULL) {
+        return stream;
+    }
+    Baro__RunDescription *description = NULL;
+    if (find_description(sticky, &description, err) != 0) {
+        return NULL;
+    }
+    uint32_t n_runs = barod->registry.n_runs;
+    struct run *run = registry_add_run(&barod->registry, description);
+    if (barod->registry.n_runs > n_runs) {
+        log_info("run %" PRIu32 " is new: project '%s' name '%s' id '%s'", run->number,
+            run->description->project, run->description->name, run->description->run_id);
+    }
+    barod_open_bundle(barod);
+    return registry_add_stream(&barod->registry, run, BARO_TAKE(*hello));
+}
+
+void ingest_hello(struct barod *barod, const struct peer *peer, uint64_t request,
+    Baro__Envelope *envelope, const struct raw *frames, size_t n_frames)
+{
+    struct baro_err err = {0};
+    bool is_recovery = envelope->hello->is_recovery;
+    struct stream *stream = NULL;
+    if (check_hello(envelope->hello, frames, n_frames, &err) == 0) {
+        stream = meet(barod, &envelope->hello, &frames[0], &err);
+    }
+    if (stream == NULL) {
+        refuse(barod, peer, request, COUNT_BAD_MESSAGE, err.code, err.text);
+        return;
+    }
+    if (envelope->hello == NULL) { /* it was taken */
+        envelope->body_case = BARO__ENVELOPE__BODY__NOT_SET;
+    }
+    stream->peer = *peer;
+    stream->is_held = false;
+    status_on_hello(barod, stream, is_recovery);
+    if (ingest_sticky(barod, stream, &frames[0], &err) != 0) {
+        refuse(barod, peer, request, COUNT_BAD_RECORD, err.code, err.text);
+    }
+    Baro__Welcome welcome;
+    baro__welcome__init(&welcome);
+    welcome.last_seq = stream->committed_seq;
+    welcome.run_id = stream->run->description->run_id;
+    Baro__Envelope reply;
+    baro__envelope__init(&reply);
+    reply.request = request;
+    reply.body_case = BARO__ENVELOPE__BODY_WELCOME;
+    reply.welcome = &welcome;
+    (void)outbox_send(barod->socket, peer, &reply, NULL, 0);
+}
+
+/* ---- declarations ---- */
+
+static int take_declare(struct barod *barod, struct stream *stream,
+    const struct record_header *header, const uint8_t *payload, struct baro_err *err)
+{
+    Baro__Declare *declare = baro__declare__unpack(NULL, header->payload_bytes, payload);
+    if (declare == NULL) {
+        return baro_err_set(err, BARO_ECORRUPT, "a declaration is damaged");
+    }
+    int rc = declare_check(declare, err);
+    if (rc != 0) {
+        baro__declare__free_unpacked(declare, NULL);
+        return rc;
+    }
+    uint32_t id = declare->id;
+    if (id < stream->map_size && stream->map[id] != NULL) {
+        baro__declare__free_unpacked(declare, NULL);
+        return 0; /* said before: a declaration never changes within a stream */
+    }
+    if (id >= stream->map_size) {
+        uint32_t size = stream->map_size > 0 ? stream->map_size : 64;
+        while (size <= id) {
+            size *= 2;
+        }
+        stream->map = baro_xrealloc(stream->map, size, sizeof(struct thing *));
+        memset(stream->map + stream->map_size, 0,
+            (size - stream->map_size) * sizeof(struct thing *));
+        stream->map_size = size;
+    }
+    struct run *run = stream->run;
+    stream->map[id] =
+        registry_add_thing(&barod->registry, run, stream->hello->rank, declare);
+    barod_open_bundle(barod);
+    return stream->map[id] != NULL
+               ? 0
+               : baro_err_set(
+                     err, BARO_ELIMIT, "a run has at most %d things", REGISTRY_MAX_THINGS);
+}
+
+int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *frame,
+    struct baro_err *err)
+{
+    const uint8_t *cursor = frame->bytes;
+    const uint8_t *payload;
+    struct record_header header;
+    int result = 0;
+    int rc;
+    while (
+        (rc = record_next(&cursor, frame->bytes + frame->n_bytes, &header, &payload)) > 0) {
+        if (header.kind == READING_DECLARE &&
+            take_declare(barod, stream, &header, payload, err) != 0) {
+            count(&barod->counters, COUNT_BAD_RECORD, 1);
+            result = BARO_ECORRUPT;
+        }
+    }
+    if (rc < 0) {
+        count(&barod->counters, COUNT_BAD_FRAME, 1);
+        return baro_err_set(err, BARO_ECORRUPT, "the sticky records break off");
+    }
+    return result;
+}
+
+/* ---- records ---- */
+
+/* Keep what readings of a thing say about it at a glance. */
+static void note_thing(
+    struct barod *barod, struct thing *thing, const struct reading *reading)
+{
+    int64_t step = reading->header.step;
+    bool is_first = thing->n_points + thing->n_unit_points == 0;
+    thing->first_step = is_first || step < thing->first_step ? step : thing->first_step;
+    thing->last_step = is_first || step > thing->last_step ? step : thing->last_step;
+    if (reading->header.kind == READING_UNITS) {
+        thing->n_unit_points++;
+    } else {
+        bool is_scalar = reading->header.kind == READING_SCALAR;
+        thing->n_points++;
+        thing->last_value = is_scalar ? reading->f64[0] : reading->f64[SUMMARY_L2];
+        thing->n_nonfinite += rules_is_nonfinite(reading) ? 1 : 0;
+    }
+    registry_touch_thing(&barod->registry, thing);
+}
+
+static void note_run(struct run *run, const struct record_header *header)
+{
+    if (!run->has_steps) {
+        run->has_steps = true;
+        run->first_step = run->last_step = header->step;
+        run->first_time_ns = run->last_time_ns = header->time_ns;
+    }
+    run->first_step = header->step < run->first_step ? header->step : run->first_step;
+    run->last_step = header->step > run->last_step ? header->step : run->last_step;
+    run->last_time_ns =
+        header->time_ns > run->last_time_ns ? header->time_ns : run->last_time_ns;
+    run->n_records++;
+}
+
+/* One checked reading goes to the store, to the rules and to those who watch. */
+static void take_reading(struct barod *barod, struct stream *stream, struct thing *thing,
+    struct reading *reading)
+{
+    struct record_header *header = &reading->header;
+    header->thing = thing != NULL ? thing->id : 0;
+    struct store_row row = {
+        .run = stream->run->number,
+        .thing = header->thing,
+        .kind = header->kind,
+        .n_f64 = reading->n_f64,
+        .n_f32 = reading->n_f32,
+        .extra_bytes = reading->extra_bytes,
+        .step = header->step,
+        .time_ns = header->time_ns,
+        .payload = (const uint8_t *)reading->f64,
+    };
+    bundle_append(barod->open, &row);
+    note_run(stream->run, header);
+    if (thing != NULL) {
+        note_thing(barod, thing, reading);
+    }
+    status_on_reading(barod, stream, reading);
+    live_on_reading(barod, stream, reading);
+    rules_on_reading(barod, stream, thing, reading);
+}
+
+/* A record's kind must be one of its thing. */
+static bool fits_thing(const struct record_header *header, const struct thing *thing)
+{
+    switch ((enum reading_kind)header->kind) {
+    case READING_SCALAR: return thing != NULL && !thing->declare->is_tensor;
+    case READING_SUMMARY:
+    case READING_UNITS: return thing != NULL && thing->declare->is_tensor;
+    case READING_STEP:
+    case READING_BATCH:
+    case READING_EVENT:
+    case READING_STATUS:
+    case READING_DROPS: return header->thing == 0;
+    case READING_KIND_END:
+    case READING_RUN:
+    case READING_DECLARE:
+    default: return false;
+    }
+}
+
+static void take_record(struct barod *barod, struct stream *stream,
+    const struct record_header *header, const uint8_t *payload)
+{
+    struct thing *thing =
+        header->thing < stream->map_size ? stream->map[header->thing] : NULL;
+    struct reading reading;
+    struct baro_err err = {0};
+    if (!fits_thing(header, thing)) {
+        (void)baro_err_set(&err, BARO_ECORRUPT, "kind %u does not fit thing %" PRIu32,
+            (unsigned)header->kind, header->thing);
+    } else {
+        uint32_t n_units = thing != NULL ? thing->declare->n_units : 0;
+        (void)reading_check(header, payload, n_units, &reading, &err);
+    }
+    if (err.code != 0) {
+        count(&barod->counters, COUNT_BAD_RECORD, 1);
+        log_warn_every_second("left out a record run=%" PRIu32 " seq=%" PRIu64 ": %s",
+            stream->run->number, header->seq, err.text);
+        return;
+    }
+    take_reading(barod, stream, thing, &reading);
+    count(&barod->counters, COUNT_RECORDS, 1);
+    count(&barod->counters, COUNT_RECORD_BYTES, header->bytes);
+    stream->n_since++;
+}
+
+int ingest_records(struct barod *barod, struct stream *stream, const struct raw *frame,
+    struct baro_err *err)
+{
+    const uint8_t *cursor = frame->bytes;
+    const uint8_t *payload;
+    struct record_header header;
+    uint64_t seq_before = stream->last_seq;
+    int rc;
+    while (
+        (rc = record_next(&cursor, frame->bytes + frame->n_bytes, &header, &payload)) > 0) {
+        if (header.seq <= stream->last_seq) {
+            count(&barod->counters, COUNT_REPEATED, 1);
+            continue;
+        }
+        stream->last_seq = header.seq;
+        take_record(barod, stream, &header, payload);
+    }
+    if (stream->last_seq != seq_before) {
+        registry_touch_stream(stream);
+        barod_open_bundle(barod);
+    }
+    if (rc < 0) {
+        count(&barod->counters, COUNT_BAD_FRAME, 1);
+        return baro_err_set(err, BARO_ECORRUPT,
+            "a frame of records breaks off after record %" PRIu64 " of its stream",
+            stream->last_seq);
+    }
+    return 0;
+}
+
+/* ---- batches ---- */
+
+/* The stream of a batch, if this connection has introduced it; NULL after a refusal. */
+static struct stream *find_stream(struct barod *barod, const struct peer *peer,
+    uint64_t request, const ProtobufCBinaryData *id)
+{
+    struct stream *stream = NULL;
+    if (id->len == WIRE_STREAM_BYTES) {
+        stream = registry_stream(&barod->registry, id->data);
+    }
+    if (stream == NULL || stream->peer.n_bytes != peer->n_bytes ||
+        memcmp(stream->peer.bytes, peer->bytes, peer->n_bytes) != 0) {
+        count(&barod->counters, COUNT_NO_HELLO, 1);
+        (void)outbox_refuse(barod->socket, peer, request, BARO_ENOENT,
+            "this connection has not said Hello for that stream: say it (again) first");
+        return NULL;
+    }
+    return stream;
+}
+
+/* Tell whether a batch may be taken now; see the essay. */
+static bool may_take(struct barod *barod, struct stream *stream, const Baro__Batch *batch)
+{
+    if (!barod_has_room(barod)) {
+        stream->is_held = true;
+        count(&barod->counters, COUNT_HELD_BACK, 1);
+        return false;
+    }
+    if (stream->is_held && batch->first_seq > stream->last_seq + 1) {
+        count(&barod->counters, COUNT_HELD_BACK, 1);
+        (void)outbox_refuse(barod->socket, &stream->peer, 0, BARO_ENOENT,
+            "the store was behind and a batch was not taken: say Hello again and resend");
+        return false;
+    }
+    stream->is_held = false;
+    return true;
+}
+
+void ingest_batch(struct barod *barod, const struct peer *peer, uint64_t request,
+    const Baro__Batch *batch, const struct raw *frames, size_t n_frames)
+{
+    struct stream *stream = find_stream(barod, peer, request, &batch->stream);
+    if (stream == NULL) {
+        return;
+    }
+    status_on_sign_of_life(barod, stream);
+    if (n_frames < 2 || frames[0].n_bytes > WIRE_MAX_FRAME_BYTES ||
+        frames[1].n_bytes > WIRE_MAX_FRAME_BYTES) {
+        refuse(barod, peer, request, COUNT_BAD_LIMIT, BARO_ELIMIT,
+            "a Batch has two frames of at most 16 MiB: sticky records and records");
+        return;
+    }
+    if (!may_take(barod, stream, batch)) {
+        return;
+    }
+    struct baro_err err = {0};
+    if (ingest_sticky(barod, stream, &frames[0], &err) != 0) {
+        refuse(barod, peer, request, COUNT_BAD_RECORD, err.code, err.text);
+    }
+    if (ingest_records(barod, stream, &frames[1], &err) != 0) {
+        refuse(barod, peer, request, COUNT_BAD_MESSAGE, err.code, err.text);
+        uint64_t end_seq = batch->first_seq + batch->n_records - 1;
+        bool is_sane = batch->n_records > 0 && batch->n_records <= frames[1].n_bytes &&
+                       batch->first_seq <= stream->last_seq + 1;
+        if (is_sane && end_seq > stream->last_seq) {
+            stream->last_seq = end_seq;
+            registry_touch_stream(stream);
+            barod_open_bundle(barod);
+        }
+    }
+    if (stream->last_seq == stream->committed_seq) {
+        send_ack(barod, peer, stream->committed_seq); /* all of it was a repeat */
+    }
+}
+
+void ingest_heartbeat(struct barod *barod, const struct peer *peer, uint64_t request,
+    const Baro__Heartbeat *beat)
+{
+    struct stream *stream = find_stream(barod, peer, request, &beat->stream);
+    if (stream == NULL) {
+        return;
+    }
+    if (stream->is_held && barod_has_room(barod)) {
+        (void)outbox_refuse(barod->socket, peer, request, BARO_ENOENT,
+            "the store was behind and a batch was not taken: say Hello again and resend");
+    }
+    if (beat->n_dropped != stream->n_dropped_beat) {
+        stream->n_dropped_beat = beat->n_dropped;
+        stream->run->is_live_dirty = true;
+    }
+    status_on_sign_of_life(barod, stream);
+    status_on_step(barod, stream, beat->step);
+    send_ack(barod, peer, stream->committed_seq);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/options.h"
+
+#include <argp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+#include "proto/wire.h"
+
+enum { KEY_INSECURE = 256, KEY_CHECK, KEY_LOG_LEVEL, KEY_HELP, KEY_USAGE };
+
+static const struct argp_option rows[] = {
+    {"dir", 'd', "DIR", 0,
+        "Keep all data in DIR (default: BARO_DIR, else ~/.local/share/barograph)", 0},
+    {"listen", 'l', "ENDPOINT", 0,
+        "Listen on ENDPOINT, ipc://PATH or tcp://HOST:PORT; may be given several times "
+        "(default: a socket in DIR that only you can open)",
+        0},
+    {"quota", 'q', "SIZE", 0,
+        "Never let the data grow past SIZE, a number with K, M, G or T (default: no limit)",
+        0},
+    {"insecure", KEY_INSECURE, NULL, 0,
+        "Allow tcp:// although anyone who reaches it can read and write", 0},
+    {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn, info or debug (default: info)",
+        0},
+    {"check-config", KEY_CHECK, NULL, 0, "Check the options and end", 0},
+    {"help", KEY_HELP, NULL, 0, "Show this and end", -1},
+    {"version", 'V', NULL, 0, "Show the version and end", -1},
+    {0},
+};
+
+/* One sentence, then the hint; never the whole help. */
+__attribute__((noreturn, format(printf, 1, 2))) static void usage_error(
+    const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fputs("barod: ", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputs("; see 'barod --help'\n", stderr);
+    va_end(args);
+    exit(2);
+}
+
+static void add_endpoint(struct options *options, const char *endpoint)
+{
+    if (options->n_endpoints >= OPTIONS_MAX_ENDPOINTS) {
+        usage_error("at most %d endpoints can be listened on", OPTIONS_MAX_ENDPOINTS);
+    }
+    if (strlen(endpoint) >= OPTIONS_ENDPOINT_BYTES) {
+        usage_error("the endpoint is too long");
+    }
+    options->endpoints[options->n_endpoints++] = baro_xstrdup(endpoint);
+}
+
+static void set_dir(struct options *options, const char *dir)
+{
+    char here[BARO_PATH_BYTES] = "";
+    if (dir[0] != '/' && getcwd(here, sizeof here - 1) == NULL) {
+        usage_error("the current folder cannot be told; give --dir from the root");
+    }
+    int n = dir[0] == '/' ? snprintf(options->dir, sizeof options->dir, "%s", dir)
+                          : snprintf(options->dir, sizeof options->dir, "%s/%s", here, dir);
+    if (dir[0] == '\0' || n < 0 || (size_t)n >= sizeof options->dir) {
+        usage_error("--dir: '%.100s' is no usable path", dir);
+    }
+}
+
+static void set_log_level(struct options *options, const char *name)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    if (baro_log_level_parse(name, &options->log_level)) {
+        return;
+    }
+    const char *nearest = baro_nearest(name, names, BARO_LEN(names));
+    usage_error("--log-level: '%.40s' is none of error, warn, info, debug%s%s%s", name,
+        nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+        nearest != NULL ? "'?" : "");
+}
+
+static error_t on_option(int key, char *arg, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 'd': set_dir(options, arg); break;
+    case 'l': add_endpoint(options, arg); break;
+    case 'q':
+        if (!baro_parse_size(arg, &options->quota_bytes) || options->quota_bytes == 0) {
+            usage_error(
+                "--quota: '%.40s' is not a size; use a number with K, M, G or T", arg);
+        }
+        break;
+    case KEY_INSECURE: options->is_insecure = true; break;
+    case KEY_CHECK: options->is_check_only = true; break;
+    case KEY_LOG_LEVEL: set_log_level(options, arg); break;
+    case KEY_HELP: argp_state_help(state, stdout, ARGP_HELP_STD_HELP); break;
+    case 'V':
+        (void)printf("barod %s, protocol %d\n", BAROGRAPH_VERSION, WIRE_VERSION);
+        exit(0);
+    case ARGP_KEY_ARG: usage_error("'%.100s' is not expected here", arg);
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* getopt would print two lines; look for the unknown option first and name the nearest. */
+static void check_long_options(int argc, char **argv)
+{
+    const char *names[BARO_LEN(rows)];
+    size_t n_names = 0;
+    for (size_t i = 0; rows[i].name != NULL; i++) {
+        names[n_names++] = rows[i].name;
+    }
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0) {
+            continue;
+        }
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", argv[i] + 2);
+        name[strcspn(name, "=")] = '\0';
+        size_t n_fitting = 0;
+        for (size_t k = 0; k < n_names; k++) {
+            n_fitting += strncmp(names[k], name, strlen(name)) == 0 ? 1 : 0;
+        }
+        if (n_fitting == 0) {
+            const char *nearest = baro_nearest(name, names, n_names);
+            usage_error("there is no option '--%s'%s%s%s", name,
+                nearest != NULL ? "; did you mean '--" : "", nearest != NULL ? nearest : "",
+                nearest != NULL ? "'?" : "");
+        }
+    }
+}
+
+void options_parse(struct options *out_options, int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = rows,
+        .parser = on_option,
+        .doc =
+            "The Barograph daemon: takes in what training runs push, keeps it, raises alerts "
+            "and answers baro and baro-view.\v"
+            "Data that was acknowledged survives kill -9 and power loss. 'baro up' starts "
+            "one in the background. Manual: barod(1).",
+    };
+    *out_options = (struct options){.log_level = LOG_INFO};
+    check_long_options(argc, argv);
+    argp_err_exit_status = 2;
+    if (argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, out_options) != 0) {
+        usage_error("the options cannot be read");
+    }
+}
+
+static int check_endpoint(
+    const struct options *options, const char *endpoint, struct baro_err *err)
+{
+    if (strncmp(endpoint, "ipc://", 6) == 0 && endpoint[6] == '/') {
+        return 0;
+    }
+    if (strncmp(endpoint, "tcp://", 6) != 0) {
+        return baro_err_set(err, BARO_EINVAL,
+            "--listen: '%.100s' is not an endpoint; use ipc:///PATH or tcp://HOST:PORT",
+            endpoint);
+    }
+    if (!options->is_insecure) {
+        return baro_err_set(err, BARO_EACCES,
+            "refusing to listen on '%.60s': anyone who reaches a TCP port could read and write "
+            "all runs; forward the socket with 'ssh -L', or spell out --insecure",
+            endpoint);
+    }
+    return 0;
+}
+
+int options_complete(struct options *options, struct baro_err *err)
+{
+    if (options->dir[0] == '\0') {
+        int rc = baro_data_dir(options->dir, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (options->n_endpoints == 0) {
+        char endpoint[OPTIONS_ENDPOINT_BYTES];
+        int rc = wire_endpoint(options->dir, endpoint, sizeof endpoint, err);
+        if (rc != 0) {
+            return rc;
+        }
+        add_endpoint(options, endpoint);
+    }
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        int rc = check_endpoint(options, options->endpoints[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void options_finish(struct options *options)
+{
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        free(options->endpoints[i]);
+    }
+    options->n_endpoints = 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of barod, checked and completed with defaults. */
+#ifndef BAROD_OPTIONS_H
+#define BAROD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/log.h"
+#include "lib/base/paths.h"
+
+enum { OPTIONS_MAX_ENDPOINTS = 8, OPTIONS_ENDPOINT_BYTES = BARO_PATH_BYTES + 32 };
+
+struct options {
+    char dir[BARO_PATH_BYTES]; /* absolute; exists after options_prepare */
+    char *endpoints[OPTIONS_MAX_ENDPOINTS];
+    unsigned n_endpoints;
+    uint64_t quota_bytes; /* 0: no limit but the disk */
+    bool is_insecure;
+    bool is_check_only;
+    enum baro_log_level log_level;
+};
+
+/**
+ * Parse the command line; ends the process with 2 and one sentence when it is wrong, and with 0
+ * after --help and --version.
+ */
+void options_parse(struct options *out_options, int argc, char **argv);
+
+/**
+ * Complete with defaults, and check what can be checked without opening anything.
+ *
+ * returns  0; a negative code with the sentence
+ */
+int options_complete(struct options *options, struct baro_err *err);
+
+/** Release the endpoints. */
+void options_finish(struct options *options);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/range.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/registry.h"
+#include "lib/analysis/columns.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "proto/reading.h"
+
+/*
+ * A range is answered with every point, or with columns: as many as there are pixels, each
+ * holding its extremes. All units of one statistic are read in one pass over the store's blocks,
+ * because they lie side by side in them. The size of a reply is known, and refused if too large,
+ * before the memory for its columns is taken; points are counted while they come.
+ */
+
+enum { MAX_SERIES = 256, MAX_COLUMNS = 8192 };
+
+_Static_assert(
+    sizeof(struct column) == sizeof(struct wire_column) &&
+        offsetof(struct column, min) == offsetof(struct wire_column, min) &&
+        offsetof(struct column, last) == offsetof(struct wire_column, last) &&
+        offsetof(struct column, count) == offsetof(struct wire_column, count) &&
+        offsetof(struct column, n_neg_inf) == offsetof(struct wire_column, n_neg_inf),
+    "columns go over the wire as they are");
+
+/* One point as it goes over the wire. */
+struct point {
+    int64_t step;
+    int64_t time_ns;
+    double value;
+};
+_Static_assert(sizeof(struct point) == 24, "the layout is part of the protocol");
+
+/* One series asked for, resolved. */
+struct wanted {
+    uint32_t thing;
+    uint16_t kind;
+    uint32_t first_column;
+    uint32_t n_series; /* 1, or the number of units */
+};
+
+struct range {
+    struct job job;
+    uint32_t run;
+    int64_t from_step;
+    int64_t to_step;
+    uint32_t n_columns;
+    size_t n_wanted;
+    struct wanted *wanted;
+};
+
+/* What a pass over the store fills. */
+struct pass {
+    struct column_cut cut;
+    struct column *columns; /* [n_series][n_columns] */
+    struct point *points;   /* when every point is wanted */
+    size_t n_points;
+    size_t points_size;
+    size_t max_points;
+    uint64_t n_readings;
+};
+
+static void destroy(struct job *job)
+{
+    struct range *range = (struct range *)job;
+    free(range->wanted);
+    free(range);
+}
+
+/* ---- resolving ---- */
+
+static int resolve_units(const struct thing *thing, const Baro__SeriesRef *ref,
+    struct wanted *out, struct baro_err *err)
+{
+    uint32_t n_units = thing->declare->n_units;
+    if (ref->stat >= UNIT_STAT_COUNT || n_units == 0 || ref->unit < -1 ||
+        ref->unit >= (int64_t)n_units) {
+        return baro_err_set(err, BARO_EINVAL,
+            "'%.100s' has %" PRIu32 " units and %d statistics of units; unit %" PRId32
+            " and statistic %" PRIu32 " were asked for",
+            thing->declare->name, n_units, UNIT_STAT_COUNT, ref->unit, ref->stat);
+    }
+    out->first_column = ref->stat * n_units + (ref->unit >= 0 ? (uint32_t)ref->unit : 0);
+    out->n_series = ref->unit >= 0 ? 1 : n_units;
+    return 0;
+}
+
+static int resolve(const struct run *run, const Baro__SeriesRef *ref, struct wanted *out,
+    struct baro_err *err)
+{
+    const struct thing *thing = registry_thing(run, ref->thing);
+    *out = (struct wanted){ref->thing, (uint16_t)ref->kind, ref->stat, 1};
+    if (ref->kind == READING_STEP && ref->thing == 0) {
+        return ref->stat == 0 ? 0
+                              : baro_err_set(err, BARO_EINVAL, "steps have no statistics");
+    }
+    if (thing == NULL) {
+        return baro_err_set(err, BARO_ENOENT, "run %" PRIu32 " has no series %" PRIu32,
+            run->number, ref->thing);
+    }
+    bool is_tensor = thing->declare->is_tensor;
+    if (ref->kind == READING_SCALAR && !is_tensor && ref->stat == 0) {
+        return 0;
+    }
+    if (ref->kind == READING_SUMMARY && is_tensor && ref->stat < SUMMARY_STAT_COUNT) {
+        return 0;
+    }
+    if (ref->kind == READING_UNITS && is_tensor) {
+        return resolve_units(thing, ref, out, err);
+    }
+    return baro_err_set(err, BARO_EINVAL,
+        "'%.100s' is a %s; kind %" PRIu32 " with statistic %" PRIu32 " is no series of it",
+        thing->declare->name, is_tensor ? "tensor" : "scalar", ref->kind, ref->stat);
+}
+
+/* Refuse what would be too large before anything is read. */
+static int check_size(const struct range *range, struct baro_err *err)
+{
+    uint64_t n_series = 0;
+    for (size_t i = 0; i < range->n_wanted; i++) {
+        if (range->n_columns == 0 && range->wanted[i].n_series > 1) {
+            return baro_err_set(err, BARO_EINVAL,
+                "all units at once come as columns only: ask with columns, or for one unit");
+        }
+        n_series += range->wanted[i].n_series;
+    }
+    uint64_t n_bytes = n_series * range->n_columns * sizeof(struct column);
+    return n_bytes <= WIRE_MAX_REPLY_BYTES
+               ? 0
+               : baro_err_set(err, BARO_ELIMIT,
+                     "%" PRIu64 " series of %" PRIu32 " columns would be %" PRIu64
+                     " MiB; a reply has at most 64: ask for fewer columns or series",
+                     n_series, range->n_columns, n_bytes >> 20);
+}
+
+/* ---- reading ---- */
+
+static double value_at(const struct store_block *block, size_t column, size_t row)
+{
+    size_t at = column * block->n_rows + row;
+    return block->f64 != NULL ? block->f64[at] : (double)block->f32[at];
+}
+
+static int add_columns(const struct store_block *block, void *payload)
+{
+    struct pass *pass = payload;
+    uint32_t n_columns = pass->cut.n_columns;
+    for (size_t row = 0; row < block->n_rows; row++) {
+        uint32_t c = columns_find(&pass->cut, block->steps[row]);
+        if (c == n_columns) {
+            continue;
+        }
+        pass->n_readings++;
+        for (size_t k = 0; k < block->n_columns; k++) {
+            column_add(&pass->columns[k * n_columns + c], block->steps[row],
+                value_at(block, k, row));
+        }
+    }
+    return 0;
+}
+
+static int add_points(const struct store_block *block, void *payload)
+{
+    struct pass *pass = payload;
+    if (pass->n_points + block->n_rows > pass->max_points) {
+        return BARO_ELIMIT;
+    }
+    if (pass->n_points + block->n_rows > pass->points_size) {
+        pass->points_size = 2 * pass->points_size + block->n_rows;
+        pass->points = baro_xrealloc(pass->points, pass->points_size, sizeof *pass->points);
+    }
+    for (size_t row = 0; row < block->n_rows; row++) {
+        pass->points[pass->n_points++] = (struct point){
+            block->steps[row], block->times_ns[row], value_at(block, 0, row)};
+    }
+    pass->n_readings += block->n_rows;
+    return 0;
+}
+
+static struct store_query query_for(const struct range *range, const struct wanted *wanted)
+{
+    return (struct store_query){
+        .run = range->run,
+        .thing = wanted->thing,
+        .kind = wanted->kind,
+        .first_column = wanted->first_column,
+        .n_columns = wanted->n_series,
+        .from_step = range->from_step,
+        .to_step = range->to_step,
+    };
+}
+
+/* Narrow the range to the steps that the series asked for have. */
+static int clip(struct range *range, struct store *store)
+{
+    baro_autofree struct store_group_info *infos = NULL;
+    size_t n_infos = 0;
+    int rc = store_groups(store, range->run, &infos, &n_infos, &range->job.err);
+    if (rc != 0) {
+        return rc;
+    }
+    int64_t first = INT64_MAX;
+    int64_t last = INT64_MIN;
+    for (size_t i = 0; i < n_infos; i++) {
+        for (size_t k = 0; infos[i].n_rows > 0 && k < range->n_wanted; k++) {
+            if (infos[i].thing == range->wanted[k].thing &&
+                infos[i].kind == range->wanted[k].kind) {
+                first = infos[i].first_step < first ? infos[i].first_step : first;
+                last = infos[i].last_step > last ? infos[i].last_step : last;
+                break;
+            }
+        }
+    }
+    int64_t from = range->from_step > first ? range->from_step : first;
+    int64_t to = range->to_step < last ? range->to_step : last;
+    if (from <= to) { /* else nothing lies in the range: it stays as asked for */
+        range->from_step = from;
+        range->to_step = to;
+    }
+    return 0;
+}
+
+/* Tell whether the store has rows of the group at all; a group without rows is no error. */
+static int read_one(struct range *range, struct store *store, const struct wanted *wanted,
+    struct pass *pass)
+{
+    struct store_query query = query_for(range, wanted);
+    bool is_points = range->n_columns == 0;
+    int rc = store_read(
+        store, &query, is_points ? add_points : add_columns, pass, &range->job.err);
+    if (rc == BARO_ELIMIT) {
+        return baro_err_set(&range->job.err, BARO_ELIMIT,
+            "more than 64 MiB of points lie in that range: ask with columns, or for less");
+    }
+    return rc;
+}
+
+static int answer_one(struct range *range, struct store *store, const struct wanted *wanted,
+    struct frame *out_frame, uint64_t *out_n_readings, size_t *bytes_left)
+{
+    struct pass pass = {
+        .cut = columns_cut(
+            range->from_step, range->to_step, range->n_columns > 0 ? range->n_columns : 1),
+        .max_points = *bytes_left / sizeof(struct point),
+    };
+    size_t n_columns = (size_t)wanted->n_series * range->n_columns;
+    if (n_columns > 0) {
+        pass.columns = baro_xcalloc(n_columns, sizeof *pass.columns);
+    }
+    int rc = read_one(range, store, wanted, &pass);
+    for (size_t i = 0; i < n_columns; i++) {
+        column_finish(&pass.columns[i]);
+    }
+    *out_n_readings = pass.n_readings;
+    if (range->n_columns > 0) {
+        *out_frame = (struct frame){pass.columns, n_columns * sizeof *pass.columns, true};
+    } else {
+        size_t n_bytes = pass.n_points * sizeof *pass.points;
+        *out_frame = (struct frame){pass.points, n_bytes, true};
+        *bytes_left -= n_bytes;
+    }
+    return rc;
+}
+
+static void work(struct job *job, struct store *store)
+{
+    struct range *range = (struct range *)job;
+    if (clip(range, store) != 0) {
+        return;
+    }
+    size_t n = range->n_wanted;
+    job->frames = baro_xcalloc(n, sizeof *job->frames);
+    baro_autofree uint32_t *n_series = baro_xcalloc(n, sizeof *n_series);
+    baro_autofree uint64_t *n_points = baro_xcalloc(n, sizeof *n_points);
+    size_t bytes_left = WIRE_MAX_REPLY_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        n_series[i] = range->wanted[i].n_series;
+        int rc = answer_one(
+            range, store, &range->wanted[i], &job->frames[i], &n_points[i], &bytes_left);
+        job->n_frames++;
+        if (rc != 0) {
+            if (job->err.code == 0) {
+                (void)baro_err_set(&job->err, rc, "the history cannot be read");
+            }
+            return;
+        }
+    }
+    Baro__RangeReply reply;
+    baro__range_reply__init(&reply);
+    reply.from_step = range->from_step;
+    reply.to_step = range->to_step;
+    reply.n_columns = range->n_columns;
+    reply.n_n_series = n;
+    reply.n_series = n_series;
+    reply.n_n_points = n;
+    reply.n_points = n_points;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
+    envelope.range_reply = &reply;
+    query_reply(job, &envelope);
+}
+
+struct job *range_job(
+    const struct run *run, const Baro__RangeRequest *request, struct baro_err *err)
+{
+    if (request->n_series == 0 || request->n_series > MAX_SERIES ||
+        request->columns > MAX_COLUMNS || request->from_step > request->to_step) {
+        (void)baro_err_set(err, BARO_EINVAL,
+            "a range has 1 to %d series, at most %d columns, and its first step not after its "
+            "last",
+            MAX_SERIES, MAX_COLUMNS);
+        return NULL;
+    }
+    struct range *range = baro_xcalloc(1, sizeof *range);
+    range->job = (struct job){.work = work, .destroy = destroy};
+    range->run = run->number;
+    range->from_step = request->from_step;
+    range->to_step = request->to_step;
+    range->n_columns = request->columns;
+    range->wanted = baro_xcalloc(request->n_series, sizeof *range->wanted);
+    range->n_wanted = request->n_series;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->n_series; i++) {
+        rc = resolve(run, request->series[i], &range->wanted[i], err);
+    }
+    if (rc != 0 || check_size(range, err) != 0) {
+        destroy(&range->job);
+        return NULL;
+    }
+    return &range->job;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/registry.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/analysis/detect.h"
+#include "lib/base/mem.h"
+
+/*
+ * Identity of a thing within its run: (rank, role, number of units, is it a tensor, name). The
+ * units belong to it because the rows of one group have one layout: a layer that comes back with
+ * another width after a resume is another series.
+ */
+static char *make_key(uint32_t rank, const Baro__Declare *declare)
+{
+    size_t size = strlen(declare->name) + 64;
+    char *key = baro_xcalloc(size, 1);
+    (void)snprintf(key, size, "%u/%d/%u/%u/%s", rank, declare->is_tensor ? 1 : 0,
+        declare->role, declare->n_units, declare->name);
+    return key;
+}
+
+static bool is_loss_name(const char *name)
+{
+    size_t n = strlen(name);
+    return n >= 4 && strcasecmp(name + n - 4, "loss") == 0;
+}
+
+/* The run's loss is the scalar "loss" of the lowest rank, else the first that ends so. */
+static void consider_loss(struct run *run, struct thing *thing)
+{
+    bool is_better =
+        run->loss == NULL || (strcmp(thing->declare->name, "loss") == 0 &&
+                                 strcmp(run->loss->declare->name, "loss") != 0);
+    if (thing->is_loss && is_better) {
+        run->loss = thing;
+    }
+}
+
+struct run *registry_run(const struct registry *registry, uint32_t number)
+{
+    return number >= 1 && number <= registry->n_runs ? registry->runs[number - 1] : NULL;
+}
+
+struct thing *registry_thing(const struct run *run, uint32_t id)
+{
+    return id >= 1 && id <= run->n_things ? run->things[id - 1] : NULL;
+}
+
+struct stream *registry_stream(const struct registry *registry, const uint8_t *id)
+{
+    struct stream *stream = NULL;
+    HASH_FIND(hh, registry->streams_by_id, id, WIRE_STREAM_BYTES, stream);
+    return stream;
+}
+
+struct run *registry_add_run(struct registry *registry, Baro__RunDescription *description)
+{
+    struct run *run = NULL;
+    HASH_FIND_STR(registry->runs_by_id, description->run_id, run);
+    if (run != NULL) {
+        baro__run_description__free_unpacked(description, NULL);
+        return run;
+    }
+    run = baro_xcalloc(1, sizeof *run);
+    run->description = description;
+    registry->runs =
+        baro_xrealloc(registry->runs, registry->n_runs + 1, sizeof(struct run *));
+    registry->runs[registry->n_runs++] = run;
+    run->number = registry->n_runs;
+    HASH_ADD_KEYPTR(
+        hh, registry->runs_by_id, description->run_id, strlen(description->run_id), run);
+    registry_touch_run(run);
+    return run;
+}
+
+struct stream *registry_add_stream(
+    struct registry *registry, struct run *run, Baro__Hello *hello)
+{
+    struct stream *stream = baro_xcalloc(1, sizeof *stream);
+    memcpy(stream->id, hello->stream.data, WIRE_STREAM_BYTES);
+    stream->run = run;
+    stream->hello = hello;
+    stream->nonfinite = nonfinite_create();
+    run->streams = baro_xrealloc(run->streams, run->n_streams + 1, sizeof(struct stream *));
+    run->streams[run->n_streams++] = stream;
+    stream->n = run->n_streams;
+    HASH_ADD(hh, registry->streams_by_id, id, WIRE_STREAM_BYTES, stream);
+    registry_touch_stream(stream);
+    return stream;
+}
+
+struct thing *registry_add_thing(
+    struct registry *registry, struct run *run, uint32_t rank, Baro__Declare *declare)
+{
+    baro_autofree char *key = make_key(rank, declare);
+    struct thing *thing = NULL;
+    HASH_FIND_STR(run->things_by_key, key, thing);
+    if (thing != NULL || run->n_things >= REGISTRY_MAX_THINGS) {
+        baro__declare__free_unpacked(declare, NULL);
+        return thing;
+    }
+    thing = baro_xcalloc(1, sizeof *thing);
+    thing->run = run;
+    thing->rank = rank;
+    thing->declare = declare;
+    thing->key = BARO_TAKE(key);
+    thing->last_value = NAN;
+    thing->is_loss = !declare->is_tensor && is_loss_name(declare->name);
+    if (run->n_things == run->things_size) {
+        run->things_size = run->things_size > 0 ? run->things_size * 2 : 64;
+        run->things = baro_xrealloc(run->things, run->things_size, sizeof(struct thing *));
+    }
+    run->things[run->n_things++] = thing;
+    thing->id = run->n_things;
+    declare->id = thing->id;
+    HASH_ADD_KEYPTR(hh, run->things_by_key, thing->key, strlen(thing->key), thing);
+    consider_loss(run, thing);
+    registry_touch_thing(registry, thing);
+    return thing;
+}
+
+void registry_add_alert(struct registry *registry, struct run *run, Baro__Alert *alert)
+{
+    run->alerts = baro_xrealloc(run->alerts, run->n_alerts + 1, sizeof(Baro__Alert *));
+    run->alerts[run->n_alerts++] = alert;
+    alert->id = run->n_alerts;
+    alert->run = run->number;
+    run->worst_level = alert->level > run->worst_level ? alert->level : run->worst_level;
+    run->n_incidents =
+        alert->incident > run->n_incidents ? alert->incident : run->n_incidents;
+    struct thing *thing = registry_thing(run, alert->thing);
+    if (thing != NULL && alert->level > thing->worst_level) {
+        thing->worst_level = alert->level;
+        registry_touch_thing(registry, thing);
+    }
+    registry_touch_run(run);
+}
+
+void registry_touch_thing(struct registry *registry, struct thing *thing)
+{
+    if (thing->is_dirty) {
+        return;
+    }
+    thing->is_dirty = true;
+    if (registry->n_dirty_things == registry->dirty_size) {
+        registry->dirty_size = registry->dirty_size > 0 ? registry->dirty_size * 2 : 256;
+        registry->dirty_things = baro_xrealloc(
+            registry->dirty_things, registry->dirty_size, sizeof(struct thing *));
+    }
+    registry->dirty_things[registry->n_dirty_things++] = thing;
+}
+
+void registry_touch_stream(struct stream *stream)
+{
+    stream->is_dirty = true;
+    registry_touch_run(stream->run);
+}
+
+void registry_touch_run(struct run *run)
+{
+    run->is_dirty = true;
+    run->is_live_dirty = true;
+}
+
+static void finish_run(struct run *run)
+{
+    struct thing *thing;
+    struct thing *next;
+    HASH_ITER(hh, run->things_by_key, thing, next)
+    {
+        HASH_DEL(run->things_by_key, thing);
+    }
+    for (uint32_t i = 0; i < run->n_things; i++) {
+        baro__declare__free_unpacked(run->things[i]->declare, NULL);
+        spike_destroy(run->things[i]->spike);
+        free(run->things[i]->key);
+        free(run->things[i]);
+    }
+    for (uint32_t i = 0; i < run->n_alerts; i++) {
+        baro__alert__free_unpacked(run->alerts[i], NULL);
+    }
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        struct stream *stream = run->streams[i];
+        baro__hello__free_unpacked(stream->hello, NULL);
+        nonfinite_destroy(stream->nonfinite);
+        free(stream->map);
+        free(stream->live);
+        free(stream->status_text);
+        free(stream);
+    }
+    baro__run_description__free_unpacked(run->description, NULL);
+    free(run->things);
+    free(run->streams);
+    free(run->alerts);
+    free(run);
+}
+
+void registry_finish(struct registry *registry)
+{
+    HASH_CLEAR(hh, registry->streams_by_id);
+    HASH_CLEAR(hh, registry->runs_by_id);
+    for (uint32_t i = 0; i < registry->n_runs; i++) {
+        finish_run(registry->runs[i]);
+    }
+    free(registry->runs);
+    free(registry->dirty_things);
+    *registry = (struct registry){0};
+}

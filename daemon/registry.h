@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All runs, their things and their streams, in memory: what the ingest thread knows without
+ * asking the store. What changed is written with the next commit; at start it is read back.
+ *
+ * Everything here belongs to the ingest thread. Runs, things and streams live as long as the
+ * registry, and the descriptions in them never change once set, so that workers may read the
+ * descriptions of what they were handed.
+ */
+#ifndef BAROD_REGISTRY_H
+#define BAROD_REGISTRY_H
+
+#include <uthash.h>
+
+#include "daemon/bundle.h"
+#include "daemon/outbox.h"
+
+struct run;
+struct spike_detector;
+struct nonfinite_detector;
+struct ring_reader;
+
+enum {
+    REGISTRY_MAX_THINGS = 1 << 20,        /* of one run */
+    REGISTRY_MAX_STREAM_THINGS = 1 << 17, /* ids that one stream may declare */
+    REGISTRY_MAX_TEXT_BYTES = 512,
+    STREAM_N_PACES = 64
+};
+
+/* One scalar or tensor of a run. */
+struct thing {
+    uint32_t id; /* within the run, from 1 */
+    uint32_t rank;
+    struct run *run;
+    Baro__Declare *declare; /* its id is the thing's */
+    char *key;              /* rank, role, units and name: what makes it the same thing */
+    uint64_t n_points;
+    uint64_t n_unit_points;
+    uint64_t n_nonfinite;
+    int64_t first_step; /* valid if n_points + n_unit_points > 0 */
+    int64_t last_step;
+    double last_value;
+    uint32_t worst_level;
+    struct spike_detector *spike; /* of a loss; NULL until its first value */
+    bool is_loss;
+    bool is_dirty;
+    UT_hash_handle hh;
+};
+
+/* One pushing process, identified by its ring. */
+struct stream {
+    uint8_t id[WIRE_STREAM_BYTES];
+    uint32_t n; /* within the run, from 1 */
+    struct run *run;
+    Baro__Hello *hello;
+    struct thing **map; /* by the stream's own thing ids */
+    uint32_t map_size;
+    uint64_t last_seq;      /* taken */
+    uint64_t committed_seq; /* safe */
+    uint64_t n_since;       /* records taken since the last bundle was handed over */
+    Baro__RunStatus status;
+    char *status_text; /* reason of a failure, or NULL */
+    int64_t last_step;
+    int64_t last_time_ns;
+    uint64_t n_dropped_told;     /* by READING_DROPS records */
+    uint64_t n_dropped_beat;     /* by heartbeats */
+    uint64_t heard_ns;           /* monotonic: last message */
+    uint64_t moved_ns;           /* monotonic: last time the step changed */
+    int64_t moved_step;          /* the step then */
+    float paces[STREAM_N_PACES]; /* the last step times in seconds, a ring */
+    uint32_t n_paces;
+    struct peer peer; /* where acknowledgements go; n_bytes 0: nowhere */
+    bool is_held;     /* a batch was not taken: only one that joins on is, or a new Hello */
+    bool is_dirty;
+    struct nonfinite_detector *nonfinite;
+    uint64_t waiting_ns; /* monotonic: since when its newest finding waits for a batch */
+    uint64_t most_batch; /* largest batch seen */
+    struct ring_reader *reader; /* while the ring of a dead process is read */
+    bool is_ring_done;          /* the ring needs no reading any more */
+    uint8_t *live;              /* records for subscribers since the last flush */
+    size_t live_bytes;
+    size_t live_size;
+    uint64_t n_live_records;
+    uint64_t n_live_left_out; /* records beyond what is gathered, since the last flush */
+    UT_hash_handle hh;
+};
+
+/* One training job. */
+struct run {
+    uint32_t number; /* from 1 */
+    Baro__RunDescription *description;
+    Baro__RunStatus status;
+    int64_t first_step; /* valid if has_steps */
+    int64_t last_step;
+    bool has_steps;
+    int64_t first_time_ns;
+    int64_t last_time_ns;
+    struct thing *loss; /* the thing whose last value is the run's loss, or NULL */
+    uint64_t n_records; /* taken */
+    uint64_t n_committed;
+    struct thing *things_by_key;
+    struct thing **things; /* things[i] has the id i + 1 */
+    uint32_t n_things;
+    uint32_t things_size;
+    struct stream **streams; /* streams[i] has n = i + 1 */
+    uint32_t n_streams;
+    Baro__Alert **alerts; /* in order of their ids; alerts[i] has the id i + 1 */
+    uint32_t n_alerts;
+    uint32_t n_saved_alerts;
+    uint64_t n_incidents;
+    uint32_t worst_level;
+    uint32_t n_subscribers; /* live subscribers to this run's records */
+    uint32_t n_told_things; /* things that the subscribers know of */
+    bool is_live_dirty;     /* subscribers have not heard of the latest change */
+    uint64_t live_told_ns;
+    bool is_dirty;
+    UT_hash_handle hh; /* by run_id */
+};
+
+struct registry {
+    struct run *runs_by_id;
+    struct run **runs; /* runs[i] has the number i + 1 */
+    uint32_t n_runs;
+    struct stream *streams_by_id;
+    struct thing **dirty_things;
+    size_t n_dirty_things;
+    size_t dirty_size;
+};
+
+/** Read all runs, things, streams and alerts of the store; the registry is zeroed before. */
+int registry_load(struct registry *registry, struct store *store, struct baro_err *err);
+
+/** Release everything. */
+void registry_finish(struct registry *registry);
+
+/** Find a run by its number; NULL when there is none. */
+struct run *registry_run(const struct registry *registry, uint32_t number);
+
+/** Find a thing of a run by its id; NULL when there is none. */
+struct thing *registry_thing(const struct run *run, uint32_t id);
+
+/** Find a stream by its 16 bytes; NULL when there is none. */
+struct stream *registry_stream(const struct registry *registry, const uint8_t *id);
+
+/**
+ * Find the run of a description or add it.
+ *
+ * description  taken over; its run_id is not empty
+ */
+struct run *registry_add_run(struct registry *registry, Baro__RunDescription *description);
+
+/**
+ * Add a stream to a run.
+ *
+ * hello    taken over; its stream has WIRE_STREAM_BYTES and is not known yet
+ */
+struct stream *registry_add_stream(
+    struct registry *registry, struct run *run, Baro__Hello *hello);
+
+/**
+ * Find the thing of a run that a declaration names, or add it.
+ *
+ * declare  taken over; already checked
+ * returns  NULL when the run has too many things
+ */
+struct thing *registry_add_thing(
+    struct registry *registry, struct run *run, uint32_t rank, Baro__Declare *declare);
+
+/** Keep a new alert; sets its id. alert: taken over, from protobuf-c's allocator. */
+void registry_add_alert(struct registry *registry, struct run *run, Baro__Alert *alert);
+
+/** Note that a thing changed: it is written with the next commit. */
+void registry_touch_thing(struct registry *registry, struct thing *thing);
+
+/** Note that a stream changed, and with it its run. */
+void registry_touch_stream(struct stream *stream);
+
+/** Note that a run changed. */
+void registry_touch_run(struct run *run);
+
+/** Write all that changed into a bundle, with the acknowledgements that become due. */
+void registry_save(struct registry *registry, struct bundle *bundle);
+
+/** Write an alert (again) into a bundle. */
+void registry_save_alert(
+    struct bundle *bundle, const struct run *run, const Baro__Alert *alert);
+
+/**
+ * Describe a run for a reply; strings are borrowed from the run.
+ *
+ * out      overwritten
+ */
+void registry_describe_run(const struct run *run, Baro__RunInfo *out);
+
+/** Describe a thing for a reply; strings are borrowed. bytes stays 0. */
+void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out);
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/registry.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/analysis/detect.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+/*
+ * The registry in the store, as packed protobuf:
+ *
+ *   STORE_RUNS    (run, 0)      RunInfo
+ *   STORE_THINGS  (run, thing)  ThingInfo
+ *   STORE_STREAMS (run, n)      StoredStream; its last_seq is committed with the rows it counts
+ *   STORE_ALERTS  (run, id)     Alert
+ */
+
+/* ---- describing ---- */
+
+static uint64_t count_dropped(const struct run *run)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        const struct stream *stream = run->streams[i];
+        n += stream->n_dropped_beat > stream->n_dropped_told ? stream->n_dropped_beat
+                                                             : stream->n_dropped_told;
+    }
+    return n;
+}
+
+/* The reason of the newest stream that gave one. */
+static char *status_text(const struct run *run)
+{
+    for (uint32_t i = run->n_streams; i > 0; i--) {
+        char *text = run->streams[i - 1]->status_text;
+        if (text != NULL && run->streams[i - 1]->status == run->status) {
+            return text;
+        }
+    }
+    return (char *)(uintptr_t) "";
+}
+
+void registry_describe_run(const struct run *run, Baro__RunInfo *out)
+{
+    baro__run_info__init(out);
+    out->run = run->number;
+    out->description = run->description;
+    out->status = run->status;
+    if (run->has_steps) {
+        out->n_steps = run->last_step - run->first_step + 1;
+        out->first_step = run->first_step;
+        out->last_step = run->last_step;
+    }
+    out->first_time_ns = run->first_time_ns;
+    out->last_time_ns = run->last_time_ns;
+    if (run->loss != NULL && run->loss->n_points > 0) {
+        out->has_loss = true;
+        out->last_loss = run->loss->last_value;
+    }
+    out->n_alerts = run->n_alerts;
+    out->worst_level = run->worst_level;
+    out->n_dropped = count_dropped(run);
+    out->n_streams = run->n_streams;
+    out->status_text = status_text(run);
+    out->n_records = run->n_committed;
+}
+
+void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
+{
+    baro__thing_info__init(out);
+    out->thing = thing->id;
+    out->rank = thing->rank;
+    out->declare = thing->declare;
+    out->n_points = thing->n_points;
+    out->n_unit_points = (uint32_t)thing->n_unit_points;
+    out->first_step = thing->first_step;
+    out->last_step = thing->last_step;
+    if (thing->n_points > 1) {
+        out->cadence = ((double)thing->last_step - (double)thing->first_step) /
+                       (double)(thing->n_points - 1);
+    }
+    out->last_value = thing->last_value;
+    out->worst_level = thing->worst_level;
+    out->n_nonfinite = thing->n_nonfinite;
+}
+
+/* ---- saving ---- */
+
+static void put(struct bundle *bundle, enum store_table table, uint32_t run, uint64_t id,
+    const ProtobufCMessage *message)
+{
+    size_t n_bytes = protobuf_c_message_get_packed_size(message);
+    baro_autofree uint8_t *bytes = baro_xcalloc(n_bytes > 0 ? n_bytes : 1, 1);
+    (void)protobuf_c_message_pack(message, bytes);
+    bundle_put(bundle, table, run, id, bytes, n_bytes);
+}
+
+static void save_stream(struct bundle *bundle, struct stream *stream)
+{
+    Baro__StoredStream stored;
+    baro__stored_stream__init(&stored);
+    stored.hello = stream->hello;
+    stored.last_seq = stream->last_seq;
+    stored.status = stream->status;
+    if (stream->status_text != NULL) {
+        stored.status_text = stream->status_text;
+    }
+    stored.last_step = stream->last_step;
+    stored.last_time_ns = stream->last_time_ns;
+    stored.n_dropped = stream->n_dropped_told;
+    struct nonfinite_memory memory = nonfinite_remember(stream->nonfinite);
+    stored.incident = memory.incident;
+    stored.incident_step = memory.last_step;
+    stored.incident_news = memory.news;
+    stored.incident_thing = memory.thing;
+    put(bundle, STORE_STREAMS, stream->run->number, stream->n, &stored.base);
+    bundle_ack(bundle, stream, stream->last_seq, stream->n_since);
+    stream->n_since = 0;
+    stream->is_dirty = false;
+}
+
+void registry_save_alert(
+    struct bundle *bundle, const struct run *run, const Baro__Alert *alert)
+{
+    put(bundle, STORE_ALERTS, run->number, alert->id, &alert->base);
+}
+
+static void save_run(struct bundle *bundle, struct run *run)
+{
+    Baro__RunInfo info;
+    registry_describe_run(run, &info);
+    info.n_records = run->n_records; /* all of them are committed together with this */
+    put(bundle, STORE_RUNS, run->number, 0, &info.base);
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        if (run->streams[i]->is_dirty) {
+            save_stream(bundle, run->streams[i]);
+        }
+    }
+    run->is_dirty = false;
+}
+
+void registry_save(struct registry *registry, struct bundle *bundle)
+{
+    for (size_t i = 0; i < registry->n_dirty_things; i++) {
+        struct thing *thing = registry->dirty_things[i];
+        Baro__ThingInfo info;
+        registry_describe_thing(thing, &info);
+        put(bundle, STORE_THINGS, thing->run->number, thing->id, &info.base);
+        thing->is_dirty = false;
+    }
+    registry->n_dirty_things = 0;
+    for (uint32_t i = 0; i < registry->n_runs; i++) {
+        if (registry->runs[i]->is_dirty) {
+            save_run(bundle, registry->runs[i]);
+        }
+    }
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    struct registry *registry;
+    struct baro_err *err;
+};
+
+static int damaged(struct loading *loading, const char *what, uint32_t run, uint64_t id)
+{
+    return baro_err_set(loading->err, BARO_ECORRUPT,
+        "the stored %s %llu of run %u cannot be read", what, (unsigned long long)id, run);
+}
+
+static int load_run(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    Baro__RunInfo *info = baro__run_info__unpack(NULL, n_bytes, value);
+    bool is_good = info != NULL && info->description != NULL &&
+                   number == loading->registry->n_runs + 1;
+    if (is_good) {
+        struct run *run = registry_add_run(loading->registry, BARO_TAKE(info->description));
+        is_good = run->number == number;
+        run->status = info->status;
+        run->has_steps = info->n_steps > 0;
+        run->first_step = info->first_step;
+        run->last_step = info->last_step;
+        run->first_time_ns = info->first_time_ns;
+        run->last_time_ns = info->last_time_ns;
+        run->n_records = run->n_committed = info->n_records;
+        run->is_dirty = run->is_live_dirty = false;
+    }
+    if (info != NULL) {
+        baro__run_info__free_unpacked(info, NULL);
+    }
+    return is_good ? 0 : damaged(loading, "description", number, id);
+}
+
+static int load_thing(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    struct run *run = registry_run(loading->registry, number);
+    Baro__ThingInfo *info = baro__thing_info__unpack(NULL, n_bytes, value);
+    bool is_good = run != NULL && info != NULL && info->declare != NULL &&
+                   id == (uint64_t)run->n_things + 1;
+    if (is_good) {
+        struct thing *thing = registry_add_thing(
+            loading->registry, run, info->rank, BARO_TAKE(info->declare));
+        is_good = thing != NULL && thing->id == id;
+        if (is_good) {
+            thing->n_points = info->n_points;
+            thing->n_unit_points = info->n_unit_points;
+            thing->first_step = info->first_step;
+            thing->last_step = info->last_step;
+            thing->last_value = info->last_value;
+            thing->n_nonfinite = info->n_nonfinite;
+            thing->worst_level = info->worst_level;
+            thing->is_dirty = false;
+        }
+        loading->registry->n_dirty_things = 0;
+    }
+    if (info != NULL) {
+        baro__thing_info__free_unpacked(info, NULL);
+    }
+    return is_good ? 0 : damaged(loading, "declaration", number, id);
+}
+
+static int load_stream(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    struct run *run = registry_run(loading->registry, number);
+    Baro__StoredStream *stored = baro__stored_stream__unpack(NULL, n_bytes, value);
+    bool is_good = run != NULL && stored != NULL && stored->hello != NULL &&
+                   stored->hello->stream.len == WIRE_STREAM_BYTES &&
+                   id == (uint64_t)run->n_streams + 1;
+    if (is_good) {
+        struct stream *stream =
+            registry_add_stream(loading->registry, run, BARO_TAKE(stored->hello));
+        stream->last_seq = stream->committed_seq = stored->last_seq;
+        stream->status = stored->status;
+        if (stored->status_text[0] != '\0') {
+            stream->status_text = baro_xstrdup(stored->status_text);
+        }
+        stream->last_step = stream->moved_step = stored->last_step;
+        stream->last_time_ns = stored->last_time_ns;
+        stream->n_dropped_told = stored->n_dropped;
+        struct nonfinite_memory memory = {stored->incident, stored->incident_step,
+            stored->incident_news, stored->incident_thing};
+        nonfinite_resume(stream->nonfinite, &memory);
+        stream->is_dirty = false;
+        run->is_dirty = run->is_live_dirty = false;
+    }
+    if (stored != NULL) {
+        baro__stored_stream__free_unpacked(stored, NULL);
+    }
+    return is_good ? 0 : damaged(loading, "stream", number, id);
+}
+
+static int load_alert(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    struct run *run = registry_run(loading->registry, number);
+    Baro__Alert *alert = baro__alert__unpack(NULL, n_bytes, value);
+    if (run == NULL || alert == NULL || id != (uint64_t)run->n_alerts + 1) {
+        if (alert != NULL) {
+            baro__alert__free_unpacked(alert, NULL);
+        }
+        return damaged(loading, "alert", number, id);
+    }
+    registry_add_alert(loading->registry, run, alert);
+    run->is_dirty = run->is_live_dirty = false;
+    return 0;
+}
+
+int registry_load(struct registry *registry, struct store *store, struct baro_err *err)
+{
+    static const struct {
+        enum store_table table;
+        store_value_fn load;
+    } parts[] = {
+        {STORE_RUNS, load_run},
+        {STORE_THINGS, load_thing},
+        {STORE_STREAMS, load_stream},
+        {STORE_ALERTS, load_alert},
+    };
+    struct loading loading = {registry, err};
+    for (size_t i = 0; i < BARO_LEN(parts); i++) {
+        int rc = store_each(store, parts[i].table, 0, parts[i].load, &loading, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}

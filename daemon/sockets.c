@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/sockets.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <zmq.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "proto/wire.h"
+
+/*
+ * ROUTER_MANDATORY lets a send fail when the peer is gone or does not read, instead of dropping
+ * the message in silence. MAXMSGSIZE is a little over the largest frame, so that a frame which is
+ * too large by a little is still answered with a sentence; beyond it ZeroMQ ends the connection.
+ * ROUTER_HANDOVER stays off: a peer cannot take over another one's routing id.
+ */
+
+enum { SEND_HIGH_WATER = 1000, RECEIVE_HIGH_WATER = 1000, LINGER_MS = 500 };
+
+static int set_options(void *socket)
+{
+    const struct {
+        int option;
+        int value;
+    } rows[] = {
+        {ZMQ_ROUTER_MANDATORY, 1},
+        {ZMQ_SNDHWM, SEND_HIGH_WATER},
+        {ZMQ_RCVHWM, RECEIVE_HIGH_WATER},
+        {ZMQ_LINGER, LINGER_MS},
+    };
+    for (size_t i = 0; i < BARO_LEN(rows); i++) {
+        if (zmq_setsockopt(socket, rows[i].option, &rows[i].value, sizeof(int)) != 0) {
+            return BARO_EIO;
+        }
+    }
+    int64_t max_bytes = WIRE_MAX_FRAME_BYTES + WIRE_MAX_ENVELOPE_BYTES;
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0
+               ? 0
+               : BARO_EIO;
+}
+
+/* Tell whether somebody answers on a socket file. */
+static bool is_alive(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        return false;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    baro_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 && (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
+                          errno == EAGAIN);
+}
+
+/* Make the folder of a socket and clear away what a dead daemon left; never another file. */
+static int prepare_path(const char *path, struct baro_err *err)
+{
+    baro_autofree char *copy = baro_xstrdup(path);
+    int rc = baro_make_dir(dirname(copy), err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (strlen(path) >= sizeof((struct sockaddr_un){0}).sun_path) {
+        return baro_err_set(err, BARO_ELIMIT,
+            "the path of the socket has %zu bytes; a Unix socket allows %zu", strlen(path),
+            sizeof((struct sockaddr_un){0}).sun_path - 1);
+    }
+    struct stat status;
+    if (lstat(path, &status) != 0) {
+        return 0;
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        return baro_err_set(
+            err, BARO_EEXIST, "there is a file in the way that is no socket");
+    }
+    if (is_alive(path)) {
+        return baro_err_set(err, BARO_EBUSY, "another process listens there");
+    }
+    if (unlink(path) != 0) {
+        return baro_err_set(
+            err, BARO_EACCES, "cannot remove the old socket: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static int bind_one(void *socket, const char *endpoint, struct baro_err *err)
+{
+    bool is_ipc = strncmp(endpoint, "ipc://", 6) == 0;
+    int rc = is_ipc ? prepare_path(endpoint + 6, err) : 0;
+    if (rc != 0) {
+        return baro_err_prefix(err, rc, "listen on '%.100s'", endpoint);
+    }
+    mode_t before = umask(077);
+    int bound = zmq_bind(socket, endpoint);
+    int bind_errno = errno;
+    (void)umask(before);
+    if (bound != 0) {
+        return baro_err_set(err, bind_errno == EADDRINUSE ? BARO_EBUSY : BARO_EIO,
+            "cannot listen on '%.100s': %s", endpoint, zmq_strerror(bind_errno));
+    }
+    if (is_ipc && chmod(endpoint + 6, 0600) != 0) {
+        return baro_err_set(err, BARO_EACCES, "cannot protect the socket '%.100s': %s",
+            endpoint + 6, strerror(errno));
+    }
+    return 0;
+}
+
+int sockets_open(
+    void *context, const struct options *options, void **out_socket, struct baro_err *err)
+{
+    void *socket = zmq_socket(context, ZMQ_ROUTER);
+    if (socket == NULL || set_options(socket) != 0) {
+        if (socket != NULL) {
+            (void)zmq_close(socket);
+        }
+        return baro_err_set(err, BARO_EIO, "cannot make a socket: %s", zmq_strerror(errno));
+    }
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        int rc = bind_one(socket, options->endpoints[i], err);
+        if (rc != 0) {
+            (void)zmq_close(socket);
+            return rc;
+        }
+    }
+    *out_socket = socket;
+    return 0;
+}
+
+void sockets_close(void *socket, const struct options *options)
+{
+    if (socket == NULL) {
+        return;
+    }
+    (void)zmq_close(socket);
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        if (strncmp(options->endpoints[i], "ipc://", 6) == 0) {
+            (void)unlink(options->endpoints[i] + 6);
+        }
+    }
+}

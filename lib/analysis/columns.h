@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reduce a series to pixel columns without hiding anything: each reading falls into exactly one
+ * column, and a column keeps its extremes, its ends and its non-finite readings. Pure; used by
+ * the daemon's range queries.
+ */
+#ifndef BARO_COLUMNS_H
+#define BARO_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is known of the readings in one column. Zeroed: none yet. */
+struct column {
+    int64_t first_step; /* smallest and largest step read; valid if count > 0 */
+    int64_t last_step;
+    double min; /* of the finite readings; NaN after column_finish when there is none */
+    double max;
+    double mean;
+    double first; /* value at first_step (its earliest reading), whatever it is */
+    double last;  /* value at last_step (its latest reading) */
+    uint32_t count;
+    uint32_t n_nan;
+    uint32_t n_pos_inf;
+    uint32_t n_neg_inf;
+};
+
+/* How steps are cut into columns; made by columns_cut. */
+struct column_cut {
+    int64_t from_step;
+    uint64_t span; /* steps covered, 0 stands for 2^64 */
+    uint32_t n_columns;
+};
+
+/**
+ * Cut an inclusive range of steps into columns.
+ *
+ * Column c covers the steps from_step + floor(c * span / n_columns) up to, not including,
+ * from_step + floor((c + 1) * span / n_columns), where span = to_step - from_step + 1.
+ *
+ * to_step    >= from_step
+ * n_columns  >= 1
+ */
+struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_columns);
+
+/**
+ * Find the column of a step by exact integer arithmetic.
+ *
+ * returns  0 .. n_columns-1, or n_columns when the step is outside the range
+ */
+uint32_t columns_find(const struct column_cut *cut, int64_t step);
+
+/** Add one reading to its column. The order of arrival does not matter but for equal steps. */
+void column_add(struct column *column, int64_t step, double value);
+
+/** End a column: without a finite reading min, max and mean become NaN. */
+void column_finish(struct column *column);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/analysis/detect.h"
+#include "lib/base/mem.h"
+
+/*
+ * Did the loss just jump? A reading x is compared with the series' own recent history, in four
+ * ways, and is a spike only when all agree:
+ *
+ *   1. robust     (x - median) / (1.4826 * MAD) > 6, both over the last 128 readings. MAD is the
+ *                 median distance from the median; 1.4826 makes it a standard deviation for
+ *                 Gaussian noise. One outlier, or ten, cannot move either.
+ *   2. recent     (x - m) / s > 4, with m and s from exponential means of value and squared
+ *                 distance (weight 0.03), fed with values clipped at m + 2.5 s, after ZClip
+ *                 (arXiv 2504.02507). Follows a trend that the window of 128 only lags behind.
+ *   3. remembered the excess over the median is more than 1.5 times the largest of the past,
+ *                 which fades with a half-life of 2000 readings. Noise with heavy tails throws
+ *                 6 sigma every few hundred readings; a series that does that is known to do it.
+ *                 A spike raises this memory to at most twice what it was, so that one enormous
+ *                 spike does not hide all later ones.
+ *   4. material   the excess is more than 5 % of the median's magnitude.
+ *
+ * The first 32 readings are only learnt from. After a spike the detector is silent until 8
+ * readings in a row are below 3 robust deviations: a plateau after a jump is told once, and the
+ * window takes 64 readings to call it usual.
+ *
+ * Cost: 128 doubles kept sorted; one reading moves at most 128 of them and walks 64 outwards
+ * from the median for the MAD: about 0.2 us.
+ *
+ * Worked number: readings 1.0, 1.1, 1.0, 0.9 repeated 16 times have median 1.0 and MAD 0.05
+ * (half of the distances are 0, half 0.1), deviation 0.0741; then 1.6 scores 0.6 / 0.0741 = 8.09.
+ *
+ * Rejected: a plain z-score (one spike inflates its own deviation: at most sqrt(n) can be
+ * scored), CUSUM (a rise over many readings is drift, another rule). Known failure: noise that
+ * is stationary but whose scale steps up for good is told once.
+ */
+
+enum { WINDOW = 128, WARM_UP = 32, CALM_READINGS = 8 };
+
+static const double mad_to_sigma = 1.4826;
+static const double min_robust_score = 6.0;
+static const double min_recent_score = 4.0;
+static const double clip_score = 2.5;
+static const double recent_weight = 0.03;
+static const double min_over_peak = 1.5;
+static const double peak_fade = 0.99965349; /* 0.5 ^ (1 / 2000) */
+static const double min_relative = 0.05;
+static const double calm_score = 3.0;
+
+struct spike_detector {
+    double ring[WINDOW]; /* in order of arrival */
+    double sorted[WINDOW];
+    size_t n;    /* readings in both */
+    size_t next; /* oldest in the ring once it is full */
+    double mean; /* exponential, of clipped values */
+    double var;
+    double peak;        /* fading largest excess over the median */
+    unsigned n_to_calm; /* calm readings wanted before the next finding; 0: none */
+};
+
+struct spike_detector *spike_create(void)
+{
+    return baro_xcalloc(1, sizeof(struct spike_detector));
+}
+
+void spike_destroy(struct spike_detector *detector)
+{
+    free(detector);
+}
+
+/* First place in the sorted window whose value is not below. */
+static size_t lower_bound(const double *sorted, size_t n, double value)
+{
+    size_t low = 0;
+    while (n > 0) {
+        size_t half = n / 2;
+        if (sorted[low + half] < value) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return low;
+}
+
+static void push(struct spike_detector *detector, double value)
+{
+    double *sorted = detector->sorted;
+    if (detector->n == WINDOW) {
+        size_t at = lower_bound(sorted, WINDOW, detector->ring[detector->next]);
+        memmove(sorted + at, sorted + at + 1, (WINDOW - 1 - at) * sizeof *sorted);
+        detector->n--;
+    }
+    size_t at = lower_bound(sorted, detector->n, value);
+    memmove(sorted + at + 1, sorted + at, (detector->n - at) * sizeof *sorted);
+    sorted[at] = value;
+    detector->n++;
+    detector->ring[detector->next] = value;
+    detector->next = (detector->next + 1) % WINDOW;
+}
+
+static double median_of(const double *sorted, size_t n)
+{
+    return n % 2 == 1 ? sorted[n / 2] : 0.5 * sorted[n / 2 - 1] + 0.5 * sorted[n / 2];
+}
+
+/* The n / 2 smallest distances lie around the median: take the nearer neighbour each time. */
+static double mad_of(const double *sorted, size_t n, double median)
+{
+    size_t right = n / 2;
+    size_t left = right;
+    double distance = 0;
+    double previous = 0;
+    for (size_t i = 0; i <= n / 2; i++) {
+        previous = distance;
+        bool take_left =
+            right >= n || (left > 0 && median - sorted[left - 1] <= sorted[right] - median);
+        if (take_left) {
+            distance = median - sorted[--left];
+        } else {
+            distance = sorted[right++] - median;
+        }
+    }
+    return n % 2 == 1 ? distance : 0.5 * (previous + distance);
+}
+
+/* Follow the series with its exponential mean and variance, and remember how far it strays. */
+static void learn(struct spike_detector *detector, double value, double excess)
+{
+    double deviation = sqrt(detector->var);
+    double limit = detector->mean + clip_score * deviation;
+    double clipped = detector->n >= WARM_UP && value > limit ? limit : value;
+    double weight = detector->n < WARM_UP ? 1.0 / (double)(detector->n + 1) : recent_weight;
+    double delta = clipped - detector->mean;
+    detector->mean += weight * delta;
+    detector->var = (1 - weight) * (detector->var + weight * delta * delta);
+    detector->peak *= peak_fade;
+    if (excess > detector->peak) {
+        bool is_bounded = detector->n >= WARM_UP && excess > 2 * detector->peak;
+        detector->peak = is_bounded && detector->peak > 0 ? 2 * detector->peak : excess;
+    }
+    push(detector, value);
+}
+
+bool spike_add(
+    struct spike_detector *detector, double value, struct spike_finding *out_finding)
+{
+    if (!isfinite(value)) {
+        return false;
+    }
+    if (detector->n == 0) {
+        learn(detector, value, 0);
+        return false;
+    }
+    double median = median_of(detector->sorted, detector->n);
+    double excess = value - median;
+    double sigma = mad_to_sigma * mad_of(detector->sorted, detector->n, median);
+    double least = 1e-6 * fabs(median) + 1e-300; /* a constant series has no noise at all */
+    double score = excess / (sigma > least ? sigma : least);
+    double recent = (value - detector->mean) / (sqrt(detector->var) + least);
+    bool is_spike = detector->n >= WARM_UP && score > min_robust_score &&
+                    recent > min_recent_score && excess > min_over_peak * detector->peak &&
+                    excess > min_relative * fabs(median);
+    bool is_told = is_spike && detector->n_to_calm == 0;
+    if (is_spike) {
+        detector->n_to_calm = CALM_READINGS;
+    } else if (detector->n_to_calm > 0) {
+        detector->n_to_calm = score < calm_score ? detector->n_to_calm - 1 : CALM_READINGS;
+    }
+    learn(detector, value, excess);
+    if (is_told) {
+        *out_finding = (struct spike_finding){value, median, score};
+    }
+    return is_told;
+}
