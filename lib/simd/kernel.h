@@ -16,10 +16,13 @@ enum {
     BARO_LANES = 16,      /* f32 accumulators side by side, in every set */
     BARO_CHUNK = 256,     /* elements summed in f32 before the second level */
     BARO_BLOCK = 4096,    /* elements summed in f32 before f64 */
-    BARO_COLS = 64,       /* columns of one strip */
+    BARO_COLS = 512,      /* columns of one strip */
     BARO_TILE_ROWS = 256, /* rows summed in f32 before f64 */
     BARO_PROBE = 64       /* elements that the first shift is the mean of */
 };
+
+/* Below this magnitude, f32 squares summed up lose digits to underflow. */
+#define BARO_FAST_LEAST 0x1p-57f
 
 /* Element types that kernels read as they lie in memory; all others are widened to f64. */
 enum baro_lane {
@@ -41,22 +44,25 @@ struct baro_block {
     uint64_t n_zero;
 };
 
-/* Sums over the rows of a tile, one entry per column. */
-struct baro_tile {
+/* Sums down some columns; the kernels add to them. Counts are doubles: exact to 2^53. */
+struct baro_columns {
     double sum[BARO_COLS];
     double sq[BARO_COLS];
     double abs_max[BARO_COLS];
-    uint32_t n_zero[BARO_COLS];
-    uint32_t n_finite[BARO_COLS]; /* the fast kernel says n_rows */
+    double n_zero[BARO_COLS];
+    double n_bad[BARO_COLS]; /* NaN and infinities */
 };
 
 /* Sum one block of n elements. shift  finite; the wide kernels take any double */
 typedef void (*baro_block_fn)(
     const void *data, size_t n, double shift, struct baro_block *out);
 
-/* Sum down the columns. stride: elements from row to row; n_rows <= BARO_TILE_ROWS. */
-typedef void (*baro_tile_fn)(
-    const void *data, int64_t stride, size_t n_rows, size_t n_cols, struct baro_tile *out);
+/*
+ * Add a tile to the columns. stride: elements from row to row; n_rows <= BARO_TILE_ROWS. The
+ * fast kernel returns false and adds nothing when f32 does not do: call the wide one then.
+ */
+typedef bool (*baro_tile_fn)(const void *data, int64_t stride, size_t n_rows, size_t n_cols,
+    struct baro_columns *to);
 
 /* Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is not. */
 typedef double (*baro_probe_fn)(const void *data, size_t n);

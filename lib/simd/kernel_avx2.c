@@ -25,11 +25,7 @@ typedef struct {
     __m256d lo;
     __m256d hi;
 } v8;
-typedef struct {
-    __m256i lo;
-    __m256i hi;
-} v8i;
-typedef v8i v8m;
+typedef v16i v8m;
 typedef __m256i tally8;
 typedef __m256d peak8;
 
@@ -124,13 +120,18 @@ static inline v16i v16i_zero(void)
     return (v16i){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 
-static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
+static inline v16m v16_is_zero(v16 magnitude)
 {
     const __m256i zero = _mm256_setzero_si256();
-    const __m256i lo = _mm256_cmpeq_epi32(_mm256_castps_si256(magnitude.lo), zero);
-    const __m256i hi = _mm256_cmpeq_epi32(_mm256_castps_si256(magnitude.hi), zero);
-    return (v16i){_mm256_sub_epi32(count.lo, _mm256_and_si256(lo, here.lo)),
-        _mm256_sub_epi32(count.hi, _mm256_and_si256(hi, here.hi))};
+    return (v16m){_mm256_cmpeq_epi32(_mm256_castps_si256(magnitude.lo), zero),
+        _mm256_cmpeq_epi32(_mm256_castps_si256(magnitude.hi), zero)};
+}
+
+static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
+{
+    const v16m zeros = v16_is_zero(magnitude);
+    return (v16i){_mm256_sub_epi32(count.lo, _mm256_and_si256(zeros.lo, here.lo)),
+        _mm256_sub_epi32(count.hi, _mm256_and_si256(zeros.hi, here.hi))};
 }
 
 static inline tally tally_zero(void)
@@ -151,12 +152,6 @@ static inline uint64_t tally_total(tally sum)
     x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
     x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1));
     return (uint32_t)_mm_cvtsi128_si32(x);
-}
-
-static inline void v16i_store(uint32_t *out, v16i a)
-{
-    _mm256_storeu_si256((__m256i *)(void *)out, a.lo);
-    _mm256_storeu_si256((__m256i *)(void *)(out + 8), a.hi);
 }
 
 static inline v8 v8_from_f32(__m256 x)
@@ -288,29 +283,11 @@ static inline void v8_store(double *out, v8 a)
     _mm256_storeu_pd(out + 4, a.hi);
 }
 
-static inline v8i v8i_zero(void)
-{
-    return (v8i){_mm256_setzero_si256(), _mm256_setzero_si256()};
-}
-
-static inline v8i v8i_count(v8i count, v8m m)
-{
-    return (v8i){_mm256_sub_epi64(count.lo, m.lo), _mm256_sub_epi64(count.hi, m.hi)};
-}
-
 static inline v8m v8_is_zero(v8 magnitude)
 {
     const __m256i zero = _mm256_setzero_si256();
     return (v8m){_mm256_cmpeq_epi64(_mm256_castpd_si256(magnitude.lo), zero),
         _mm256_cmpeq_epi64(_mm256_castpd_si256(magnitude.hi), zero)};
-}
-
-static inline void v8i_store(uint32_t *out, v8i a)
-{
-    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
-    const __m256i lo = _mm256_permutevar8x32_epi32(a.lo, even);
-    const __m256i hi = _mm256_permutevar8x32_epi32(a.hi, even);
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_blend_epi32(lo, hi, 0xf0));
 }
 
 static inline v8 v16_lower(v16 a)
@@ -321,6 +298,17 @@ static inline v8 v16_lower(v16 a)
 static inline v8 v16_upper(v16 a)
 {
     return v8_from_f32(a.hi);
+}
+
+static inline v8 v16i_lower(v16i a)
+{
+    return (v8){_mm256_cvtepi32_pd(_mm256_castsi256_si128(a.lo)),
+        _mm256_cvtepi32_pd(_mm256_extracti128_si256(a.lo, 1))};
+}
+
+static inline v8 v16i_upper(v16i a)
+{
+    return v16i_lower((v16i){a.hi, a.hi});
 }
 
 static inline __m256 f32_of_f16(const uint16_t *p)

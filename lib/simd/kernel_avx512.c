@@ -16,7 +16,6 @@ typedef __mmask16 v16m;
 typedef __m512i tally;
 typedef __m512 peak;
 typedef __m512d v8;
-typedef __m512i v8i;
 typedef __mmask8 v8m;
 typedef __m512i tally8;
 typedef __m512d peak8;
@@ -101,11 +100,16 @@ static inline v16i v16i_zero(void)
     return _mm512_setzero_si512();
 }
 
-static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
+static inline v16m v16_is_zero(v16 magnitude)
 {
     const __m512i bits = _mm512_castps_si512(magnitude);
-    const v16m is_zero = _mm512_mask_testn_epi32_mask(here, bits, bits);
-    return _mm512_mask_add_epi32(count, is_zero, count, _mm512_set1_epi32(1));
+    return _mm512_testn_epi32_mask(bits, bits);
+}
+
+static inline v16i v16i_count_zero(v16i count, v16 magnitude, v16m here)
+{
+    const v16m zeros = (v16m)(v16_is_zero(magnitude) & here);
+    return _mm512_mask_add_epi32(count, zeros, count, _mm512_set1_epi32(1));
 }
 
 static inline tally tally_zero(void)
@@ -121,11 +125,6 @@ static inline tally tally_add_zeros(tally count, v16 magnitude, v16m here)
 static inline uint64_t tally_total(tally count)
 {
     return (uint32_t)_mm512_reduce_add_epi32(count);
-}
-
-static inline void v16i_store(uint32_t *out, v16i a)
-{
-    _mm512_storeu_si512(out, a);
 }
 
 static inline v8 v8_set1(double x)
@@ -228,35 +227,20 @@ static inline void v8_store(double *out, v8 a)
     _mm512_storeu_pd(out, a);
 }
 
-static inline v8i v8i_zero(void)
-{
-    return _mm512_setzero_si512();
-}
-
-static inline v8i v8i_count(v8i count, v8m m)
-{
-    return _mm512_mask_add_epi64(count, m, count, _mm512_set1_epi64(1));
-}
-
 static inline v8m v8_is_zero(v8 magnitude)
 {
     const __m512i bits = _mm512_castpd_si512(magnitude);
     return _mm512_testn_epi64_mask(bits, bits);
 }
 
-static inline void v8i_store(uint32_t *out, v8i a)
-{
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi64_epi32(a));
-}
-
 static inline tally8 tally8_zero(void)
 {
-    return v8i_zero();
+    return _mm512_setzero_si512();
 }
 
 static inline tally8 tally8_add(tally8 count, v8m m)
 {
-    return v8i_count(count, m);
+    return _mm512_mask_add_epi64(count, m, count, _mm512_set1_epi64(1));
 }
 
 static inline uint64_t tally8_total(tally8 count)
@@ -272,6 +256,16 @@ static inline v8 v16_lower(v16 a)
 static inline v8 v16_upper(v16 a)
 {
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+
+static inline v8 v16i_lower(v16i a)
+{
+    return _mm512_cvtepi32_pd(_mm512_castsi512_si256(a));
+}
+
+static inline v8 v16i_upper(v16i a)
+{
+    return _mm512_cvtepi32_pd(_mm512_extracti32x8_epi32(a, 1));
 }
 
 static inline v16 f32_of_bf16(__m256i half)

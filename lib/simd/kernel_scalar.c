@@ -31,8 +31,7 @@ typedef struct {
 } v8;
 typedef struct {
     l2 a, b, c, d;
-} v8i;
-typedef v8i v8m;
+} v8m;
 typedef l2 tally8;
 typedef d2 peak8;
 
@@ -173,6 +172,12 @@ static inline float peak_most(peak p)
     return -peak_least(-p);
 }
 
+static inline v16m v16_is_zero(v16 magnitude)
+{
+    const v16m bits = {(i4)magnitude.a, (i4)magnitude.b, (i4)magnitude.c, (i4)magnitude.d};
+    return EACH_OP(v16m, bits, ==, ((v16m){{0}, {0}, {0}, {0}}));
+}
+
 static inline v16i v16i_zero(void)
 {
     return (v16i){{0}, {0}, {0}, {0}};
@@ -197,11 +202,6 @@ static inline tally tally_add_zeros(tally count, v16 magnitude, v16m here)
 static inline uint64_t tally_total(tally count)
 {
     return (uint64_t)(count[0] + count[1] + count[2] + count[3]);
-}
-
-static inline void v16i_store(uint32_t *out, v16i x)
-{
-    memcpy(out, &x, sizeof(x));
 }
 
 static inline v8 v8_set1(double x)
@@ -305,29 +305,10 @@ static inline void v8_store(double *out, v8 x)
     memcpy(out, &x, sizeof(x));
 }
 
-static inline v8i v8i_zero(void)
-{
-    return (v8i){{0}, {0}, {0}, {0}};
-}
-
-static inline v8i v8i_count(v8i count, v8m m)
-{
-    return EACH_OP(v8i, count, -, m);
-}
-
 static inline v8m v8_is_zero(v8 magnitude)
 {
     const v8m bits = {(l2)magnitude.a, (l2)magnitude.b, (l2)magnitude.c, (l2)magnitude.d};
-    return EACH_OP(v8m, bits, ==, v8i_zero());
-}
-
-static inline void v8i_store(uint32_t *out, v8i x)
-{
-    int64_t lanes[8];
-    memcpy(lanes, &x, sizeof(x));
-    for (int i = 0; i < 8; i++) {
-        out[i] = (uint32_t)lanes[i];
-    }
+    return EACH_OP(v8m, bits, ==, ((v8m){{0}, {0}, {0}, {0}}));
 }
 
 static inline tally8 tally8_zero(void)
@@ -354,6 +335,16 @@ static inline v8 v16_lower(v16 x)
 static inline v8 v16_upper(v16 x)
 {
     return v16_lower((v16){x.c, x.d, x.c, x.d});
+}
+
+static inline v8 v16i_lower(v16i x)
+{
+    return (v8){{x.a[0], x.a[1]}, {x.a[2], x.a[3]}, {x.b[0], x.b[1]}, {x.b[2], x.b[3]}};
+}
+
+static inline v8 v16i_upper(v16i x)
+{
+    return v16i_lower((v16i){x.c, x.d, x.c, x.d});
 }
 
 static inline v16 part16_f32(const void *data, size_t at, size_t n)

@@ -48,9 +48,7 @@
  * spread; where long double is double (not on x86-64), l2 of f64 beyond 1e154 is infinite.
  */
 
-/* Below this |d|, f32 squares of 4096 elements lose digits to underflow. */
-#define FAST_LEAST_DEVIATION 0x1p-57
-/* The same for f64, with room. */
+/* As BARO_FAST_LEAST for f64, with room. */
 #define WIDE_LEAST_DEVIATION 0x1p-490
 
 /* Bad elements of a tensor walked out of order whose index is worked out one by one. */
@@ -98,7 +96,7 @@ static bool fast_is_sound(const struct baro_block *b, double shift)
 {
     const double deviation = fmax(b->max - shift, shift - b->min);
     return isfinite(b->l1) && isfinite(b->sq) &&
-           (deviation == 0 || deviation >= FAST_LEAST_DEVIATION);
+           (deviation == 0 || deviation >= (double)BARO_FAST_LEAST);
 }
 
 /* Tells whether so much of sq is the shift's own distance that f32 lost digits of the rest. */
@@ -253,7 +251,7 @@ static void finish_extreme(const struct state *s, struct baro_summary *out)
         size_t n_run;
         while ((n_run = baro_walk_next(s->walk, &at, BARO_BLOCK, gathered, &run)) > 0) {
             for (size_t i = 0; i < n_run; i++) {
-                const long double x = ((const double *)run)[i];
+                const long double x = (long double)((const double *)run)[i];
                 if (!isfinite(x)) {
                     continue;
                 }

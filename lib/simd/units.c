@@ -15,8 +15,9 @@
  *   rows     the unit's elements form long runs (a weight's output rows, the channels of an
  *            N,C,H,W activation): unit by unit, run by run, the three-sum kernel;
  *   columns  the axis is the innermost in memory (features of a batch, channels last): strips
- *            of 64 columns, tiles of 256 rows, so that whole cache lines are used. Units of a
- *            few neighbouring elements (2 x 2 feature maps) are columns too, added up in groups;
+ *            of 512 columns, in tiles of 256 rows, in bands of 8: two kilobytes are read at a time
+ *            (strips of 64 columns took twice as long in wide matrices). Units of a few
+ *            neighbouring elements (2 x 2 feature maps) are columns too, added up in groups;
  *   else     each unit is gathered through a buffer.
  *
  * There is no variance here, so no shift: the mean is exact to about 1e-7 of the mean
@@ -24,8 +25,14 @@
  * so small that squares underflow, is done again in f64 with masks, as in summarise.c.
  */
 
-/* Below this magnitude f32 squares lose digits to underflow. */
-#define FAST_LEAST_MAGNITUDE 0x1p-57
+/* fmax() without its care for NaN, which never comes here: a call would cost more than all else. */
+static inline double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Units of up to as many neighbours are taken as columns. */
+enum { MOST_GROUPED = 32 };
 
 /* What is known of one unit. */
 struct sums {
@@ -75,7 +82,7 @@ static void put(const struct task *t, int64_t unit, const struct sums *s)
 
 static bool fast_is_sound(double sq, double abs_max)
 {
-    return isfinite(sq) && (abs_max == 0 || abs_max >= FAST_LEAST_MAGNITUDE);
+    return isfinite(sq) && (abs_max == 0 || abs_max >= (double)BARO_FAST_LEAST);
 }
 
 static void add_run(const struct task *t, const void *run, size_t n, struct sums *s)
@@ -88,13 +95,24 @@ static void add_run(const struct task *t, const void *run, size_t n, struct sums
     }
     if (!done) {
         t->kernels->wide[t->lane](run, n, 0, &b);
-        b.max = b.n_finite > 0 ? fmax(b.max, -b.min) : 0;
+        b.max = b.n_finite > 0 ? larger(b.max, -b.min) : 0;
     }
     s->sum += b.sum;
     s->sq += b.sq;
-    s->abs_max = fmax(s->abs_max, b.max);
+    s->abs_max = larger(s->abs_max, b.max);
     s->n_finite += b.n_finite;
     s->n_zero += b.n_zero;
+}
+
+/* The rows of a matrix: nothing to walk, one kernel call a unit. */
+static void units_by_rows(const struct task *t)
+{
+    const size_t n = (size_t)t->walk.count;
+    for (int64_t u = 0; u < t->n_units; u++) {
+        struct sums s = {0};
+        add_run(t, t->walk.base + u * t->axis_stride * (int64_t)t->walk.item, n, &s);
+        put(t, u, &s);
+    }
 }
 
 /* Each unit by itself, in runs as long as memory has them. */
@@ -124,37 +142,24 @@ static void units_by_runs(struct task *t)
 }
 
 static void add_tile(const struct task *t, const void *tile, int64_t stride, size_t n_rows,
-    size_t n_cols, struct sums *s)
+    size_t n_cols, struct baro_columns *to)
 {
-    struct baro_tile sums;
-    bool done = t->kernels->cols[t->lane] != NULL;
-    if (done) {
-        t->kernels->cols[t->lane](tile, stride, n_rows, n_cols, &sums);
-        for (size_t c = 0; c < n_cols; c++) {
-            done = done && fast_is_sound(sums.sq[c], sums.abs_max[c]);
-        }
-    }
-    if (!done) {
-        t->kernels->wide_cols[t->lane](tile, stride, n_rows, n_cols, &sums);
-    }
-    for (size_t c = 0; c < n_cols; c++) {
-        s[c].sum += sums.sum[c];
-        s[c].sq += sums.sq[c];
-        s[c].abs_max = fmax(s[c].abs_max, sums.abs_max[c]);
-        s[c].n_finite += sums.n_finite[c];
-        s[c].n_zero += sums.n_zero[c];
+    const baro_tile_fn fast = t->kernels->cols[t->lane];
+    if (fast == NULL || !fast(tile, stride, n_rows, n_cols, to)) {
+        t->kernels->wide_cols[t->lane](tile, stride, n_rows, n_cols, to);
     }
 }
 
 /* Integers, and columns that do not touch: tiles are brought together in a buffer first. */
 static void add_tile_gathered(const struct task *t, const char *tile, int64_t stride,
-    int64_t col_stride, size_t n_rows, size_t n_cols, struct sums *s)
+    int64_t col_stride, size_t n_rows, size_t n_cols, struct baro_columns *to)
 {
-    enum { ROWS = 16 };
-    double gathered[ROWS * BARO_COLS];
-    double widened[ROWS * BARO_COLS];
-    for (size_t r = 0; r < n_rows; r += ROWS) {
-        const size_t n = n_rows - r < ROWS ? n_rows - r : ROWS;
+    double gathered[BARO_WALK_BUFFER];
+    double widened[BARO_WALK_BUFFER];
+    const size_t room = BARO_WALK_BUFFER / n_cols;
+    const size_t most = room < BARO_TILE_ROWS ? room : BARO_TILE_ROWS;
+    for (size_t r = 0; r < n_rows; r += most) {
+        const size_t n = n_rows - r < most ? n_rows - r : most;
         for (size_t i = 0; i < n; i++) {
             baro_walk_copy((char *)gathered + i * n_cols * t->walk.item,
                 tile + (int64_t)(r + i) * stride * (int64_t)t->walk.item, col_stride,
@@ -165,13 +170,13 @@ static void add_tile_gathered(const struct task *t, const char *tile, int64_t st
             baro_element_widen(t->dtype, gathered, n * n_cols, widened);
             data = widened;
         }
-        add_tile(t, data, (int64_t)n_cols, n, n_cols, s);
+        add_tile(t, data, (int64_t)n_cols, n, n_cols, to);
     }
 }
 
 /* All rows of one strip of columns: dims are those of the walk, the last one gives the rows. */
 static void add_strip(const struct task *t, const char *strip, const struct baro_walk *rows,
-    int64_t col_stride, size_t n_cols, struct sums *s)
+    int64_t col_stride, size_t n_cols, struct baro_columns *to)
 {
     const int inner = rows->n_dims - 1;
     const int64_t extent = inner >= 0 ? rows->dims[inner].extent : 1;
@@ -185,9 +190,9 @@ static void add_strip(const struct task *t, const char *strip, const struct baro
             const size_t n = left < BARO_TILE_ROWS ? (size_t)left : BARO_TILE_ROWS;
             const char *tile = strip + (offset + r * stride) * (int64_t)rows->item;
             if (t->is_float && col_stride == 1) {
-                add_tile(t, tile, stride, n, n_cols, s);
+                add_tile(t, tile, stride, n, n_cols, to);
             } else {
-                add_tile_gathered(t, tile, stride, col_stride, n, n_cols, s);
+                add_tile_gathered(t, tile, stride, col_stride, n, n_cols, to);
             }
         }
         for (d = inner - 1; d >= 0; d--) {
@@ -199,6 +204,25 @@ static void add_strip(const struct task *t, const char *strip, const struct baro
             coord[d] = 0;
         }
     } while (d >= 0);
+}
+
+/* Adds up the columns of one unit. */
+static struct sums sum_columns(
+    const struct task *t, const struct baro_columns *cols, int64_t from, int64_t group)
+{
+    struct sums s = {0};
+    double n_bad = 0;
+    double n_zero = 0;
+    for (int64_t c = from; c < from + group; c++) {
+        s.sum += cols->sum[c];
+        s.sq += cols->sq[c];
+        s.abs_max = larger(s.abs_max, cols->abs_max[c]);
+        n_bad += cols->n_bad[c];
+        n_zero += cols->n_zero[c];
+    }
+    s.n_finite = (uint64_t)t->walk.count - (uint64_t)n_bad;
+    s.n_zero = (uint64_t)n_zero;
+    return s;
 }
 
 /* Units of `group` neighbouring columns each, in strips; rows: the walk without the group. */
@@ -214,18 +238,11 @@ static void units_by_columns(
         /* A negative axis is read from its far end. */
         const int64_t low = sign > 0 ? from : from + n - 1;
         const char *strip = rows->base + low * t->axis_stride * (int64_t)rows->item;
-        struct sums sums[BARO_COLS] = {0};
-        add_strip(t, strip, rows, col_stride, (size_t)(n * group), sums);
+        struct baro_columns cols = {0};
+        add_strip(t, strip, rows, col_stride, (size_t)(n * group), &cols);
         for (int64_t u = 0; u < n; u++) {
-            struct sums *first = &sums[u * group];
-            for (int64_t c = 1; c < group; c++) {
-                first->sum += first[c].sum;
-                first->sq += first[c].sq;
-                first->abs_max = fmax(first->abs_max, first[c].abs_max);
-                first->n_finite += first[c].n_finite;
-                first->n_zero += first[c].n_zero;
-            }
-            put(t, sign > 0 ? from + u : from + n - 1 - u, first);
+            const struct sums s = sum_columns(t, &cols, u * group, group);
+            put(t, sign > 0 ? from + u : from + n - 1 - u, &s);
         }
     }
 }
@@ -241,15 +258,20 @@ static void choose_way(struct task *t)
             units_by_columns(t, walk, 1);
             return;
         }
-        if (inner->stride == 1 && inner->extent <= BARO_COLS / 2 &&
-            apart == inner->extent) {
+        if (inner->stride == 1 && inner->extent <= MOST_GROUPED && apart == inner->extent) {
             struct baro_walk rows = *walk;
             rows.n_dims--;
             units_by_columns(t, &rows, inner->extent);
             return;
         }
     }
-    units_by_runs(t);
+    const bool is_row =
+        walk->n_dims == 1 && inner->stride == 1 && walk->count <= BARO_BLOCK;
+    if (t->is_float && is_row) {
+        units_by_rows(t);
+    } else {
+        units_by_runs(t);
+    }
 }
 
 int baro_summarise_units(
