@@ -175,7 +175,9 @@ static void select_rows(struct reader *reader, size_t from, size_t to)
         if (reader->query->with_extra) {
             uint32_t start = i > 0 ? columns->extra_ends[i - 1] : 0;
             uint32_t n = columns->extra_ends[i] - start;
-            memmove(columns->extra + extra, columns->extra + start, n);
+            if (n > 0) {
+                memmove(columns->extra + extra, columns->extra + start, n);
+            }
             extra += n;
             columns->extra_ends[kept] = extra; /* kept <= i, so later starts are unharmed */
         }

@@ -2,13 +2,12 @@
 #include "lib/codec/chunk.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include <xxhash.h>
-#include <zstd.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/codec/chunk_layout.h"
 #include "lib/codec/delta.h"
 #include "lib/codec/shuffle.h"
 
@@ -44,56 +43,7 @@
  * 0.6 to 3.3 for planes and zstd), higher zstd levels (no smaller on floats, slower).
  */
 
-enum {
-    VERSION = 1,
-    HEADER_BYTES = 56,
-    ENTRY_BYTES = 8,
-    CHECK_BYTES = 8,
-    BLOCK_RAW_BYTES = 32768,
-    ZSTD_LEVEL = 1
-};
-enum section {
-    SECTION_STEPS = 0,
-    SECTION_TIMES,
-    SECTION_ENDS,
-    SECTION_EXTRA,
-    SECTION_BLOCKS
-};
-
-static const uint8_t magic[4] = {'B', 'A', 'R', 'C'};
-
-struct chunk_codec {
-    ZSTD_CCtx *compress;
-    ZSTD_DCtx *decompress;
-    uint8_t *raw; /* one section before compression or after decompression */
-    size_t raw_room;
-    int64_t *numbers; /* the ends of extra data as int64_t */
-    size_t numbers_room;
-    uint8_t *out; /* the chunk that chunk_encode makes */
-    size_t out_n;
-    size_t out_room;
-};
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static int64_t get64(const uint8_t *at)
-{
-    int64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    memcpy(at, &value, sizeof value);
-}
-
-static uint8_t *need_raw(struct chunk_codec *codec, size_t n)
+uint8_t *chunk_need_raw(struct chunk_codec *codec, size_t n)
 {
     if (n > codec->raw_room) {
         codec->raw = baro_xrealloc(codec->raw, n, 1);
@@ -102,22 +52,13 @@ static uint8_t *need_raw(struct chunk_codec *codec, size_t n)
     return codec->raw;
 }
 
-static int64_t *need_numbers(struct chunk_codec *codec, size_t n)
+int64_t *chunk_need_numbers(struct chunk_codec *codec, size_t n)
 {
     if (n > codec->numbers_room) {
         codec->numbers = baro_xrealloc(codec->numbers, n, sizeof *codec->numbers);
         codec->numbers_room = n;
     }
     return codec->numbers;
-}
-
-static uint8_t *need_out(struct chunk_codec *codec, size_t more)
-{
-    if (codec->out_n + more > codec->out_room) {
-        codec->out_room = (codec->out_n + more) * 2;
-        codec->out = baro_xrealloc(codec->out, codec->out_room, 1);
-    }
-    return codec->out + codec->out_n;
 }
 
 struct chunk_codec *chunk_codec_create(void)
@@ -138,19 +79,7 @@ void chunk_codec_destroy(struct chunk_codec *codec)
     free(codec);
 }
 
-static uint32_t blocks_of(uint32_t n_columns, uint32_t per_block)
-{
-    return n_columns == 0 ? 0 : (n_columns - 1) / per_block + 1;
-}
-
-static uint32_t columns_per_block(uint32_t n_rows, uint32_t size)
-{
-    uint32_t fit = BLOCK_RAW_BYTES / (n_rows * size);
-    return fit > 0 ? fit : 1;
-}
-
-/* Whether counts are within the limits, so that sums below cannot overflow 64 bits. */
-static bool within_limits(uint32_t n_rows, uint32_t n_f64, uint32_t n_f32, uint64_t extra)
+bool chunk_within_limits(uint32_t n_rows, uint32_t n_f64, uint32_t n_f32, uint64_t extra)
 {
     if (n_rows < 1 || n_rows > CHUNK_MAX_ROWS || n_f64 > CHUNK_MAX_COLUMNS ||
         n_f32 > CHUNK_MAX_COLUMNS) {
@@ -158,145 +87,6 @@ static bool within_limits(uint32_t n_rows, uint32_t n_f64, uint32_t n_f32, uint6
     }
     uint64_t row = 16 + 8 * (uint64_t)n_f64 + 4 * (uint64_t)n_f32;
     return n_rows * row + extra <= CHUNK_MAX_RAW_BYTES;
-}
-
-/* Append a section to the chunk in the making; raw may lie in the codec's raw buffer. */
-static int add_section(struct chunk_codec *codec, uint32_t section, const uint8_t *raw,
-    size_t n, struct baro_err *err)
-{
-    size_t bound = ZSTD_compressBound(n);
-    uint8_t *to = need_out(codec, bound);
-    size_t stored = n;
-    if (n > 0) {
-        stored = ZSTD_compressCCtx(codec->compress, to, bound, raw, n, ZSTD_LEVEL);
-        if (ZSTD_isError(stored)) {
-            return baro_err_set(err, BARO_EIO, "compress: %s", ZSTD_getErrorName(stored));
-        }
-        if (stored >= n) {
-            memcpy(to, raw, n);
-            stored = n;
-        }
-    }
-    codec->out_n += stored;
-    uint8_t *entry = codec->out + HEADER_BYTES + (size_t)section * ENTRY_BYTES;
-    put32(entry, (uint32_t)stored);
-    put32(entry + 4, (uint32_t)n);
-    return 0;
-}
-
-static int add_numbers(struct chunk_codec *codec, uint32_t section, const int64_t *numbers,
-    uint32_t n, struct baro_err *err)
-{
-    uint8_t *raw = need_raw(codec, (size_t)n * DELTA_MAX_BYTES);
-    return add_section(codec, section, raw, delta_encode(numbers, n, raw), err);
-}
-
-static int add_extra(struct chunk_codec *codec, const struct chunk_columns *columns,
-    uint32_t extra_bytes, struct baro_err *err)
-{
-    if (extra_bytes == 0) {
-        return 0; /* both sections stay empty */
-    }
-    int64_t *ends = need_numbers(codec, columns->n_rows);
-    for (uint32_t i = 0; i < columns->n_rows; i++) {
-        ends[i] = (int64_t)columns->extra_ends[i] - columns->extra_start;
-    }
-    int rc = add_numbers(codec, SECTION_ENDS, ends, columns->n_rows, err);
-    if (rc == 0) {
-        rc = add_section(
-            codec, SECTION_EXTRA, columns->extra + columns->extra_start, extra_bytes, err);
-    }
-    return rc;
-}
-
-/* Append the blocks of n_columns columns of numbers of one size. */
-static int add_blocks(struct chunk_codec *codec, uint32_t section,
-    const struct chunk_columns *columns, const uint8_t *numbers, uint32_t n_columns,
-    uint32_t size, struct baro_err *err)
-{
-    size_t n_rows = columns->n_rows;
-    uint32_t per_block = columns_per_block(columns->n_rows, size);
-    for (uint32_t from = 0; from < n_columns; from += per_block) {
-        uint32_t n = n_columns - from < per_block ? n_columns - from : per_block;
-        size_t total = n * n_rows;
-        uint8_t *raw = need_raw(codec, total * size);
-        for (uint32_t c = 0; c < n; c++) {
-            shuffle_put(numbers + (from + c) * columns->stride * size, n_rows, size, raw,
-                total, c * n_rows);
-        }
-        int rc = add_section(codec, section++, raw, total * size, err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
-static void put_header(
-    uint8_t *at, const struct chunk_columns *columns, uint32_t extra_bytes)
-{
-    int64_t first = columns->steps[0];
-    int64_t last = columns->steps[0];
-    for (uint32_t i = 1; i < columns->n_rows; i++) {
-        first = columns->steps[i] < first ? columns->steps[i] : first;
-        last = columns->steps[i] > last ? columns->steps[i] : last;
-    }
-    memcpy(at, magic, sizeof magic);
-    put32(at + 4, VERSION);
-    put32(at + 12, columns->n_rows);
-    put32(at + 16, columns->n_f64);
-    put32(at + 20, columns->n_f32);
-    put32(at + 24, columns_per_block(columns->n_rows, 8));
-    put32(at + 28, columns_per_block(columns->n_rows, 4));
-    memcpy(at + 32, &first, 8);
-    memcpy(at + 40, &last, 8);
-    put32(at + 48, extra_bytes);
-    put32(at + 52, 0);
-}
-
-int chunk_encode(struct chunk_codec *codec, const struct chunk_columns *columns,
-    const uint8_t **out_bytes, size_t *out_n_bytes, struct baro_err *err)
-{
-    uint32_t n_rows = columns->n_rows;
-    uint32_t extra_bytes = 0;
-    if (n_rows > 0 && columns->extra_ends != NULL) {
-        extra_bytes = columns->extra_ends[n_rows - 1] - columns->extra_start;
-    }
-    if (!within_limits(n_rows, columns->n_f64, columns->n_f32, extra_bytes)) {
-        return baro_err_set(err, BARO_ELIMIT,
-            "%u rows of %u doubles and %u floats with %u more "
-            "bytes do not fit into one chunk",
-            n_rows, columns->n_f64, columns->n_f32, extra_bytes);
-    }
-    if (codec->compress == NULL && (codec->compress = ZSTD_createCCtx()) == NULL) {
-        return baro_err_set(err, BARO_EIO, "zstd gave no compression context");
-    }
-    uint32_t n_f64_blocks = blocks_of(columns->n_f64, columns_per_block(n_rows, 8));
-    uint32_t n_sections = SECTION_BLOCKS + n_f64_blocks +
-                          blocks_of(columns->n_f32, columns_per_block(n_rows, 4));
-    size_t head = HEADER_BYTES + (size_t)n_sections * ENTRY_BYTES;
-    codec->out_n = 0;
-    memset(need_out(codec, head), 0, head);
-    put_header(codec->out, columns, extra_bytes);
-    codec->out_n = head;
-    int rc = 0;
-    if ((rc = add_numbers(codec, SECTION_STEPS, columns->steps, n_rows, err)) < 0 ||
-        (rc = add_numbers(codec, SECTION_TIMES, columns->times_ns, n_rows, err)) < 0 ||
-        (rc = add_extra(codec, columns, extra_bytes, err)) < 0 ||
-        (rc = add_blocks(codec, SECTION_BLOCKS, columns, (const uint8_t *)columns->f64,
-             columns->n_f64, 8, err)) < 0 ||
-        (rc = add_blocks(codec, SECTION_BLOCKS + n_f64_blocks, columns,
-             (const uint8_t *)columns->f32, columns->n_f32, 4, err)) < 0) {
-        return rc;
-    }
-    uint8_t *end = need_out(codec, CHECK_BYTES);
-    put32(codec->out + 8, (uint32_t)(codec->out_n + CHECK_BYTES));
-    uint64_t check = XXH3_64bits(codec->out, codec->out_n);
-    memcpy(end, &check, sizeof check);
-    codec->out_n += CHECK_BYTES;
-    *out_bytes = codec->out;
-    *out_n_bytes = codec->out_n;
-    return 0;
 }
 
 static int corrupt(struct baro_err *err, const char *what)
@@ -319,7 +109,7 @@ static bool raw_size_ok(const struct chunk *chunk, uint32_t section, uint32_t ra
         return raw == chunk->extra_bytes;
     }
     uint32_t block = section - SECTION_BLOCKS;
-    uint32_t n_f64_blocks = blocks_of(chunk->n_f64, chunk->f64_per_block);
+    uint32_t n_f64_blocks = chunk_blocks(chunk->n_f64, chunk->f64_per_block);
     bool is_f64 = block < n_f64_blocks;
     uint32_t per_block = is_f64 ? chunk->f64_per_block : chunk->f32_per_block;
     uint64_t n_columns = is_f64 ? chunk->n_f64 : chunk->n_f32;
@@ -331,20 +121,21 @@ static bool raw_size_ok(const struct chunk *chunk, uint32_t section, uint32_t ra
 int chunk_open(
     struct chunk *out_chunk, const uint8_t *bytes, size_t n_bytes, struct baro_err *err)
 {
-    if (n_bytes < HEADER_BYTES + SECTION_BLOCKS * ENTRY_BYTES + CHECK_BYTES ||
-        memcmp(bytes, magic, sizeof magic) != 0) {
+    if (n_bytes <
+            CHUNK_HEADER_BYTES + SECTION_BLOCKS * CHUNK_ENTRY_BYTES + CHUNK_CHECK_BYTES ||
+        memcmp(bytes, chunk_magic, sizeof chunk_magic) != 0) {
         return corrupt(err, "it does not begin like one");
     }
     if (get32(bytes + 8) != n_bytes) {
         return corrupt(err, "it is not as long as it says");
     }
-    uint64_t check = (uint64_t)get64(bytes + n_bytes - CHECK_BYTES);
-    if (XXH3_64bits(bytes, n_bytes - CHECK_BYTES) != check) {
+    uint64_t check = (uint64_t)get64(bytes + n_bytes - CHUNK_CHECK_BYTES);
+    if (XXH3_64bits(bytes, n_bytes - CHUNK_CHECK_BYTES) != check) {
         return corrupt(err, "the checksum does not match");
     }
-    if (get32(bytes + 4) != VERSION) {
+    if (get32(bytes + 4) != CHUNK_VERSION) {
         return baro_err_set(err, BARO_EVERSION,
-            "chunk of version %u; this program knows %d", get32(bytes + 4), VERSION);
+            "chunk of version %u; this program knows %d", get32(bytes + 4), CHUNK_VERSION);
     }
     struct chunk chunk = {
         .n_rows = get32(bytes + 12),
@@ -355,28 +146,28 @@ int chunk_open(
         .last_step = get64(bytes + 40),
         .f64_per_block = get32(bytes + 24),
         .f32_per_block = get32(bytes + 28),
-        .table = bytes + HEADER_BYTES,
+        .table = bytes + CHUNK_HEADER_BYTES,
     };
-    if (!within_limits(chunk.n_rows, chunk.n_f64, chunk.n_f32, chunk.extra_bytes) ||
+    if (!chunk_within_limits(chunk.n_rows, chunk.n_f64, chunk.n_f32, chunk.extra_bytes) ||
         chunk.f64_per_block == 0 || chunk.f32_per_block == 0) {
         return corrupt(err, "its counts are out of bounds");
     }
-    chunk.n_sections = SECTION_BLOCKS + blocks_of(chunk.n_f64, chunk.f64_per_block) +
-                       blocks_of(chunk.n_f32, chunk.f32_per_block);
-    uint64_t at = HEADER_BYTES + (uint64_t)chunk.n_sections * ENTRY_BYTES;
-    if (at + CHECK_BYTES > n_bytes) {
+    chunk.n_sections = SECTION_BLOCKS + chunk_blocks(chunk.n_f64, chunk.f64_per_block) +
+                       chunk_blocks(chunk.n_f32, chunk.f32_per_block);
+    uint64_t at = CHUNK_HEADER_BYTES + (uint64_t)chunk.n_sections * CHUNK_ENTRY_BYTES;
+    if (at + CHUNK_CHECK_BYTES > n_bytes) {
         return corrupt(err, "the section table does not fit");
     }
     chunk.data = bytes + at;
     for (uint32_t i = 0; i < chunk.n_sections; i++) {
-        uint32_t stored = get32(chunk.table + (size_t)i * ENTRY_BYTES);
-        uint32_t raw = get32(chunk.table + (size_t)i * ENTRY_BYTES + 4);
+        uint32_t stored = get32(chunk.table + (size_t)i * CHUNK_ENTRY_BYTES);
+        uint32_t raw = get32(chunk.table + (size_t)i * CHUNK_ENTRY_BYTES + 4);
         if (stored > raw || !raw_size_ok(&chunk, i, raw)) {
             return corrupt(err, "a section has an impossible size");
         }
         at += stored;
     }
-    if (at + CHECK_BYTES != n_bytes) {
+    if (at + CHUNK_CHECK_BYTES != n_bytes) {
         return corrupt(err, "the sections do not fill it");
     }
     *out_chunk = chunk;
@@ -389,10 +180,10 @@ static int section_raw(struct chunk_codec *codec, const struct chunk *chunk,
 {
     const uint8_t *from = chunk->data;
     for (uint32_t i = 0; i < section; i++) {
-        from += get32(chunk->table + (size_t)i * ENTRY_BYTES);
+        from += get32(chunk->table + (size_t)i * CHUNK_ENTRY_BYTES);
     }
-    size_t stored = get32(chunk->table + (size_t)section * ENTRY_BYTES);
-    size_t raw = get32(chunk->table + (size_t)section * ENTRY_BYTES + 4);
+    size_t stored = get32(chunk->table + (size_t)section * CHUNK_ENTRY_BYTES);
+    size_t raw = get32(chunk->table + (size_t)section * CHUNK_ENTRY_BYTES + 4);
     *out_n = raw;
     if (stored == raw) {
         *out_raw = from;
@@ -401,7 +192,7 @@ static int section_raw(struct chunk_codec *codec, const struct chunk *chunk,
     if (codec->decompress == NULL && (codec->decompress = ZSTD_createDCtx()) == NULL) {
         return baro_err_set(err, BARO_EIO, "zstd gave no decompression context");
     }
-    uint8_t *to = need_raw(codec, raw);
+    uint8_t *to = chunk_need_raw(codec, raw);
     size_t got = ZSTD_decompressDCtx(codec->decompress, to, raw, from, stored);
     if (ZSTD_isError(got) || got != raw) {
         return corrupt(err, "a section cannot be decompressed");
@@ -473,7 +264,7 @@ int chunk_f32(struct chunk_codec *codec, const struct chunk *chunk, uint32_t fir
     if (n > chunk->n_f32 || first > chunk->n_f32 - n) {
         return baro_err_set(err, BARO_EINVAL, "no such columns");
     }
-    uint32_t section = SECTION_BLOCKS + blocks_of(chunk->n_f64, chunk->f64_per_block);
+    uint32_t section = SECTION_BLOCKS + chunk_blocks(chunk->n_f64, chunk->f64_per_block);
     return take_columns(codec, chunk, section, chunk->f32_per_block, sizeof *out, first, n,
         (uint8_t *)out, stride, err);
 }
@@ -485,7 +276,7 @@ int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *
         memset(out_ends, 0, chunk->n_rows * sizeof *out_ends);
         return 0;
     }
-    int64_t *ends = need_numbers(codec, chunk->n_rows);
+    int64_t *ends = chunk_need_numbers(codec, chunk->n_rows);
     int rc = section_numbers(codec, chunk, SECTION_ENDS, ends, err);
     if (rc != 0) {
         return rc;
