@@ -68,6 +68,8 @@ class Run:
             step = _as_step(step)
         if self._handle is None:
             return
+        # A second log() of the step that the last one closed adds to it and opens no other.
+        is_more = step is not None and step == self._told_step and not self._is_begun
         try:
             self._enter_step(step)
             if batch is not None:
@@ -77,11 +79,14 @@ class Run:
                 self._push_array(f"samples/{name}", numbers, "act", _native.NO_UNITS)
             if is_troubled:
                 self._budget.trouble()
-            if self._watcher is not None:
+            if self._watcher is not None and not is_more:
                 self._watcher.close_step(is_troubled)
         except Exception as error:  # the training goes on whatever happens here
             self._complain("log", f"log() failed: {error!r}")
-        self._leave_step(step)
+        if is_more:
+            self._is_begun = False
+        else:
+            self._leave_step(step)
 
     def tensor(self, name, array, role="act", unit_axis=None):
         """Summarise one array at the step under way.
@@ -188,7 +193,7 @@ class Run:
     _is_offline = False
 
     def _begin_step(self):
-        """Tell libbaro the step under way, once, when its first reading comes."""
+        """Tell libbaro the step under way, once: at its first reading, or at log()."""
         if not self._is_begun:
             self._is_begun = True
             self._tell_step(self._next_step)
@@ -204,8 +209,10 @@ class Run:
         elif step < 0:
             self._complain("step", f"step {step} is below 0; {self._next_step} is used instead")
             self._begin_step()
-        elif step != self._told_step:
-            self._tell_step(step)
+        else:
+            self._is_begun = True
+            if step != self._told_step:
+                self._tell_step(step)
 
     def _leave_step(self, step):
         """Believe the next step to be as far from this one as this one was from the last."""

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A libbaro made of Python: notes every call, and reads what tensors point at."""
+import ctypes
+
+import tap  # noqa: F401  (sets the path to the package)
+
+import barograph
+from barograph import _native
+
+_C_TYPES = {1: ctypes.c_float, 2: ctypes.c_double, 5: ctypes.c_int8, 6: ctypes.c_int16,
+            7: ctypes.c_int32, 8: ctypes.c_int64, 9: ctypes.c_uint8, 10: ctypes.c_uint8}
+_ROLE_NAMES = {number: name for name, number in _native.ROLES.items()}
+
+
+class Fake:
+    """Stands in for the loaded library; calls holds (step, what, ...) in order."""
+
+    def __init__(self, refuse=()):
+        self.calls = []
+        self.step = None
+        self.names = {}
+        self.refuse = refuse
+
+    def baro_open(self, options, error):
+        self.options = options._obj
+        return 1
+
+    def baro_run_id(self, handle):
+        return b"fake"
+
+    def baro_ring_path(self, handle):
+        return b"/nowhere"
+
+    def baro_strerror(self, code):
+        return b"refused by the test"
+
+    def baro_stats(self, handle, stats):
+        return 0
+
+    def baro_step(self, handle, step):
+        self.step = step
+        self.calls.append((step, "step"))
+        return 0
+
+    def baro_declare_scalar(self, handle, name):
+        if not name:
+            return -1
+        self.names[len(self.names) + 1] = name.decode()
+        return len(self.names)
+
+    def baro_scalar_id(self, handle, number, value):
+        self.calls.append((self.step, "scalar", self.names[number], value))
+        return 0
+
+    def baro_batch(self, handle, samples, n):
+        if isinstance(samples, int):
+            samples = (ctypes.c_int64 * n).from_address(samples)
+        self.calls.append((self.step, "batch", list(samples)))
+        return 0
+
+    def baro_event(self, handle, level, text):
+        self.calls.append((self.step, "event", level, text.decode()))
+        return 0
+
+    def baro_fail(self, handle, text):
+        self.calls.append((self.step, "fail", text and text.decode()))
+        return 0
+
+    def baro_close(self, handle, timeout_ms):
+        self.calls.append((self.step, "close", timeout_ms))
+        return 0
+
+    def baro_tensor(self, handle, reference):
+        t = reference._obj
+        name = t.name.decode()
+        if name in self.refuse:
+            return -1
+        shape = [t.shape[i] for i in range(t.n_dims)]
+        self.calls.append((self.step, "tensor", name, _ROLE_NAMES[t.role], shape, t.unit_axis,
+                           _values(t, shape)))
+        return 0
+
+    # ---- for tests ----
+
+    def of(self, what, step=None):
+        """Calls of one kind, without the kind."""
+        return [call[:1] + call[2:] for call in self.calls
+                if call[1] == what and step in (None, call[0])]
+
+    def scalars(self):
+        """All (step, name, value)."""
+        return self.of("scalar")
+
+    def names_of(self, role, step=None):
+        """Names of the tensors of one role, in order."""
+        return [name for _, name, r, *_ in self.of("tensor", step) if r == role]
+
+    def shape_of(self, name, role):
+        """Shape and unit axis of the first such tensor."""
+        return next((shape, axis) for _, n, r, shape, axis, _ in self.of("tensor")
+                    if (n, r) == (name, role))
+
+
+def _values(t, shape):
+    """The elements in row-major order; None for types that ctypes does not know."""
+    kind = _C_TYPES.get(t.dtype)
+    if kind is None or not t.data:
+        return None
+    strides = [t.strides[i] for i in range(t.n_dims)]
+    indices = [0]
+    for extent, stride in zip(shape, strides):
+        indices = [i + k * stride for i in indices for k in range(extent)]
+    if 0 in shape:
+        return []
+    size = ctypes.sizeof(kind)
+    return [kind.from_address(t.data + i * size).value for i in indices]
+
+
+def open_run(refuse=(), **options):
+    """A run on a fresh fake library, after the end of all others; returns (run, fake)."""
+    barograph._finish_all(None, None)
+    library = Fake(refuse)
+    _native._loaded = (library, "fake")
+    options.setdefault("mode", "offline")
+    run = barograph.init(**options)
+    assert run.is_active
+    return run, library
