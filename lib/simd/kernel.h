@@ -67,16 +67,30 @@ typedef bool (*baro_tile_fn)(const void *data, int64_t stride, size_t n_rows, si
 /* Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is not. */
 typedef double (*baro_probe_fn)(const void *data, size_t n);
 
-/* One instruction set. NULL in a `fast` entry: that type has only the wide kernel. */
+/*
+ * One instruction set. The fast kernels compute in f32 (f64 for f64) and take a shift of that
+ * type. row is as fast at shift 0, but fills no l1 and no min, and max is of |x|. The wide ones
+ * compute in f64 and leave non-finite elements out. NULL in row and cols: only wide there.
+ */
 struct baro_kernels {
     baro_probe_fn probe[BARO_LANE_COUNT];
-    baro_block_fn fast[BARO_LANE_COUNT]; /* f32 arithmetic, shift is used as f32 */
-    baro_block_fn row
-        [BARO_LANE_COUNT]; /* as fast at shift 0; l1 and min are not filled, max is of |x| */
-    baro_block_fn wide[BARO_LANE_COUNT]; /* f64 arithmetic, non-finite elements left out */
+    baro_block_fn fast[BARO_LANE_COUNT];
+    baro_block_fn row[BARO_LANE_COUNT];
+    baro_block_fn wide[BARO_LANE_COUNT];
     baro_tile_fn cols[BARO_LANE_COUNT];
     baro_tile_fn wide_cols[BARO_LANE_COUNT];
 };
+
+/* fmax() and fmin() without their care for NaN: numbers only, and no call. */
+static inline double baro_larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static inline double baro_smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
 
 extern const struct baro_kernels baro_kernels_scalar;
 extern const struct baro_kernels baro_kernels_avx2;

@@ -38,8 +38,8 @@
  *     finite, and the block is done again by the wide kernel, in f64 and with masks;
  *   - an underflow of the squares: the largest |d| is below 2^-57, and the same happens;
  *   - a shift that fits badly (the data drift): sq is mostly sum² / n; once more with c = mean_b.
- * f64 data always take the wide kernel. If even f64 squares overflow or underflow there (|d|
- * above 1e152 or below 1e-147), all of the tensor is done in long double, scalar.
+ * f64 data are summed the same way in eight f64 lanes. If even f64 squares overflow or underflow
+ * (|d| above 1e152 or below 1e-147), all of the tensor is done in long double, scalar.
  *
  * Cost: one read of memory; a block with NaN is read twice from the first-level cache.
  * Rejected: Welford (a division per element: 50 times slower), plain sums of squares (above),
@@ -49,7 +49,7 @@
  */
 
 /* As BARO_FAST_LEAST for f64, with room. */
-#define WIDE_LEAST_DEVIATION 0x1p-490
+#define F64_LEAST 0x1p-490
 
 /* Bad elements of a tensor walked out of order whose index is worked out one by one. */
 enum { INDEX_BUDGET = 4096 };
@@ -92,11 +92,18 @@ static double first_finite_mean(const void *run, size_t n, enum baro_lane lane)
     return isfinite(mean) ? mean : 0;
 }
 
-static bool fast_is_sound(const struct baro_block *b, double shift)
+static bool fast_is_sound(const struct state *s, const struct baro_block *b, double shift)
 {
-    const double deviation = fmax(b->max - shift, shift - b->min);
-    return isfinite(b->l1) && isfinite(b->sq) &&
-           (deviation == 0 || deviation >= (double)BARO_FAST_LEAST);
+    const bool f64 = s->lane == BARO_LANE_F64;
+    const double least = f64 ? F64_LEAST : (double)BARO_FAST_LEAST;
+    const double deviation = baro_larger(b->max - shift, shift - b->min);
+    return isfinite(b->l1) && isfinite(b->sq) && (deviation == 0 || deviation >= least);
+}
+
+/* A shift as the fast kernel will use it. */
+static double shift_of(const struct state *s, double shift)
+{
+    return s->lane == BARO_LANE_F64 ? shift : (double)(float)shift;
 }
 
 /* Tells whether so much of sq is the shift's own distance that f32 lost digits of the rest. */
@@ -110,7 +117,7 @@ static void merge(struct state *s, const struct baro_block *b, double shift)
 {
     const double n_b = (double)b->n_finite;
     const double mean_b = shift + b->sum / n_b;
-    const double m2_b = fmax(b->sq - b->sum * b->sum / n_b, 0);
+    const double m2_b = baro_larger(b->sq - b->sum * b->sum / n_b, 0);
     const double n_a = (double)s->n;
     const double n = n_a + n_b;
     const double delta = mean_b - s->mean;
@@ -118,8 +125,8 @@ static void merge(struct state *s, const struct baro_block *b, double shift)
     s->mean = s->n == b->n_finite ? mean_b : s->mean + delta * (n_b / n);
     s->m2 += m2_b + (n_a > 0 ? delta * delta * (n_a / n) * n_b : 0);
     s->l1 += b->l1;
-    s->min = fmin(s->min, b->min);
-    s->max = fmax(s->max, b->max);
+    s->min = baro_smaller(s->min, b->min);
+    s->max = baro_larger(s->max, b->max);
 }
 
 static void note_bad_index(struct state *s, int64_t position)
@@ -157,18 +164,14 @@ static double sum_block(struct state *s, const void *run, size_t n, struct baro_
     if (!isfinite(shift)) {
         shift = first_finite_mean(run, n, s->lane);
     }
-    if (s->kernels->fast[s->lane] != NULL) {
-        shift = (double)(float)shift;
+    shift = shift_of(s, shift);
+    s->kernels->fast[s->lane](run, n, shift, b);
+    if (fast_is_sound(s, b, shift) && shift_is_bad(b)) {
+        shift = shift_of(s, shift + b->sum / (double)n);
         s->kernels->fast[s->lane](run, n, shift, b);
-        if (fast_is_sound(b, shift)) {
-            if (shift_is_bad(b)) {
-                shift = (double)(float)(shift + b->sum / (double)n);
-                s->kernels->fast[s->lane](run, n, shift, b);
-            }
-            if (fast_is_sound(b, shift)) {
-                return shift;
-            }
-        }
+    }
+    if (fast_is_sound(s, b, shift)) {
+        return shift;
     }
     s->kernels->wide[s->lane](run, n, shift, b);
     if (b->n_finite > 0 && isfinite(b->sq) && shift_is_bad(b)) {
@@ -189,9 +192,8 @@ static void add_block(struct state *s, const void *run, size_t n, int64_t positi
     if (b.n_finite == 0) {
         return;
     }
-    const double deviation = fmax(b.max - shift, shift - b.min);
-    if (!isfinite(b.sq) || !isfinite(b.l1) ||
-        (deviation > 0 && deviation < WIDE_LEAST_DEVIATION)) {
+    const double deviation = baro_larger(b.max - shift, shift - b.min);
+    if (!isfinite(b.sq) || !isfinite(b.l1) || (deviation > 0 && deviation < F64_LEAST)) {
         s->extreme = true;
     }
     merge(s, &b, shift);
@@ -289,7 +291,7 @@ static void finish(const struct state *s, struct baro_summary *out)
     const double of_mean = n * s->mean * s->mean;
     out->min = s->min + 0.0; /* -0 becomes 0 */
     out->max = s->max + 0.0;
-    out->abs_max = fmax(fabs(out->min), fabs(out->max));
+    out->abs_max = baro_larger(fabs(out->min), fabs(out->max));
     /* The smallest and largest squares that are exact enough to be added as they are. */
     const bool is_ordinary = s->mean == 0 || (of_mean > 0x1p-900 && of_mean < 0x1p+900);
     const bool fits = !s->extreme && isfinite(s->m2) && is_ordinary;

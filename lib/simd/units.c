@@ -25,12 +25,6 @@
  * so small that squares underflow, is done again in f64 with masks, as in summarise.c.
  */
 
-/* fmax() without its care for NaN, which never comes here: a call would cost more than all else. */
-static inline double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 /* Units of up to as many neighbours are taken as columns. */
 enum { MOST_GROUPED = 32 };
 
@@ -95,11 +89,11 @@ static void add_run(const struct task *t, const void *run, size_t n, struct sums
     }
     if (!done) {
         t->kernels->wide[t->lane](run, n, 0, &b);
-        b.max = b.n_finite > 0 ? larger(b.max, -b.min) : 0;
+        b.max = b.n_finite > 0 ? baro_larger(b.max, -b.min) : 0;
     }
     s->sum += b.sum;
     s->sq += b.sq;
-    s->abs_max = larger(s->abs_max, b.max);
+    s->abs_max = baro_larger(s->abs_max, b.max);
     s->n_finite += b.n_finite;
     s->n_zero += b.n_zero;
 }
@@ -216,7 +210,7 @@ static struct sums sum_columns(
     for (int64_t c = from; c < from + group; c++) {
         s.sum += cols->sum[c];
         s.sq += cols->sq[c];
-        s.abs_max = larger(s.abs_max, cols->abs_max[c]);
+        s.abs_max = baro_larger(s.abs_max, cols->abs_max[c]);
         n_bad += cols->n_bad[c];
         n_zero += cols->n_zero[c];
     }
