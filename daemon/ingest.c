@@ -127,6 +127,16 @@ static struct stream *meet(struct barod *barod, Baro__Hello **hello,
     return registry_add_stream(&barod->registry, run, BARO_TAKE(*hello));
 }
 
+/* Damaged declarations are no reason to refuse the rest: a refusal would come with each Hello. */
+static void take_sticky(struct barod *barod, struct stream *stream, const struct raw *frame)
+{
+    struct baro_err err = {0};
+    if (ingest_sticky(barod, stream, frame, &err) != 0) {
+        log_warn_every_second(
+            "run=%" PRIu32 ": left out a declaration: %s", stream->run->number, err.text);
+    }
+}
+
 void ingest_hello(struct barod *barod, const struct peer *peer, uint64_t request,
     Baro__Envelope *envelope, const struct raw *frames, size_t n_frames)
 {
@@ -146,9 +156,7 @@ void ingest_hello(struct barod *barod, const struct peer *peer, uint64_t request
     stream->peer = *peer;
     stream->is_held = false;
     status_on_hello(barod, stream, is_recovery);
-    if (ingest_sticky(barod, stream, &frames[0], &err) != 0) {
-        refuse(barod, peer, request, COUNT_BAD_RECORD, err.code, err.text);
-    }
+    take_sticky(barod, stream, &frames[0]);
     Baro__Welcome welcome;
     baro__welcome__init(&welcome);
     welcome.last_seq = stream->committed_seq;
@@ -246,6 +254,10 @@ static void note_thing(
 
 static void note_run(struct run *run, const struct record_header *header)
 {
+    run->n_records++;
+    if (header->kind == READING_DROPS) {
+        return; /* a recovery tells them behind the last record, at no step of their own */
+    }
     if (!run->has_steps) {
         run->has_steps = true;
         run->first_step = run->last_step = header->step;
@@ -255,7 +267,6 @@ static void note_run(struct run *run, const struct record_header *header)
     run->last_step = header->step > run->last_step ? header->step : run->last_step;
     run->last_time_ns =
         header->time_ns > run->last_time_ns ? header->time_ns : run->last_time_ns;
-    run->n_records++;
 }
 
 /* One checked reading goes to the store, to the rules and to those who watch. */
@@ -416,9 +427,7 @@ void ingest_batch(struct barod *barod, const struct peer *peer, uint64_t request
         return;
     }
     struct baro_err err = {0};
-    if (ingest_sticky(barod, stream, &frames[0], &err) != 0) {
-        refuse(barod, peer, request, COUNT_BAD_RECORD, err.code, err.text);
-    }
+    take_sticky(barod, stream, &frames[0]);
     if (ingest_records(barod, stream, &frames[1], &err) != 0) {
         refuse(barod, peer, request, COUNT_BAD_MESSAGE, err.code, err.text);
         uint64_t end_seq = batch->first_seq + batch->n_records - 1;

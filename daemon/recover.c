@@ -119,6 +119,18 @@ static void end(struct barod *barod, struct stream *stream)
     status_on_gone(barod, stream);
 }
 
+/* What gave way and was not told by a record any more. */
+static void note_drops(struct barod *barod, struct stream *stream)
+{
+    struct ringfile_info info;
+    if (ringfile_read_info(stream->reader->ring, &info) == 0 &&
+        info.dropped_records > info.told_records) {
+        stream->n_dropped_told += info.dropped_records - info.told_records;
+        registry_touch_stream(stream);
+        barod_open_bundle(barod);
+    }
+}
+
 static void read_piece(struct barod *barod, struct stream *stream)
 {
     baro_autofree uint8_t *bytes = baro_xcalloc(RECORD_MAX_BYTES, 1);
@@ -136,6 +148,7 @@ static void read_piece(struct barod *barod, struct stream *stream)
     }
     if (n_records == 0) {
         stream->reader->is_read = true;
+        note_drops(barod, stream);
         return;
     }
     struct raw frame = {bytes, n_bytes};

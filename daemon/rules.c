@@ -240,6 +240,9 @@ static void feed_spike(struct barod *barod, struct stream *stream, struct thing 
 void rules_on_reading(struct barod *barod, struct stream *stream, struct thing *thing,
     const struct reading *reading)
 {
+    if (reading->header.kind == READING_DROPS) {
+        return;
+    }
     nonfinite_see_step(stream->nonfinite, reading->header.step);
     if (reading->header.kind == READING_BATCH) {
         feed_batch(stream, reading);

@@ -151,6 +151,12 @@ static void on_end(
 void status_on_reading(
     struct barod *barod, struct stream *stream, const struct reading *reading)
 {
+    if (reading->header.kind == READING_DROPS) {
+        double n_records = reading->f64[0];
+        stream->n_dropped_told +=
+            n_records > 0 && n_records < 1e18 ? (uint64_t)n_records : 0;
+        return;
+    }
     stream->last_step = reading->header.step;
     stream->last_time_ns = reading->header.time_ns;
     if (reading->header.kind == READING_STATUS) {
@@ -159,9 +165,6 @@ void status_on_reading(
     }
     if (reading->header.kind == READING_STEP && reading->f64[0] > 0) {
         stream->paces[stream->n_paces++ % STREAM_N_PACES] = (float)reading->f64[0];
-    } else if (reading->header.kind == READING_DROPS && reading->f64[0] > 0 &&
-               reading->f64[0] < 1e18) {
-        stream->n_dropped_told += (uint64_t)reading->f64[0];
     }
     status_on_step(barod, stream, reading->header.step);
 }
