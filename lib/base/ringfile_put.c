@@ -221,6 +221,12 @@ static uint32_t complete(struct record_header *header, const struct ringfile_par
     return header->bytes;
 }
 
+static uint64_t untold(const struct ringfile *ring)
+{
+    return atomic_load_explicit(&ring->page->dropped_records, memory_order_relaxed) -
+           atomic_load_explicit(&ring->page->told_records, memory_order_relaxed);
+}
+
 static void put_locked(struct ringfile *ring, struct record_header *header,
     const struct ringfile_part *parts, int n_parts)
 {
@@ -231,8 +237,9 @@ static void put_locked(struct ringfile *ring, struct record_header *header,
     store_record(&area, header, parts, n_parts);
     ring->head += header->bytes;
     ring->head_seq++;
-    atomic_store_explicit(&ring->page->head_seq, ring->head_seq, memory_order_release);
+    /* Killed between these two, the ring holds one record more than head_seq says. */
     atomic_store_explicit(&ring->page->head, ring->head, memory_order_release);
+    atomic_store_explicit(&ring->page->head_seq, ring->head_seq, memory_order_release);
 }
 
 int ringfile_put(struct ringfile *ring, const struct record_header *header,
@@ -255,18 +262,22 @@ int ringfile_put(struct ringfile *ring, const struct record_header *header,
 int ringfile_put_drops(struct ringfile *ring, const struct record_header *header)
 {
     struct ringfile_page *page = ring->page;
+    double payload[2];
+    const struct ringfile_part part = {payload, sizeof payload};
+    struct record_header full = *header;
+    (void)complete(&full, &part, 1, ring->data_bytes / 2);
     if (!ringfile_lock(ring)) {
         return BARO_EBUSY;
     }
-    uint64_t n = atomic_load_explicit(&page->dropped_records, memory_order_relaxed) -
-                 atomic_load_explicit(&page->told_records, memory_order_relaxed);
-    uint64_t n_bytes = atomic_load_explicit(&page->dropped_bytes, memory_order_relaxed) -
-                       atomic_load_explicit(&page->told_bytes, memory_order_relaxed);
+    uint64_t n = untold(ring);
     if (n > 0) {
-        double payload[2] = {(double)n, (double)n_bytes};
-        struct ringfile_part part = {payload, sizeof payload};
-        struct record_header full = *header;
-        (void)complete(&full, &part, 1, ring->data_bytes / 2);
+        make_room(ring, full.bytes); /* what gives way to this record is told by it, too */
+        n = untold(ring);
+        uint64_t n_bytes =
+            atomic_load_explicit(&page->dropped_bytes, memory_order_relaxed) -
+            atomic_load_explicit(&page->told_bytes, memory_order_relaxed);
+        payload[0] = (double)n;
+        payload[1] = (double)n_bytes;
         ring->drops_kind = header->kind;
         put_locked(ring, &full, &part, 1);
         add(&page->told_records, n);

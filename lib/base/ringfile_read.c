@@ -318,7 +318,7 @@ void ringfile_set_sent(struct ringfile *ring, uint64_t seq)
 void ringfile_set_acked(struct ringfile *ring, uint64_t seq, bool is_settled)
 {
     uint64_t acked = 0;
-    if (RINGFILE_LOAD(ring, acked_seq, &acked) != 0 || seq > ringfile_head_seq(ring)) {
+    if (RINGFILE_LOAD(ring, acked_seq, &acked) != 0 || seq > ringfile_head_seq(ring) + 1) {
         return;
     }
     seq = seq < acked ? acked : seq;

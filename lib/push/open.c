@@ -450,10 +450,7 @@ int baro_close(struct baro_run *run, int timeout_ms)
         return BARO_ETIMEOUT; /* the thread still uses it; it is left to the process's end */
     }
     ringfile_mark_closed(run->ring);
-    struct ringfile_info info;
-    bool is_told = ringfile_read_info(run->ring, &info) == 0 &&
-                   info.dropped_records <= info.told_records;
-    if (is_done && is_told) {
+    if (is_done) {
         (void)ringfile_unlink(run->ring);
     }
     destroy(run);

@@ -35,14 +35,6 @@ static void read_run_id(struct ringfile *ring, char *out, size_t out_bytes)
     }
 }
 
-/* Has everything arrived, the told drops included? */
-static bool is_finished(struct ringfile *ring, const struct sender_progress *progress)
-{
-    struct ringfile_info info;
-    return progress->is_done && ringfile_read_info(ring, &info) == 0 &&
-           info.dropped_records <= info.told_records;
-}
-
 static int recover_open(struct ringfile *ring, const char *endpoint, int timeout_ms,
     struct sender_recovery *out, struct baro_err *err)
 {
@@ -75,7 +67,7 @@ static int recover_open(struct ringfile *ring, const char *endpoint, int timeout
             was_greeted = was_greeted || progress.is_connected;
             last_ns = baro_now_ns();
         }
-        is_all = was_greeted && is_finished(ring, &progress);
+        is_all = was_greeted && progress.is_done;
     } while (!is_all && progress.refusal == 0 && baro_now_ns() - last_ns < limit_ns);
     sender_destroy(sender);
     out->n_sent = progress.n_sent;

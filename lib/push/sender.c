@@ -283,10 +283,12 @@ static bool send_batch(struct sender *s, uint64_t now, size_t n_bytes, size_t n_
     return true;
 }
 
-/* Tell the drops of a living process by a record of their own, once a second. */
-static void tell_drops(struct sender *s, uint64_t now)
+/* Tell the drops of a living process by a record of their own: once a second and at the end. */
+static void tell_drops(struct sender *s, uint64_t now, bool is_urgent)
 {
-    if (s->is_recovery || now - s->drops_ns < pulse_gap_ns) {
+    bool is_last =
+        is_urgent && s->n_flights == 0 && s->cursor.seq > ringfile_head_seq(s->ring);
+    if (s->is_recovery || (now - s->drops_ns < pulse_gap_ns && !is_last)) {
         return;
     }
     s->drops_ns = now;
@@ -479,7 +481,7 @@ bool sender_step(struct sender *s, int wait_ms, bool is_urgent)
         has_worked = greet(s, now);
     }
     if (s->phase == STREAMING) {
-        tell_drops(s, now);
+        tell_drops(s, now, is_urgent);
         send_pulse(s, now);
         has_worked = fill_window(s, now, is_urgent) || has_worked;
     }
@@ -539,12 +541,15 @@ void sender_read_progress(struct sender *s, struct sender_progress *out_progress
     bool is_streaming = atomic_load_explicit(&s->is_streaming, memory_order_relaxed);
     bool is_waiting = atomic_load_explicit(&s->is_waiting, memory_order_relaxed);
     uint64_t answer_ns = atomic_load_explicit(&s->answer_ns, memory_order_relaxed);
+    struct ringfile_info info = {0};
+    bool is_told = ringfile_read_info(s->ring, &info) == 0 &&
+                   info.dropped_records <= info.told_records;
     *out_progress = (struct sender_progress){
         .n_sent = atomic_load_explicit(&s->n_sent, memory_order_relaxed),
         .acked_seq = acked,
         .is_connected =
             is_streaming && (!is_waiting || baro_now_ns() - answer_ns < silent_ns),
-        .is_done = (acked > drained ? acked : drained) >= ringfile_head_seq(s->ring),
+        .is_done = (acked > drained ? acked : drained) >= info.head_seq && is_told,
         .n_damaged_bytes = atomic_load_explicit(&s->n_damaged_bytes, memory_order_relaxed),
         .refusal = atomic_load_explicit(&s->refusal, memory_order_relaxed),
     };

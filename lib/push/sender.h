@@ -36,7 +36,7 @@ struct sender_progress {
     uint64_t n_sent;          /* records given to the socket, repeats included */
     uint64_t acked_seq;       /* committed up to here, as told by the daemon */
     bool is_connected;        /* greeted, and not silent for long */
-    bool is_done;             /* all that is in the ring is acknowledged */
+    bool is_done;             /* all in the ring is acknowledged, and all drops are told */
     uint64_t n_damaged_bytes; /* passed over in the ring */
     int refusal;              /* code of the daemon's refusal, or 0 */
 };
