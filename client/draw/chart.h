@@ -70,7 +70,7 @@ struct chart_line {
     draw_color color;
     enum chart_weight weight;
     bool alarmed;  /* always wholly inside the y range */
-    bool envelope; /* columns: soft min/max band and a mean line on it */
+    bool envelope; /* dense readings: an even softer min/max band under the mean */
 };
 
 /* Very many lines over the same x, all one colour: units of a tensor behind the chosen ones. */

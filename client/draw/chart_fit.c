@@ -5,8 +5,8 @@
 #include "client/draw/chart_inside.h"
 
 /*
- * The y range. Wanted is the central 99.5 % of the visible readings, and all of alarmed lines;
- * if all readings take at most 1.6 times that room, nothing is cut at all. Widened by 6 %, it
+ * The y range. Wanted is the central 99.5 % of the visible readings, what lies at most 0.4 of
+ * their extent beyond it, and all of alarmed lines. Widened by 6 %, it
  * is rounded outwards to round numbers, so that it moves in steps. The range of the frame
  * before stays as long as it holds what is wanted and is not more than 1.7 times too tall.
  * Everything happens in the space where the axis is even, so log axes behave alike.
@@ -15,7 +15,7 @@
 enum { MAX_SAMPLES = 4096 };
 
 #define TAIL_FRAC   0.0025 /* left out at either end */
-#define SHOW_ALL    1.6
+#define TAIL_ROOM   0.4
 #define ROOM        0.06
 #define TOO_TALL    1.7
 #define LOG_DECADES 12.0 /* shown at most below the largest reading */
@@ -48,7 +48,7 @@ static void take(struct samples *s, double value, bool alarmed, bool keep)
     }
 }
 
-/* An even sample of one line's visible readings; every one of an alarmed line. */
+/* Look at all visible readings of one line; keep an even sample of about share of them. */
 static void take_line(
     struct samples *s, const struct chart_line *line, double from, double to, size_t share)
 {
@@ -61,8 +61,10 @@ static void take_line(
     end += !has_points && end < line->n_columns && line->columns[end].from <= to;
     size_t n = (end - begin) * (has_points ? 1 : 2);
     size_t step = n <= share ? 1 : (n + share - 1) / share;
-    for (size_t i = begin; i < end; i += line->alarmed ? 1 : step) {
-        bool keep = (i - begin) % step == 0;
+    size_t wait = 0; /* until the next one of the even sample */
+    for (size_t i = begin; i < end; i++) {
+        bool keep = wait == 0;
+        wait = keep ? step - 1 : wait - 1;
         if (has_points) {
             take(s, line->points[i].y, line->alarmed, keep);
         } else if (line->columns[i].count > line->columns[i].n_nonfinite) {
@@ -95,16 +97,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The central part of the samples, widened where little would be cut off. */
+/* The central part of the samples, with the tails as far as they are short. */
 static void central(struct samples *s, double *out_lo, double *out_hi)
 {
     qsort(s->values, s->n, sizeof *s->values, by_value);
     size_t cut = (size_t)(TAIL_FRAC * (double)s->n);
     double lo = s->values[cut], hi = s->values[s->n - 1 - cut];
-    if (s->most - s->least <= SHOW_ALL * (hi - lo)) {
-        lo = s->least;
-        hi = s->most;
-    }
+    double more = (hi - lo) * TAIL_ROOM;
+    lo = fmax(s->least, lo - more);
+    hi = fmin(s->most, hi + more);
     *out_lo = fmin(lo, s->alarm_least);
     *out_hi = fmax(hi, s->alarm_most);
 }

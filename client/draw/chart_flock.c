@@ -10,6 +10,8 @@
 
 enum { EIGHTHS = 8 };
 
+#define LEAST_ALPHA 0.13F
+
 /* What the lines of one flock share. */
 struct shared {
     const struct chart_flock *flock;
@@ -138,7 +140,7 @@ static bool share(struct chart_pen *pen, const struct chart_flock *flock, struct
     return true;
 }
 
-/* Opacity of one line: few lines stay single lines, many become a density. */
+/* Opacity of one line: seen alone it must stay visible, in however large a flock. */
 static float line_alpha(const struct chart_flock *flock)
 {
     enum { FEW = 48 };
@@ -146,7 +148,8 @@ static float line_alpha(const struct chart_flock *flock)
         return flock->alpha;
     }
     float n = (float)flock->n_lines;
-    return n <= FEW ? 0.25F : 0.25F * sqrtf(FEW / n);
+    float alpha = n <= FEW ? 0.24F : 0.24F * sqrtf(FEW / n);
+    return alpha > LEAST_ALPHA ? alpha : LEAST_ALPHA;
 }
 
 void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)

@@ -86,6 +86,9 @@ void chart_draw_cursor_label(struct chart_pen *pen);
 /** Draw the cross-hair and the readings under it. */
 void chart_draw_cursor(struct chart_pen *pen);
 
+/** Take room for a text; false when it would leave the chart or touch another text. */
+bool chart_claim(struct chart_pen *pen, struct draw_rect box);
+
 /**
  * Draw a text unless it would leave the chart or touch another text.
  *

@@ -14,6 +14,10 @@
  * alone by breaks becomes a dot, else it would have no pixel.
  */
 
+/* Opacity of min/max columns under the line of their means. */
+#define BAND_ALPHA 0.55F
+#define SOFT_ALPHA 0.32F
+
 /* Readings of one device column. */
 struct cell {
     double lo, hi, first, last; /* first and last may be NaN: not known */
@@ -328,12 +332,9 @@ static void draw_dense(struct chart_pen *pen, const struct chart_line *line,
     }
     float width = pen_width(line, hovered);
     draw_color color = pen_color(line, hovered);
-    if (line->envelope) {
-        draw_band(pen->list, scale->x_px, spans, n_px, width, draw_fade(color, 0.38F));
-        draw_means(pen, cells, width, color);
-    } else {
-        draw_band(pen->list, scale->x_px, spans, n_px, width, color);
-    }
+    float softness = line->envelope ? SOFT_ALPHA : BAND_ALPHA;
+    draw_band(pen->list, scale->x_px, spans, n_px, width, draw_fade(color, softness));
+    draw_means(pen, cells, width, color);
 }
 
 /* Draw the points collected since the last break; one alone becomes a dot. */

@@ -14,13 +14,11 @@
 #define EVENT_ALPHA 0.6F
 #define MARK_APART  9.0F /* logical pixels between two arrow heads */
 
-bool chart_place(struct chart_pen *pen, float x, float y, const struct draw_style *style,
-    const char *text)
+bool chart_claim(struct chart_pen *pen, struct draw_rect box)
 {
-    struct draw_rect box = draw_string_box(pen->list, x, y, style, text);
     const struct draw_rect all = pen->rect;
-    if (text[0] == '\0' || box.w <= 0 || box.x < all.x || box.x + box.w > all.x + all.w ||
-        box.y < all.y || box.y + box.h > all.y + all.h + 2) {
+    if (box.w <= 0 || box.x < all.x || box.x + box.w > all.x + all.w || box.y < all.y ||
+        box.y + box.h > all.y + all.h + 2 || pen->n_texts == CHART_MAX_TEXTS) {
         return false;
     }
     for (size_t i = 0; i < pen->n_texts; i++) {
@@ -30,8 +28,15 @@ bool chart_place(struct chart_pen *pen, float x, float y, const struct draw_styl
             return false;
         }
     }
-    if (pen->n_texts < CHART_MAX_TEXTS) {
-        pen->texts[pen->n_texts++] = box;
+    pen->texts[pen->n_texts++] = box;
+    return true;
+}
+
+bool chart_place(struct chart_pen *pen, float x, float y, const struct draw_style *style,
+    const char *text)
+{
+    if (!chart_claim(pen, draw_string_box(pen->list, x, y, style, text))) {
+        return false;
     }
     (void)draw_string(pen->list, x, y, style, text);
     return true;
@@ -93,7 +98,14 @@ static void note_beyond(
     float w = font_width(draw_font(pen->list), style.role, style.size, text, strlen(text));
     bool fits_right = x + 8 + w <= scale->plot.x + scale->plot.w;
     style.align = fits_right ? DRAW_LEFT : DRAW_RIGHT;
-    (void)chart_place(pen, fits_right ? x + 8 : x - 8, y, &style, text);
+    x += fits_right ? 8.0F : -8.0F;
+    struct draw_rect box = draw_string_box(pen->list, x, y, &style, text);
+    if (chart_claim(pen, box)) {
+        /* It lies on the data: a veil of the ground keeps it legible. */
+        draw_fill_round(
+            pen->list, draw_inset(box, -3, 0), 2, draw_fade(pen->theme->panel, 0.85F));
+        (void)draw_string(pen->list, x, y, &style, text);
+    }
 }
 
 void chart_draw_edges(struct chart_pen *pen)
@@ -102,8 +114,8 @@ void chart_draw_edges(struct chart_pen *pen)
     const float bottom = plot.y + plot.h;
     const draw_color alarm = pen->theme->alarm;
     const struct edge_look looks[] = {
-        {EDGE_ABOVE, DRAW_MARK_UP, plot.y, 1.5F, plot.y, 6, pen->above.color},
-        {EDGE_BELOW, DRAW_MARK_DOWN, bottom - 1.5F, 1.5F, bottom, 6, pen->below.color},
+        {EDGE_ABOVE, DRAW_MARK_UP, plot.y, 2, plot.y, 7, pen->theme->text},
+        {EDGE_BELOW, DRAW_MARK_DOWN, bottom - 2, 2, bottom, 7, pen->theme->text},
         {EDGE_POS_INF, DRAW_MARK_UP, plot.y, 2, plot.y, 8, alarm},
         {EDGE_NEG_INF, DRAW_MARK_DOWN, bottom - 2, 2, bottom, 8, alarm},
         {EDGE_NAN, DRAW_MARK_NOTCH, bottom + 1, 3, bottom + 1, 6, alarm},

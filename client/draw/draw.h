@@ -244,7 +244,7 @@ void draw_band(struct draw_list *list, int x_px, const struct draw_span *spans, 
  * x_px, y_px  upper left device pixel of the area
  * h_px        rows of the area, at most 8,000
  * n           device columns of the area
- * color       with the opacity of one line; k lines over each other give 1 - (1 - a)^k
+ * color       with the opacity of one line; any number over each other stays below 60 %
  * returns     n_lines rows of n spans, undefined, to be filled before the next call; NULL if
  *             they do not fit (counted as dropped)
  */

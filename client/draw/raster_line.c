@@ -5,6 +5,7 @@
 
 #include "client/draw/raster.h"
 #include "client/draw/raster_inside.h"
+#include "client/draw/ticks.h"
 #include "lib/base/mem.h"
 
 /*
@@ -17,12 +18,13 @@
  * Bands are columns of rows with soft ends: exact where many readings share a column.
  *
  * A flock adds up the coverage of thousands of bands in 64ths, then lays the ink on once with
- * the opacity 1 - (1 - a)^k of k lines over each other, so order does not matter.
+ * an opacity that depends on their number alone, so order does not matter.
  */
 
 enum {
     COVER_ONE = 64,      /* density of one line that covers a pixel */
     DENSITY_MAX = 65535, /* 1,023 lines over each other and more look the same */
+    DENSITY_TOP = 150,   /* of 255: opacity of any number of lines */
     DENSITY_LEVELS = DENSITY_MAX / COVER_ONE + 2,
 };
 
@@ -223,20 +225,26 @@ static void flock_span(struct raster *raster, int x, int top, int bottom)
     rows->last = y1 > rows->last ? y1 : rows->last;
 }
 
-/* Opacity of k lines over each other, 0 to 255, by repeated multiplication in 1 / 2^30. */
-static void density_opacity(uint32_t alpha, uint8_t out[DENSITY_LEVELS])
+/*
+ * Opacity of k lines over each other, 0 to 255: from that of one line up to DENSITY_TOP where a
+ * quarter of all lines meet, even in log k, so that both a lone line and the shape of the
+ * thickest part can be seen.
+ */
+static void density_opacity(uint32_t alpha, size_t n_lines, uint8_t out[DENSITY_LEVELS])
 {
-    uint64_t clear = 1U << 30;
-    for (int k = 0; k < DENSITY_LEVELS; k++) {
-        out[k] = (uint8_t)(255 - (clear * 255 + (1U << 29)) / (1U << 30));
-        clear = clear * (255 - alpha) / 255;
+    const double crowd = n_lines > 32 ? (double)n_lines / 4 : 8;
+    const double one = alpha;
+    const double rise = alpha < DENSITY_TOP ? DENSITY_TOP - one : 0;
+    out[0] = 0;
+    for (int k = 1; k < DENSITY_LEVELS; k++) {
+        double t = axis_log10(k) / axis_log10(crowd);
+        out[k] = (uint8_t)(one + rise * (t > 1 ? 1 : t) + 0.5);
     }
 }
 
-static void flush_density(struct raster *raster, int x0, int x1, draw_color color)
+static void flush_density(
+    struct raster *raster, int x0, int x1, draw_color color, const uint8_t *opacity)
 {
-    uint8_t opacity[DENSITY_LEVELS];
-    density_opacity(color >> 24, opacity);
     for (int x = x0; x < x1; x++) {
         struct rows rows = raster->touched[x];
         uint16_t *column = raster->density + (size_t)x * (size_t)raster->h;
@@ -273,5 +281,7 @@ void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
             }
         }
     }
-    flush_density(raster, cut.x0, cut.x1, flock->color);
+    uint8_t opacity[DENSITY_LEVELS];
+    density_opacity(flock->color >> 24, flock->n_lines, opacity);
+    flush_density(raster, cut.x0, cut.x1, flock->color, opacity);
 }
