@@ -23,7 +23,10 @@ static bool cpu_runs(enum baro_simd simd)
         return true;
     }
 #ifdef BARO_HAVE_X86_KERNELS
-    /* Clang 14 cannot name f16c; AVX2 below also vouches for the system saving the registers. */
+    /*
+     * Clang 14 cannot name f16c; AVX2 below also vouches for the system saving the
+     * registers.
+     */
     unsigned eax = 0;
     unsigned ebx = 0;
     unsigned ecx = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The training process owns its floating-point state: it may flush subnormals to zero, round
- * otherwise, trap on invalid operations, or look at the exception flags later. Statistics are
- * computed in the default state, and what was there is put back.
+ * The training process owns its floating-point state: it may flush subnormals to zero,
+ * round otherwise, trap on invalid operations, or look at the exception flags later.
+ * Statistics are computed in the default state, and what was there is put back.
  */
 #ifndef BARO_FPSTATE_H
 #define BARO_FPSTATE_H

@@ -7,17 +7,17 @@
 #include "lib/simd/element.h"
 
 /*
- * The bin of an f32 is its exponent field, so the upper 9 bits of the number are the index of
- * a counter; clamping and the split by sign happen once, at the end. f16, f64 and integers are
- * brought to that index first. Four tables take turns: neighbours mostly share a bin, and one
- * counter could be raised only every five cycles.
+ * The bin of an f32 is its exponent field, so the upper 9 bits of the number are the index
+ * of a counter; clamping and the split by sign happen once, at the end. f16, f64 and
+ * integers are brought to that index first. Four tables take turns: neighbours mostly share
+ * a bin, and one counter could be raised only every five cycles.
  *
  * An exact histogram costs three times what all other statistics cost together, so above
  * 65,536 elements 16 consecutive ones (a cache line of f32) of every 256 are counted. Which
  * sixteenth of the 256 it is rotates with the digits of the position: were it always the
  * first, a matrix of 256, 512 or 1024 columns would show the same columns of each row only,
- * and a unit that runs away in another column would never be seen. Over 16 consecutive rows of
- * such a matrix every column is counted once.
+ * and a unit that runs away in another column would never be seen. Over 16 consecutive rows
+ * of such a matrix every column is counted once.
  *
  * Rejected: SIMD byte-compares (64 bins: slower than the tables; 32 bins: too few).
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inner loops that exist once per instruction set: contiguous numbers in, sums out. Used by
- * summarise.c and units.c through one table per set; all tables give the same bits.
+ * The inner loops that exist once per instruction set: contiguous numbers in, sums out.
+ * Used by summarise.c and units.c through one table per set; all tables give the same bits.
  */
 #ifndef BARO_KERNEL_H
 #define BARO_KERNEL_H
@@ -33,7 +33,9 @@ enum baro_lane {
     BARO_LANE_COUNT
 };
 
-/* Sums over one block. The fast kernel takes every element as finite, the wide one looks. */
+/*
+ * Sums over one block. The fast kernel takes every element as finite, the wide one looks.
+ */
 struct baro_block {
     double sum;        /* of x - shift */
     double sq;         /* of (x - shift)^2 */
@@ -58,19 +60,24 @@ typedef void (*baro_block_fn)(
     const void *data, size_t n, double shift, struct baro_block *out);
 
 /*
- * Add a tile to the columns. stride: elements from row to row; n_rows <= BARO_TILE_ROWS. The
- * fast kernel returns false and adds nothing when f32 does not do: call the wide one then.
+ * Add a tile to the columns. stride: elements from row to row; n_rows <= BARO_TILE_ROWS.
+ * The fast kernel returns false and adds nothing when f32 does not do: call the wide one
+ * then.
  */
 typedef bool (*baro_tile_fn)(const void *data, int64_t stride, size_t n_rows, size_t n_cols,
     struct baro_columns *to);
 
-/* Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is not. */
+/*
+ * Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is
+ * not.
+ */
 typedef double (*baro_probe_fn)(const void *data, size_t n);
 
 /*
- * One instruction set. The fast kernels compute in f32 (f64 for f64) and take a shift of that
- * type. row is as fast at shift 0, but fills no l1 and no min, and max is of |x|. The wide ones
- * compute in f64 and leave non-finite elements out. NULL in row and cols: only wide there.
+ * One instruction set. The fast kernels compute in f32 (f64 for f64) and take a shift of
+ * that type. row is as fast at shift 0, but fills no l1 and no min, and max is of |x|. The
+ * wide ones compute in f64 and leave non-finite elements out. NULL in row and cols: only
+ * wide there.
  */
 struct baro_kernels {
     baro_probe_fn probe[BARO_LANE_COUNT];

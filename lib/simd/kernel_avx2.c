@@ -85,8 +85,8 @@ static inline v16 v16_pick(v16m m, v16 yes, v16 no)
 }
 
 /*
- * Extremes and counts over all lanes need one register, not two: with two each, the sums would
- * not all fit the sixteen there are, and a spilt accumulator costs half the speed.
+ * Extremes and counts over all lanes need one register, not two: with two each, the sums
+ * would not all fit the sixteen there are, and a spilt accumulator costs half the speed.
  */
 static inline peak peak_set1(float x)
 {

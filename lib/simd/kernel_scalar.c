@@ -7,9 +7,10 @@
 #include "lib/base/half.h"
 
 /*
- * For every machine: the same 16 and 8 lanes in the compiler's 16-byte vectors, which become
- * SSE2 on x86-64, NEON on arm64 and plain scalar code elsewhere. Wider compiler vectors than
- * the target's registers are slow (1.5 GB/s against 9), so four of 16 bytes are spelled out.
+ * For every machine: the same 16 and 8 lanes in the compiler's 16-byte vectors, which
+ * become SSE2 on x86-64, NEON on arm64 and plain scalar code elsewhere. Wider compiler
+ * vectors than the target's registers are slow (1.5 GB/s against 9), so four of 16 bytes
+ * are spelled out.
  */
 
 typedef float f4 __attribute__((vector_size(16)));

@@ -11,39 +11,43 @@
 #include "lib/simd/walk.h"
 
 /*
- * The question: count, NaN, infinities, zeros, min, max, mean, variance, L1, L2 of millions of
- * numbers at the speed at which memory delivers them, on the training thread, exact enough that
- * a variance is never wrong because the mean is large, and never poisoned by one NaN.
+ * The question: count, NaN, infinities, zeros, min, max, mean, variance, L1, L2 of millions
+ * of numbers at the speed at which memory delivers them, on the training thread, exact
+ * enough that a variance is never wrong because the mean is large, and never poisoned by
+ * one NaN.
  *
  * The method, per block of 4096 elements:
- *   d = x - c          c is a shift close to the mean: of the first 64 elements at first, then
- *                      the mean so far
- *   sum, sq = Σd, Σd²  in 16 f32 lanes; every 256 elements the lanes are added to a second set
- *                      of lanes (two levels keep the rounding of equal numbers near 1e-7), and
- *                      at the end of the block to f64
+ *   d = x - c          c is a shift close to the mean: of the first 64 elements at first,
+ *                      then the mean so far
+ *   sum, sq = Σd, Σd²  in 16 f32 lanes; every 256 elements the lanes are added to a second
+ *                      set of lanes (two levels keep the rounding of equal numbers near
+ *                      1e-7), and at the end of the block to f64
  *   mean_b = c + sum / n,  m2_b = sq - sum² / n
  * and the blocks are merged after Chan, Golub and LeVeque (Updating formulae and a pairwise
  * algorithm for computing sample variances, 1979):
  *   delta = mean_b - mean,  mean += delta n_b / n,  m2 += m2_b + delta² n_a n_b / n
  * Finally var = m2 / n, l2 = sqrt(m2 + n mean²), abs_max = max(|min|, |max|).
  *
- * Why the shift: squares of unshifted f32 lose everything below mean² 6e-8. Worked number: x
- * alternates between 0.999 and 1.001, 4096 times; the variance of these two f32 numbers is
- * 1.0000339e-6. With c = 1: d = -0.001 and 0.001, sq = 0.0040961, var = 1.0000336e-6, right to
- * 3e-7. Without the shift one f32 sum gives 0, and even sixteen lanes give 0.39e-6.
- * tests/unit/test_summarise.c repeats the numbers.
+ * Why the shift: squares of unshifted f32 lose everything below mean² 6e-8. Worked number:
+ * x alternates between 0.999 and 1.001, 4096 times; the variance of these two f32 numbers
+ * is 1.0000339e-6. With c = 1: d = -0.001 and 0.001, sq = 0.0040961, var = 1.0000336e-6,
+ * right to 3e-7. Without the shift one f32 sum gives 0, and even sixteen lanes give
+ * 0.39e-6. tests/unit/test_summarise.c repeats the numbers.
  *
- * What makes the fast kernel safe, although it neither looks at its elements nor leaves f32:
- *   - NaN or infinity, or an overflow of the squares (|d| above 2^58 or so): l1 or sq is not
- *     finite, and the block is done again by the wide kernel, in f64 and with masks;
+ * What makes the fast kernel safe, although it neither looks at its elements nor leaves
+ * f32:
+ *   - NaN or infinity, or an overflow of the squares (|d| above 2^58 or so): l1 or sq is
+ *     not finite, and the block is done again by the wide kernel, in f64 and with masks;
  *   - an underflow of the squares: the largest |d| is below 2^-57, and the same happens;
- *   - a shift that fits badly (the data drift): sq is mostly sum² / n; once more with c = mean_b.
- * f64 data are summed the same way in eight f64 lanes. If even f64 squares overflow or underflow
- * (|d| above 1e152 or below 1e-147), all of the tensor is done in long double, scalar.
+ *   - a shift that fits badly (the data drift): sq is mostly sum² / n; once more with c =
+ *     mean_b.
+ * f64 data are summed the same way in eight f64 lanes. If even f64 squares overflow or
+ * underflow (|d| above 1e152 or below 1e-147), all of the tensor is done in long double,
+ * scalar.
  *
  * Cost: one read of memory; a block with NaN is read twice from the first-level cache.
- * Rejected: Welford (a division per element: 50 times slower), plain sums of squares (above),
- * leaving it to the compiler's vectoriser (gcc 12 does not do it).
+ * Rejected: Welford (a division per element: 50 times slower), plain sums of squares
+ * (above), leaving it to the compiler's vectoriser (gcc 12 does not do it).
  * Known limits: f32 lanes give mean and variance of f32 data to about 1e-7 relative to the
  * spread; where long double is double (not on x86-64), l2 of f64 beyond 1e154 is infinite.
  */
@@ -106,7 +110,9 @@ static double shift_of(const struct state *s, double shift)
     return s->lane == BARO_LANE_F64 ? shift : (double)(float)shift;
 }
 
-/* Tells whether so much of sq is the shift's own distance that f32 lost digits of the rest. */
+/*
+ * Tells whether so much of sq is the shift's own distance that f32 lost digits of the rest.
+ */
 static bool shift_is_bad(const struct baro_block *b)
 {
     const double n = (double)b->n_finite;

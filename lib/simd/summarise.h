@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One-pass statistics of a tensor and of its units, with run-time choice of the CPU's widest
- * instructions. Used by libbaro on the training thread: no allocation, no lock, no system call.
- * NaN and infinities are counted and never touch the finite statistics.
+ * One-pass statistics of a tensor and of its units, with run-time choice of the CPU's
+ * widest instructions. Used by libbaro on the training thread: no allocation, no lock, no
+ * system call. NaN and infinities are counted and never touch the finite statistics.
  */
 #ifndef BARO_SUMMARISE_H
 #define BARO_SUMMARISE_H
@@ -30,8 +30,8 @@ struct baro_summary {
 
 /*
  * Signed histogram of magnitudes by power of two. Bin of a finite x != 0 is
- * floor(log2 |x|) clamped to [BARO_HIST_MIN_EXP, BARO_HIST_MAX_EXP]; zeros, NaN and infinities
- * are not in it (the summary counts them).
+ * floor(log2 |x|) clamped to [BARO_HIST_MIN_EXP, BARO_HIST_MAX_EXP]; zeros, NaN and
+ * infinities are not in it (the summary counts them).
  */
 enum {
     BARO_HIST_MIN_EXP = -64,
@@ -74,10 +74,12 @@ bool baro_simd_use(enum baro_simd simd);
 /**
  * Summarise a tensor in one pass.
  *
- * out_hist  filled too unless NULL; exact to 65,536 elements, an even sample of 1 in 16 above
- * cost      one read of the data; no allocation
+ * out_hist  filled too unless NULL; exact to 65,536 elements, an even sample of 1 in 16
+ *           above
+ * cost      one read of the data; no allocation; under 32 KiB of stack
  * thread    any
- * method    blocks shifted by the mean of the first finite values, f64 merge after Chan et al.
+ * method    blocks shifted by the mean of the first finite values, f64 merge after Chan et
+ *           al.
  */
 void baro_summarise(const struct baro_span *span, struct baro_summary *out_summary,
     struct baro_hist *out_hist);
@@ -87,7 +89,8 @@ void baro_summarise(const struct baro_span *span, struct baro_summary *out_summa
  *
  * axis      0 <= axis < n_dims; n_units is shape[axis]
  * returns   0; BARO_EINVAL when the axis is out of range
- * cost      one read of the data; no allocation
+ * cost      one read of the data; no allocation; under 64 KiB of stack
+ * thread    any
  */
 int baro_summarise_units(
     const struct baro_span *span, int axis, const struct baro_unit_stats *out_stats);

@@ -10,19 +10,21 @@
 #include "lib/simd/walk.h"
 
 /*
- * Statistics of each index along one axis. How memory is read depends on where the axis lies:
+ * Statistics of each index along one axis. How memory is read depends on where the axis
+ * lies:
  *
  *   rows     the unit's elements form long runs (a weight's output rows, the channels of an
  *            N,C,H,W activation): unit by unit, run by run, the three-sum kernel;
- *   columns  the axis is the innermost in memory (features of a batch, channels last): strips
- *            of 512 columns, in tiles of 256 rows, in bands of 8: two kilobytes are read at a time
- *            (strips of 64 columns took twice as long in wide matrices). Units of a few
- *            neighbouring elements (2 x 2 feature maps) are columns too, added up in groups;
+ *   columns  the axis is the innermost in memory (features of a batch, channels last):
+ *            strips of 512 columns, in tiles of 256 rows, in bands of 8: two kilobytes are
+ *            read at a time (strips of 64 columns took twice as long in wide matrices).
+ *            Units of a few neighbouring elements (2 x 2 feature maps) are columns too,
+ *            added up in groups;
  *   else     each unit is gathered through a buffer.
  *
  * There is no variance here, so no shift: the mean is exact to about 1e-7 of the mean
- * magnitude. A block or a tile whose f32 sum of squares is not finite, or whose magnitudes are
- * so small that squares underflow, is done again in f64 with masks, as in summarise.c.
+ * magnitude. A block or a tile whose f32 sum of squares is not finite, or whose magnitudes
+ * are so small that squares underflow, is done again in f64 with masks, as in summarise.c.
  */
 
 /* Units of up to as many neighbours are taken as columns. */
@@ -168,7 +170,10 @@ static void add_tile_gathered(const struct task *t, const char *tile, int64_t st
     }
 }
 
-/* All rows of one strip of columns: dims are those of the walk, the last one gives the rows. */
+/*
+ * All rows of one strip of columns: dims are those of the walk, the last one gives the
+ * rows.
+ */
 static void add_strip(const struct task *t, const char *strip, const struct baro_walk *rows,
     int64_t col_stride, size_t n_cols, struct baro_columns *to)
 {
@@ -219,7 +224,9 @@ static struct sums sum_columns(
     return s;
 }
 
-/* Units of `group` neighbouring columns each, in strips; rows: the walk without the group. */
+/*
+ * Units of `group` neighbouring columns each, in strips; rows: the walk without the group.
+ */
 static void units_by_columns(
     const struct task *t, const struct baro_walk *rows, int64_t group)
 {

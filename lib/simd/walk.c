@@ -4,14 +4,14 @@
 #include <string.h>
 
 /*
- * Statistics do not ask for an order, so the walk takes the one that memory likes: dimensions
- * sorted by the size of their stride, negative ones turned round, those that continue each
- * other folded into one. Any permutation or flip of a contiguous tensor becomes one long run.
- * Only the index of the first bad element needs row-major order; it is worked out from the
- * sorted dimensions when there is one.
+ * Statistics do not ask for an order, so the walk takes the one that memory likes:
+ * dimensions sorted by the size of their stride, negative ones turned round, those that
+ * continue each other folded into one. Any permutation or flip of a contiguous tensor
+ * becomes one long run. Only the index of the first bad element needs row-major order; it
+ * is worked out from the sorted dimensions when there is one.
  *
- * A dimension of stride 0 repeats what is there (the gradient of a sum is such a tensor): it
- * is not walked, its extent multiplies the counts.
+ * A dimension of stride 0 repeats what is there (the gradient of a sum is such a tensor):
+ * it is not walked, its extent multiplies the counts.
  */
 
 static void sort_in(struct baro_walk *walk, struct baro_walk_dim dim)

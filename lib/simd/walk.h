@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A walk over the elements of a strided tensor in the order of memory, in runs that kernels can
- * take: dimensions sorted by stride and folded, short or strided runs gathered in a buffer.
+ * A walk over the elements of a strided tensor in the order of memory, in runs that kernels
+ * can take: dimensions sorted by stride and folded, short or strided runs gathered in a
+ * buffer.
  */
 #ifndef BARO_WALK_H
 #define BARO_WALK_H
@@ -44,7 +45,9 @@ struct baro_walk_at {
     int64_t offset;               /* of that element from base, in elements */
 };
 
-/** Lay out a walk over a tensor; every element once, stride-0 dimensions counted in repeat. */
+/**
+ * Lay out a walk over a tensor; every element once, stride-0 dimensions counted in repeat.
+ */
 void baro_walk_init(struct baro_walk *walk, const struct baro_span *span);
 
 /**

@@ -43,7 +43,10 @@ struct test_span {
     void *memory; /* owned */
 };
 
-/** Write x as the element at index i of a contiguous array. f16 and bf16 are cut, not rounded. */
+/**
+ * Write x as the element at index i of a contiguous array. f16 and bf16 are cut, not
+ * rounded.
+ */
 void spans_put(enum baro_dtype dtype, void *array, size_t i, double x);
 
 /** Make a contiguous tensor. */

@@ -10,10 +10,10 @@
 #include "lib/simd/summarise.h"
 
 /*
- * Reading the memory once is the limit: a plain sum of it, in eight independent vectors, which
- * no statistic can beat. Each case takes turns with that sum over the same memory, so that a
- * neighbour on the machine slows both. Integers are summed: an add a cycle, no rounding unit in
- * the way.
+ * Reading the memory once is the limit: a plain sum of it, in eight independent vectors,
+ * which no statistic can beat. Each case takes turns with that sum over the same memory, so
+ * that a neighbour on the machine slows both. Integers are summed: an add a cycle, no
+ * rounding unit in the way.
  */
 
 typedef uint64_t word4 __attribute__((vector_size(32)));
@@ -196,7 +196,7 @@ static void measure_small(struct bench *bench, void *data)
     }
 }
 
-/* Numbers in [-1, 1) and [1, 2) whatever float type reads them: 16-bit patterns of 1.x and 0.x. */
+/* 16-bit patterns that are ordinary numbers of both signs, whatever float type reads them. */
 static void fill(void *data, size_t bytes)
 {
     uint16_t *p = data;
