@@ -101,6 +101,7 @@ static void exec_barod(
     const char *program, const struct barod_options *options, int log_fd, pid_t parent)
 {
     (void)setsid();
+    (void)!chdir("/"); /* do not keep a folder busy */
     if (options->is_private) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) {

@@ -49,26 +49,6 @@ json_t *alert_to_json(const Baro__Alert *alert)
     return object;
 }
 
-/* "sample 317", "a batch of 64 samples: 3, 17, 250, ..." */
-static void print_samples(const Baro__Alert *alert)
-{
-    enum { SHOWN = 8 };
-    if (alert->n_samples == 0) {
-        return;
-    }
-    if (alert->has_sample) {
-        (void)printf("  sample %lld", (long long)alert->samples[0]);
-        return;
-    }
-    (void)printf("  batch");
-    for (size_t i = 0; i < alert->n_samples && i < SHOWN; i++) {
-        (void)printf(" %lld", (long long)alert->samples[i]);
-    }
-    if (alert->batch_size > SHOWN) {
-        (void)printf(" ... (%llu)", (unsigned long long)alert->batch_size);
-    }
-}
-
 void alert_print(const struct term *term, const Baro__Alert *alert)
 {
     char text[2048];
@@ -88,7 +68,9 @@ void alert_print(const struct term *term, const Baro__Alert *alert)
     if (alert->unit >= 0) {
         (void)printf("  unit %lld", (long long)alert->unit);
     }
-    print_samples(alert);
+    if (alert->has_sample && alert->n_samples > 0) {
+        (void)printf("  sample %lld", (long long)alert->samples[0]);
+    }
     (void)fputc('\n', stdout);
     term_wrap(term, stdout, 4, term_safe(term, alert->text, text, sizeof text));
     if (alert->advice[0] != '\0') {

@@ -14,7 +14,12 @@
 #include "tools/runs.h"
 #include "tools/series.h"
 
-enum { GET_MAX_COLUMNS = 8192, GET_TIMEOUT_MS = 60000, GET_MAX_DIGITS = 24 };
+enum {
+    GET_MAX_COLUMNS = 8192,
+    GET_TIMEOUT_MS = 60000,
+    GET_MAX_DIGITS = 24,
+    GET_POINTS_A_QUESTION = 1 << 20 /* aimed at; the daemon refuses replies beyond 64 MiB */
+};
 
 /* A point of a raw frame. */
 struct point {
@@ -58,12 +63,13 @@ static void print_point(const struct cli *cli, enum form form, const struct poin
     }
 }
 
-static int print_points(const struct cli *cli, const struct link_frame *frame)
+static void print_points(
+    const struct cli *cli, const struct link_frame *frame, bool with_header)
 {
     enum form form = form_of(cli);
-    if (form == FORM_CSV) {
+    if (with_header && form == FORM_CSV) {
         (void)printf("step,time_ns,value\n");
-    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
+    } else if (with_header && form == FORM_PEOPLE && cli->out.is_tty) {
         (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
             GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
     }
@@ -73,7 +79,6 @@ static int print_points(const struct cli *cli, const struct link_frame *frame)
         memcpy(&point, frame->bytes + i * sizeof point, sizeof point);
         print_point(cli, form, &point);
     }
-    return CLI_OK;
 }
 
 static void print_column(
@@ -109,7 +114,7 @@ static void print_column(
     }
 }
 
-static int print_columns(const struct cli *cli, const struct link_frame *frame)
+static void print_columns(const struct cli *cli, const struct link_frame *frame)
 {
     enum form form = form_of(cli);
     if (form == FORM_CSV) {
@@ -127,19 +132,26 @@ static int print_columns(const struct cli *cli, const struct link_frame *frame)
             print_column(cli, form, &column);
         }
     }
-    return CLI_OK;
 }
 
-static int ask_range(struct cli *cli, uint32_t run, Baro__SeriesRef *reference,
+/* What is asked for. */
+struct question {
+    const Baro__RunInfo *run;
+    Baro__SeriesRef reference;
+    uint64_t n_points; /* about so many there are */
+};
+
+static int ask_range(struct cli *cli, struct question *question, int64_t from, int64_t to,
     struct link_message *out_reply)
 {
+    Baro__SeriesRef *reference = &question->reference;
     struct baro_err err = {0};
     Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
-    body.run = run;
+    body.run = question->run->run;
     body.n_series = 1;
     body.series = &reference;
-    body.from_step = cli->values.from;
-    body.to_step = cli->values.to;
+    body.from_step = from;
+    body.to_step = to;
     body.columns = (uint32_t)cli->values.columns;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
@@ -155,26 +167,65 @@ static int ask_range(struct cli *cli, uint32_t run, Baro__SeriesRef *reference,
     return CLI_OK;
 }
 
-static int print_series(struct cli *cli, uint32_t run)
+/* Ask for a piece of the range and print it. */
+static int print_range(
+    struct cli *cli, struct question *question, int64_t from, int64_t to, bool is_first)
 {
-    struct thing_list things;
-    Baro__SeriesRef reference = BARO__SERIES_REF__INIT;
-    struct link_message reply = {0};
-    int rc = things_ask(cli, run, NULL, &things);
-    if (rc == CLI_OK) {
-        rc = series_find(&things, cli->arguments[1], &reference);
-        things_release(&things);
+    struct link_message reply;
+    int rc = ask_range(cli, question, from, to, &reply);
+    if (rc != CLI_OK) {
+        return rc;
     }
-    if (rc == CLI_OK) {
-        rc = ask_range(cli, run, &reference, &reply);
-    }
-    if (rc == CLI_OK) {
-        bool is_exact = reply.wire.envelope->range_reply->n_columns == 0;
-        rc = is_exact ? print_points(cli, &reply.frames[0])
-                      : print_columns(cli, &reply.frames[0]);
+    if (reply.wire.envelope->range_reply->n_columns == 0) {
+        print_points(cli, &reply.frames[0], is_first);
+    } else {
+        print_columns(cli, &reply.frames[0]);
     }
     link_message_release(&reply);
-    return rc;
+    return CLI_OK;
+}
+
+/* Every point of a long series does not fit one reply: ask piece by piece. */
+static int print_pieces(struct cli *cli, struct question *question)
+{
+    uint64_t n_pieces =
+        cli->values.columns > 0 ? 1 : question->n_points / GET_POINTS_A_QUESTION + 1;
+    int64_t first = question->run->first_step;
+    int64_t last = question->run->last_step;
+    int64_t from = cli->values.from > first ? cli->values.from : first;
+    int64_t to = cli->values.to < last ? cli->values.to : last;
+    if (n_pieces == 1 || from > to) {
+        return print_range(cli, question, cli->values.from, cli->values.to, true);
+    }
+    int64_t steps = (to - from) / (int64_t)n_pieces + 1;
+    for (int64_t piece = from; piece <= to; piece += steps) {
+        /* The last piece goes on to what has come in meanwhile. */
+        int64_t end = piece + steps > to ? cli->values.to : piece + steps - 1;
+        int rc = print_range(cli, question, piece, end, piece == from);
+        if (rc != CLI_OK) {
+            return rc;
+        }
+    }
+    return CLI_OK;
+}
+
+static int print_series(struct cli *cli, const Baro__RunInfo *run)
+{
+    struct thing_list things;
+    struct question question = {.run = run, .n_points = (uint64_t)run->n_steps};
+    baro__series_ref__init(&question.reference);
+    int rc = things_ask(cli, run->run, NULL, &things);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    rc = series_find(&things, cli->arguments[1], &question.reference);
+    for (size_t i = 0; rc == CLI_OK && i < things.n_things; i++) {
+        if (things.things[i]->thing == question.reference.thing) {
+            question.n_points = things.things[i]->n_points;
+        }
+    }
+    things_release(&things);
+    return rc == CLI_OK ? print_pieces(cli, &question) : rc;
 }
 
 int cmd_get(struct cli *cli)
@@ -196,7 +247,7 @@ int cmd_get(struct cli *cli)
         return rc;
     }
     const Baro__RunInfo *run = runs_find(&runs, cli->arguments[0]);
-    rc = run == NULL ? CLI_FAILED : print_series(cli, run->run);
+    rc = run == NULL ? CLI_FAILED : print_series(cli, run);
     runs_release(&runs);
     return rc;
 }

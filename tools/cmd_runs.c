@@ -84,10 +84,11 @@ static void add_row(struct table *table, const Baro__RunInfo *run, int id_width)
 
 static void print_table(const struct cli *cli, const struct run_list *runs)
 {
-    static const struct table_column columns[] = {{"ID", false, false},
-        {"PROJECT", false, true}, {"NAME", false, true}, {"STATUS", false, false},
-        {"STEPS", true, false}, {"LOSS", true, false}, {"ALERTS", true, false},
-        {"AGE", true, false}};
+    static const struct table_column columns[] = {{"ID", false, TABLE_WHOLE},
+        {"PROJECT", false, TABLE_CUT_MIDDLE}, {"NAME", false, TABLE_CUT_MIDDLE},
+        {"STATUS", false, TABLE_WHOLE}, {"STEPS", true, TABLE_WHOLE},
+        {"LOSS", true, TABLE_WHOLE}, {"ALERTS", true, TABLE_WHOLE},
+        {"AGE", true, TABLE_WHOLE}};
     struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
     int id_width = id_columns(cli, runs);
     uint64_t n_dropped = 0;

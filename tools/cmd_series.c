@@ -84,9 +84,10 @@ static void add_row(struct table *table, const Baro__ThingInfo *thing)
 
 static void print_table(const struct cli *cli, const struct thing_list *things)
 {
-    static const struct table_column columns[] = {{"NAME", false, true},
-        {"ROLE", false, false}, {"UNITS", true, false}, {"EVERY", true, false},
-        {"POINTS", true, false}, {"LAST", true, false}, {"BYTES", true, false}};
+    static const struct table_column columns[] = {{"NAME", false, TABLE_CUT_MIDDLE},
+        {"ROLE", false, TABLE_WHOLE}, {"UNITS", true, TABLE_WHOLE},
+        {"EVERY", true, TABLE_WHOLE}, {"POINTS", true, TABLE_WHOLE},
+        {"LAST", true, TABLE_WHOLE}, {"BYTES", true, TABLE_WHOLE}};
     struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
     bool has_tensor = false;
     for (size_t i = 0; i < things->n_things; i++) {
@@ -95,11 +96,11 @@ static void print_table(const struct cli *cli, const struct thing_list *things)
     }
     table_print(table, stdout);
     table_destroy(table);
-    if (has_tensor && cli->out.is_tty) {
-        (void)printf(
-            "%sA tensor's statistic: NAME:ROLE/l2, a unit's: NAME:ROLE[0]/mean; LAST is "
-            "its l2 norm.%s\n",
-            term_paint(&cli->out, TERM_DIM), term_paint(&cli->out, TERM_PLAIN));
+    if (cli->out.is_tty) {
+        (void)printf("%s%sand step_time, the seconds per step%s\n",
+            term_paint(&cli->out, TERM_DIM),
+            has_tensor ? "LAST of tensors: l2; get NAME:ROLE/l2, NAME:ROLE[0]/mean; " : "",
+            term_paint(&cli->out, TERM_PLAIN));
     }
 }
 

@@ -67,15 +67,16 @@ static void print_running(const struct cli *cli, const struct run_list *runs)
 
 static void print_counters(const struct cli *cli, const Baro__StatusReply *status)
 {
-    static const struct table_column columns[] = {{"COUNTER", false, false},
-        {"VALUE", true, false}, {"UNIT", false, false}, {"MEANING", false, true}};
+    static const struct table_column columns[] = {{"COUNTER", false, TABLE_WHOLE},
+        {"VALUE", true, TABLE_WHOLE}, {"MEANING", false, TABLE_CUT_END}};
     struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
     for (size_t i = 0; i < status->n_counters; i++) {
         const Baro__Counter *counter = status->counters[i];
+        if (counter->value == 0) {
+            continue;
+        }
         table_cell(table, TERM_PLAIN, "%s", counter->name);
-        table_cell(table, counter->value > 0 ? TERM_PLAIN : TERM_DIM, "%llu",
-            (unsigned long long)counter->value);
-        table_cell(table, TERM_DIM, "%s", counter->unit);
+        table_cell(table, TERM_PLAIN, "%llu", (unsigned long long)counter->value);
         table_cell(table, TERM_DIM, "%s", counter->sentence);
     }
     if (status->n_counters > 0) {

@@ -219,10 +219,12 @@ static int catch_up(struct tail *tail, int64_t from_step)
     if (n_past > 0) {
         qsort(past, n_past, sizeof *past, compare_past);
     }
+    tail_view_set_merging(tail->view, false);
     for (size_t i = 0; i < n_past; i++) {
         show_value(
             tail, &tail->series[past[i].idx], past[i].step, past[i].time_ns, past[i].value);
     }
+    tail_view_set_merging(tail->view, true);
     return CLI_OK;
 }
 

@@ -8,11 +8,26 @@
 
 #include "tools/cli.h"
 
+static const char ZSH_QUOTE[] = "'\\''";
+static const char FISH_QUOTE[] = "\\'";
+
 /* A list of options as one word list: "--json --from". */
 static void print_names(const struct cli_option *options, size_t n_options)
 {
     for (size_t i = 0; i < n_options; i++) {
         (void)printf(" --%s", options[i].name);
+    }
+}
+
+/* Print a text within single quotes; shells differ in how they write a quote itself. */
+static void print_quoted(const char *text, const char *quote)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            (void)fputs(quote, stdout);
+        } else {
+            (void)fputc(*text, stdout);
+        }
     }
 }
 
@@ -64,8 +79,9 @@ static void print_bash(void)
 static void print_zsh_options(const struct cli_option *options, size_t n_options)
 {
     for (size_t i = 0; i < n_options; i++) {
-        (void)printf(" \\\n            '--%s[%s]%s%s:'", options[i].name,
-            options[i].sentence, options[i].value != NULL ? ":" : "",
+        (void)printf(" \\\n            '--%s[", options[i].name);
+        print_quoted(options[i].sentence, ZSH_QUOTE);
+        (void)printf("]%s%s'", options[i].value != NULL ? ":" : "",
             options[i].value != NULL ? options[i].value : "");
     }
 }
@@ -77,7 +93,9 @@ static void print_zsh(void)
                  "    local -a commands runs\n"
                  "    commands=(\n");
     for (size_t i = 0; i < cli_n_commands; i++) {
-        (void)printf("        '%s:%s'\n", cli_commands[i].name, cli_commands[i].sentence);
+        (void)printf("        '%s:", cli_commands[i].name);
+        print_quoted(cli_commands[i].sentence, ZSH_QUOTE);
+        (void)printf("'\n");
     }
     (void)printf("    )\n"
                  "    if (( CURRENT == 2 )); then\n"
@@ -118,8 +136,9 @@ static void print_fish_options(
         if (options[i].letter != '\0') {
             (void)printf(" -s %c", options[i].letter);
         }
-        (void)printf(
-            "%s -d '%s'\n", options[i].value != NULL ? " -r" : "", options[i].sentence);
+        (void)printf("%s -d '", options[i].value != NULL ? " -r" : "");
+        print_quoted(options[i].sentence, FISH_QUOTE);
+        (void)printf("'\n");
     }
 }
 
@@ -131,8 +150,9 @@ static void print_fish(void)
     for (size_t i = 0; i < cli_n_commands; i++) {
         const struct cli_command *command = &cli_commands[i];
         char condition[96];
-        (void)printf("complete -c baro -n __fish_use_subcommand -a %s -d '%s'\n",
-            command->name, command->sentence);
+        (void)printf("complete -c baro -n __fish_use_subcommand -a %s -d '", command->name);
+        print_quoted(command->sentence, FISH_QUOTE);
+        (void)printf("'\n");
         (void)snprintf(condition, sizeof condition, " -n '__fish_seen_subcommand_from %s'",
             command->name);
         print_fish_options(condition, command->options, command->n_options);

@@ -32,8 +32,9 @@ struct tail_view {
     struct cli *cli;
     struct series *series;
     size_t n_series;
-    bool is_table; /* people at a terminal */
-    bool has_row;  /* values of step wait in series[].value */
+    bool is_table;   /* people at a terminal */
+    bool is_merging; /* rows that come fast are merged */
+    bool has_row;    /* values of step wait in series[].value */
     int64_t step;
     uint64_t touched_ns; /* a value was added to the row */
     uint64_t printed_ns; /* last row */
@@ -45,6 +46,7 @@ struct tail_view *tail_view_create(struct cli *cli)
 {
     struct tail_view *view = baro_xcalloc(1, sizeof *view);
     view->cli = cli;
+    view->is_merging = true;
     view->is_table = cli->out.is_tty && !cli->values.is_json;
     return view;
 }
@@ -124,6 +126,7 @@ static void print_title(const struct tail_view *view, const struct series *serie
 static void print_header(struct tail_view *view)
 {
     const struct term *term = &view->cli->out;
+    size_t n_hidden = view->n_hidden;
     lay_out(view);
     (void)printf("%s%*s", term_paint(term, TERM_DIM), VIEW_STEP_COLUMNS, "STEP");
     for (size_t i = 0; i < view->n_series; i++) {
@@ -132,7 +135,7 @@ static void print_header(struct tail_view *view)
         }
     }
     (void)printf("%s\n", term_paint(term, TERM_PLAIN));
-    if (view->n_hidden > 0) {
+    if (view->n_hidden > n_hidden) {
         (void)printf("%s%*s%zu more that do not fit: choose with a GLOB, or pipe%s\n",
             term_paint(term, TERM_DIM), VIEW_STEP_COLUMNS + 2, "", view->n_hidden,
             term_paint(term, TERM_PLAIN));
@@ -188,7 +191,8 @@ static void add_to_row(
 {
     uint64_t now_ns = baro_now_ns();
     if (view->has_row && step != view->step &&
-        (now_ns - view->printed_ns >= VIEW_ROW_NS || !row_is_finite(view))) {
+        (!view->is_merging || now_ns - view->printed_ns >= VIEW_ROW_NS ||
+            !row_is_finite(view))) {
         print_row(view);
     }
     series->value = value;
@@ -203,6 +207,11 @@ void tail_view_flush(struct tail_view *view, bool is_at_once)
     if (view->has_row && (is_at_once || baro_now_ns() - view->touched_ns >= VIEW_IDLE_NS)) {
         print_row(view);
     }
+}
+
+void tail_view_set_merging(struct tail_view *view, bool is_merging)
+{
+    view->is_merging = is_merging;
 }
 
 bool tail_view_is_pending(const struct tail_view *view)

@@ -24,6 +24,9 @@ size_t tail_view_add(struct tail_view *view, const char *label, uint32_t rank);
 void tail_view_value(
     struct tail_view *view, size_t series_idx, int64_t step, int64_t time_ns, double value);
 
+/** Say whether rows may be merged when they come fast (they may, until told otherwise). */
+void tail_view_set_merging(struct tail_view *view, bool is_merging);
+
 /** Print the row that is being filled, if it is due (or at once). Call once a turn. */
 void tail_view_flush(struct tail_view *view, bool is_at_once);
 

@@ -193,16 +193,16 @@ static size_t copy_head(const char *text, int columns, char *out)
     return used;
 }
 
-/* Cut a text in its middle, where names of modules differ least. */
-static void shorten(const struct term *term, const char *text, int columns, char *out)
+/* Cut a text to a width; dots say where. */
+static void shorten(
+    const struct term *term, enum table_cut cut, const char *text, int columns, char *out)
 {
     const char *dots = term_mark(term, "…", "..");
-    int dots_columns = term_mark(term, "…", "..")[0] == '.' ? 2 : 1;
-    int head = (columns - dots_columns) / 2;
-    int tail = columns - dots_columns - head;
+    int left = columns - (term->has_utf8 ? 1 : 2);
+    int head = cut == TABLE_CUT_END ? left : left / 2;
     size_t used = copy_head(text, head, out);
     const char *rest = text + used;
-    while (term_width(rest) > tail) {
+    while (term_width(rest) > left - head) {
         int char_columns;
         rest += next_char(rest, &char_columns);
     }
@@ -223,7 +223,7 @@ static void measure(const struct table *table, int widths[TABLE_MAX_COLUMNS])
     while (total > table->term->columns) {
         int widest = -1;
         for (size_t c = 0; c < table->n_columns; c++) {
-            if (table->columns[c].can_shrink && widths[c] > TABLE_MIN_SHRUNK &&
+            if (table->columns[c].cut != TABLE_WHOLE && widths[c] > TABLE_MIN_SHRUNK &&
                 (widest < 0 || widths[c] > widths[widest])) {
                 widest = (int)c;
             }
@@ -241,7 +241,7 @@ static void print_cell(const struct table *table, FILE *stream, size_t column, i
 {
     char shown[1100];
     if (term_width(text) > width) {
-        shorten(table->term, text, width, shown);
+        shorten(table->term, table->columns[column].cut, text, width, shown);
     } else {
         (void)snprintf(shown, sizeof shown, "%s", text);
     }

@@ -52,11 +52,14 @@ void term_wrap(const struct term *term, FILE *stream, int indent, const char *te
 /** Tell how many columns a text takes. */
 int term_width(const char *text);
 
+/* Where a cell may be cut: names in their middle, sentences at their end. */
+enum table_cut { TABLE_WHOLE = 0, TABLE_CUT_MIDDLE, TABLE_CUT_END };
+
 /* One column of a table. */
 struct table_column {
     const char *title;
-    bool is_right;   /* align to the right */
-    bool can_shrink; /* may be cut in its middle to fit the terminal */
+    bool is_right;      /* align to the right */
+    enum table_cut cut; /* how it may be cut to fit the terminal */
 };
 
 struct table;
