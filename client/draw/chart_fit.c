@@ -14,11 +14,13 @@
 
 enum { MAX_SAMPLES = 4096 };
 
-#define TAIL_FRAC   0.0025 /* left out at either end */
-#define TAIL_ROOM   0.4
-#define ROOM        0.06
-#define TOO_TALL    1.7
-#define LOG_DECADES 12.0 /* shown at most below the largest reading */
+#define TAIL_FRAC    0.0025 /* left out at either end */
+#define TAIL_ROOM    0.4
+#define ROOM         0.06
+#define TOO_TALL     1.7
+#define HUGE_READING 1e300
+#define TINY_READING 1e-290
+#define LOG_DECADES  12.0 /* shown at most below the largest reading */
 
 struct samples {
     double *values;
@@ -34,6 +36,10 @@ static void take(struct samples *s, double value, bool alarmed, bool keep)
     if (!isfinite(value)) {
         return;
     }
+    /* Room is needed around the largest and the smallest numbers that there are. */
+    value = value > HUGE_READING ? HUGE_READING : value;
+    value = value < -HUGE_READING ? -HUGE_READING : value;
+    value = fabs(value) < TINY_READING ? 0 : value;
     s->least = value < s->least ? value : s->least;
     s->most = value > s->most ? value : s->most;
     if (value > 0 && value < s->positive_least) {
@@ -165,8 +171,7 @@ static bool still_fits(
     }
     double had_lo = axis_transform(axis, state->lo);
     double had_hi = axis_transform(axis, state->hi);
-    double room = (hi - lo) * ROOM / 2;
-    return had_lo <= lo + room && had_hi >= hi - room &&
+    return had_lo <= lo && had_hi >= hi &&
            had_hi - had_lo <= TOO_TALL * (hi - lo) * (1 + 2 * ROOM);
 }
 
@@ -218,10 +223,18 @@ static struct axis fit(
         axis.hi = state->hi;
         return axis;
     }
-    double room = (hi - lo) * ROOM;
     bool floored = axis.kind != AXIS_LOG && never_negative;
     bool capped = axis.kind != AXIS_LOG && never_positive;
-    round_outwards(&axis, lo - room, capped ? fmin(hi + room, 0) : hi + room,
+    bool follows = state != NULL && state->has_range && state->kind == axis.kind;
+    double low_room = ROOM, high_room = ROOM;
+    if (follows && lo < axis_transform(&axis, state->lo)) {
+        low_room = GROWING_ROOM;
+    }
+    if (follows && hi > axis_transform(&axis, state->hi)) {
+        high_room = GROWING_ROOM;
+    }
+    double top = hi + (hi - lo) * high_room;
+    round_outwards(&axis, lo - (hi - lo) * low_room, capped ? fmin(top, 0) : top,
         floored ? 0 : (double)-INFINITY);
     return axis;
 }
