@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "tests/testing.h"
+
+#include "lib/analysis/detect.h"
+#include "lib/base/mem.h"
+
+/* ---- non-finite values ---- */
+
+static struct nonfinite_reading reading_of(uint32_t thing, int64_t step, uint64_t n_nan)
+{
+    return (struct nonfinite_reading){
+        .thing = thing, .step = step, .n_nan = n_nan, .unit = -1, .row = -1};
+}
+
+static bool add(struct nonfinite_detector *detector, uint32_t thing, int64_t step,
+    uint64_t n_nan, struct nonfinite_finding *finding)
+{
+    struct nonfinite_reading reading = reading_of(thing, step, n_nan);
+    reading.is_loss = thing == 99;
+    reading.is_weight = thing == 50;
+    nonfinite_see_step(detector, step);
+    return nonfinite_add(detector, &reading, finding);
+}
+
+static void the_first_tensor_is_the_origin_and_forty_more_are_no_news(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    for (int64_t step = 0; step < 412; step++) {
+        for (uint32_t thing = 1; thing <= 40; thing++) {
+            assert_false(add(detector, thing, step, 0, &finding));
+        }
+    }
+    int n_told = 0;
+    for (int64_t step = 412; step < 600; step++) {
+        for (uint32_t thing = 3; thing <= 40; thing++) {
+            bool is_news = add(detector, thing, step, 5, &finding);
+            assert_int_equal(is_news, step == 412 && thing == 3);
+            n_told += is_news ? 1 : 0;
+        }
+        bool is_news = add(detector, 99, step, 1, &finding);
+        assert_int_equal(is_news, step == 412);
+        is_news = add(detector, 50, step, 1, &finding);
+        assert_int_equal(is_news, step == 412);
+        while (nonfinite_take(detector, true, &finding)) {
+        }
+    }
+    assert_int_equal(n_told, 1);
+    nonfinite_destroy(detector);
+}
+
+static void a_finding_waits_for_its_batch(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 7, 3, 2, &finding));
+    assert_int_equal(finding.news, NONFINITE_ORIGIN);
+    assert_true(finding.is_new_incident);
+    nonfinite_tag(detector, NONFINITE_ORIGIN, 42);
+    assert_false(nonfinite_take(detector, false, &finding));
+    const int64_t samples[] = {11, 12, 13};
+    nonfinite_batch(detector, 2, samples, 3, 3); /* of another step */
+    assert_false(nonfinite_take(detector, false, &finding));
+    nonfinite_batch(detector, 3, samples, 3, 300);
+    assert_true(nonfinite_take(detector, false, &finding));
+    assert_true(finding.has_batch);
+    assert_int_equal(finding.tag, 42);
+    assert_int_equal(finding.batch_size, 300);
+    assert_int_equal(finding.n_samples, 3);
+    assert_memory_equal(finding.samples, samples, sizeof samples);
+    assert_false(nonfinite_is_waiting(detector));
+    nonfinite_destroy(detector);
+}
+
+static void a_batch_told_before_its_tensors_is_used_too(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    const int64_t samples[] = {5};
+    nonfinite_batch(detector, 9, samples, 1, 1);
+    assert_true(add(detector, 7, 9, 2, &finding));
+    assert_true(nonfinite_take(detector, false, &finding));
+    assert_true(finding.has_batch);
+    nonfinite_destroy(detector);
+}
+
+static void a_later_step_or_the_end_stops_the_wait(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 7, 3, 2, &finding));
+    assert_false(nonfinite_take(detector, false, &finding));
+    nonfinite_see_step(detector, 4);
+    assert_true(nonfinite_take(detector, false, &finding));
+    assert_false(finding.has_batch);
+    assert_true(add(detector, 99, 4, 1, &finding));
+    assert_false(nonfinite_take(detector, false, &finding));
+    assert_true(nonfinite_take(detector, true, &finding));
+    assert_int_equal(finding.news, NONFINITE_LOSS);
+    nonfinite_destroy(detector);
+}
+
+static void a_calm_while_begins_a_new_incident(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 7, 10, 1, &finding));
+    assert_false(add(detector, 7, 11, 0, &finding));
+    assert_false(add(detector, 7, 11 + NONFINITE_CALM_STEPS - 1, 1, &finding));
+    assert_false(add(detector, 7, 60, 0, &finding));
+    assert_true(add(detector, 7, 60 + NONFINITE_CALM_STEPS, 1, &finding));
+    assert_true(finding.is_new_incident);
+    nonfinite_destroy(detector);
+}
+
+static void a_tensor_seen_rarely_and_always_bad_stays_one_incident(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 7, 0, 1, &finding));
+    for (int64_t step = 500; step < 5000; step += 500) {
+        assert_false(add(detector, 7, step, 1, &finding));
+    }
+    nonfinite_destroy(detector);
+}
+
+static void nothing_is_told_again_after_a_restart(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *before = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(before, 7, 100, 1, &finding));
+    nonfinite_name(before, 3);
+    assert_true(add(before, 99, 100, 1, &finding));
+    struct nonfinite_memory memory = nonfinite_remember(before);
+    nonfinite_destroy(before);
+    struct nonfinite_detector *after = nonfinite_create();
+    nonfinite_resume(after, &memory);
+    assert_int_equal(nonfinite_incident(after), 3);
+    assert_false(add(after, 7, 101, 1, &finding));
+    assert_false(add(after, 99, 101, 1, &finding));
+    assert_true(add(after, 50, 101, 1, &finding)); /* this is news */
+    nonfinite_destroy(after);
+}
+
+static void a_loss_that_is_the_origin_is_told_once(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 99, 5, 1, &finding));
+    assert_int_equal(finding.news, NONFINITE_ORIGIN);
+    assert_false(add(detector, 99, 6, 1, &finding));
+    nonfinite_destroy(detector);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_tensor_is_the_origin_and_forty_more_are_no_news),
+        cmocka_unit_test(a_finding_waits_for_its_batch),
+        cmocka_unit_test(a_batch_told_before_its_tensors_is_used_too),
+        cmocka_unit_test(a_later_step_or_the_end_stops_the_wait),
+        cmocka_unit_test(a_calm_while_begins_a_new_incident),
+        cmocka_unit_test(a_tensor_seen_rarely_and_always_bad_stays_one_incident),
+        cmocka_unit_test(nothing_is_told_again_after_a_restart),
+        cmocka_unit_test(a_loss_that_is_the_origin_is_told_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
