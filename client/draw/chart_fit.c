@@ -8,7 +8,7 @@
  * The y range. Wanted is the central 99.5 % of the visible readings, what lies at most 0.4 of
  * their extent beyond it, and all of alarmed lines. Widened by 6 %, it
  * is rounded outwards to round numbers, so that it moves in steps. The range of the frame
- * before stays as long as it holds what is wanted and is not more than 1.7 times too tall.
+ * before stays as long as it holds what is wanted and is not more than 1.8 times too tall.
  * Everything happens in the space where the axis is even, so log axes behave alike.
  */
 
@@ -17,7 +17,8 @@ enum { MAX_SAMPLES = 4096 };
 #define TAIL_FRAC    0.0025 /* left out at either end */
 #define TAIL_ROOM    0.4
 #define ROOM         0.06
-#define TOO_TALL     1.7
+#define TOO_TALL     1.8
+#define GROWING_ROOM 0.2 /* on a side that has just been outgrown: more will come */
 #define HUGE_READING 1e300
 #define TINY_READING 1e-290
 #define LOG_DECADES  12.0 /* shown at most below the largest reading */
