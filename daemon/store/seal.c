@@ -18,18 +18,21 @@
  * lock held while anything is encoded or written. The tail in memory is dropped only after the
  * transaction is on disk.
  *
- * Small chunks are merged as in a binary counter: new rows take with them the chunks before
- * them that are not larger than what has come together so far. Each row is thus encoded about
- * log2(65520 / bytes of one seal) times, and a group has few small chunks. Sizes aim at
+ * Small chunks are merged by fours: when the last three chunks of a group are about as large as
+ * what the tail will make, they are encoded again together with it, and so on with the three
+ * before those. Each row is thus encoded about log4(65520 / bytes of one seal) times more, and a
+ * group has at most a handful of small chunks. All groups of a run tend to be due at once; a
+ * budget per seal, handed out in turn, keeps that from holding commits up. Sizes aim at
  * CHUNK_TARGET_BYTES, which fills LMDB's pages.
  */
 
 enum {
     MAX_RAW_BYTES = 1 << 20, /* of a chunk with more than one row, decoded */
-    SMALL_BYTES = 2048,      /* chunks that fit beside others in a page: merged at once */
-    TOTAL_TAILS = 8,         /* times seal_tail_bytes: what all tails together may take */
-    MAX_MERGED = 32,         /* chunks merged with one tail */
-    MIN_FULL_BYTES = 4096    /* worth sealing when there is no room */
+    SLACK_BYTES = 512,    /* small chunks this far apart are about as large as each other */
+    FAN_IN = 4,           /* chunks that become one: the tail and three old ones */
+    TOTAL_TAILS = 8,      /* times seal_tail_bytes: what all tails together may take */
+    MAX_MERGED = 32,      /* chunks merged with one tail */
+    MIN_FULL_BYTES = 4096 /* worth sealing when there is no room */
 };
 
 /* One sealed chunk that new rows take with them. */
@@ -51,6 +54,7 @@ struct sealing {
     uint8_t *old; /* their bytes */
     size_t old_bytes;
     size_t old_room;
+    size_t budget; /* bytes of old chunks that may still be encoded again */
 };
 
 static struct tail_run *pick_run(const struct store *store)
@@ -104,9 +108,9 @@ static bool copy_chunk(struct sealing *sealing, const struct tail_group *group,
     return true;
 }
 
-/* Take the chunk that ends at row end if merging it with new_bytes more is worth it. */
+/* Take the chunk that ends at row end if it is no larger than max_bytes. */
 static bool take_last_chunk(struct sealing *sealing, MDB_cursor *cursor,
-    const struct tail_group *group, uint64_t end, size_t new_bytes)
+    const struct tail_group *group, uint64_t end, size_t max_bytes)
 {
     uint8_t bytes[KEY_CHUNK_BYTES];
     key_chunk(bytes, group->run->run, group->thing, group->kind, end);
@@ -115,13 +119,43 @@ static bool take_last_chunk(struct sealing *sealing, MDB_cursor *cursor,
     int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
     if (rc != 0 || key.mv_size != sizeof bytes ||
-        memcmp(key.mv_data, bytes, KEY_GROUP_BYTES) != 0 ||
-        value.mv_size > new_bytes + new_bytes / 4 + SMALL_BYTES ||
-        value.mv_size + new_bytes > CHUNK_TARGET_BYTES) {
+        memcmp(key.mv_data, bytes, KEY_GROUP_BYTES) != 0 || value.mv_size > max_bytes) {
         return false;
     }
     uint64_t first_row = key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8);
     return copy_chunk(sealing, group, &value, first_row, end);
+}
+
+/* Take chunks level by level; those of a level that is not full yet are left again. */
+static void take_levels(
+    struct sealing *sealing, MDB_cursor *cursor, const struct tail_group *group)
+{
+    double bytes_per_row = (double)group->sealed_bytes / (double)group->sealed_rows;
+    size_t bytes = (size_t)(bytes_per_row * (double)group->tail_rows);
+    uint64_t raw = group->tail_bytes;
+    uint64_t end = group->sealed_rows;
+    uint32_t n_sure = 0;
+    size_t sure_bytes = 0;
+    size_t level = bytes + bytes / 2 + SLACK_BYTES;
+    while (sealing->n_chunks < MAX_MERGED && end > 0 &&
+           take_last_chunk(sealing, cursor, group, end, level)) {
+        const struct old_chunk *chunk = &sealing->chunks[sealing->n_chunks - 1];
+        raw += chunk->n_rows * row_raw_bytes(group) + chunk->extra_bytes;
+        bytes += chunk->n_bytes;
+        end = chunk->first_row;
+        if (raw > MAX_RAW_BYTES || bytes > CHUNK_TARGET_BYTES ||
+            sealing->old_bytes > sealing->budget) {
+            break;
+        }
+        if (sealing->n_chunks - n_sure == FAN_IN - 1) {
+            n_sure = sealing->n_chunks;
+            sure_bytes = sealing->old_bytes;
+            level = bytes + bytes / 2;
+        }
+    }
+    sealing->n_chunks = n_sure;
+    sealing->old_bytes = sure_bytes;
+    sealing->budget -= sure_bytes;
 }
 
 /* Choose the last chunks of a group that its tail takes with it. */
@@ -140,18 +174,8 @@ static int choose_chunks(
         return rc;
     }
     rc = mdb_cursor_open(txn, sealing->store->chunk_table, &cursor);
-    double bytes_per_row = (double)group->sealed_bytes / (double)group->sealed_rows;
-    size_t bytes = (size_t)(bytes_per_row * (double)group->tail_rows);
-    uint64_t raw = group->tail_bytes;
-    uint64_t end = group->sealed_rows;
-    while (rc == 0 && sealing->n_chunks < MAX_MERGED && end > 0 &&
-           raw < MAX_RAW_BYTES / 2 && take_last_chunk(sealing, cursor, group, end, bytes)) {
-        const struct old_chunk *chunk = &sealing->chunks[sealing->n_chunks - 1];
-        raw += chunk->n_rows * row_raw_bytes(group) + chunk->extra_bytes;
-        bytes += chunk->n_bytes;
-        end = chunk->first_row;
-    }
-    if (cursor != NULL) {
+    if (rc == 0) {
+        take_levels(sealing, cursor, group);
         mdb_cursor_close(cursor);
     }
     store_reading_end(sealing->store, txn);
@@ -322,13 +346,20 @@ static void delete_pieces(struct store *store, const struct tail_run *run)
 
 static int seal_run(struct store *store, struct tail_run *run, struct baro_err *err)
 {
-    struct sealing sealing = {.store = store, .codec = chunk_codec_create()};
+    struct sealing sealing = {.store = store,
+        .codec = chunk_codec_create(),
+        .budget = store->seal_tail_bytes + CHUNK_TARGET_BYTES};
     store_batch_clear(&store->sealing);
+    struct tail_group *first = run->merge_first != NULL ? run->merge_first : run->groups;
+    struct tail_group *group = first;
     int rc = 0;
-    for (struct tail_group *group = run->groups; rc == 0 && group != NULL;
-         group = group->in_run) {
+    do {
         rc = group->tail_rows > 0 ? seal_group(&sealing, group, err) : 0;
-    }
+        if (sealing.budget >= CHUNK_TARGET_BYTES) {
+            run->merge_first = group->in_run; /* who comes later is first next time */
+        }
+        group = group->in_run != NULL ? group->in_run : run->groups;
+    } while (rc == 0 && group != first);
     chunk_codec_destroy(sealing.codec);
     columns_finish(&sealing.columns);
     free(sealing.old);
@@ -341,7 +372,7 @@ static int seal_run(struct store *store, struct tail_run *run, struct baro_err *
         return rc;
     }
     (void)pthread_mutex_lock(&store->memory_lock);
-    for (struct tail_group *group = run->groups; group != NULL; group = group->in_run) {
+    for (group = run->groups; group != NULL; group = group->in_run) {
         if (group->tail_rows > 0) {
             group->sealed_bytes = group->sealing_bytes;
             tail_drop(&store->tail, group);

@@ -60,6 +60,7 @@ struct tail_run {
     uint64_t *damaged; /* ordinals of pieces that could not be read: kept, and told of */
     uint32_t n_damaged;
     struct tail_group *groups;
+    struct tail_group *merge_first; /* writer: whose turn it is in sealing; NULL: groups */
     uint8_t *piece; /* writer: the piece that the commit in progress fills */
     size_t piece_bytes;
     size_t piece_room;
