@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-
-#include <xxhash.h>
 
 #include "daemon/store/internal.h"
 #include "lib/base/err.h"
@@ -142,69 +139,4 @@ int store_apply(struct store *store, const struct store_batch *batch, uint64_t l
         (void)set_map(store, store->commit_limit); /* LMDB keeps what is in use */
     }
     return rc == 0 ? 0 : store_lmdb_error(store, rc, "write", err);
-}
-
-bool store_group_decode(const MDB_val *value, struct group_record *out)
-{
-    if (value->mv_size != sizeof *out) {
-        return false;
-    }
-    memcpy(out, value->mv_data, sizeof *out);
-    const size_t skip = sizeof out->check;
-    return out->check ==
-               XXH3_64bits((const uint8_t *)value->mv_data + skip, sizeof *out - skip) &&
-           out->n_f64 <= CHUNK_MAX_COLUMNS && out->n_f32 <= CHUNK_MAX_COLUMNS;
-}
-
-int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
-    struct group_record *out, struct baro_err *err)
-{
-    MDB_txn *txn = NULL;
-    int rc = store_reading_begin(store, &txn, err);
-    if (rc != 0) {
-        return rc;
-    }
-    uint8_t bytes[KEY_GROUP_BYTES];
-    key_group(bytes, run, thing, kind);
-    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
-    MDB_val value;
-    rc = mdb_get(txn, store->group_table, &key, &value);
-    if (rc == MDB_NOTFOUND) {
-        rc = 0;
-    } else if (rc != 0) {
-        rc = store_lmdb_error(store, rc, "read", err);
-    } else if (!store_group_decode(&value, out)) {
-        rc = baro_err_set(err, BARO_ECORRUPT,
-            "run %u thing %u kind %u: its record in the index is damaged", run, thing,
-            kind);
-    } else {
-        rc = 1;
-    }
-    store_reading_end(store, txn);
-    return rc;
-}
-
-int store_group_load(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
-    struct tail_group **out_group, struct baro_err *err)
-{
-    *out_group = tail_find(&store->tail, run, thing, kind);
-    if (*out_group != NULL) {
-        return 0;
-    }
-    struct group_record record = {0};
-    int rc = store_group_get(store, run, thing, kind, &record, err);
-    if (rc < 0) {
-        return rc;
-    }
-    (void)pthread_mutex_lock(&store->memory_lock);
-    struct tail_group *group = tail_add(&store->tail, run, thing, kind);
-    group->n_f64 = record.n_f64;
-    group->n_f32 = record.n_f32;
-    group->sealed_rows = record.n_rows;
-    group->sealed_bytes = record.bytes;
-    group->first_step = record.first_step;
-    group->last_step = record.last_step;
-    (void)pthread_mutex_unlock(&store->memory_lock);
-    *out_group = group;
-    return 0;
 }

@@ -101,8 +101,14 @@ int store_apply(struct store *store, const struct store_batch *batch, uint64_t l
 int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
     struct group_record *out, struct baro_err *err);
 
-/** Check and copy a group's record out of a value; false when damaged. */
-bool store_group_decode(const MDB_val *value, struct group_record *out);
+/**
+ * Check and copy a group's record out of a value; a damaged one is made again from its chunks.
+ *
+ * group_key  KEY_GROUP_BYTES
+ * returns    false when that cannot be done
+ */
+bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *group_key,
+    const MDB_val *value, struct group_record *out);
 
 /**
  * Find a group in memory or bring it there.

@@ -170,7 +170,7 @@ static int list_index(
     while (rc == 0 && key.mv_size == KEY_GROUP_BYTES && key_get(key.mv_data, 4) == run) {
         const uint8_t *at = key.mv_data;
         struct group_record record;
-        if (store_group_decode(&value, &record)) {
+        if (store_group_decode(store, txn, at, &value, &record)) {
             struct store_group_info *info =
                 add_info(infos, (uint32_t)key_get(at + 4, 4), (uint16_t)key_get(at + 8, 2));
             info->n_f64 = record.n_f64;

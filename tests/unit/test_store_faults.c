@@ -229,6 +229,36 @@ static void a_damaged_chunk_costs_its_own_rows_only(void **state)
     rig_rows_finish(&rows);
 }
 
+static void a_damaged_record_of_a_group_is_made_again(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    fill(rig, 1, -5, 7000);
+    rig_seal(rig);
+    rig_close(rig);
+    struct {
+        uint32_t n_f64, n_f32;
+        uint64_t n_rows;
+    } head = {1, 0, 7005};
+    assert_true(patch_file(rig, &head, sizeof head, 9, 0x80) > 0);
+    rig_open(rig);
+    struct store_group_info *infos = NULL;
+    size_t n = 0;
+    assert_int_equal(store_groups(rig->store, 1, &infos, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(infos[0].n_rows, 7005);
+    assert_int_equal(infos[0].first_step, -5);
+    assert_int_equal(infos[0].last_step, 6999);
+    free(infos);
+    fill(rig, 1, 7000, 7010);
+    rig_seal(rig);
+    rig_reopen(rig);
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), 0);
+    assert_int_equal(rows.n, 7015);
+    rig_rows_finish(&rows);
+}
+
 static void a_damaged_piece_of_tail_is_told_of_and_never_forgotten(void **state)
 {
     struct rig *rig = *state;
@@ -452,6 +482,7 @@ int main(void)
         CASE(a_file_that_is_not_a_store_is_refused),
         CASE(a_file_cut_off_anywhere_is_refused),
         CASE(a_damaged_chunk_costs_its_own_rows_only),
+        CASE(a_damaged_record_of_a_group_is_made_again),
         CASE(a_damaged_piece_of_tail_is_told_of_and_never_forgotten),
         CASE(a_full_quota_loses_nothing_and_goes_on_when_raised),
         CASE(a_full_disk_loses_nothing_and_goes_on_when_there_is_room),
