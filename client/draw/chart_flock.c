@@ -15,100 +15,111 @@ enum { EIGHTHS = 8 };
 /* What the lines of one flock share. */
 struct shared {
     const struct chart_flock *flock;
-    size_t from, n;      /* readings that matter: from, from + 1, ... */
-    float *columns;      /* n: fractional device columns */
-    int n_px, most;      /* device columns; rows of the plot in eighths */
-    float *top, *bottom; /* n: rows of one line, eighths; NaN = not finite */
+    size_t from, n;     /* readings that matter: from, from + 1, ... */
+    float *columns;     /* n: fractional device columns */
+    int n_px, most;     /* device columns; rows of the plot in eighths */
+    uint32_t *before;   /* n_px + 1: reading before the left edge of a column */
+    float *part;        /* n_px + 1: how far to the next one; NaN = no line there */
+    float *rows;        /* n: rows of one line, eighths; NaN = not finite */
+    float *crossing;    /* n_px + 1: rows in which it crosses the edges of columns */
+    double zero, slope; /* linear y: row = zero - slope * value */
+    bool is_linear;
 };
 
-static void add_span(struct draw_fine *span, float a, float b, int most)
+static void add_rows(struct draw_fine *span, float low, float high, float most)
 {
-    float low = a < b ? a : b, high = a < b ? b : a;
-    if (high < 0 || low > (float)most) {
+    if (!(high >= 0 && low <= most)) {
         return;
     }
-    int top = low < 0 ? 0 : (int)low;
-    int bottom = high > (float)most ? most : (int)high;
+    uint16_t top = low > 0 ? (uint16_t)low : 0;
+    uint16_t bottom = (uint16_t)(high < most ? high : most);
     if (span->top > span->bottom) {
-        *span = (struct draw_fine){(uint16_t)top, (uint16_t)bottom};
+        *span = (struct draw_fine){top, bottom};
         return;
     }
-    span->top = top < span->top ? (uint16_t)top : span->top;
-    span->bottom = bottom > span->bottom ? (uint16_t)bottom : span->bottom;
+    span->top = top < span->top ? top : span->top;
+    span->bottom = bottom > span->bottom ? bottom : span->bottom;
 }
 
-/* The stretch between reading i and the next: rows of every column it crosses. */
-static void add_stretch(const struct shared *s, size_t i, struct draw_fine *spans)
-{
-    float xa = s->columns[i], xb = s->columns[i + 1];
-    float top = s->top[i], bottom = s->bottom[i];
-    float by = xb > xa ? 1 / (xb - xa) : 0;
-    float top_by = (s->top[i + 1] - top) * by, bottom_by = (s->bottom[i + 1] - bottom) * by;
-    int first = xa < 0 ? 0 : (int)xa;
-    int last = xb >= (float)s->n_px ? s->n_px - 1 : (int)xb;
-    for (int x = first; x <= last; x++) {
-        float left = ((float)x > xa ? (float)x : xa) - xa;
-        float right = ((float)(x + 1) < xb ? (float)(x + 1) : xb) - xa;
-        add_span(&spans[x], top + top_by * left, top + top_by * right, s->most);
-        if (s->bottom != s->top) {
-            add_span(&spans[x], top + top_by * left, bottom + bottom_by * left, s->most);
-            add_span(&spans[x], top + top_by * right, bottom + bottom_by * right, s->most);
-        }
-    }
-}
-
-/* Row of a value in eighths; notes what has no row inside the plot. */
-static float fine_row(struct chart_pen *pen, const struct shared *s, size_t i, float value)
+/* Note what has no row inside the plot; NaN for values that are not finite. */
+static float odd_row(struct chart_pen *pen, const struct shared *s, size_t i, double value)
 {
     const struct chart_scale *scale = &pen->scale;
     float column = s->columns[i];
     bool inside = column >= 0 && column < (float)scale->n_px;
     if (!isfinite(value)) {
         if (inside) {
-            pen->edges[(int)column] |= isnan(value) ? EDGE_NAN
-                                       : value > 0  ? EDGE_POS_INF
-                                                    : EDGE_NEG_INF;
+            pen->edges[(int)column] |= chart_edge_of(value);
         }
         return NAN;
     }
-    if (inside && (double)value > scale->y.hi) {
-        pen->edges[(int)column] |= EDGE_ABOVE;
-        if (pen->above.n++ == 0 || (double)value > pen->above.extreme) {
-            pen->above = (struct chart_beyond){
-                pen->above.n, (double)value, (int)column, s->flock->color};
-        }
-    } else if (inside && (double)value < scale->y.lo) {
-        pen->edges[(int)column] |= EDGE_BELOW;
-        if (pen->below.n++ == 0 || (double)value < pen->below.extreme) {
-            pen->below = (struct chart_beyond){
-                pen->below.n, (double)value, (int)column, s->flock->color};
+    struct chart_beyond *beyond = value > scale->y.hi ? &pen->above : &pen->below;
+    if (inside) {
+        pen->edges[(int)column] |= value > scale->y.hi ? EDGE_ABOVE : EDGE_BELOW;
+        bool further =
+            value > scale->y.hi ? value > beyond->extreme : value < beyond->extreme;
+        if (beyond->n++ == 0 || further) {
+            *beyond = (struct chart_beyond){beyond->n, value, (int)column, s->flock->color};
         }
     }
-    float row = chart_row_of(scale, (double)value) - scale->plot.y;
-    return row * scale->scale * EIGHTHS;
+    return (chart_row_of(scale, value) - scale->plot.y) * scale->scale * EIGHTHS;
 }
 
-static void add_line(
-    struct chart_pen *pen, struct shared *s, size_t line, struct draw_fine *spans)
+/* Rows of one line's readings. */
+static void find_rows(struct chart_pen *pen, const struct shared *s, const float *values)
 {
-    const struct chart_flock *flock = s->flock;
-    const float *lo = flock->lo + line * flock->n + s->from;
-    const float *hi = flock->hi != NULL ? flock->hi + line * flock->n + s->from : lo;
-    for (int x = 0; x < s->n_px; x++) {
-        spans[x] = (struct draw_fine){1, 0};
-    }
+    const struct chart_scale *scale = &pen->scale;
+    const double lo = scale->y.lo, hi = scale->y.hi;
     for (size_t i = 0; i < s->n; i++) {
-        s->top[i] = fine_row(pen, s, i, hi[i]);
-        if (s->bottom != s->top) {
-            s->bottom[i] = fine_row(pen, s, i, lo[i]);
+        double value = (double)values[i];
+        if (!(value >= lo && value <= hi)) {
+            s->rows[i] = odd_row(pen, s, i, value);
+        } else if (s->is_linear) {
+            s->rows[i] = (float)(s->zero - s->slope * value);
+        } else {
+            float row = chart_row_of(scale, value) - scale->plot.y;
+            s->rows[i] = row * scale->scale * EIGHTHS;
         }
     }
+}
+
+/* Add the line through the rows to its spans: where it crosses columns, and its readings. */
+static void add_line(const struct shared *s, struct draw_fine *spans)
+{
+    const float most = (float)s->most;
+    for (int x = 0; x <= s->n_px; x++) {
+        float from = s->rows[s->before[x]], to = s->rows[s->before[x] + 1];
+        s->crossing[x] = from + (to - from) * s->part[x];
+    }
+    for (int x = 0; x < s->n_px; x++) {
+        float a = s->crossing[x], b = s->crossing[x + 1];
+        /* A comparison with NaN is false: where there is one edge alone, it is both ends. */
+        float low = a < b || isnan(b) ? a : b;
+        float high = a > b || isnan(b) ? a : b;
+        add_rows(&spans[x], low, high, most);
+    }
     for (size_t i = 0; i < s->n; i++) {
-        bool has = !isnan(s->top[i]) && !isnan(s->bottom[i]);
-        if (has && i + 1 < s->n && !isnan(s->top[i + 1]) && !isnan(s->bottom[i + 1])) {
-            add_stretch(s, i, spans);
-        } else if (has && s->columns[i] >= 0 && s->columns[i] < (float)s->n_px) {
-            add_span(&spans[(int)s->columns[i]], s->top[i], s->bottom[i], s->most);
+        float column = s->columns[i];
+        if (column >= 0 && column < (float)s->n_px) {
+            add_rows(&spans[(int)column], s->rows[i], s->rows[i], most);
+        }
+    }
+}
+
+/* The readings between which each column's left edge lies. */
+static void find_edges(const struct shared *s)
+{
+    size_t i = 0;
+    for (int x = 0; x <= s->n_px; x++) {
+        float at = (float)x;
+        while (i + 2 < s->n && s->columns[i + 1] < at) {
+            i++;
+        }
+        s->before[x] = (uint32_t)i;
+        s->part[x] = NAN;
+        float width = s->n > 1 ? s->columns[i + 1] - s->columns[i] : 0;
+        if (width > 0 && at >= s->columns[i] && at <= s->columns[i + 1]) {
+            s->part[x] = (at - s->columns[i]) / width;
         }
     }
 }
@@ -126,17 +137,26 @@ static bool share(struct chart_pen *pen, const struct chart_flock *flock, struct
     }
     *s = (struct shared){.flock = flock, .from = from, .n = to - from, .n_px = scale->n_px};
     s->most = (int)lroundf(scale->plot.h * scale->scale) * EIGHTHS;
+    size_t n_edges = (size_t)s->n_px + 1;
     s->columns = draw_scratch(pen->list, s->n * sizeof *s->columns);
-    s->top = draw_scratch(pen->list, s->n * sizeof *s->top);
-    s->bottom =
-        flock->hi != NULL ? draw_scratch(pen->list, s->n * sizeof *s->bottom) : s->top;
-    if (s->columns == NULL || s->top == NULL || s->bottom == NULL) {
+    s->rows = draw_scratch(pen->list, (s->n + 1) * sizeof *s->rows);
+    s->before = draw_scratch(pen->list, n_edges * sizeof *s->before);
+    s->part = draw_scratch(pen->list, n_edges * sizeof *s->part);
+    s->crossing = draw_scratch(pen->list, n_edges * sizeof *s->crossing);
+    if (s->columns == NULL || s->rows == NULL || s->before == NULL || s->part == NULL ||
+        s->crossing == NULL) {
         return false;
     }
     for (size_t i = 0; i < s->n; i++) {
         double column = chart_column_of(scale, flock->x[from + i]);
         s->columns[i] = (float)(column < -1e6 ? -1e6 : column > 1e6 ? 1e6 : column);
     }
+    s->rows[s->n] = NAN;
+    s->is_linear = scale->y.kind == AXIS_LINEAR;
+    s->slope = scale->y_by * (double)scale->scale * EIGHTHS;
+    s->zero =
+        (double)scale->plot.h * (double)scale->scale * EIGHTHS + s->slope * scale->y_from;
+    find_edges(s);
     return true;
 }
 
@@ -163,6 +183,15 @@ void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)
         (int)lroundf(scale->plot.y * scale->scale), s.most / EIGHTHS, (size_t)s.n_px,
         flock->n_lines, 1.0F, draw_fade(flock->color, line_alpha(flock)));
     for (size_t line = 0; line < flock->n_lines && spans != NULL; line++) {
-        add_line(pen, &s, line, spans + line * (size_t)s.n_px);
+        struct draw_fine *row = spans + line * (size_t)s.n_px;
+        for (int x = 0; x < s.n_px; x++) {
+            row[x] = (struct draw_fine){1, 0};
+        }
+        find_rows(pen, &s, flock->lo + line * flock->n + s.from);
+        add_line(&s, row);
+        if (flock->hi != NULL) {
+            find_rows(pen, &s, flock->hi + line * flock->n + s.from);
+            add_line(&s, row);
+        }
     }
 }

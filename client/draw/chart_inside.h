@@ -61,6 +61,9 @@ float chart_row_of(const struct chart_scale *scale, double value);
 size_t chart_first_point(const struct chart_line *line, double x);
 size_t chart_first_column(const struct chart_line *line, double x);
 
+/** The edge mark of a value that is not finite. */
+uint8_t chart_edge_of(double value);
+
 /** What a column without a finite reading shows: an infinity its flags name, else NaN. */
 double chart_nonfinite(uint32_t flags);
 

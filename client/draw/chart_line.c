@@ -97,7 +97,7 @@ static int column_in(const struct chart_scale *scale, double x)
     return column >= scale->n_px ? scale->n_px - 1 : column;
 }
 
-static uint8_t edge_of(double value)
+uint8_t chart_edge_of(double value)
 {
     return isnan(value) ? EDGE_NAN : value > 0 ? EDGE_POS_INF : EDGE_NEG_INF;
 }
@@ -152,18 +152,41 @@ static void add_to_cell(struct reduction *r, int column, const struct chart_colu
     r->broken = false;
 }
 
+/* One reading in a cell of its own, or after a break. */
+static void start_cell(struct reduction *r, int column, struct chart_point p)
+{
+    const struct chart_column one = {.from = p.x,
+        .to = p.x,
+        .min = p.y,
+        .max = p.y,
+        .mean = p.y,
+        .first = p.y,
+        .last = p.y,
+        .count = 1};
+    add_to_cell(r, column, &one);
+}
+
 static void reduce_points(struct reduction *r, size_t from, size_t to)
 {
     const struct chart_scale *scale = &r->pen->scale;
+    const double lo = scale->y.lo, hi = scale->y.hi;
+    const struct chart_point *points = r->line->points;
+    int column = -1;
+    double next_x = (double)-INFINITY; /* where the next column begins */
     for (size_t i = from; i < to; i++) {
-        const struct chart_point p = r->line->points[i];
-        int column = column_in(scale, p.x);
+        const struct chart_point p = points[i];
+        if (p.x >= next_x) {
+            column = column_in(scale, p.x);
+            double place = (column + 0.5) / scale->x_by + scale->x_from;
+            /* Slightly early: a column too soon is found out, one too late is not. */
+            next_x = scale->x.kind == AXIS_LINEAR ? place - 1e-9 * fabs(place) : p.x;
+        }
+        struct cell *cell = &r->cells[column];
         if (!isfinite(p.y)) {
-            r->pen->edges[column] |= edge_of(p.y);
+            r->pen->edges[column] |= chart_edge_of(p.y);
             r->broken = true;
             continue;
         }
-        struct cell *cell = &r->cells[column];
         if (cell->has && !r->broken) {
             cell->lo = p.y < cell->lo ? p.y : cell->lo;
             cell->hi = p.y > cell->hi ? p.y : cell->hi;
@@ -172,17 +195,9 @@ static void reduce_points(struct reduction *r, size_t from, size_t to)
             cell->n += 1;
             r->last_x = p.x;
         } else {
-            const struct chart_column one = {.from = p.x,
-                .to = p.x,
-                .min = p.y,
-                .max = p.y,
-                .mean = p.y,
-                .first = p.y,
-                .last = p.y,
-                .count = 1};
-            add_to_cell(r, column, &one);
+            start_cell(r, column, p);
         }
-        if (p.y > scale->y.hi || p.y < scale->y.lo) {
+        if (p.y > hi || p.y < lo) {
             note_beyond(r->pen, r->line, column, p.y, p.y);
         }
     }
@@ -387,7 +402,7 @@ static void note_sparse(
     if (line->points == NULL) {
         note_flags(pen, &line->columns[i], column, column);
     } else if (!isfinite(p.y)) {
-        pen->edges[column] |= edge_of(p.y);
+        pen->edges[column] |= chart_edge_of(p.y);
     }
     if (isfinite(p.y)) {
         note_beyond(pen, line, column, p.y, p.y);

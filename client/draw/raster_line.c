@@ -209,20 +209,17 @@ void raster_band(struct raster *raster, int x, const struct draw_span *spans, si
     }
 }
 
-/* Add one line's rows, in eighths of a pixel of the surface, to a column of densities. */
+/* Add one line's rows, in eighths of a pixel of the surface, to the densities of a column. */
 static void flock_span(struct raster *raster, int x, int top, int bottom)
 {
     const int y0 = top >> 3, y1 = (bottom - 1) >> 3;
-    uint16_t *column = raster->density + (size_t)x * (size_t)raster->h;
-    for (int y = y0; y <= y1; y++) {
+    uint16_t *density = raster->density + (size_t)y0 * (size_t)raster->w + (size_t)x;
+    for (int y = y0; y <= y1; y++, density += raster->w) {
         int from = top > y * 8 ? top : y * 8;
         int to = bottom < y * 8 + 8 ? bottom : y * 8 + 8;
-        uint32_t sum = column[y] + (uint32_t)(to - from) * (COVER_ONE / 8);
-        column[y] = (uint16_t)(sum > DENSITY_MAX ? DENSITY_MAX : sum);
+        uint32_t sum = *density + (uint32_t)(to - from) * (COVER_ONE / 8);
+        *density = (uint16_t)(sum > DENSITY_MAX ? DENSITY_MAX : sum);
     }
-    struct rows *rows = &raster->touched[x];
-    rows->first = y0 < rows->first ? y0 : rows->first;
-    rows->last = y1 > rows->last ? y1 : rows->last;
 }
 
 /*
@@ -243,20 +240,19 @@ static void density_opacity(uint32_t alpha, size_t n_lines, uint8_t out[DENSITY_
 }
 
 static void flush_density(
-    struct raster *raster, int x0, int x1, draw_color color, const uint8_t *opacity)
+    struct raster *raster, struct raster_box box, draw_color color, const uint8_t *opacity)
 {
-    for (int x = x0; x < x1; x++) {
-        struct rows rows = raster->touched[x];
-        uint16_t *column = raster->density + (size_t)x * (size_t)raster->h;
-        for (int y = rows.first; y <= rows.last; y++) {
-            uint32_t whole = column[y] / COVER_ONE, part = column[y] % COVER_ONE;
-            uint32_t a = opacity[whole], b = opacity[whole + 1];
-            uint32_t alpha = a + (b - a) * part / COVER_ONE;
-            uint32_t *pixel = raster->pixels + (size_t)y * (size_t)raster->w + (size_t)x;
-            *pixel = raster_blend(*pixel, color, alpha);
-            column[y] = 0;
+    for (int y = box.y0; y < box.y1; y++) {
+        uint32_t *pixels = raster->pixels + (size_t)y * (size_t)raster->w;
+        uint16_t *density = raster->density + (size_t)y * (size_t)raster->w;
+        for (int x = box.x0; x < box.x1; x++) {
+            if (density[x] != 0) {
+                uint32_t whole = density[x] / COVER_ONE, part = density[x] % COVER_ONE;
+                uint32_t a = opacity[whole], b = opacity[whole + 1];
+                pixels[x] = raster_blend(pixels[x], color, a + (b - a) * part / COVER_ONE);
+                density[x] = 0;
+            }
         }
-        raster->touched[x] = (struct rows){raster->h, -1};
     }
 }
 
@@ -283,5 +279,5 @@ void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
     }
     uint8_t opacity[DENSITY_LEVELS];
     density_opacity(flock->color >> 24, flock->n_lines, opacity);
-    flush_density(raster, cut.x0, cut.x1, flock->color, opacity);
+    flush_density(raster, cut, flock->color, opacity);
 }

@@ -340,6 +340,121 @@ static int write_sheets(const char *dir, struct data *d)
     return 0;
 }
 
+/* One frame size and number of segments, ten lines, as in the project's measured limits. */
+struct trial {
+    size_t n_segments;
+    bool moving; /* the readings change from frame to frame: nothing can be kept */
+};
+
+static int by_time(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median milliseconds of emitting and of rasterising one 1600 x 900 frame. */
+static void time_frames(const struct trial *trial, struct font *font, double out_ms[2])
+{
+    enum { N_LINES = 10, N_FRAMES = 21 };
+    const size_t n = trial->n_segments / N_LINES + 1;
+    struct chart_point *points = baro_xcalloc(n * N_LINES, sizeof *points);
+    struct chart_line lines[N_LINES];
+    for (size_t k = 0; k < N_LINES; k++) {
+        double at = 0;
+        for (size_t i = 0; i < n; i++) {
+            at += random_unit() - 0.5;
+            points[k * n + i] = (struct chart_point){(double)i, at / sqrt((double)n)};
+        }
+        lines[k] = (struct chart_line){
+            .points = points + k * n, .n_points = n, .color = theme_series(&theme_dark, k)};
+    }
+    struct draw_list *list = draw_create(font, 0);
+    struct raster *raster = raster_create(1600, 900);
+    uint64_t emit[N_FRAMES], paint[N_FRAMES];
+    for (int frame = 0; frame < N_FRAMES; frame++) {
+        struct chart chart = base_chart("trial", lines, N_LINES);
+        chart.x.hi = (double)n - 1;
+        chart.y_fixed = true;
+        chart.y_lo = -1.5 - (trial->moving ? 0.001 * frame : 0);
+        chart.y_hi = 1.5;
+        uint64_t start = baro_now_ns();
+        draw_begin(list, 1600, 900, theme_dark.background);
+        chart_draw(
+            list, &theme_dark, (struct draw_rect){0, 0, 1600, 900}, &chart, NULL, NULL);
+        uint64_t middle = baro_now_ns();
+        (void)raster_draw(raster, list, NULL, 0);
+        emit[frame] = middle - start;
+        paint[frame] = baro_now_ns() - middle;
+    }
+    qsort(emit, N_FRAMES, sizeof *emit, by_time);
+    qsort(paint, N_FRAMES, sizeof *paint, by_time);
+    out_ms[0] = (double)emit[N_FRAMES / 2] / 1e6;
+    out_ms[1] = (double)paint[N_FRAMES / 2] / 1e6;
+    raster_destroy(raster);
+    draw_destroy(list);
+    free(points);
+}
+
+static void time_flock(struct font *font, const struct data *d, size_t n_lines)
+{
+    struct chart_flock flock = {.x = d->unit_x,
+        .n = N_UNIT_STEPS,
+        .lo = d->units,
+        .n_lines = n_lines,
+        .color = theme_dark.accent};
+    baro_autofree float *values = baro_xcalloc(n_lines * N_UNIT_STEPS, sizeof *values);
+    for (size_t i = 0; i < n_lines * N_UNIT_STEPS; i++) {
+        values[i] = d->units[i % (N_UNITS * N_UNIT_STEPS)];
+    }
+    flock.lo = values;
+    struct draw_list *list = draw_create(font, 0);
+    struct raster *raster = raster_create(1600, 900);
+    uint64_t best_emit = UINT64_MAX, best_paint = UINT64_MAX;
+    for (int frame = 0; frame < 9; frame++) {
+        struct chart chart = base_chart("flock", NULL, 0);
+        chart.flock = &flock;
+        uint64_t start = baro_now_ns();
+        draw_begin(list, 1600, 900, theme_dark.background);
+        chart_draw(
+            list, &theme_dark, (struct draw_rect){0, 0, 900, 500}, &chart, NULL, NULL);
+        uint64_t middle = baro_now_ns();
+        raster_invalidate(raster);
+        (void)raster_draw(raster, list, NULL, 0);
+        uint64_t end = baro_now_ns();
+        best_emit = middle - start < best_emit ? middle - start : best_emit;
+        best_paint = end - middle < best_paint ? end - middle : best_paint;
+    }
+    (void)printf("{\"bench\":\"draw\",\"case\":\"flock %zu lines in 900 x 500\","
+                 "\"emit_ms\":%.2f,\"raster_ms\":%.2f,\"unit\":\"ms\"}\n",
+        n_lines, (double)best_emit / 1e6, (double)best_paint / 1e6);
+    raster_destroy(raster);
+    draw_destroy(list);
+}
+
+static int bench(const struct data *d)
+{
+    struct baro_err err;
+    struct font *font = font_open(1, &err);
+    if (font == NULL) {
+        (void)fprintf(stderr, "draw_sheet: %s\n", err.text);
+        return 1;
+    }
+    for (size_t n = 1000; n <= 1000000; n *= 10) {
+        for (int moving = 0; moving < 2; moving++) {
+            const struct trial trial = {n, moving != 0};
+            double ms[2];
+            time_frames(&trial, font, ms);
+            (void)printf("{\"bench\":\"draw\",\"case\":\"%zu segments%s\","
+                         "\"emit_ms\":%.2f,\"raster_ms\":%.2f,\"unit\":\"ms\"}\n",
+                n, moving ? ", all new" : ", unchanged", ms[0], ms[1]);
+        }
+    }
+    time_flock(font, d, 1024);
+    time_flock(font, d, 4096);
+    font_close(font);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     baro_autofree struct data *d = baro_xcalloc(1, sizeof *d);
@@ -347,8 +462,11 @@ int main(int argc, char **argv)
     make_long(d);
     make_units(d);
     if (argc != 2) {
-        (void)fprintf(stderr, "usage: draw_sheet DIR\n");
+        (void)fprintf(stderr, "usage: draw_sheet DIR | draw_sheet --bench\n");
         return 2;
+    }
+    if (strcmp(argv[1], "--bench") == 0) {
+        return bench(d);
     }
     return write_sheets(argv[1], d);
 }
