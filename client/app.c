@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/app.h"
+
+#include <SDL.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "client/canvas.h"
+#include "client/draw/png.h"
+#include "client/feed.h"
+#include "client/screenshot.h"
+#include "client/view/input.h"
+#include "lib/base/clock.h"
+
+/*
+ * One thread of its own has SDL: this one. It sleeps until something happens (input, a new
+ * model), lets all that is waiting change the view, draws once, uploads the boxes that differ
+ * and presents. The picture is made by our own rasteriser and only copied by SDL, so it is the
+ * same under every video driver.
+ */
+
+struct app {
+    const struct options *options;
+    struct canvas *canvas;
+    struct view *view;
+    struct feed *feed;
+    const struct model *model; /* of the last frame */
+    SDL_Window *window;
+    SDL_Renderer *renderer;
+    SDL_Texture *texture;
+    float scale; /* device pixels in a logical one */
+    float ratio; /* device pixels in a unit of mouse positions */
+    Uint32 wake_event;
+    atomic_bool is_woken; /* a wake event waits in SDL's queue */
+    bool must_draw, must_quit, must_present;
+    uint64_t start_ns;
+    int status;
+};
+
+/* ---- opening ---- */
+
+/* Called on the feed's thread: at most one event waits at a time. */
+static void wake(void *payload)
+{
+    struct app *app = payload;
+    if (!atomic_exchange(&app->is_woken, true)) {
+        SDL_Event event = {.type = app->wake_event};
+        (void)SDL_PushEvent(&event);
+    }
+}
+
+static int fail(const char *what)
+{
+    (void)fprintf(stderr,
+        "baro-view: %s: %s; without a display, --screenshot FILE writes a picture\n", what,
+        SDL_GetError());
+    return 1;
+}
+
+/* How many device pixels a logical one gets when the person has not said. */
+static float guess_scale(void)
+{
+    float dpi = 0;
+    if (SDL_GetDisplayDPI(0, &dpi, NULL, NULL) == 0 && dpi >= 168) {
+        return 2;
+    }
+    return 1;
+}
+
+static int make_texture(struct app *app)
+{
+    if (app->texture != NULL) {
+        SDL_DestroyTexture(app->texture);
+    }
+    app->texture = SDL_CreateTexture(app->renderer, SDL_PIXELFORMAT_ARGB8888,
+        SDL_TEXTUREACCESS_STREAMING, canvas_w(app->canvas), canvas_h(app->canvas));
+    return app->texture != NULL ? 0 : fail("make a texture");
+}
+
+static int open_window(struct app *app)
+{
+    SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
+    SDL_SetHint(SDL_HINT_RENDER_DRIVER, "software");
+    SDL_SetHint(SDL_HINT_RENDER_BATCHING, "1");
+    SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+    if (SDL_Init(SDL_INIT_VIDEO) != 0) {
+        return fail("cannot open a display");
+    }
+    app->wake_event = SDL_RegisterEvents(1);
+    app->scale = app->options->scale > 0 ? app->options->scale : guess_scale();
+    int w = (int)((float)app->options->w * app->scale + 0.5F);
+    int h = (int)((float)app->options->h * app->scale + 0.5F);
+    app->window = SDL_CreateWindow("Barograph", SDL_WINDOWPOS_CENTERED,
+        SDL_WINDOWPOS_CENTERED, w, h, SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI);
+    if (app->window == NULL) {
+        return fail("cannot open a window");
+    }
+    SDL_SetWindowMinimumSize(app->window, 640, 400);
+    app->renderer = SDL_CreateRenderer(app->window, -1, SDL_RENDERER_SOFTWARE);
+    int out_w = 0;
+    int out_h = 0;
+    if (app->renderer == NULL ||
+        SDL_GetRendererOutputSize(app->renderer, &out_w, &out_h) != 0) {
+        return fail("cannot draw in the window");
+    }
+    app->ratio = (float)out_w / (float)(w > 0 ? w : 1);
+    if (app->options->scale <= 0 && app->ratio > 1) {
+        app->scale = app->ratio;
+    }
+    struct baro_err err = {0};
+    app->canvas = canvas_create(out_w, out_h, app->scale, &err);
+    if (app->canvas == NULL) {
+        (void)fprintf(stderr, "baro-view: %s\n", err.text);
+        return 1;
+    }
+    return make_texture(app);
+}
+
+static void close_all(struct app *app)
+{
+    part_unref(app->model);
+    view_destroy(app->view);
+    feed_close(app->feed);
+    if (app->texture != NULL) {
+        SDL_DestroyTexture(app->texture);
+    }
+    if (app->renderer != NULL) {
+        SDL_DestroyRenderer(app->renderer);
+    }
+    if (app->window != NULL) {
+        SDL_DestroyWindow(app->window);
+    }
+    canvas_destroy(app->canvas);
+    SDL_Quit();
+}
+
+/* ---- drawing ---- */
+
+static void upload(struct app *app, const struct raster_box *boxes, size_t n)
+{
+    int w = canvas_w(app->canvas);
+    const uint32_t *pixels = canvas_pixels(app->canvas);
+    for (size_t i = 0; i < n; i++) {
+        const struct raster_box *box = &boxes[i];
+        SDL_Rect rect = {box->x0, box->y0, box->x1 - box->x0, box->y1 - box->y0};
+        (void)SDL_UpdateTexture(app->texture, &rect,
+            pixels + (size_t)box->y0 * (size_t)w + box->x0, w * (int)sizeof *pixels);
+    }
+}
+
+static void draw(struct app *app)
+{
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    atomic_store(&app->is_woken, false);
+    const struct model *model = feed_model(app->feed);
+    part_unref(app->model);
+    app->model = model;
+    size_t n = canvas_draw(app->canvas, app->view, model, dirty);
+    (void)feed_wish(app->feed, &app->view->wish);
+    upload(app, dirty, n);
+    if (n > 0 || app->must_present) {
+        (void)SDL_RenderCopy(app->renderer, app->texture, NULL, NULL);
+        SDL_RenderPresent(app->renderer);
+    }
+    app->must_present = false;
+    app->must_draw = false;
+}
+
+/* For tests: what the window shows once the page is complete, as a PNG, and out. */
+static void dump_when_complete(struct app *app)
+{
+    enum { PATIENCE_S = 20 };
+    bool is_late = baro_now_ns() - app->start_ns > (uint64_t)PATIENCE_S * 1000000000;
+    uint64_t serial = feed_wish(app->feed, &app->view->wish);
+    if ((!app->model->is_complete || app->model->wish != serial) && !is_late) {
+        return;
+    }
+    int w = canvas_w(app->canvas);
+    int h = canvas_h(app->canvas);
+    uint32_t *pixels = SDL_malloc((size_t)w * (size_t)h * sizeof *pixels);
+    struct baro_err err = {0};
+    (void)SDL_RenderCopy(app->renderer, app->texture, NULL, NULL);
+    int rc = pixels == NULL
+                 ? -1
+                 : SDL_RenderReadPixels(app->renderer, NULL, SDL_PIXELFORMAT_ARGB8888,
+                       pixels, w * (int)sizeof *pixels);
+    if (rc == 0) {
+        rc = png_save(app->options->dump_frame, pixels, w, h, &err);
+    }
+    if (rc != 0 || is_late) {
+        (void)fprintf(stderr, "baro-view: dump: %s\n", is_late ? "too late" : err.text);
+        app->status = 1;
+    }
+    SDL_free(pixels);
+    app->must_quit = true;
+}
+
+/* ---- events ---- */
+
+static void resize(struct app *app, float scale)
+{
+    struct baro_err err = {0};
+    int w = 0;
+    int h = 0;
+    if (SDL_GetRendererOutputSize(app->renderer, &w, &h) != 0 || w < 1 || h < 1) {
+        return;
+    }
+    if (canvas_resize(app->canvas, w, h, scale, &err) == 0) {
+        app->scale = scale;
+    }
+    if (make_texture(app) != 0) {
+        app->status = 1;
+        app->must_quit = true;
+    }
+    app->must_present = true;
+}
+
+static float logical(const struct app *app, int at)
+{
+    return (float)at * app->ratio / app->scale;
+}
+
+static bool on_window(struct app *app, const SDL_WindowEvent *event)
+{
+    switch (event->event) {
+    case SDL_WINDOWEVENT_SIZE_CHANGED: resize(app, app->scale); return true;
+    case SDL_WINDOWEVENT_EXPOSED: app->must_present = true; return true;
+    case SDL_WINDOWEVENT_LEAVE: return input_leave(app->view);
+    default: return false;
+    }
+}
+
+static enum input_key key_of(SDL_Keycode code)
+{
+    switch (code) {
+    case SDLK_LEFT: return INPUT_LEFT;
+    case SDLK_RIGHT: return INPUT_RIGHT;
+    case SDLK_UP: return INPUT_UP;
+    case SDLK_DOWN: return INPUT_DOWN;
+    case SDLK_RETURN:
+    case SDLK_KP_ENTER: return INPUT_ENTER;
+    case SDLK_ESCAPE: return INPUT_ESCAPE;
+    case SDLK_BACKSPACE: return INPUT_BACKSPACE;
+    default: return INPUT_NONE;
+    }
+}
+
+static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
+{
+    bool has_ctrl = (event->keysym.mod & KMOD_CTRL) != 0;
+    SDL_Keycode code = event->keysym.sym;
+    if (has_ctrl && (code == SDLK_PLUS || code == SDLK_EQUALS || code == SDLK_KP_PLUS)) {
+        resize(app, fminf(app->scale * 1.125F, 4));
+        return true;
+    }
+    if (has_ctrl && (code == SDLK_MINUS || code == SDLK_KP_MINUS)) {
+        resize(app, fmaxf(app->scale / 1.125F, 0.5F));
+        return true;
+    }
+    enum input_key key = key_of(code);
+    bool has_shift = (event->keysym.mod & KMOD_SHIFT) != 0;
+    return key != INPUT_NONE && input_key(app->view, app->model, key, has_shift);
+}
+
+static bool on_text(struct app *app, const char *text)
+{
+    if (app->view->overlay != VIEW_FIND && text[0] == 'q') {
+        app->must_quit = true;
+        return false;
+    }
+    return input_char(app->view, app->model, text);
+}
+
+static bool on_button(struct app *app, const SDL_MouseButtonEvent *event)
+{
+    if (event->button != SDL_BUTTON_LEFT && event->button != SDL_BUTTON_RIGHT) {
+        return false;
+    }
+    enum input_button button = event->button == SDL_BUTTON_LEFT ? INPUT_MAIN : INPUT_SECOND;
+    float x = logical(app, event->x);
+    float y = logical(app, event->y);
+    return event->type == SDL_MOUSEBUTTONDOWN
+               ? input_down(app->view, x, y, button, event->clicks)
+               : input_up(app->view, app->model, x, y, button);
+}
+
+static bool on_event(struct app *app, const SDL_Event *event)
+{
+    if (event->type == app->wake_event) {
+        return true;
+    }
+    switch (event->type) {
+    case SDL_QUIT: app->must_quit = true; return false;
+    case SDL_WINDOWEVENT: return on_window(app, &event->window);
+    case SDL_KEYDOWN: return on_key(app, &event->key);
+    case SDL_TEXTINPUT: return on_text(app, event->text.text);
+    case SDL_MOUSEMOTION:
+        return input_move(
+            app->view, logical(app, event->motion.x), logical(app, event->motion.y));
+    case SDL_MOUSEBUTTONDOWN:
+    case SDL_MOUSEBUTTONUP: return on_button(app, &event->button);
+    case SDL_MOUSEWHEEL:
+        return input_wheel(
+            app->view, app->model, event->wheel.preciseX, event->wheel.preciseY);
+    default: return false;
+    }
+}
+
+static void run_loop(struct app *app)
+{
+    SDL_StartTextInput();
+    while (!app->must_quit) {
+        SDL_Event event;
+        if (app->must_draw) {
+            draw(app);
+            if (app->options->dump_frame != NULL) {
+                dump_when_complete(app);
+            }
+        }
+        if (app->must_quit || SDL_WaitEventTimeout(&event, 1000) == 0) {
+            app->must_draw |= app->options->dump_frame != NULL;
+            continue;
+        }
+        do {
+            app->must_draw |= on_event(app, &event);
+        } while (!app->must_quit && SDL_PollEvent(&event) != 0);
+    }
+}
+
+int app_run(const struct options *options)
+{
+    struct app app = {.options = options, .must_draw = true, .must_present = true};
+    struct baro_err err = {0};
+    app.start_ns = baro_now_ns();
+    app.status = open_window(&app);
+    if (app.status == 0) {
+        app.view = options_view(options);
+        app.feed = feed_open(
+            options->endpoint[0] != '\0' ? options->endpoint : NULL, wake, &app, &err);
+        if (app.feed == NULL) {
+            (void)fprintf(stderr, "baro-view: %s\n", err.text);
+            app.status = 1;
+        } else {
+            app.model = feed_model(app.feed);
+            run_loop(&app);
+        }
+    }
+    close_all(&app);
+    return app.status;
+}

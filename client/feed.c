@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/feed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/model/keeper.h"
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/link/link.h"
+
+/*
+ * The thread sleeps in poll on two descriptors: the link's, which is edge-triggered, so that it
+ * is drained before every sleep, and an eventfd by which the main thread says that the wish has
+ * changed or that it is time to stop. Between two models there are at least 25 ms and four
+ * times what the last one cost to make, so that a page of thousands of units cannot take the
+ * thread for itself.
+ */
+
+enum {
+    PUBLISH_MS = 25,
+    PUBLISH_SHARE = 4,
+    SLEEP_MS = 200,    /* the connection is looked at this often */
+    PATIENCE_MS = 400, /* before "connecting" becomes "no daemon" */
+};
+
+struct feed {
+    pthread_t thread;
+    int event_fd;
+    feed_wake_fn wake;
+    void *payload;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t is_new; /* model has changed */
+    const struct model *model;
+    struct model_wish wish;
+    uint64_t serial;
+    bool must_stop;
+
+    /* the thread's own */
+    struct link *link;
+    struct keeper *keeper;
+    uint64_t taken; /* serial of the wish that the keeper has */
+    uint64_t start_ns, last_publish_ns, publish_cost_ns;
+    unsigned n_connects;
+    bool is_mismatched;
+};
+
+static void poke(struct feed *feed)
+{
+    const uint64_t one = 1;
+    ssize_t n = write(feed->event_fd, &one, sizeof one);
+    (void)n; /* full: the thread is awake already */
+}
+
+/* ---- the thread ---- */
+
+static void publish(struct feed *feed)
+{
+    uint64_t begin_ns = baro_now_ns();
+    const struct model *model = keeper_publish(feed->keeper);
+    pthread_mutex_lock(&feed->mutex);
+    const struct model *old = feed->model;
+    feed->model = model;
+    pthread_cond_broadcast(&feed->is_new);
+    pthread_mutex_unlock(&feed->mutex);
+    part_unref(old);
+    feed->last_publish_ns = baro_now_ns();
+    feed->publish_cost_ns = feed->last_publish_ns - begin_ns;
+    if (feed->wake != NULL) {
+        feed->wake(feed->payload);
+    }
+}
+
+/* Milliseconds until the next model may be made; 0: now. */
+static int until_publish_ms(const struct feed *feed)
+{
+    uint64_t pause_ns = (uint64_t)PUBLISH_MS * 1000000;
+    if (feed->publish_cost_ns * PUBLISH_SHARE > pause_ns) {
+        pause_ns = feed->publish_cost_ns * PUBLISH_SHARE;
+    }
+    uint64_t now_ns = baro_now_ns();
+    uint64_t due_ns = feed->last_publish_ns + pause_ns;
+    return now_ns >= due_ns ? 0 : (int)((due_ns - now_ns + 999999) / 1000000);
+}
+
+/* Give the keeper the newest wish; false when it is time to stop. */
+static bool take_wish(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->mutex);
+    bool must_stop = feed->must_stop;
+    if (feed->taken != feed->serial) {
+        feed->taken = feed->serial;
+        keeper_set_wish(feed->keeper, &feed->wish, feed->serial);
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    return !must_stop;
+}
+
+static void look_at_connection(struct feed *feed)
+{
+    bool is_connected = link_is_connected(feed->link);
+    unsigned n_connects = link_n_connects(feed->link);
+    if (n_connects != feed->n_connects) {
+        feed->n_connects = n_connects;
+        feed->is_mismatched = false;
+        keeper_on_connect(feed->keeper);
+    }
+    if (feed->is_mismatched) {
+        return;
+    }
+    if (is_connected) {
+        keeper_set_state(feed->keeper, MODEL_READY, "", baro_wall_ns());
+        return;
+    }
+    bool is_patient = feed->n_connects == 0 &&
+                      baro_now_ns() - feed->start_ns < (uint64_t)PATIENCE_MS * 1000000 &&
+                      link_is_served(feed->link);
+    if (is_patient) {
+        keeper_set_state(feed->keeper, MODEL_CONNECTING, "", baro_wall_ns());
+    } else {
+        keeper_set_state(
+            feed->keeper, MODEL_AWAY, "no daemon answers there", baro_wall_ns());
+    }
+}
+
+static void take_message(struct feed *feed, struct link_message *message)
+{
+    struct keeper_frame frames[LINK_MAX_FRAMES];
+    size_t n = message->n_frames < LINK_MAX_FRAMES ? message->n_frames : LINK_MAX_FRAMES;
+    for (size_t i = 0; i < n; i++) {
+        frames[i] =
+            (struct keeper_frame){message->frames[i].bytes, message->frames[i].n_bytes};
+    }
+    keeper_take(feed->keeper, message->wire.envelope, frames, n);
+    link_message_release(message);
+}
+
+/* Send what can be asked, take what is there; false when nothing was left to do. */
+static bool exchange(struct feed *feed)
+{
+    bool has_worked = false;
+    Baro__Envelope question;
+    while (keeper_ask(feed->keeper, &question)) {
+        int64_t request = link_send(feed->link, &question, NULL);
+        keeper_sent(feed->keeper, request);
+        if (request < 0) {
+            break;
+        }
+        has_worked = true;
+    }
+    struct link_message message;
+    struct baro_err err = {0};
+    int rc = link_next(feed->link, 0, &message, &err);
+    if (rc == 1) {
+        take_message(feed, &message);
+    } else if (rc == BARO_EVERSION) {
+        feed->is_mismatched = true;
+        keeper_set_state(feed->keeper, MODEL_MISMATCH, err.text, baro_wall_ns());
+    }
+    look_at_connection(feed);
+    return has_worked || rc != 0;
+}
+
+static void sleep_until_news(struct feed *feed, int timeout_ms)
+{
+    struct pollfd fds[2] = {
+        {.fd = link_fd(feed->link), .events = POLLIN},
+        {.fd = feed->event_fd, .events = POLLIN},
+    };
+    if (poll(fds, 2, timeout_ms) > 0 && (fds[1].revents & POLLIN) != 0) {
+        uint64_t count;
+        ssize_t n = read(feed->event_fd, &count, sizeof count);
+        (void)n;
+    }
+}
+
+static void *feed_run(void *arg)
+{
+    struct feed *feed = arg;
+    while (take_wish(feed)) {
+        bool has_worked = exchange(feed);
+        int wait_ms = SLEEP_MS;
+        if (keeper_is_changed(feed->keeper)) {
+            wait_ms = until_publish_ms(feed);
+            if (wait_ms == 0) {
+                publish(feed);
+                continue;
+            }
+        }
+        if (!has_worked) {
+            sleep_until_news(feed, wait_ms);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the main thread's side ---- */
+
+struct feed *feed_open(
+    const char *endpoint, feed_wake_fn wake, void *payload, struct baro_err *err)
+{
+    struct feed *feed = baro_xcalloc(1, sizeof *feed);
+    feed->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    feed->wake = wake;
+    feed->payload = payload;
+    feed->start_ns = baro_now_ns();
+    pthread_mutex_init(&feed->mutex, NULL);
+    pthread_cond_init(&feed->is_new, NULL);
+    feed->link = link_open(endpoint, err);
+    if (feed->link == NULL || feed->event_fd < 0) {
+        feed_close(feed);
+        return NULL;
+    }
+    feed->keeper = keeper_create(link_endpoint(feed->link));
+    keeper_set_state(feed->keeper, MODEL_CONNECTING, "", baro_wall_ns());
+    feed->model = keeper_publish(feed->keeper);
+    int rc = pthread_create(&feed->thread, NULL, feed_run, feed);
+    if (rc != 0) {
+        (void)baro_err_set(err, BARO_EIO, "start a thread: %s", strerror(rc));
+        keeper_destroy(feed->keeper);
+        part_unref(feed->model);
+        feed->keeper = NULL;
+        feed->model = NULL;
+        feed_close(feed);
+        return NULL;
+    }
+    return feed;
+}
+
+void feed_close(struct feed *feed)
+{
+    if (feed == NULL) {
+        return;
+    }
+    if (feed->keeper != NULL) {
+        pthread_mutex_lock(&feed->mutex);
+        feed->must_stop = true;
+        pthread_mutex_unlock(&feed->mutex);
+        poke(feed);
+        (void)pthread_join(feed->thread, NULL);
+    }
+    part_unref(feed->model);
+    keeper_destroy(feed->keeper);
+    link_close(feed->link);
+    if (feed->event_fd >= 0) {
+        (void)close(feed->event_fd);
+    }
+    pthread_cond_destroy(&feed->is_new);
+    pthread_mutex_destroy(&feed->mutex);
+    free(feed);
+}
+
+uint64_t feed_wish(struct feed *feed, const struct model_wish *wish)
+{
+    pthread_mutex_lock(&feed->mutex);
+    bool is_new = feed->serial == 0 || !model_wish_equal(&feed->wish, wish);
+    if (is_new) {
+        size_t bytes = wish->n_refs * sizeof wish->refs[0];
+        memcpy(&feed->wish, wish, offsetof(struct model_wish, refs) + bytes);
+        feed->serial++;
+    }
+    uint64_t serial = feed->serial;
+    pthread_mutex_unlock(&feed->mutex);
+    if (is_new) {
+        poke(feed);
+    }
+    return serial;
+}
+
+const struct model *feed_model(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->mutex);
+    const struct model *model = part_ref(feed->model);
+    pthread_mutex_unlock(&feed->mutex);
+    return model;
+}
+
+bool feed_wait(struct feed *feed, const struct model *than, int timeout_ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
+    until.tv_sec += ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    int rc = 0;
+    pthread_mutex_lock(&feed->mutex);
+    while (feed->model == than && rc != ETIMEDOUT) {
+        rc = pthread_cond_timedwait(&feed->is_new, &feed->mutex, &until);
+    }
+    bool is_new = feed->model != than;
+    pthread_mutex_unlock(&feed->mutex);
+    return is_new;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "lib/base/mem.h"
+
+/* What every page is built from: zones, slots, curves, words. */
+
+/* ---- zones and slots ---- */
+
+void frame_zone(
+    struct frame *f, struct draw_rect rect, enum view_act act, int64_t a, int64_t b)
+{
+    struct view *view = f->view;
+    if (view->n_zones < VIEW_MAX_ZONES) {
+        view->zones[view->n_zones++] = (struct view_zone){rect, act, a, b};
+    }
+}
+
+bool frame_is_over(const struct frame *f, struct draw_rect rect)
+{
+    const struct view *view = f->view;
+    return view->has_mouse && view->overlay == VIEW_PLAIN && view->drag == DRAG_NONE &&
+           draw_inside(rect, view->mx, view->my);
+}
+
+uint64_t frame_id(uint32_t page, uint32_t thing, uint32_t kind, uint32_t stat)
+{
+    return ((uint64_t)(page + 1) << 56) | ((uint64_t)(kind & 0xFF) << 48) |
+           ((uint64_t)(stat & 0xFFFF) << 32) | thing;
+}
+
+struct view_slot *frame_slot(struct frame *f, uint64_t id)
+{
+    struct view *view = f->view;
+    struct view_slot *oldest = &view->slots[0];
+    for (size_t i = 0; i < VIEW_MAX_SLOTS; i++) {
+        struct view_slot *slot = &view->slots[i];
+        if (slot->id == id) {
+            slot->last_frame = view->frame;
+            return slot;
+        }
+        if (slot->last_frame < oldest->last_frame) {
+            oldest = slot;
+        }
+    }
+    *oldest = (struct view_slot){.id = id, .hover = -1, .last_frame = view->frame};
+    return oldest;
+}
+
+/* ---- series ---- */
+
+const struct model_series *frame_series(
+    struct frame *f, struct model_ref ref, bool is_coarse)
+{
+    (void)model_wish_add(&f->view->wish, ref, is_coarse);
+    return f->model->run == f->view->run ? model_find(f->model, ref, is_coarse) : NULL;
+}
+
+static double finite_or_nan(double value)
+{
+    return isfinite(value) ? value : (double)NAN;
+}
+
+static struct chart_column column_of(const struct wire_column *from)
+{
+    uint32_t flags = 0;
+    flags |= from->n_nan > 0 ? CHART_NAN : 0;
+    flags |= from->n_pos_inf > 0 ? CHART_POS_INF : 0;
+    flags |= from->n_neg_inf > 0 ? CHART_NEG_INF : 0;
+    return (struct chart_column){
+        .from = (double)from->first_step,
+        .to = (double)from->last_step,
+        .min = from->min,
+        .max = from->max,
+        .mean = from->mean,
+        .first = finite_or_nan(from->first),
+        .last = finite_or_nan(from->last),
+        .count = from->count,
+        .n_nonfinite = from->n_nan + from->n_pos_inf + from->n_neg_inf,
+        .flags = flags,
+    };
+}
+
+/* First column that ends at or after a step. */
+static size_t first_visible(const struct model_series *series, double lo)
+{
+    size_t a = 0;
+    size_t b = series->n;
+    while (a < b) {
+        size_t mid = a + (b - a) / 2;
+        if ((double)series->columns[mid].last_step < lo) {
+            a = mid + 1;
+        } else {
+            b = mid;
+        }
+    }
+    return a;
+}
+
+struct chart_line frame_line(
+    struct frame *f, const struct model_series *series, double cadence, draw_color color)
+{
+    struct chart_line line = {.color = color};
+    if (series == NULL || series->n == 0) {
+        return line;
+    }
+    size_t first = first_visible(series, f->view->lo);
+    size_t end = first;
+    while (end < series->n && (double)series->columns[end].first_step <= f->view->hi) {
+        end++;
+    }
+    first -= first > 0 ? 1 : 0; /* so that the line comes in from the left edge */
+    end += end < series->n ? 1 : 0;
+    struct chart_column *columns =
+        draw_scratch(f->list, (end - first + 1) * sizeof *columns);
+    if (columns == NULL) {
+        return line;
+    }
+    for (size_t i = first; i < end; i++) {
+        columns[i - first] = column_of(&series->columns[i]);
+    }
+    line.columns = columns;
+    line.n_columns = end - first;
+    line.gap = cadence > 0 ? 4 * cadence + 2 * (double)series->width : 0;
+    return line;
+}
+
+/* ---- charts ---- */
+
+/* Choose the kind of y axis for a chart shown logarithmically. */
+static enum axis_kind log_kind(const struct chart *chart)
+{
+    for (size_t i = 0; i < chart->n_lines; i++) {
+        const struct chart_line *line = &chart->lines[i];
+        for (size_t k = 0; k < line->n_columns; k++) {
+            const struct chart_column *column = &line->columns[k];
+            if (column->count > column->n_nonfinite && column->min <= 0) {
+                return AXIS_SYMLOG;
+            }
+        }
+    }
+    return AXIS_LOG;
+}
+
+static void tip_of_hit(
+    struct frame *f, const struct chart *chart, const struct chart_hit *hit)
+{
+    char value[FORMAT_MAX];
+    char step[FORMAT_MAX];
+    char low[FORMAT_MAX];
+    const char *name = chart->lines[hit->line].name;
+    frame_tip(f, hit->at.x, hit->at.y);
+    frame_tip_line(f, "%s", name != NULL ? name : chart->title);
+    if ((hit->flags & (CHART_NAN | CHART_POS_INF | CHART_NEG_INF)) != 0) {
+        const char *what = (hit->flags & CHART_NAN) != 0       ? "NaN"
+                           : (hit->flags & CHART_POS_INF) != 0 ? "+Inf"
+                                                               : "-Inf";
+        frame_tip_line(f, "%s at step %s", what, format_count(step, (int64_t)hit->x));
+    } else if (hit->count > 1) {
+        frame_tip_line(f, "%s to %s, mean %s", format_value(low, hit->min),
+            format_value(step, hit->max), format_value(value, hit->value));
+        frame_tip_line(
+            f, "%u readings from step %s", hit->count, format_count(step, (int64_t)hit->x));
+    } else {
+        frame_tip_line(f, "%s at step %s", format_exact(value, hit->value),
+            format_count(step, (int64_t)hit->x));
+    }
+}
+
+/* The nearest alert to the pointer on this chart gets its sentence said. */
+static bool tip_of_alert(struct frame *f, const struct chart_layout *layout)
+{
+    const struct view *view = f->view;
+    for (size_t i = f->model->alerts->n; i > 0; i--) {
+        const struct model_alert *alert = &f->model->alerts->at[i - 1];
+        float px = chart_px_of_x(layout, (double)alert->step);
+        bool is_low = view->my > layout->plot.y + layout->plot.h - 10;
+        if (is_low && fabsf(px - view->mx) < 5) {
+            frame_tip(f, px, view->my);
+            frame_tip_line(f, "%s", alert->text);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is being dragged out in a chart of the page. */
+static void draw_selection(struct frame *f, const struct chart_layout *layout)
+{
+    const struct view *view = f->view;
+    if (view->drag != DRAG_ZOOM) {
+        return;
+    }
+    float a = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->drag_x0));
+    float b = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->mx));
+    float left = fmaxf(fminf(a, b), layout->plot.x);
+    float right = fminf(fmaxf(a, b), layout->plot.x + layout->plot.w);
+    if (right > left) {
+        draw_fill(f->list,
+            (struct draw_rect){left, layout->plot.y, right - left, layout->plot.h},
+            draw_fade(f->theme->accent, 0.15F));
+    }
+}
+
+struct view_slot *frame_chart(
+    struct frame *f, struct draw_rect rect, struct frame_chart *of)
+{
+    struct view *view = f->view;
+    struct view_slot *slot = frame_slot(f, of->id);
+    struct chart *chart = &of->chart;
+    bool is_over = frame_is_over(f, rect);
+    chart->x = (struct axis){
+        .kind = AXIS_LINEAR, .unit = AXIS_STEP, .lo = view->lo, .hi = view->hi};
+    chart->events = f->events;
+    chart->n_events = f->n_events;
+    chart->cursor = view->cursor;
+    if (slot->is_log) {
+        chart->y_kind = log_kind(chart);
+    }
+    if (!is_over) {
+        slot->hover = -1;
+    }
+    if (slot->hover >= 0 && (size_t)slot->hover < chart->n_lines) {
+        chart->has_hover = true;
+        chart->hover = slot->hover;
+    }
+    chart_draw(f->list, f->theme, rect, chart, &slot->state, &slot->layout);
+    slot->has_layout = true;
+    draw_selection(f, &slot->layout);
+    frame_zone(f, rect, VIEW_CHART, slot - view->slots, of->thing);
+    struct chart_hit hit;
+    int hover = -1;
+    if (is_over && draw_inside(slot->layout.plot, view->mx, view->my) &&
+        !tip_of_alert(f, &slot->layout) &&
+        chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
+        hover = (int)hit.line;
+        tip_of_hit(f, chart, &hit);
+    }
+    view->is_dirty |= hover != slot->hover;
+    slot->hover = hover;
+    return slot;
+}
+
+/* ---- words ---- */
+
+struct draw_rect frame_text(struct frame *f, enum font_role role, float size,
+    draw_color color, float x, float y, float max_w, const char *text)
+{
+    struct draw_style style = {.role = role, .size = size, .color = color, .max_w = max_w};
+    return draw_string(f->list, x, y, &style, text);
+}
+
+float frame_middle(struct frame *f, struct draw_rect row, enum font_role role, float size)
+{
+    float cap = font_cap_height(draw_font(f->list), role, size);
+    return row.y + (row.h + cap) / 2;
+}
+
+enum theme_health frame_health(enum baro_level level)
+{
+    switch ((int)level) {
+    case BARO_ALARM: return THEME_ALARM;
+    case BARO_WATCH: return THEME_WATCH;
+    default: return THEME_CALM;
+    }
+}
+
+void frame_mark(struct frame *f, enum theme_health health, float x, float y)
+{
+    draw_mark(f->list, theme_health_mark(health), x, y, THEME_MARK,
+        theme_health_color(f->theme, health));
+}
+
+float frame_switch(struct frame *f, float x, float y, const char *const *words,
+    const int64_t *values, size_t n, int64_t chosen, enum view_act act, bool from_right)
+{
+    const float gap = 18;
+    struct font *font = draw_font(f->list);
+    float total = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += font_width(font, FONT_TEXT, THEME_SIZE_TEXT, words[i], strlen(words[i]));
+    }
+    total += gap * (n > 0 ? (float)(n - 1) : 0);
+    float left = from_right ? x - total : x;
+    float at = left;
+    for (size_t i = 0; i < n; i++) {
+        bool is_chosen = values[i] == chosen;
+        struct draw_rect box = draw_string_box(
+            f->list, at, y, &(struct draw_style){.size = THEME_SIZE_TEXT}, words[i]);
+        struct draw_rect zone = {at - gap / 2, y - 17, box.w + gap, 24};
+        draw_color color = is_chosen                ? f->theme->text
+                           : frame_is_over(f, zone) ? f->theme->accent
+                                                    : f->theme->secondary;
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, color, at, y, 0, words[i]);
+        if (is_chosen) {
+            draw_fill(f->list, (struct draw_rect){at, y + 6, box.w, 2}, f->theme->accent);
+        }
+        frame_zone(f, zone, act, values[i], 0);
+        at += box.w + gap;
+    }
+    return left;
+}
+
+const struct model_alert *frame_worst_alert(const struct model *model)
+{
+    const struct model_alert *worst = NULL;
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        if (worst == NULL || alert->level > worst->level) {
+            worst = alert;
+        }
+    }
+    return worst;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/* The line above every page: which run, how far, which page. */
+
+/* Once connected and then away: said beside the name, calmly; what is known stays on show. */
+static const char *link_words(const struct model *model)
+{
+    switch (model->state) {
+    case MODEL_AWAY: return "daemon away, trying again";
+    case MODEL_MISMATCH: return "daemon speaks another protocol";
+    case MODEL_CONNECTING: return "connecting";
+    case MODEL_READY:
+    case MODEL_STATE_COUNT: break;
+    }
+    return NULL;
+}
+
+void header_draw(struct frame *f, struct draw_rect rect)
+{
+    const struct model *model = f->model;
+    const char *words[VIEW_PAGE_COUNT];
+    int64_t values[VIEW_PAGE_COUNT];
+    char alerts[48];
+    for (int page = 0; page < VIEW_PAGE_COUNT; page++) {
+        words[page] = view_page_name((enum view_page)page);
+        values[page] = page;
+    }
+    if (model->run == f->view->run && model->alerts->n > 0) {
+        (void)snprintf(alerts, sizeof alerts, "alerts %zu", model->alerts->n);
+        words[VIEW_ALERTS] = alerts;
+    }
+    float y = rect.y + 28;
+    float right = rect.x + rect.w - VIEW_PAD;
+    if (f->run == NULL) {
+        return;
+    }
+    float left = frame_switch(f, right, y, words, values, VIEW_PAGE_COUNT,
+        (int64_t)f->view->page, VIEW_PICK_PAGE, true);
+    char name[WORDS_MAX];
+    char step[FORMAT_MAX];
+    char rest[WORDS_MAX];
+    float x = rect.x + VIEW_PAD;
+    frame_mark(f, words_run_health(f->run), x + 4, y - 5);
+    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
+        x + 16, y, (left - x) * 0.5F, words_run(name, f->run));
+    const char *link = link_words(model);
+    (void)snprintf(rest, sizeof rest, "step %s · %s%s%s",
+        f->run->n_steps > 0 ? format_count(step, f->run->last_step) : "–",
+        words_status(f->run->status), link != NULL ? " · " : "", link != NULL ? link : "");
+    float rest_x = box.x + box.w + 14;
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
+        link != NULL ? f->theme->watch : f->theme->secondary, rest_x, y,
+        fmaxf(left - 20 - rest_x, 10), rest);
+}

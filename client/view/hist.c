@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/*
+ * The distribution of a tensor, at the right of its page. Above: how its elements lie at the
+ * cursor's step, or at the newest. Below: the same over all visible steps, one column a
+ * reading, darker where more elements are. Magnitudes are powers of two, negative ones below,
+ * zeros in the middle.
+ */
+
+/* The row at the cursor, else the newest. */
+static size_t row_at_cursor(const struct frame *f, const struct model_hist *hist)
+{
+    size_t at = hist->n - 1;
+    if (isnan(f->view->cursor)) {
+        return at;
+    }
+    while (at > 0 && (double)hist->steps[at] > f->view->cursor) {
+        at--;
+    }
+    return at;
+}
+
+static float largest_share(const float *shares, size_t n)
+{
+    float largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmaxf(largest, shares[i]);
+    }
+    return largest;
+}
+
+/* "-2^3", "0", "2^-7" for a bin of the row. */
+static void name_bin(const struct model_hist *hist, size_t bin, char out[FORMAT_MAX])
+{
+    size_t zero = (size_t)hist->n_exps;
+    if (bin == zero) {
+        (void)snprintf(out, FORMAT_MAX, "0");
+        return;
+    }
+    bool is_negative = bin < zero;
+    int exp = hist->first_exp + (int)(is_negative ? zero - 1 - bin : bin - zero - 1);
+    char value[FORMAT_MAX];
+    (void)snprintf(out, FORMAT_MAX, "%s%s", is_negative ? "-" : "",
+        format_value(value, ldexp(1, exp)));
+}
+
+static void draw_now(struct frame *f, struct draw_rect rect, const struct model_hist *hist)
+{
+    size_t n_bins = 2 * (size_t)hist->n_exps + 1;
+    size_t row = row_at_cursor(f, hist);
+    const float *shares = &hist->shares[row * n_bins];
+    float largest = largest_share(shares, n_bins);
+    char step[FORMAT_MAX];
+    char note[WORDS_MAX];
+    (void)snprintf(note, sizeof note, "at step %s", format_count(step, hist->steps[row]));
+    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
+        rect.x, rect.y + 14, rect.w, "distribution");
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 10,
+        rect.y + 14, rect.w - box.w - 10, note);
+    struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26 - 20};
+    float bar_w = plot.w / (float)n_bins;
+    for (size_t bin = 0; bin < n_bins && largest > 0; bin++) {
+        float h = plot.h * shares[bin] / largest;
+        struct draw_rect bar = {
+            plot.x + bar_w * (float)bin, plot.y + plot.h - h, fmaxf(bar_w - 1, 1), h};
+        bool is_zero = bin == (size_t)hist->n_exps;
+        draw_fill(f->list, bar, is_zero ? f->theme->secondary : theme_series(f->theme, 0));
+        struct draw_rect column = {bar.x, plot.y, bar_w, plot.h};
+        if (frame_is_over(f, column)) {
+            char name[FORMAT_MAX];
+            name_bin(hist, bin, name);
+            frame_tip(f, f->view->mx, f->view->my);
+            frame_tip_line(f, "%.3g %% of the elements", (double)shares[bin] * 100);
+            frame_tip_line(f, is_zero ? "are %s" : "from %s on, to its double", name);
+        }
+    }
+    draw_hair_h(f->list, plot.x, plot.y + plot.h, plot.w, 0, f->theme->hairline);
+    static const enum draw_align aligns[] = {DRAW_LEFT, DRAW_CENTER, DRAW_RIGHT};
+    const size_t bins[] = {0, (size_t)hist->n_exps, n_bins - 1};
+    for (size_t i = 0; i < BARO_LEN(bins); i++) {
+        char name[FORMAT_MAX];
+        name_bin(hist, bins[i], name);
+        struct draw_style style = {.role = FONT_MONO,
+            .size = THEME_SIZE_AXIS,
+            .color = f->theme->secondary,
+            .align = aligns[i]};
+        (void)draw_string(
+            f->list, plot.x + plot.w * (float)i / 2, plot.y + plot.h + 14, &style, name);
+    }
+}
+
+/* All visible rows as a picture: steps to the right, bins upwards. */
+static void draw_bands(
+    struct frame *f, struct draw_rect rect, const struct model_hist *hist)
+{
+    size_t n_bins = 2 * (size_t)hist->n_exps + 1;
+    size_t n_columns = (size_t)fmaxf(rect.w / 2, 8);
+    draw_color *cells = draw_scratch(f->list, n_columns * n_bins * sizeof *cells);
+    if (cells == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < n_columns * n_bins; i++) {
+        cells[i] = f->theme->panel;
+    }
+    double span = f->view->hi - f->view->lo;
+    for (size_t row = 0; row < hist->n; row++) {
+        double from = ((double)hist->steps[row] - f->view->lo) / span;
+        double next =
+            row + 1 < hist->n ? (double)hist->steps[row + 1] : (double)hist->steps[row] + 1;
+        double to = (next - f->view->lo) / span;
+        if (to < 0 || from > 1) {
+            continue;
+        }
+        size_t first = (size_t)(fmax(from, 0) * (double)n_columns);
+        size_t last = (size_t)fmin(to * (double)n_columns, (double)(n_columns - 1));
+        const float *shares = &hist->shares[row * n_bins];
+        float largest = largest_share(shares, n_bins);
+        for (size_t bin = 0; bin < n_bins && largest > 0; bin++) {
+            draw_color color = draw_mix(
+                f->theme->panel, f->theme->accent, sqrtf(shares[bin] / largest) * 0.9F);
+            for (size_t c = first; c <= last && c < n_columns; c++) {
+                cells[(n_bins - 1 - bin) * n_columns + c] = color;
+            }
+        }
+    }
+    draw_cells(f->list, rect, cells, (uint32_t)n_columns, (uint32_t)n_bins);
+}
+
+static void draw_bands_panel(
+    struct frame *f, struct draw_rect rect, const struct model_hist *hist)
+{
+    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
+        rect.x, rect.y + 14, rect.w, "over time");
+    if (hist->is_cut) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary,
+            box.x + box.w + 10, rect.y + 14, rect.w - box.w - 10,
+            "newest readings only; zoom in for older");
+    }
+    struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26};
+    draw_bands(f, plot, hist);
+    double place = (f->view->cursor - f->view->lo) / (f->view->hi - f->view->lo);
+    if (place >= 0 && place <= 1) {
+        draw_hair_v(
+            f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0, f->theme->accent);
+    }
+}
+
+void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    f->view->wish.hist_thing = thing->thing;
+    draw_fill(f->list, rect, f->theme->panel);
+    struct draw_rect inner = draw_inset(rect, 12, 8);
+    const struct model_hist *hist = f->model->hist;
+    if (hist == NULL || hist->thing != thing->thing || f->model->run != f->view->run) {
+        return;
+    }
+    if (hist->n == 0) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
+            inner.y + 14, inner.w, hist->is_ready ? "no histogram here" : "reading");
+        return;
+    }
+    float half = (inner.h - THEME_GAP) / 2;
+    draw_now(f, (struct draw_rect){inner.x, inner.y, inner.w, half}, hist);
+    draw_bands_panel(
+        f, (struct draw_rect){inner.x, inner.y + half + THEME_GAP, inner.w, half}, hist);
+}

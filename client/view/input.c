@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/view/input.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "lib/base/mem.h"
+
+static const float CLICK_PX = 4; /* a smaller movement is a click */
+
+/* ---- zones ---- */
+
+static bool is_chart_like(enum view_act act)
+{
+    return act == VIEW_CHART || act == VIEW_TIMELINE;
+}
+
+/* The topmost zone at a point; chart: the topmost that is a chart or the time axis. */
+static const struct view_zone *zone_at(
+    const struct view *view, float x, float y, bool chart)
+{
+    for (size_t i = view->n_zones; i > 0; i--) {
+        const struct view_zone *zone = &view->zones[i - 1];
+        if (draw_inside(zone->rect, x, y) && (!chart || is_chart_like(zone->act))) {
+            return zone;
+        }
+    }
+    return NULL;
+}
+
+static const struct chart_layout *layout_of(
+    const struct view *view, const struct view_zone *zone)
+{
+    if (zone == NULL || !is_chart_like(zone->act) || zone->a < 0 ||
+        zone->a >= VIEW_MAX_SLOTS || !view->slots[zone->a].has_layout) {
+        return NULL;
+    }
+    return &view->slots[zone->a].layout;
+}
+
+/* ---- going somewhere ---- */
+
+static const struct model_run *shown_run(const struct view *view, const struct model *model)
+{
+    return model_run_find(model, view->run);
+}
+
+static void fit(struct view *view)
+{
+    view->is_fit = true;
+    view->is_live = true;
+    view_refit(view);
+}
+
+static void show_page(struct view *view, enum view_page page)
+{
+    view->page = page;
+    view->scroll[VIEW_SCROLL_PAGE] = 0;
+}
+
+static void show_thing(struct view *view, uint32_t thing)
+{
+    if (view->thing != thing) {
+        view->unit = -1;
+    }
+    view->thing = thing;
+    show_page(view, VIEW_TENSOR);
+}
+
+/* Go to the step of an alert, to its tensor and unit if it has any. */
+static void go_to_alert(struct view *view, const struct model *model, uint64_t id)
+{
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        if (alert->id != id) {
+            continue;
+        }
+        const struct model_run *run = shown_run(view, model);
+        const struct model_thing *thing = model_thing_find(model, alert->thing);
+        double span = run != NULL ? (double)(run->last_step - run->first_step) : 100;
+        double half = fmax(span / 20, 20);
+        view->alert = id;
+        view->cursor = (double)alert->step;
+        view->cursor_is_kept = true;
+        if (thing != NULL && thing->is_tensor) {
+            show_thing(view, thing->thing);
+            view->unit = alert->unit;
+        } else {
+            show_page(view, VIEW_OVERVIEW);
+        }
+        view_set_range(view,
+            fmax((double)alert->step - half, run != NULL ? (double)run->first_step : 0),
+            (double)alert->step + half);
+        return;
+    }
+}
+
+static void step_alert(struct view *view, const struct model *model, int by)
+{
+    const struct model_alerts *alerts = model->alerts;
+    if (alerts->n == 0) {
+        return;
+    }
+    size_t at = by > 0 ? 0 : alerts->n - 1;
+    for (size_t i = 0; i < alerts->n; i++) {
+        if (alerts->at[i].id == view->alert) {
+            at = by > 0 ? (i + 1) % alerts->n : (i + alerts->n - 1) % alerts->n;
+        }
+    }
+    go_to_alert(view, model, alerts->at[at].id);
+}
+
+static void pick_run(struct view *view, uint32_t run)
+{
+    if (run == view->run) {
+        return;
+    }
+    view->run = run;
+    view->thing = 0;
+    view->unit = -1;
+    view->alert = 0;
+    view->heat_role = 0;
+    view->cursor = (double)NAN;
+    view->cursor_is_kept = false;
+    view->wanted_tensor = NULL;
+    fit(view);
+}
+
+static void act(
+    struct view *view, const struct model *model, enum view_act what, int64_t a, int64_t b)
+{
+    switch (what) {
+    case VIEW_NOTHING:
+    case VIEW_SCROLL:
+    case VIEW_TIMELINE: break;
+    case VIEW_PICK_RUN: pick_run(view, (uint32_t)a); break;
+    case VIEW_PICK_NODE: show_thing(view, (uint32_t)a); break;
+    case VIEW_FOLD_NODE:
+        if (view->tree != NULL && b >= 0 && (size_t)b < view->tree->n) {
+            view_fold(view, &view->tree->nodes[b]);
+        }
+        break;
+    case VIEW_PICK_PAGE: show_page(view, (enum view_page)a); break;
+    case VIEW_PICK_ALERT: go_to_alert(view, model, (uint64_t)a); break;
+    case VIEW_PICK_THING: show_thing(view, (uint32_t)a); break;
+    case VIEW_PICK_STAT: view->stat = (enum unit_stat)a; break;
+    case VIEW_PICK_UNIT: view->unit = view->unit == a ? -1 : a; break;
+    case VIEW_PICK_HEAT: view->heat_role = (enum baro_role)a; break;
+    case VIEW_TOGGLE_LIVE: view->is_live = !view->is_live; break;
+    case VIEW_FIT: fit(view); break;
+    case VIEW_CHART:
+        if (b != 0) {
+            show_thing(view, (uint32_t)b);
+        }
+        break;
+    case VIEW_FOUND:
+        if (a >= 0 && (size_t)a < view->n_found) {
+            view->overlay = VIEW_PLAIN;
+            act(view, model, view->found[a].act, view->found[a].a, 0);
+        }
+        break;
+    case VIEW_CLOSE: view->overlay = VIEW_PLAIN; break;
+    }
+}
+
+/* ---- keys ---- */
+
+/* Space: follow again, or stand still where the view is now. */
+static void toggle_live(struct view *view)
+{
+    view->is_live = !view->is_live;
+    if (!view->is_live) {
+        view->is_fit = false;
+    }
+}
+
+static void toggle_log(struct view *view)
+{
+    const struct view_zone *zone = zone_at(view, view->mx, view->my, true);
+    for (size_t i = view->n_zones; i > 0 && (zone == NULL || zone->act != VIEW_CHART);
+         i--) {
+        zone = &view->zones[i - 1];
+    }
+    size_t first = 0; /* the page's first chart when the pointer is on none */
+    while (zone == NULL && first < view->n_zones) {
+        zone = view->zones[first].act == VIEW_CHART ? &view->zones[first] : NULL;
+        first++;
+    }
+    if (zone != NULL && zone->act == VIEW_CHART) {
+        struct view_slot *slot = &view->slots[zone->a];
+        slot->is_log = !slot->is_log;
+        chart_refit(&slot->state);
+    }
+}
+
+static bool find_char(struct view *view, const char *text)
+{
+    size_t n = strlen(view->find);
+    size_t more = strlen(text);
+    if (n + more < sizeof view->find) {
+        memcpy(view->find + n, text, more + 1);
+        view->found_at = 0;
+    }
+    return true;
+}
+
+bool input_char(struct view *view, const struct model *model, const char *text)
+{
+    if (view->overlay == VIEW_FIND) {
+        return find_char(view, text);
+    }
+    switch (text[0]) {
+    case '1': show_page(view, VIEW_OVERVIEW); break;
+    case '2': show_page(view, VIEW_TENSOR); break;
+    case '3': show_page(view, VIEW_ALERTS); break;
+    case '/':
+        view->overlay = VIEW_FIND;
+        view->find[0] = '\0';
+        view->found_at = 0;
+        break;
+    case '?': view->overlay = view->overlay == VIEW_KEYS ? VIEW_PLAIN : VIEW_KEYS; break;
+    case '[': step_alert(view, model, -1); break;
+    case ']': step_alert(view, model, 1); break;
+    case ' ': toggle_live(view); break;
+    case 'f': fit(view); break;
+    case 'l': toggle_log(view); break;
+    case 's': view->stat = (enum unit_stat)(((int)view->stat + 1) % UNIT_STAT_COUNT); break;
+    case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
+    default: return false;
+    }
+    return true;
+}
+
+static bool find_key(struct view *view, const struct model *model, enum input_key key)
+{
+    size_t n = strlen(view->find);
+    if (key == INPUT_ENTER && view->n_found > 0) {
+        act(view, model, VIEW_FOUND, (int64_t)view->found_at, 0);
+    } else if (key == INPUT_UP && view->found_at > 0) {
+        view->found_at--;
+    } else if (key == INPUT_DOWN && view->found_at + 1 < view->n_found) {
+        view->found_at++;
+    } else if (key == INPUT_BACKSPACE && n > 0) {
+        do {
+            n--;
+        } while (n > 0 && ((unsigned char)view->find[n] & 0xC0U) == 0x80U);
+        view->find[n] = '\0';
+    } else if (key == INPUT_ESCAPE) {
+        view->overlay = VIEW_PLAIN;
+    }
+    return true;
+}
+
+bool input_key(
+    struct view *view, const struct model *model, enum input_key key, bool has_shift)
+{
+    if (view->overlay == VIEW_FIND) {
+        return find_key(view, model, key);
+    }
+    if (key == INPUT_ESCAPE) {
+        view->overlay = VIEW_PLAIN;
+        view->unit = -1;
+        view->cursor_is_kept = false;
+        view->cursor = (double)NAN;
+        return true;
+    }
+    if (key == INPUT_LEFT || key == INPUT_RIGHT) {
+        const struct model_run *run = shown_run(view, model);
+        double by = (has_shift ? 10 : 1) * (key == INPUT_LEFT ? -1 : 1);
+        double from = isnan(view->cursor) ? (view->lo + view->hi) / 2 : view->cursor;
+        view->cursor = round(from) + by;
+        if (run != NULL) {
+            view->cursor =
+                fmin(fmax(view->cursor, (double)run->first_step), (double)run->last_step);
+        }
+        view->cursor_is_kept = true;
+        return true;
+    }
+    return false;
+}
+
+/* ---- pointer ---- */
+
+static void drag_to(struct view *view, float x)
+{
+    double from = chart_x_at(&view->drag_layout, view->drag_x0);
+    double to = chart_x_at(&view->drag_layout, x);
+    if (view->drag == DRAG_PAN) {
+        double by = from - to;
+        view_set_range(view, view->drag_lo + by, view->drag_hi + by);
+    } else if (view->drag == DRAG_TIMELINE && fabsf(x - view->drag_x0) >= CLICK_PX) {
+        view_set_range(view, fmin(from, to), fmax(from, to));
+    }
+}
+
+bool input_move(struct view *view, float x, float y)
+{
+    view->mx = x;
+    view->my = y;
+    view->has_mouse = true;
+    if (view->drag != DRAG_NONE) {
+        drag_to(view, x);
+        return true;
+    }
+    const struct view_zone *zone = zone_at(view, x, y, true);
+    const struct chart_layout *layout = layout_of(view, zone);
+    if (layout != NULL && draw_inside(layout->plot, x, y) && view->overlay == VIEW_PLAIN) {
+        view->cursor = round(chart_x_at(layout, x));
+        view->cursor_is_kept = false;
+    } else if (!view->cursor_is_kept) {
+        view->cursor = (double)NAN;
+    }
+    return true;
+}
+
+bool input_leave(struct view *view)
+{
+    view->has_mouse = false;
+    if (!view->cursor_is_kept) {
+        view->cursor = (double)NAN;
+    }
+    return true;
+}
+
+bool input_down(struct view *view, float x, float y, enum input_button button, int n_clicks)
+{
+    (void)input_move(view, x, y);
+    const struct view_zone *zone = zone_at(view, x, y, true);
+    const struct chart_layout *layout = layout_of(view, zone);
+    if (layout == NULL || view->overlay != VIEW_PLAIN) {
+        view->drag = DRAG_NONE;
+        return false;
+    }
+    if (button == INPUT_MAIN && n_clicks == 2) {
+        fit(view);
+        return true;
+    }
+    view->drag = button == INPUT_SECOND       ? DRAG_PAN
+                 : zone->act == VIEW_TIMELINE ? DRAG_TIMELINE
+                                              : DRAG_ZOOM;
+    view->drag_layout = *layout;
+    view->drag_x0 = x;
+    view->drag_y0 = y;
+    view->drag_lo = view->lo;
+    view->drag_hi = view->hi;
+    return true;
+}
+
+bool input_up(struct view *view, const struct model *model, float x, float y,
+    enum input_button button)
+{
+    enum view_drag drag = view->drag;
+    view->drag = DRAG_NONE;
+    bool is_click = drag == DRAG_NONE || fabsf(x - view->drag_x0) < CLICK_PX;
+    if (drag == DRAG_ZOOM && !is_click) {
+        double from = chart_x_at(&view->drag_layout, view->drag_x0);
+        double to = chart_x_at(&view->drag_layout, x);
+        view_set_range(view, fmin(from, to), fmax(from, to));
+        return true;
+    }
+    const struct view_zone *zone = zone_at(view, x, y, false);
+    if (button == INPUT_MAIN && is_click && zone != NULL) {
+        act(view, model, zone->act, zone->a, zone->b);
+    }
+    return true;
+}
+
+/* Zoom by a factor so that the step under the pointer stays under it. */
+static void zoom_at(struct view *view, const struct model *model,
+    const struct chart_layout *layout, double factor)
+{
+    const struct model_run *run = shown_run(view, model);
+    double x = chart_x_at(layout, view->mx);
+    if (layout->x.hi - layout->x.lo > view->hi - view->lo + 1) {
+        x = fmin(fmax(x, view->lo), view->hi); /* on the time axis */
+    }
+    double lo = x - (x - view->lo) * factor;
+    double hi = x + (view->hi - x) * factor;
+    if (run == NULL) {
+        return;
+    }
+    double all = fmax((double)(run->last_step - run->first_step), 1);
+    if (hi - lo >= all * 1.02) {
+        fit(view);
+    } else if (hi - lo >= 4) {
+        view_set_range(view, lo, hi);
+    }
+}
+
+bool input_wheel(struct view *view, const struct model *model, float dx, float dy)
+{
+    const struct view_zone *chart = zone_at(view, view->mx, view->my, true);
+    const struct chart_layout *layout = layout_of(view, chart);
+    if (layout != NULL && view->overlay == VIEW_PLAIN) {
+        if (dx != 0) {
+            double by = (view->hi - view->lo) * 0.1 * (double)dx;
+            view_set_range(view, view->lo + by, view->hi + by);
+        }
+        zoom_at(view, model, layout, pow(0.8, (double)dy));
+        return true;
+    }
+    for (size_t i = view->n_zones; i > 0; i--) {
+        const struct view_zone *zone = &view->zones[i - 1];
+        if (zone->act == VIEW_SCROLL && draw_inside(zone->rect, view->mx, view->my)) {
+            view->scroll[zone->a] -= dy * 48;
+            return true;
+        }
+    }
+    return false;
+}

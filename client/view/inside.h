@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the pages share: zones, slots, curves from series, small pieces of text. */
+#ifndef CLIENT_VIEW_INSIDE_H
+#define CLIENT_VIEW_INSIDE_H
+
+#include "client/view/view.h"
+
+/* One frame under way. */
+struct frame {
+    struct view *view;
+    struct draw_list *list;
+    const struct theme *theme;
+    const struct model *model;
+    const struct model_run *run; /* NULL: none */
+    struct chart_event *events;  /* alerts and events of the run, for every chart */
+    size_t n_events;
+};
+
+/** A chart under way: filled by the page, drawn by frame_chart. */
+struct frame_chart {
+    uint64_t id;        /* stays the same from frame to frame */
+    struct chart chart; /* x, events and cursor are set by frame_chart */
+    uint32_t thing;     /* shown on the tensor page when clicked; 0: none */
+};
+
+/** Note that a click or the wheel in a rectangle does something. Later zones lie on top. */
+void frame_zone(
+    struct frame *f, struct draw_rect rect, enum view_act act, int64_t a, int64_t b);
+
+/** Whether the pointer is in a rectangle and nothing lies over it. */
+bool frame_is_over(const struct frame *f, struct draw_rect rect);
+
+/** What a chart remembers; made at first. Never NULL. */
+struct view_slot *frame_slot(struct frame *f, uint64_t id);
+
+/** An id for a slot from a page and what is shown. */
+uint64_t frame_id(uint32_t page, uint32_t thing, uint32_t kind, uint32_t stat);
+
+/** Wish for a series and give what is there of it; NULL: nothing yet. */
+const struct model_series *frame_series(
+    struct frame *f, struct model_ref ref, bool is_coarse);
+
+/** The visible columns of a series as a chart's columns, in scratch memory. */
+struct chart_line frame_line(
+    struct frame *f, const struct model_series *series, double cadence, draw_color color);
+
+/** Draw a chart with the page's x range, cursor and events; hover, zone, tip included. */
+struct view_slot *frame_chart(
+    struct frame *f, struct draw_rect rect, struct frame_chart *chart);
+
+/** Draw a text of a size and colour; returns its box. max_w 0: no limit. */
+struct draw_rect frame_text(struct frame *f, enum font_role role, float size,
+    draw_color color, float x, float y, float max_w, const char *text);
+
+/** Baseline that puts capitals in the middle of a row. */
+float frame_middle(struct frame *f, struct draw_rect row, enum font_role role, float size);
+
+/** The mark of a health at a point. */
+void frame_mark(struct frame *f, enum theme_health health, float x, float y);
+
+/** Health of a level; calm for 0. */
+enum theme_health frame_health(enum baro_level level);
+
+/** A row of words of which one is chosen; clicking picks. x_right: right end; returns left. */
+float frame_switch(struct frame *f, float x, float y, const char *const *words,
+    const int64_t *values, size_t n, int64_t chosen, enum view_act act, bool from_right);
+
+/** Set the tip that is drawn over everything. */
+void frame_tip(struct frame *f, float x, float y);
+void frame_tip_line(struct frame *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** The gravest alert of the run, the earliest of those; NULL if none. */
+const struct model_alert *frame_worst_alert(const struct model *model);
+
+/** Things above the pages. */
+void side_draw(struct frame *f, struct draw_rect rect);
+void timeline_draw(struct frame *f, struct draw_rect rect);
+void header_draw(struct frame *f, struct draw_rect rect);
+bool states_draw(struct frame *f, struct draw_rect rect); /* true: nothing else to draw */
+void overlay_draw(struct frame *f, struct draw_rect rect);
+void tip_draw(struct frame *f, struct draw_rect within);
+
+/** Pages. */
+void overview_draw(struct frame *f, struct draw_rect rect);
+void tensor_draw(struct frame *f, struct draw_rect rect);
+void alerts_draw(struct frame *f, struct draw_rect rect);
+
+/** Pieces of pages. */
+void heat_draw(struct frame *f, struct draw_rect rect);
+void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
+void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
+
+/** Bring up to date what was found for the text typed. */
+void find_update(struct view *view, const struct model *model);
+
+/** Whether a node of the tree is folded, and its change. */
+bool view_is_folded(const struct view *view, const struct tree_node *node);
+void view_fold(struct view *view, const struct tree_node *node);
+
+#endif

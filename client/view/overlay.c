@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/* What lies over the page when asked for: the keys, and finding things by name. */
+
+static const char *const KEYS[][2] = {
+    {"1 2 3", "overview, tensor, alerts"},
+    {"/", "find a run, a tensor or a scalar by name"},
+    {"[ ]", "previous, next alert"},
+    {"space", "follow the run, or pause"},
+    {"← →", "move the cursor by a step, with shift by ten"},
+    {"f", "fit: all steps, fresh scales"},
+    {"l", "linear or logarithmic: the chart under the pointer"},
+    {"s", "next statistic of the units"},
+    {"t", "dark or light"},
+    {"drag", "zoom into a range of steps; on the time axis too"},
+    {"wheel", "zoom at the pointer"},
+    {"right drag", "move along"},
+    {"double click", "all steps"},
+    {"ctrl + -", "larger, smaller"},
+    {"? esc", "these keys, and away"},
+    {"q", "quit"},
+};
+
+static struct draw_rect begin_box(struct frame *f, struct draw_rect rect, float w, float h)
+{
+    struct draw_rect box = {
+        rect.x + (rect.w - w) / 2, rect.y + fmaxf((rect.h - h) * 0.35F, 8), w, h};
+    f->view->n_zones = 0;
+    frame_zone(f, rect, VIEW_CLOSE, 0, 0);
+    frame_zone(f, box, VIEW_NOTHING, 0, 0);
+    draw_fill(f->list, rect, draw_fade(f->theme->background, 0.7F));
+    draw_fill_round(f->list, box, 2, f->theme->panel);
+    draw_outline(f->list, box, f->theme->hairline);
+    return box;
+}
+
+static void draw_keys(struct frame *f, struct draw_rect rect)
+{
+    const float row = 24;
+    struct draw_rect box =
+        begin_box(f, rect, fminf(560, rect.w - 32), row * (float)BARO_LEN(KEYS) + 64);
+    (void)frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, box.x + 24,
+        box.y + 34, box.w, "Keys and mouse");
+    for (size_t i = 0; i < BARO_LEN(KEYS); i++) {
+        float y = box.y + 64 + row * (float)i;
+        (void)frame_text(f, FONT_MONO, THEME_SIZE_TEXT, f->theme->accent, box.x + 24, y,
+            120, KEYS[i][0]);
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, box.x + 150, y,
+            box.w - 174, KEYS[i][1]);
+    }
+}
+
+/* ---- find ---- */
+
+static bool holds(const char *name, const char *part)
+{
+    return part[0] == '\0' || strcasestr(name, part) != NULL;
+}
+
+static void add_found(
+    struct view *view, enum view_act act, int64_t a, const char *name, const char *kind)
+{
+    if (view->n_found < VIEW_MAX_FOUND && holds(name, view->find)) {
+        view->found[view->n_found++] = (struct view_found){act, a, name, kind};
+    }
+}
+
+void find_update(struct view *view, const struct model *model)
+{
+    view->n_found = 0;
+    for (size_t i = 0; i < model->alerts->n && view->find[0] == '\0'; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        add_found(view, VIEW_PICK_ALERT, (int64_t)alert->id, alert->text, "alert");
+    }
+    for (size_t i = 0; i < model->runs->n; i++) {
+        const struct model_run *run = &model->runs->at[i];
+        add_found(view, VIEW_PICK_RUN, run->run, run->name, "run");
+    }
+    for (size_t i = 0; i < model->things->n; i++) {
+        const struct model_thing *thing = &model->things->at[i];
+        if (thing->is_tensor) {
+            add_found(view, VIEW_PICK_THING, thing->thing, thing->name,
+                baro_role_name(thing->role));
+        } else {
+            add_found(view, VIEW_PICK_PAGE, VIEW_OVERVIEW, thing->name, "scalar");
+        }
+    }
+    if (view->found_at >= view->n_found) {
+        view->found_at = view->n_found > 0 ? view->n_found - 1 : 0;
+    }
+}
+
+static void draw_find(struct frame *f, struct draw_rect rect)
+{
+    struct view *view = f->view;
+    const float row = 28;
+    find_update(view, f->model);
+    size_t n_rows = view->n_found > 0 ? view->n_found : 1;
+    struct draw_rect box =
+        begin_box(f, rect, fminf(600, rect.w - 32), 60 + row * (float)n_rows + 8);
+    char text[VIEW_FIND_BYTES + 8];
+    bool is_empty = view->find[0] == '\0';
+    (void)snprintf(
+        text, sizeof text, "%s", is_empty ? "Type a part of a name" : view->find);
+    struct draw_rect typed = frame_text(f, FONT_TEXT, THEME_SIZE_TITLE,
+        is_empty ? f->theme->faint : f->theme->text, box.x + 20, box.y + 32, box.w - 40,
+        text);
+    float caret = is_empty ? box.x + 18 : typed.x + typed.w + 2;
+    draw_fill(f->list, (struct draw_rect){caret, box.y + 17, 1.5F, 20}, f->theme->accent);
+    draw_hair_h(f->list, box.x, box.y + 50, box.w, 0, f->theme->hairline);
+    for (size_t i = 0; i < view->n_found; i++) {
+        struct draw_rect at = {box.x + 1, box.y + 54 + row * (float)i, box.w - 2, row};
+        const struct view_found *found = &view->found[i];
+        if (i == view->found_at) {
+            draw_fill(f->list, at, f->theme->raised);
+        }
+        float y = frame_middle(f, at, FONT_TEXT, THEME_SIZE_TEXT);
+        struct draw_style style = {
+            .size = THEME_SIZE_TEXT, .color = f->theme->secondary, .align = DRAW_RIGHT};
+        struct draw_rect kind =
+            draw_string(f->list, at.x + at.w - 20, y, &style, found->kind);
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, at.x + 19, y,
+            kind.x - at.x - 40, found->name);
+        frame_zone(f, at, VIEW_FOUND, (int64_t)i, 0);
+    }
+    if (view->n_found == 0) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, box.x + 20,
+            box.y + 74, box.w - 40, "Nothing has that in its name.");
+    }
+}
+
+void overlay_draw(struct frame *f, struct draw_rect rect)
+{
+    switch (f->view->overlay) {
+    case VIEW_PLAIN: break;
+    case VIEW_KEYS: draw_keys(f, rect); break;
+    case VIEW_FIND: draw_find(f, rect); break;
+    }
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/* The left panel: runs above, the module tree of the chosen run below. */
+
+static const float RUN_ROW = 42;
+static const float TITLE_ROW = 30;
+static const float INDENT = 14;
+static const float SPARK_W = 56;
+
+static void draw_title(struct frame *f, struct draw_rect row, const char *text)
+{
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, row.x + VIEW_PAD,
+        row.y + 21, row.w - 2 * VIEW_PAD, text);
+}
+
+/* Keep a scroll position within what there is; gives it. */
+static float hold_scroll(
+    struct frame *f, enum view_scroll which, float content_h, float visible_h)
+{
+    struct view *view = f->view;
+    view->scroll_max[which] = fmaxf(content_h - visible_h, 0);
+    view->scroll[which] = fminf(fmaxf(view->scroll[which], 0), view->scroll_max[which]);
+    return view->scroll[which];
+}
+
+/* A thin bar at the right edge where a list goes on beyond what is seen. */
+static void draw_scroll_bar(
+    struct frame *f, struct draw_rect rect, float content_h, float scroll)
+{
+    if (content_h <= rect.h) {
+        return;
+    }
+    float h = fmaxf(rect.h * rect.h / content_h, 16);
+    float y = rect.y + (rect.h - h) * scroll / (content_h - rect.h);
+    draw_fill(
+        f->list, (struct draw_rect){rect.x + rect.w - 3, y, 2, h}, f->theme->hairline);
+}
+
+/* ---- runs ---- */
+
+static void draw_run(struct frame *f, struct draw_rect row, const struct model_run *run)
+{
+    char name[WORDS_MAX];
+    char step[FORMAT_MAX];
+    char line[WORDS_MAX];
+    bool is_chosen = run->run == f->view->run;
+    if (is_chosen || frame_is_over(f, row)) {
+        draw_fill(
+            f->list, row, is_chosen ? f->theme->raised : draw_fade(f->theme->raised, 0.5F));
+    }
+    if (is_chosen) {
+        draw_fill(f->list, (struct draw_rect){row.x, row.y, 2, row.h}, f->theme->accent);
+    }
+    float x = row.x + VIEW_PAD + 16;
+    float w = row.w - VIEW_PAD * 2 - 16;
+    frame_mark(f, words_run_health(run), row.x + VIEW_PAD + 4, row.y + 14);
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x, row.y + 18.5F, w,
+        words_run(name, run));
+    (void)format_count(step, run->last_step);
+    if (run->n_alerts > 0) {
+        (void)snprintf(line, sizeof line, "%s · step %s · %u alert%s",
+            words_status(run->status), step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
+    } else if (run->n_steps > 0) {
+        (void)snprintf(line, sizeof line, "%s · step %s", words_status(run->status), step);
+    } else {
+        (void)snprintf(line, sizeof line, "%s · no step yet", words_status(run->status));
+    }
+    (void)frame_text(
+        f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, row.y + 34, w, line);
+    frame_zone(f, row, VIEW_PICK_RUN, run->run, 0);
+}
+
+/* Runs take what they need, at most 40 % of the panel. Gives the height taken. */
+static float draw_runs(struct frame *f, struct draw_rect rect)
+{
+    const struct model_runs *runs = f->model->runs;
+    char title[WORDS_MAX];
+    (void)snprintf(title, sizeof title, "Runs");
+    if (runs->n > 1) {
+        (void)snprintf(title, sizeof title, "%zu runs", runs->n);
+    }
+    draw_title(f, rect, title);
+    float content = RUN_ROW * (float)runs->n;
+    struct draw_rect list = {rect.x, rect.y + TITLE_ROW, rect.w,
+        fminf(content, fmaxf(rect.h * 0.4F - TITLE_ROW, RUN_ROW))};
+    if (runs->n == 0) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->faint, rect.x + VIEW_PAD,
+            list.y + 18, rect.w - 2 * VIEW_PAD, "none yet");
+        return TITLE_ROW + 28;
+    }
+    float scroll = hold_scroll(f, VIEW_SCROLL_RUNS, content, list.h);
+    frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_RUNS, 0);
+    draw_clip(f->list, list);
+    for (size_t i = 0; i < runs->n; i++) {
+        struct draw_rect row = {
+            list.x, list.y + RUN_ROW * (float)i - scroll, list.w, RUN_ROW};
+        if (row.y + row.h > list.y && row.y + row.h / 2 < list.y + list.h) {
+            draw_run(f, row, &runs->at[i]);
+        }
+    }
+    draw_unclip(f->list);
+    draw_scroll_bar(f, list, content, scroll);
+    return TITLE_ROW + list.h;
+}
+
+/* ---- modules ---- */
+
+static void draw_spark(
+    struct frame *f, struct draw_rect rect, uint32_t thing, enum baro_level level)
+{
+    struct model_ref ref = {thing, READING_SUMMARY, SUMMARY_L2};
+    const struct model_series *series = frame_series(f, ref, true);
+    draw_color color = level >= BARO_WATCH
+                           ? theme_health_color(f->theme, frame_health(level))
+                           : f->theme->secondary;
+    struct chart_line line = frame_line(f, series, 0, color);
+    if (line.n_columns == 0) {
+        return;
+    }
+    struct chart chart = {
+        .x = {.lo = f->view->lo, .hi = f->view->hi},
+        .lines = &line,
+        .n_lines = 1,
+        .cursor = (double)NAN,
+        .sparkline = true,
+    };
+    chart_draw(f->list, f->theme, rect, &chart, NULL, NULL);
+}
+
+static bool is_shown_node(const struct view *view, const struct tree_node *node)
+{
+    for (int role = 1; role < BARO_ROLE_END; role++) {
+        if (node->roles[role] != 0 && node->roles[role] == view->thing) {
+            return view->page == VIEW_TENSOR;
+        }
+    }
+    return false;
+}
+
+static void draw_node(struct frame *f, struct draw_rect row, size_t at)
+{
+    const struct tree_node *node = &f->view->tree->nodes[at];
+    bool has_children = node->end > at + 1;
+    bool is_chosen = is_shown_node(f->view, node);
+    uint32_t thing = tree_node_thing(node, f->model);
+    if (is_chosen || frame_is_over(f, row)) {
+        draw_fill(
+            f->list, row, is_chosen ? f->theme->raised : draw_fade(f->theme->raised, 0.5F));
+    }
+    if (is_chosen) {
+        draw_fill(f->list, (struct draw_rect){row.x, row.y, 2, row.h}, f->theme->accent);
+    }
+    float depth = (float)(node->depth < 8 ? node->depth : 8);
+    float x = row.x + VIEW_PAD + INDENT * depth;
+    float middle = row.y + row.h / 2;
+    if (thing != 0) {
+        frame_zone(f, row, VIEW_PICK_NODE, thing, (int64_t)at);
+    } else {
+        frame_zone(f, row, VIEW_FOLD_NODE, 0, (int64_t)at);
+    }
+    if (has_children) {
+        draw_mark(f->list,
+            view_is_folded(f->view, node) ? DRAW_MARK_CHEVRON : DRAW_MARK_CHEVRON_DN, x + 4,
+            middle, THEME_MARK, f->theme->secondary);
+        frame_zone(
+            f, (struct draw_rect){x - 6, row.y, 20, row.h}, VIEW_FOLD_NODE, 0, (int64_t)at);
+    }
+    float right = row.x + row.w - VIEW_PAD;
+    char label[WORDS_MAX];
+    (void)snprintf(label, sizeof label, "%.*s",
+        (int)(node->label_n < 256 ? node->label_n : 256), node->label);
+    frame_mark(f, frame_health(node->level), right - 4, middle);
+    float spark_x = right - 16 - SPARK_W;
+    if (thing != 0) {
+        struct draw_rect spark = {spark_x, row.y + 4, SPARK_W, row.h - 8};
+        draw_spark(f, spark, thing, node->level);
+    }
+    float label_w = (thing != 0 ? spark_x : right - 16) - (x + 14) - 6;
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
+        thing != 0 ? f->theme->text : f->theme->secondary, x + 14,
+        frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT), label_w, label);
+}
+
+/* How many rows are to be seen: descendants of folded nodes are not. */
+static size_t count_rows(const struct view *view)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < view->tree->n;) {
+        n++;
+        i = view_is_folded(view, &view->tree->nodes[i]) ? view->tree->nodes[i].end : i + 1;
+    }
+    return n;
+}
+
+static void draw_tree(struct frame *f, struct draw_rect rect)
+{
+    const struct tree *tree = f->view->tree;
+    draw_title(f, rect, "Modules");
+    struct draw_rect list = {rect.x, rect.y + TITLE_ROW, rect.w, rect.h - TITLE_ROW - 8};
+    if (tree->n == 0) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->faint, rect.x + VIEW_PAD,
+            list.y + 18, rect.w - 2 * VIEW_PAD, "no tensors watched");
+        return;
+    }
+    float content = THEME_ROW * (float)count_rows(f->view);
+    float scroll = hold_scroll(f, VIEW_SCROLL_TREE, content, list.h);
+    frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_TREE, 0);
+    draw_clip(f->list, list);
+    float y = list.y - scroll;
+    for (size_t i = 0; i < tree->n && y < list.y + list.h;) {
+        struct draw_rect row = {list.x, y, list.w, THEME_ROW};
+        if (y + THEME_ROW > list.y) {
+            draw_node(f, row, i);
+        }
+        y += THEME_ROW;
+        i = view_is_folded(f->view, &tree->nodes[i]) ? tree->nodes[i].end : i + 1;
+    }
+    draw_unclip(f->list);
+    draw_scroll_bar(f, list, content, scroll);
+}
+
+void side_draw(struct frame *f, struct draw_rect rect)
+{
+    draw_fill(f->list, rect, f->theme->panel);
+    draw_hair_v(f->list, rect.x + rect.w - 1, rect.y, rect.h, 0, f->theme->hairline);
+    struct draw_rect inner = {rect.x, rect.y + 6, rect.w - 1, rect.h - 6};
+    float runs_h = draw_runs(f, inner);
+    if (f->run == NULL) {
+        return;
+    }
+    draw_hair_h(f->list, inner.x, inner.y + runs_h + 6, inner.w, 0, f->theme->hairline);
+    draw_tree(f,
+        (struct draw_rect){inner.x, inner.y + runs_h + 8, inner.w, inner.h - runs_h - 8});
+}

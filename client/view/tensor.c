@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/*
+ * The tensor page: one tensor in one role. Large: a line for each unit of the chosen
+ * statistic; at its right the units by oddness and the distribution; below, statistics of the
+ * whole tensor.
+ */
+
+static const float SIDE_W = 250;
+
+/* A whole-tensor statistic shown small. */
+struct small {
+    enum summary_stat stat;
+    const char *title;
+};
+
+/* Where the statistics of a tensor hold readings from non-finite elements. */
+struct holes {
+    size_t n;
+    struct hole {
+        double from, to;
+        uint32_t flags;
+    } at[256];
+};
+
+static void gather_holes(
+    struct frame *f, const struct model_thing *thing, struct holes *holes)
+{
+    static const struct {
+        enum summary_stat stat;
+        uint32_t flag;
+    } kinds[] = {{SUMMARY_N_NAN, CHART_NAN}, {SUMMARY_N_POS_INF, CHART_POS_INF},
+        {SUMMARY_N_NEG_INF, CHART_NEG_INF}};
+    for (size_t k = 0; k < BARO_LEN(kinds) && thing->n_nonfinite > 0; k++) {
+        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[k].stat};
+        const struct model_series *series = frame_series(f, ref, false);
+        for (size_t i = 0; series != NULL && i < series->n; i++) {
+            const struct wire_column *column = &series->columns[i];
+            if (column->max > 0 && holes->n < BARO_LEN(holes->at)) {
+                holes->at[holes->n++] = (struct hole){
+                    (double)column->first_step, (double)column->last_step, kinds[k].flag};
+            }
+        }
+    }
+}
+
+/* The statistics leave non-finite elements out; the line has to say that there were some. */
+static void mark_holes(struct chart_line *line, const struct holes *holes)
+{
+    struct chart_column *columns = (struct chart_column *)(uintptr_t)line->columns;
+    for (size_t h = 0; h < holes->n; h++) {
+        for (size_t i = 0; i < line->n_columns; i++) {
+            if (columns[i].to >= holes->at[h].from && columns[i].from <= holes->at[h].to) {
+                columns[i].flags |= holes->at[h].flags;
+            }
+        }
+    }
+}
+
+static void draw_small(struct frame *f, struct draw_rect rect,
+    const struct model_thing *thing, const struct small *small, const struct holes *holes)
+{
+    struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)small->stat};
+    const struct model_series *series = frame_series(f, ref, false);
+    struct chart_line line =
+        frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
+    mark_holes(&line, holes);
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_SUMMARY, (uint32_t)small->stat),
+        .chart = {.title = small->title,
+            .lines = &line,
+            .n_lines = 1,
+            .empty = series == NULL || !series->is_ready ? "reading" : NULL},
+    };
+    draw_fill(f->list, rect, f->theme->panel);
+    (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
+}
+
+/* How many elements were not finite, by kind: three lines of one chart. */
+static void draw_counts(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    static const struct {
+        enum summary_stat stat;
+        const char *name;
+    } kinds[] = {
+        {SUMMARY_N_NAN, "NaN"}, {SUMMARY_N_POS_INF, "+Inf"}, {SUMMARY_N_NEG_INF, "-Inf"}};
+    struct chart_line lines[BARO_LEN(kinds)] = {0};
+    bool is_ready = true;
+    for (size_t i = 0; i < BARO_LEN(kinds); i++) {
+        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[i].stat};
+        const struct model_series *series = frame_series(f, ref, false);
+        is_ready = is_ready && series != NULL && series->is_ready;
+        draw_color color =
+            i == 0 ? f->theme->alarm : theme_series(f->theme, i == 1 ? 1 : 6);
+        lines[i] = frame_line(f, series, thing->cadence, color);
+        lines[i].name = kinds[i].name;
+    }
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_SUMMARY, SUMMARY_STAT_COUNT),
+        .chart = {.title = "non-finite elements",
+            .lines = lines,
+            .n_lines = BARO_LEN(lines),
+            .zero_in_view = true,
+            .empty = is_ready ? NULL : "reading"},
+    };
+    draw_fill(f->list, rect, f->theme->panel);
+    (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
+}
+
+static void draw_smalls(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    static const struct small smalls[] = {{SUMMARY_L2, "l2 norm"},
+        {SUMMARY_ABS_MAX, "largest magnitude"}, {SUMMARY_MEAN, "mean"}};
+    struct holes holes = {0};
+    gather_holes(f, thing, &holes);
+    size_t n = BARO_LEN(smalls) + 1;
+    float w = (rect.w - THEME_GAP * (float)(n - 1)) / (float)n;
+    for (size_t i = 0; i < BARO_LEN(smalls); i++) {
+        struct draw_rect cell = {rect.x + (w + THEME_GAP) * (float)i, rect.y, w, rect.h};
+        draw_small(f, cell, thing, &smalls[i], &holes);
+    }
+    struct draw_rect last = {
+        rect.x + (w + THEME_GAP) * (float)BARO_LEN(smalls), rect.y, w, rect.h};
+    draw_counts(f, last, thing);
+}
+
+/* Name, shape and, at the right, roles of the same name and statistics of its units. */
+static void draw_title(
+    struct frame *f, struct draw_rect row, const struct model_thing *thing)
+{
+    const char *roles[BARO_ROLE_END];
+    int64_t things[BARO_ROLE_END];
+    size_t n_roles = 0;
+    for (int role = 1; role < BARO_ROLE_END; role++) {
+        const struct model_thing *same =
+            model_tensor_find(f->model, thing->name, (enum baro_role)role);
+        if (same != NULL) {
+            roles[n_roles] = baro_role_name((enum baro_role)role);
+            things[n_roles++] = same->thing;
+        }
+    }
+    float y = frame_middle(f, row, FONT_STRONG, THEME_SIZE_TITLE);
+    float left = frame_switch(f, row.x + row.w, y, roles, things, n_roles,
+        (int64_t)thing->thing, VIEW_PICK_THING, true);
+    char shape[WORDS_MAX];
+    frame_mark(f, frame_health(model_thing_level(thing)), row.x + 4, row.y + row.h / 2);
+    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
+        row.x + 16, y, (left - row.x) * 0.55F, thing->name);
+    float x = box.x + box.w + 14;
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y,
+        fmaxf(left - 24 - x, 10), words_shape(shape, thing));
+}
+
+void tensor_draw(struct frame *f, struct draw_rect rect)
+{
+    const struct model_thing *thing = model_thing_find(f->model, f->view->thing);
+    struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
+    if (thing == NULL || f->model->run != f->view->run) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
+            inner.y + 24, inner.w, "Reading.");
+        return;
+    }
+    draw_title(f, (struct draw_rect){inner.x, inner.y, inner.w, 28}, thing);
+    float top = inner.y + 36;
+    float room = inner.h - 36 - THEME_GAP;
+    float small_h = fmaxf(fminf(room * 0.26F, 220), 110);
+    float main_h = room - small_h - THEME_GAP;
+    float side_w = fminf(SIDE_W, inner.w * 0.28F);
+    struct draw_rect main = {inner.x, top, inner.w - side_w - THEME_GAP, main_h};
+    struct draw_rect side = {main.x + main.w + THEME_GAP, top, side_w, main_h};
+    units_draw(f, main, thing);
+    hist_draw(f, side, thing);
+    draw_smalls(
+        f, (struct draw_rect){inner.x, top + main_h + THEME_GAP, inner.w, small_h}, thing);
+}

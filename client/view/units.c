@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/*
+ * A line for each unit of a tensor: all of them faint, so that the flock is seen as it is, and
+ * over it those that matter: units that held a NaN or an infinity, the largest and the
+ * smallest, the chosen one and the one under the pointer. Up to UNITS_MAX_DRAWN units are all
+ * drawn; of more, the first UNITS_MAX_DRAWN and those that matter, and the page says so.
+ */
+
+enum { UNITS_MAX_DRAWN = 4096, MAX_ALARMED = 6, MAX_LINES = MAX_ALARMED + 4 };
+
+static const char *const STAT_WORDS[] = {
+    "mean", "l2 norm", "largest magnitude", "share of zeros", "non-finite"};
+_Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_COUNT, "each statistic has its words");
+
+/* The units drawn over the flock. */
+struct chosen {
+    size_t n;
+    size_t unit[MAX_LINES];
+    enum { AS_ALARMED, AS_EXTREME, AS_PICKED, AS_HOVERED } as[MAX_LINES];
+    size_t n_alarmed; /* in all, drawn over or not */
+};
+
+static void choose(struct chosen *chosen, size_t unit, int as)
+{
+    for (size_t i = 0; i < chosen->n; i++) {
+        if (chosen->unit[i] == unit) {
+            if (as > (int)AS_EXTREME) {
+                chosen->as[i] = as;
+            }
+            return;
+        }
+    }
+    if (chosen->n < MAX_LINES) {
+        chosen->unit[chosen->n] = unit;
+        chosen->as[chosen->n++] = as;
+    }
+}
+
+/* The newest finite mean of a unit; NaN when there is none. */
+static float last_of(const struct model_units *units, size_t unit)
+{
+    for (size_t i = units->n; i > 0; i--) {
+        float value = units->mean[unit * units->n + i - 1];
+        if (isfinite(value)) {
+            return value;
+        }
+    }
+    return NAN;
+}
+
+static void choose_units(
+    const struct view *view, const struct model_units *units, struct chosen *chosen)
+{
+    size_t low = 0;
+    size_t high = 0;
+    float lo = INFINITY;
+    float hi = -INFINITY;
+    for (size_t unit = 0; unit < units->n_units; unit++) {
+        float last = last_of(units, unit);
+        if (last < lo) {
+            lo = last;
+            low = unit;
+        }
+        if (last > hi) {
+            hi = last;
+            high = unit;
+        }
+        if (units->any[unit] != 0) {
+            chosen->n_alarmed++;
+            if (chosen->n_alarmed <= MAX_ALARMED) {
+                choose(chosen, unit, AS_ALARMED);
+            }
+        }
+    }
+    if (hi > lo) {
+        choose(chosen, high, AS_EXTREME);
+        choose(chosen, low, AS_EXTREME);
+    }
+    if (view->unit >= 0 && view->unit < (int64_t)units->n_units) {
+        choose(chosen, (size_t)view->unit, AS_PICKED);
+    }
+    if (view->unit_hover >= 0 && view->unit_hover < (int64_t)units->n_units) {
+        choose(chosen, (size_t)view->unit_hover, AS_HOVERED);
+    }
+}
+
+/* One unit as a chart's line. */
+static struct chart_line line_of(
+    struct frame *f, const struct model_units *units, size_t unit, int as, double gap)
+{
+    struct chart_column *columns = draw_scratch(f->list, (units->n + 1) * sizeof *columns);
+    char *name = draw_scratch(f->list, FORMAT_MAX + 8);
+    struct chart_line line = {0};
+    if (columns == NULL || name == NULL) {
+        return line;
+    }
+    for (size_t i = 0; i < units->n; i++) {
+        size_t at = unit * units->n + i;
+        uint32_t flags = 0;
+        flags |= (units->flags[at] & SHEET_NAN) != 0 ? CHART_NAN : 0;
+        flags |= (units->flags[at] & SHEET_POS_INF) != 0 ? CHART_POS_INF : 0;
+        flags |= (units->flags[at] & SHEET_NEG_INF) != 0 ? CHART_NEG_INF : 0;
+        bool is_hole = isnan(units->mean[at]);
+        columns[i] = (struct chart_column){
+            .from = units->x[i],
+            .to = units->x[i],
+            .min = (double)units->lo[at],
+            .max = (double)units->hi[at],
+            .mean = (double)units->mean[at],
+            .first = (double)units->mean[at],
+            .last = (double)units->mean[at],
+            .count = is_hole ? 1 : 2, /* a column may stand for more than one reading */
+            .n_nonfinite = is_hole || flags != 0 ? 1 : 0,
+            .flags = flags,
+        };
+        if (!is_hole && !(units->lo[at] < units->hi[at]) && flags == 0) {
+            columns[i].count = 1;
+        }
+    }
+    (void)snprintf(name, FORMAT_MAX + 8, "%zu", unit);
+    static const unsigned series[] = {0, 0, 4, 2};
+    line = (struct chart_line){
+        .name = name,
+        .columns = columns,
+        .n_columns = units->n,
+        .gap = gap,
+        .color = as == AS_ALARMED                      ? f->theme->alarm
+                 : as == AS_PICKED || as == AS_HOVERED ? f->theme->accent
+                                                       : theme_series(f->theme, series[as]),
+        .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
+        .alarmed = as == AS_ALARMED,
+    };
+    return line;
+}
+
+/* The unit whose line is nearest to the pointer, within 20 pixels; -1: none. */
+static int64_t unit_at(const struct frame *f, const struct model_units *units,
+    const struct chart_layout *layout)
+{
+    double x = chart_x_at(layout, f->view->mx);
+    size_t column = 0;
+    for (size_t i = 0; i < units->n; i++) {
+        if (fabs(units->x[i] - x) < fabs(units->x[column] - x)) {
+            column = i;
+        }
+    }
+    int64_t best = -1;
+    float best_distance = 20;
+    for (size_t unit = 0; unit < units->n_units && units->n > 0; unit++) {
+        float value = units->mean[unit * units->n + column];
+        if (isnan(value)) {
+            continue;
+        }
+        float distance = fabsf(chart_px_of_y(layout, (double)value) - f->view->my);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = (int64_t)unit;
+        }
+    }
+    return best;
+}
+
+/* Position of a unit among all by its value at a column, 1 is the largest. */
+static size_t rank_of(const struct model_units *units, size_t unit, size_t column)
+{
+    size_t rank = 1;
+    float value = units->mean[unit * units->n + column];
+    for (size_t other = 0; other < units->n_units; other++) {
+        rank += units->mean[other * units->n + column] > value ? 1 : 0;
+    }
+    return rank;
+}
+
+static void tip_of_unit(
+    struct frame *f, const struct model_units *units, const struct chart_layout *layout)
+{
+    char value[FORMAT_MAX];
+    char step[FORMAT_MAX];
+    size_t unit = (size_t)f->view->unit_hover;
+    double x = chart_x_at(layout, f->view->mx);
+    size_t column = 0;
+    for (size_t i = 0; i < units->n; i++) {
+        if (fabs(units->x[i] - x) < fabs(units->x[column] - x)) {
+            column = i;
+        }
+    }
+    float mean = units->mean[unit * units->n + column];
+    frame_tip(f, f->view->mx, f->view->my);
+    frame_tip_line(f, "unit %zu", unit);
+    frame_tip_line(f, "%s at step %s", format_exact(value, (double)mean),
+        format_count(step, (int64_t)units->x[column]));
+    frame_tip_line(f, "%s of %u by value",
+        format_count(value, (int64_t)rank_of(units, unit, column)), units->n_units);
+}
+
+static const struct model_units *units_of(
+    const struct frame *f, const struct model_thing *thing)
+{
+    const struct model_units *units = f->model->units;
+    bool is_right = units != NULL && f->model->run == f->view->run &&
+                    units->thing == thing->thing && units->stat == f->view->stat;
+    return is_right ? units : NULL;
+}
+
+/* As many columns as 48 MiB of answer hold, at most one a pixel. */
+static uint32_t columns_for(const struct frame *f, uint32_t n_units)
+{
+    size_t most = ((size_t)48 << 20) / (sizeof(struct wire_column) * n_units);
+    uint32_t columns = f->view->wish.columns;
+    return most < columns ? (most < 16 ? 16 : (uint32_t)most) : columns;
+}
+
+static void draw_no_units(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    struct model_ref ref = {thing->thing, READING_SUMMARY, SUMMARY_L2};
+    const struct model_series *series = frame_series(f, ref, false);
+    struct chart_line line =
+        frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, UNIT_STAT_COUNT),
+        .chart = {.title = "l2 norm",
+            .note = "this tensor has no units",
+            .lines = &line,
+            .n_lines = 1},
+    };
+    (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
+}
+
+static void draw_stats(struct frame *f, struct draw_rect rect)
+{
+    int64_t values[UNIT_STAT_COUNT];
+    const char *words[UNIT_STAT_COUNT];
+    for (int i = 0; i < UNIT_STAT_COUNT; i++) {
+        values[i] = i;
+        words[i] = STAT_WORDS[i];
+    }
+    (void)frame_switch(f, rect.x + 8 + CHART_GUTTER, rect.y + 20, words, values,
+        UNIT_STAT_COUNT, (int64_t)f->view->stat, VIEW_PICK_STAT, false);
+}
+
+/* "64 units, all drawn; 2 held NaN or Inf" */
+static const char *note_of(
+    struct frame *f, const struct model_units *units, const struct chosen *chosen)
+{
+    char *note = draw_scratch(f->list, WORDS_MAX);
+    char n[FORMAT_MAX];
+    char drawn[FORMAT_MAX];
+    if (note == NULL) {
+        return NULL;
+    }
+    size_t n_drawn = units->n_units < UNITS_MAX_DRAWN ? units->n_units : UNITS_MAX_DRAWN;
+    int at = snprintf(note, WORDS_MAX, "%s of %s units",
+        format_count(drawn, (int64_t)n_drawn), format_count(n, units->n_units));
+    if (chosen->n_alarmed > 0) {
+        (void)snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s with NaN or Inf",
+            format_count(n, (int64_t)chosen->n_alarmed));
+    }
+    return note;
+}
+
+/* Distance of x positions beyond which neighbours are not joined. */
+static double gap_of(const struct model_thing *thing, const struct model_units *units)
+{
+    return thing->cadence > 0 ? 4 * thing->cadence + 2 * (double)units->width : 0;
+}
+
+void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    struct view *view = f->view;
+    draw_fill(f->list, rect, f->theme->panel);
+    if (thing->n_units == 0) {
+        draw_no_units(f, rect, thing);
+        return;
+    }
+    view->wish.units_thing = thing->thing;
+    view->wish.units_stat = view->stat;
+    view->wish.units_columns = columns_for(f, thing->n_units);
+    const struct model_units *units = units_of(f, thing);
+    struct chosen chosen = {0};
+    struct chart_line lines[MAX_LINES];
+    struct chart_flock flock = {0};
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)view->stat),
+        .chart = {.title = STAT_WORDS[view->stat],
+            .empty = units == NULL || !units->is_ready ? "reading" : NULL},
+    };
+    if (units != NULL && units->n > 0) {
+        choose_units(view, units, &chosen);
+        for (size_t i = 0; i < chosen.n; i++) {
+            lines[i] =
+                line_of(f, units, chosen.unit[i], chosen.as[i], gap_of(thing, units));
+        }
+        flock = (struct chart_flock){.x = units->x,
+            .n = units->n,
+            .lo = units->lo,
+            .hi = units->hi,
+            .n_lines = units->n_units < UNITS_MAX_DRAWN ? units->n_units : UNITS_MAX_DRAWN,
+            .color = theme_series(f->theme, 0)};
+        chart.chart.flock = &flock;
+        chart.chart.lines = lines;
+        chart.chart.n_lines = chosen.n;
+        chart.chart.note = note_of(f, units, &chosen);
+    }
+    draw_stats(f, rect);
+    struct draw_rect area = {rect.x + 8, rect.y + 34, rect.w - 16, rect.h - 40};
+    struct view_slot *slot = frame_chart(f, area, &chart);
+    int64_t hover = -1;
+    if (units != NULL && frame_is_over(f, slot->layout.plot)) {
+        hover = unit_at(f, units, &slot->layout);
+    }
+    view->is_dirty |= hover != view->unit_hover;
+    view->unit_hover = hover;
+    if (hover >= 0) {
+        tip_of_unit(f, units, &slot->layout);
+        frame_zone(f, slot->layout.plot, VIEW_PICK_UNIT, hover, 0);
+    }
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/view/view.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "lib/base/mem.h"
+
+static const char *const PAGE_NAMES[] = {"overview", "tensor", "alerts"};
+_Static_assert(BARO_LEN(PAGE_NAMES) == VIEW_PAGE_COUNT, "each page has a name");
+
+const char *view_page_name(enum view_page page)
+{
+    return page < VIEW_PAGE_COUNT ? PAGE_NAMES[page] : "?";
+}
+
+enum view_page view_page_parse(const char *name)
+{
+    int page = 0;
+    while (page < VIEW_PAGE_COUNT && strcmp(PAGE_NAMES[page], name) != 0) {
+        page++;
+    }
+    return (enum view_page)page;
+}
+
+struct view *view_create(void)
+{
+    struct view *view = baro_xcalloc(1, sizeof *view);
+    view->theme = &theme_dark;
+    view->unit = -1;
+    view->unit_hover = -1;
+    view->stat = UNIT_L2;
+    view->is_fit = true;
+    view->is_live = true;
+    view->hi = 1;
+    view->cursor = (double)NAN;
+    return view;
+}
+
+void view_destroy(struct view *view)
+{
+    if (view != NULL) {
+        part_unref(view->tree);
+        part_unref(view->tree_of);
+        free(view);
+    }
+}
+
+void view_set_range(struct view *view, double lo, double hi)
+{
+    if (hi - lo < 1) {
+        double middle = (lo + hi) / 2;
+        lo = middle - 0.5;
+        hi = middle + 0.5;
+    }
+    view->lo = lo;
+    view->hi = hi;
+    view->is_fit = false;
+    view->is_live = false;
+}
+
+void view_refit(struct view *view)
+{
+    for (size_t i = 0; i < VIEW_MAX_SLOTS; i++) {
+        chart_refit(&view->slots[i].state);
+    }
+}
+
+/* ---- folds ---- */
+
+static uint64_t hash_path(const struct tree_node *node)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < node->path_n; i++) {
+        hash = (hash ^ (uint8_t)node->path[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+bool view_is_folded(const struct view *view, const struct tree_node *node)
+{
+    uint64_t hash = hash_path(node);
+    for (size_t i = 0; i < view->n_folds; i++) {
+        if (view->folds[i] == hash) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void view_fold(struct view *view, const struct tree_node *node)
+{
+    uint64_t hash = hash_path(node);
+    for (size_t i = 0; i < view->n_folds; i++) {
+        if (view->folds[i] == hash) {
+            view->folds[i] = view->folds[--view->n_folds];
+            return;
+        }
+    }
+    if (view->n_folds < VIEW_MAX_FOLDS) {
+        view->folds[view->n_folds++] = hash;
+    }
+}
+
+/* ---- what is shown ---- */
+
+/* The run that the person asked for, else the newest; a chosen one stays. */
+static void choose_run(struct view *view, const struct model *model)
+{
+    if (view->run != 0 && model_run_find(model, view->run) != NULL) {
+        return;
+    }
+    const struct model_run *run = NULL;
+    if (view->wanted_run != NULL) {
+        run = model_run_meant(model, view->wanted_run);
+        view->has_lost_run = run == NULL && model->has_runs;
+    } else if (model->runs->n > 0) {
+        run = &model->runs->at[0];
+    }
+    view->run = run != NULL ? run->run : 0;
+    view->thing = 0;
+}
+
+/* NAME or NAME:ROLE, as a person writes it. */
+static const struct model_thing *find_wanted(const struct model *model, const char *wanted)
+{
+    const char *colon = strrchr(wanted, ':');
+    const struct model_thing *thing = model_tensor_find(model, wanted, 0);
+    if (thing == NULL && colon != NULL) {
+        baro_autofree char *name = baro_xstrdup(wanted);
+        name[colon - wanted] = '\0';
+        enum baro_role role = baro_role_parse(colon + 1);
+        thing = role != 0 ? model_tensor_find(model, name, role) : NULL;
+    }
+    return thing;
+}
+
+/* A tensor for the tensor page: the wanted one, the first with an alert, the first of all. */
+static void choose_thing(struct view *view, const struct model *model)
+{
+    const struct model_thing *chosen = model_thing_find(model, view->thing);
+    if (chosen != NULL && chosen->is_tensor) {
+        return;
+    }
+    const struct model_thing *thing = NULL;
+    if (view->wanted_tensor != NULL) {
+        thing = find_wanted(model, view->wanted_tensor);
+    } else if (model->has_alerts) {
+        for (size_t i = 0; i < model->alerts->n && thing == NULL; i++) {
+            const struct model_alert *alert = &model->alerts->at[i];
+            const struct model_thing *at = model_thing_find(model, alert->thing);
+            thing = at != NULL && at->is_tensor ? at : NULL;
+        }
+        for (size_t i = 0; i < model->things->n && thing == NULL; i++) {
+            thing = model->things->at[i].is_tensor ? &model->things->at[i] : NULL;
+        }
+    }
+    view->thing = thing != NULL ? thing->thing : 0;
+}
+
+static bool is_going_on(const struct model_run *run)
+{
+    return run->status == BARO__RUN_STATUS__RUN_RUNNING ||
+           run->status == BARO__RUN_STATUS__RUN_STALLED;
+}
+
+/* The smallest round number that is at least a span: the axis of a live run grows in steps. */
+static double round_up(double span)
+{
+    static const double steps[] = {1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10};
+    double decade = 1;
+    while (decade * 10 < span) {
+        decade *= 10;
+    }
+    for (size_t i = 0; i < BARO_LEN(steps); i++) {
+        if (steps[i] * decade >= span) {
+            return steps[i] * decade;
+        }
+    }
+    return span;
+}
+
+/* The x range: all of the run, or a window that follows its newest step, or as it was left. */
+static void choose_range(struct view *view, const struct model_run *run)
+{
+    if (run == NULL || run->n_steps == 0) {
+        if (view->is_fit) {
+            view->lo = 0;
+            view->hi = 1;
+        }
+        return;
+    }
+    double first = (double)run->first_step;
+    double last = (double)run->last_step;
+    if (view->is_fit) {
+        double span = fmax(last - first, 1);
+        view->lo = first;
+        view->hi = is_going_on(run) && view->is_live ? first + round_up(span * 1.02)
+                                                     : last + fmax(span * 0.01, 0.5);
+    } else if (view->is_live && is_going_on(run)) {
+        double span = view->hi - view->lo;
+        view->hi = last + span * 0.04;
+        view->lo = view->hi - span;
+    }
+}
+
+static void update_tree(struct view *view, const struct model *model)
+{
+    if (view->tree_of != model->things || view->tree == NULL) {
+        part_unref(view->tree);
+        part_unref(view->tree_of);
+        view->tree = tree_create(model->things);
+        view->tree_of = part_ref(model->things);
+    }
+}
+
+/* Alerts and events as marks for the charts. */
+static void gather_events(struct frame *f)
+{
+    const struct model *model = f->model;
+    size_t n = model->alerts->n + model->events->n;
+    f->events = draw_scratch(f->list, (n + 1) * sizeof *f->events);
+    if (f->events == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < model->events->n; i++) {
+        const struct model_event *event = &model->events->at[i];
+        f->events[f->n_events++] = (struct chart_event){(double)event->step,
+            event->level >= BARO_WATCH ? frame_health(event->level) : THEME_NO_DATA};
+    }
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        f->events[f->n_events++] =
+            (struct chart_event){(double)alert->step, frame_health(alert->level)};
+    }
+}
+
+static void begin_wish(struct view *view, float w, float scale)
+{
+    struct model_wish *wish = &view->wish;
+    float plot_px = fmaxf((w - VIEW_SIDE_W) * scale, 64);
+    memset(wish, 0, offsetof(struct model_wish, refs));
+    wish->run = view->run;
+    wish->from_step = (int64_t)floor(view->lo);
+    wish->to_step = (int64_t)ceil(view->hi);
+    wish->columns = plot_px > 4096 ? 4096 : (uint32_t)plot_px;
+    wish->coarse_columns = 256;
+}
+
+/* ---- the frame ---- */
+
+static void draw_page(struct frame *f, struct draw_rect rect)
+{
+    struct draw_rect header = {rect.x, rect.y, rect.w, VIEW_HEADER_H};
+    struct draw_rect page = {
+        rect.x, rect.y + VIEW_HEADER_H, rect.w, rect.h - VIEW_HEADER_H};
+    header_draw(f, header);
+    if (states_draw(f, page)) {
+        return;
+    }
+    draw_clip(f->list, page);
+    switch (f->view->page) {
+    case VIEW_OVERVIEW:
+    case VIEW_PAGE_COUNT: overview_draw(f, page); break;
+    case VIEW_TENSOR: tensor_draw(f, page); break;
+    case VIEW_ALERTS: alerts_draw(f, page); break;
+    }
+    draw_unclip(f->list);
+}
+
+void view_draw(
+    struct view *view, struct draw_list *list, const struct model *model, float w, float h)
+{
+    struct frame f = {.view = view, .list = list, .theme = view->theme, .model = model};
+    choose_run(view, model);
+    bool is_of_run = model->run == view->run && view->run != 0;
+    f.run = model_run_find(model, view->run);
+    if (is_of_run && model->has_things) {
+        choose_thing(view, model);
+    }
+    update_tree(view, model);
+    choose_range(view, f.run);
+    view->frame++;
+    view->is_dirty = false;
+    view->n_zones = 0;
+    view->tip.n = 0;
+    draw_begin(list, w, h, view->theme->background);
+    begin_wish(view, w, draw_scale(list));
+    if (is_of_run) {
+        gather_events(&f);
+    }
+    float side_w = fminf(VIEW_SIDE_W, w * 0.3F);
+    draw_page(&f, (struct draw_rect){side_w, 0, w - side_w, h - VIEW_AXIS_H});
+    side_draw(&f, (struct draw_rect){0, 0, side_w, h - VIEW_AXIS_H});
+    timeline_draw(&f, (struct draw_rect){0, h - VIEW_AXIS_H, w, VIEW_AXIS_H});
+    tip_draw(&f, (struct draw_rect){0, 0, w, h});
+    overlay_draw(&f, (struct draw_rect){0, 0, w, h});
+}

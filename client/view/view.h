@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The view: what the person has chosen, and the picture of a model made from it. Pure: no
+ * window, no clock, no thread. The program feeds it input (input.h) and calls
+ *
+ *     view_draw(view, list, model, w, h);     the whole picture as draw commands
+ *     view->wish                              what the picture needs, for the keeper
+ *     view->is_dirty                          draw once more: hover or layout has settled
+ *
+ * While drawing, views leave zones (where a click does something) and slots (what a chart
+ * remembers from frame to frame).
+ */
+#ifndef CLIENT_VIEW_VIEW_H
+#define CLIENT_VIEW_VIEW_H
+
+#include "client/draw/chart.h"
+#include "client/model/model.h"
+#include "client/model/tree.h"
+
+enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_ALERTS, VIEW_PAGE_COUNT };
+
+enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND };
+
+enum {
+    VIEW_MAX_ZONES = 2048,
+    VIEW_MAX_SLOTS = 128,
+    VIEW_MAX_FOLDS = 512,
+    VIEW_FIND_BYTES = 128,
+    VIEW_MAX_FOUND = 12
+};
+
+/* Space of the frame in logical pixels. */
+#define VIEW_SIDE_W   264.0F
+#define VIEW_AXIS_H   64.0F
+#define VIEW_HEADER_H 44.0F
+#define VIEW_PAD      16.0F
+
+/* What a click or a wheel turn does. a and b: see each. */
+enum view_act {
+    VIEW_NOTHING,
+    VIEW_PICK_RUN,   /* a: run */
+    VIEW_PICK_NODE,  /* a: thing, b: its node */
+    VIEW_FOLD_NODE,  /* b: node */
+    VIEW_PICK_PAGE,  /* a: enum view_page */
+    VIEW_PICK_ALERT, /* a: id of the alert: go where it happened */
+    VIEW_PICK_THING, /* a: thing: show it on the tensor page */
+    VIEW_PICK_STAT,  /* a: enum unit_stat */
+    VIEW_PICK_UNIT,  /* a: unit, -1: none */
+    VIEW_PICK_HEAT,  /* a: enum baro_role of the heat strip */
+    VIEW_TOGGLE_LIVE,
+    VIEW_FIT,
+    VIEW_CHART,    /* a: slot: cross-hair, zoom, pan */
+    VIEW_TIMELINE, /* a: slot: the whole run; drag chooses the range */
+    VIEW_SCROLL,   /* a: enum view_scroll, wheel only */
+    VIEW_FOUND,    /* a: index in what was found */
+    VIEW_CLOSE,    /* of an overlay */
+};
+
+enum view_scroll {
+    VIEW_SCROLL_RUNS,
+    VIEW_SCROLL_TREE,
+    VIEW_SCROLL_PAGE,
+    VIEW_SCROLL_COUNT
+};
+
+struct view_zone {
+    struct draw_rect rect;
+    enum view_act act;
+    int64_t a, b;
+};
+
+/* What a chart remembers. */
+struct view_slot {
+    uint64_t id; /* of the chart: page, series; 0: free */
+    struct chart_state state;
+    struct chart_layout layout;
+    bool has_layout;
+    bool is_log;
+    int hover; /* line under the pointer, -1: none */
+    uint64_t last_frame;
+};
+
+/* Something found by typing. */
+struct view_found {
+    enum view_act act;
+    int64_t a;
+    const char *name, *kind;
+};
+
+struct view {
+    /* choices */
+    const struct theme *theme;
+    enum view_page page;
+    enum view_overlay overlay;
+    uint32_t run;
+    const char *wanted_run;    /* as on the command line; NULL: the newest */
+    const char *wanted_tensor; /* NAME or NAME:ROLE; NULL: the first with an alert */
+    bool has_lost_run;         /* wanted_run is not there */
+    uint32_t thing;            /* of the tensor page; 0: none yet */
+    enum unit_stat stat;
+    int64_t unit;             /* chosen unit; -1: none */
+    enum baro_role heat_role; /* of the heat strip; 0: chosen by the view */
+    uint64_t alert;           /* chosen alert; 0: none */
+    char find[VIEW_FIND_BYTES];
+    size_t n_found, found_at;
+    struct view_found found[VIEW_MAX_FOUND];
+    uint64_t folds[VIEW_MAX_FOLDS]; /* hashes of folded paths */
+    size_t n_folds;
+    float scroll[VIEW_SCROLL_COUNT];
+    float scroll_max[VIEW_SCROLL_COUNT]; /* found while drawing */
+
+    /* x axis */
+    bool is_fit;         /* all of the run */
+    bool is_live;        /* follow the newest step */
+    double lo, hi;       /* visible steps; set by view_draw when fit or live */
+    double cursor;       /* step under the pointer; NAN: none */
+    bool cursor_is_kept; /* set by keys or --at: stays without a pointer */
+
+    /* pointer */
+    float mx, my;
+    bool has_mouse;
+    enum view_drag { DRAG_NONE, DRAG_ZOOM, DRAG_PAN, DRAG_TIMELINE } drag;
+    float drag_x0, drag_y0;
+    double drag_lo, drag_hi; /* range when it began */
+    struct chart_layout drag_layout;
+
+    /* of the frame */
+    uint64_t frame;
+    bool is_dirty;
+    struct model_wish wish;
+    size_t n_zones;
+    struct view_zone zones[VIEW_MAX_ZONES];
+    struct view_slot slots[VIEW_MAX_SLOTS];
+    struct tree *tree; /* of tree_things */
+    const struct model_things
+        *tree_of;       /* a reference, so that it cannot be taken for another */
+    int64_t unit_hover; /* unit under the pointer on the tensor page, -1 */
+    struct view_tip {
+        float x, y;
+        char text[4][240];
+        int n;
+    } tip;
+};
+
+/** Create a view with the defaults: overview, dark, all of the newest run, live. */
+struct view *view_create(void);
+
+/** Free a view; NULL is fine. */
+void view_destroy(struct view *view);
+
+/**
+ * Draw the whole picture of a model.
+ *
+ * w, h     logical pixels; at least 640 x 400 to be readable
+ * cost     1 to 5 ms for a page; independent of history
+ */
+void view_draw(
+    struct view *view, struct draw_list *list, const struct model *model, float w, float h);
+
+/** Name a page ("overview", "tensor", "alerts"). */
+const char *view_page_name(enum view_page page);
+
+/** Find a page by name; VIEW_PAGE_COUNT when there is none. */
+enum view_page view_page_parse(const char *name);
+
+/** Show another range of steps; ends fitting and following. */
+void view_set_range(struct view *view, double lo, double hi);
+
+/** Forget what charts remember of their y ranges (key f). */
+void view_refit(struct view *view);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sentences that more than one page says. */
+#ifndef CLIENT_VIEW_WORDS_H
+#define CLIENT_VIEW_WORDS_H
+
+#include "client/draw/theme.h"
+#include "client/model/model.h"
+
+enum { WORDS_MAX = 300 };
+
+/** Name a run: "vae / beta-4". Returns out. */
+char *words_run(char out[WORDS_MAX], const struct model_run *run);
+
+/** Say how a run is: "running", "failed", "killed", ... */
+const char *words_status(Baro__RunStatus status);
+
+/** Health of a run: its alerts and its status together. */
+enum theme_health words_run_health(const struct model_run *run);
+
+/** Say the shape and type of a tensor: "64 × 784 f32, 64 units". Returns out. */
+char *words_shape(char out[WORDS_MAX], const struct model_thing *thing);
+
+/** Say what matters now about a run in one sentence. Returns out. */
+char *words_headline(char out[WORDS_MAX], const struct model *model,
+    const struct model_run *run, const struct model_alert *worst);
+
+/** Say how long ago something was: "12 s", "3 min". ns: a span of time. Returns out. */
+char *words_span(char out[WORDS_MAX], int64_t ns);
+
+#endif
