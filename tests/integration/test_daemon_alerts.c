@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "tests/testing.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "tests/integration/daemon_rig.h"
+
+/* Alerts: told once, with the sample, beside their cause. Live streams: in order, before commit. */
+
+static int set_up(void **state)
+{
+    static struct rig rig;
+    rig_start(&rig);
+    *state = &rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    rig_finish(*state);
+    return 0;
+}
+
+/* Ask for the alerts of run 1; the reply is the caller's to release. */
+static const Baro__AlertsReply *ask_alerts(struct rig *rig, struct link_message *reply)
+{
+    Baro__AlertsRequest alerts;
+    baro__alerts_request__init(&alerts);
+    alerts.run = 1;
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
+    request.alerts_request = &alerts;
+    rig_ask(rig, &request, reply);
+    return reply->wire.envelope->alerts_reply;
+}
+
+enum { LOSS = 1, EXP_LOGVAR, DECODER, WEIGHT, N_SAMPLES = 64 };
+
+static void begin(struct pusher *pusher, const struct rig *rig)
+{
+    pusher_init(pusher, rig, "vae", 1);
+    pusher_declare_scalar(pusher, LOSS, "loss");
+    pusher_declare_tensor(pusher, EXP_LOGVAR, "exp_logvar", BARO_ACT, N_SAMPLES, 8);
+    pusher_declare_tensor(pusher, DECODER, "decoder.fc", BARO_ACT, N_SAMPLES, 8);
+    pusher_declare_tensor(pusher, WEIGHT, "decoder.fc.weight", BARO_WEIGHT, 32, 8);
+    assert_int_equal(pusher_hello(pusher), 0);
+}
+
+static void push_batch_of(struct pusher *pusher, int64_t step)
+{
+    int64_t samples[N_SAMPLES];
+    for (int i = 0; i < N_SAMPLES; i++) {
+        samples[i] = 1000 + 12 * i - 1; /* row 17 is sample 1203 */
+    }
+    pusher_batch(pusher, step, samples, N_SAMPLES);
+}
+
+/* One step in which a planted sample makes exp overflow; everything after it is NaN. */
+static void push_step(struct pusher *pusher, int64_t step, bool is_bad)
+{
+    double nan = is_bad ? 64 : 0;
+    pusher_summary(
+        pusher, EXP_LOGVAR, step, 1, 0, is_bad ? 1 : 0, is_bad ? 3 : -1, is_bad ? 17 : -1);
+    pusher_summary(pusher, DECODER, step, 1, nan, 0, is_bad ? 0 : -1, is_bad ? 17 : -1);
+    pusher_scalar(pusher, LOSS, step, is_bad ? (double)NAN : 1 + 0.01 * (double)(step % 7));
+    pusher_summary(pusher, WEIGHT, step, 1, nan, 0, is_bad ? 0 : -1, -1);
+    push_batch_of(pusher, step);
+}
+
+static void expect_the_incident(struct rig *rig)
+{
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 3);
+    const Baro__Alert *origin = alerts->alerts[0];
+    assert_string_equal(origin->kind, "nonfinite");
+    assert_int_equal(origin->level, BARO_ALARM);
+    assert_string_equal(origin->tensor, "exp_logvar");
+    assert_string_equal(origin->module, "exp_logvar");
+    assert_string_equal(origin->role, "act");
+    assert_int_equal(origin->step, 412);
+    assert_int_equal(origin->unit, 3);
+    assert_int_equal(origin->row, 17);
+    assert_true(origin->has_sample);
+    assert_int_equal(origin->n_samples, 1);
+    assert_int_equal(origin->samples[0], 1203);
+    assert_int_equal(origin->batch_size, N_SAMPLES);
+    assert_true(isinf(origin->value));
+    assert_string_equal(origin->text,
+        "exp_logvar (act) became +Inf in unit 3 at step 412: sample 1203, row 17 of the batch "
+        "of 64.");
+    assert_non_null(strstr(origin->advice, "clamp"));
+    assert_string_equal(alerts->alerts[1]->tensor, "loss");
+    assert_string_equal(alerts->alerts[2]->tensor, "decoder.fc.weight");
+    assert_string_equal(alerts->alerts[2]->module, "decoder.fc");
+    assert_false(alerts->alerts[2]->has_sample);
+    assert_int_equal(alerts->alerts[2]->n_samples, 64);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(alerts->alerts[i]->incident, 1);
+        assert_int_equal(alerts->alerts[i]->step, 412);
+    }
+    link_message_release(&reply);
+}
+
+static void an_incident_names_origin_unit_step_and_sample_once(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    for (int64_t step = 400; step < 440; step++) {
+        push_step(&pusher, step, step >= 412);
+    }
+    pusher_flush(&pusher);
+    expect_the_incident(rig);
+    struct link_message reply = {0};
+    const Baro__RunInfo *info = rig_run_info(rig, "vae", &reply);
+    assert_int_equal(info->n_alerts, 3);
+    assert_int_equal(info->worst_level, BARO_ALARM);
+    assert_true(info->has_loss && isnan(info->last_loss));
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void alerts_survive_restarts_and_resends_without_being_told_again(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    push_step(&pusher, 411, false);
+    push_step(&pusher, 412, true);
+    pusher_send(&pusher);
+    pusher_send(&pusher);
+    pusher_flush(&pusher);
+    expect_the_incident(rig);
+    for (int round = 0; round < 3; round++) {
+        rig_kill(rig);
+        rig_restart(rig);
+        pusher_reconnect(&pusher, rig);
+        assert_int_equal(pusher_hello(&pusher), pusher.seq);
+        for (int64_t step = 413 + 40 * round; step < 453 + 40 * round; step++) {
+            push_step(&pusher, step, true);
+        }
+        pusher_flush(&pusher);
+        expect_the_incident(rig);
+    }
+    pusher_finish(&pusher);
+}
+
+static void an_alert_is_told_without_a_batch_when_none_comes(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    pusher_summary(&pusher, EXP_LOGVAR, 9, 1, 1, 0, 2, 5);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 1);
+    assert_string_equal(
+        alerts->alerts[0]->text, "exp_logvar (act) became NaN in unit 2 at step 9.");
+    assert_false(alerts->alerts[0]->has_sample);
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void a_loss_spike_is_told_and_survives_a_restart(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    for (int64_t step = 0; step < 100; step++) {
+        pusher_scalar(
+            &pusher, LOSS, step, step == 80 ? 9.0 : 1 + 0.01 * (double)(step * 7 % 13));
+    }
+    pusher_flush(&pusher);
+    rig_kill(rig);
+    rig_restart(rig);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 1);
+    const Baro__Alert *spike = alerts->alerts[0];
+    assert_string_equal(spike->kind, "loss_spike");
+    assert_int_equal(spike->level, BARO_WATCH);
+    assert_int_equal(spike->step, 80);
+    assert_true(spike->value == 9.0);
+    assert_non_null(strstr(spike->text, "loss jumped to 9 at step 80"));
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+/* ---- live ---- */
+
+static void subscribe(struct rig *rig, uint32_t run)
+{
+    Baro__SubscribeRequest subscribe_request;
+    baro__subscribe_request__init(&subscribe_request);
+    subscribe_request.run = run;
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST;
+    request.subscribe_request = &subscribe_request;
+    struct link_message reply = {0};
+    rig_ask(rig, &request, &reply);
+    link_message_release(&reply);
+}
+
+/* Check the records of one live message; gives how many there were. */
+static int64_t follow(const struct link_message *message, int64_t next_step)
+{
+    const uint8_t *cursor = message->frames[0].bytes;
+    const uint8_t *end = cursor + message->frames[0].n_bytes;
+    int64_t n = 0;
+    struct record_header header;
+    const uint8_t *payload;
+    int rc;
+    while ((rc = record_next(&cursor, end, &header, &payload)) > 0) {
+        if (header.kind == READING_SCALAR && header.thing == 2) { /* the run's id of "x" */
+            double value;
+            memcpy(&value, payload, 8);
+            assert_int_equal(header.step, next_step + n);
+            assert_true(value == (double)header.step);
+            n++;
+        }
+    }
+    assert_int_equal(rc, 0);
+    return n;
+}
+
+static void subscribers_get_records_in_order_things_first_and_alerts(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "live", 1);
+    pusher_declare_scalar(&pusher, 5, "first");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    subscribe(rig, 1);
+    pusher_declare_scalar(&pusher, 6, "x");
+    enum { N = 2000 };
+    for (int64_t step = 0; step < N; step++) {
+        pusher_scalar(&pusher, 6, step, (double)step);
+        if (step % 100 == 99) {
+            pusher_send(&pusher);
+            pusher_clear(&pusher);
+        }
+    }
+    pusher_scalar(&pusher, 5, N, (double)NAN);
+    pusher_send(&pusher);
+    int64_t next_step = 0;
+    bool has_things = false;
+    bool has_alert = false;
+    bool has_run = false;
+    uint64_t until = baro_now_ns() + UINT64_C(20000000000);
+    while ((next_step < N || !has_alert || !has_run) && baro_now_ns() < until) {
+        struct link_message message = {0};
+        if (link_next(rig->link, 100, &message, NULL) != 1) {
+            continue;
+        }
+        const Baro__Envelope *envelope = message.wire.envelope;
+        assert_int_equal(envelope->request, 0);
+        if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_THINGS) {
+            assert_int_equal(envelope->live_things->n_things, 1);
+            assert_string_equal(envelope->live_things->things[0]->declare->name, "x");
+            has_things = true;
+        } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RECORDS) {
+            assert_true(has_things);
+            assert_int_equal(envelope->live_records->run, 1);
+            assert_int_equal(envelope->live_records->n_left_out, 0);
+            next_step += follow(&message, next_step);
+        } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_ALERT) {
+            assert_string_equal(envelope->live_alert->alert->tensor, "first");
+            has_alert = true;
+        } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RUN) {
+            has_run = true;
+        }
+        link_message_release(&message);
+    }
+    assert_int_equal(next_step, N);
+    assert_true(has_alert && has_run);
+    pusher_finish(&pusher);
+}
+
+static void a_subscriber_that_does_not_read_holds_nobody_up(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "live", 1);
+    pusher_declare_tensor(&pusher, 1, "wide", BARO_ACT, 8, 1000);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    struct link *deaf = link_open(rig->endpoint, NULL);
+    struct link *mine = rig->link;
+    rig->link = deaf;
+    subscribe(rig, 1);
+    rig->link = mine;
+    float values[UNIT_STAT_COUNT * 1000] = {0};
+    for (int64_t step = 0; step < 1500; step++) {
+        pusher_record(&pusher, READING_UNITS, 1, step, values, sizeof values);
+        if (step % 20 == 19) {
+            pusher_flush(&pusher);
+        }
+    }
+    rig_wait_records(rig, "live", 1500);
+    link_close(deaf);
+    pusher_finish(&pusher);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(an_incident_names_origin_unit_step_and_sample_once),
+        CASE(alerts_survive_restarts_and_resends_without_being_told_again),
+        CASE(an_alert_is_told_without_a_batch_when_none_comes),
+        CASE(a_loss_spike_is_told_and_survives_a_restart),
+        CASE(subscribers_get_records_in_order_things_first_and_alerts),
+        CASE(a_subscriber_that_does_not_read_holds_nobody_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/testing.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/base/paths.h"
+#include "lib/push/baro.h"
+#include "tests/integration/daemon_rig.h"
+
+/* Runs end in many ways: politely, by failing, by SIGKILL. With the real libbaro in a child. */
+
+static int set_up(void **state)
+{
+    static struct rig rig;
+    rig_start(&rig);
+    *state = &rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    rig_finish(*state);
+    return 0;
+}
+
+enum child_end { CLOSES, KILLED_AT_ONCE, KILLED_LATER };
+
+static void ring_dir(const struct rig *rig, char *out, size_t n)
+{
+    (void)snprintf(out, n, "%s/rings", rig->dir);
+}
+
+static void file_path(const struct rig *rig, const char *name, char *out, size_t n)
+{
+    (void)snprintf(out, n, "%s/%s", rig->dir, name);
+}
+
+static void make_file(const struct rig *rig, const char *name)
+{
+    char path[256];
+    file_path(rig, name, path, sizeof path);
+    baro_autofclose FILE *file = fopen(path, "we");
+    (void)file;
+}
+
+static void wait_for_file(const struct rig *rig, const char *name)
+{
+    char path[256];
+    file_path(rig, name, path, sizeof path);
+    for (int i = 0; i < 4000 && access(path, F_OK) != 0; i++) {
+        (void)usleep(5000);
+    }
+}
+
+/* A training process: pushes n steps, then ends as told. KILLED_LATER: waits for the file "go",
+ * pushes as many again, makes the file "done" and waits to be killed. */
+static pid_t train(
+    const struct rig *rig, const char *run_id, int64_t n_steps, enum child_end end)
+{
+    char rings[256];
+    ring_dir(rig, rings, sizeof rings);
+    (void)mkdir(rings, 0700);
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid != 0) {
+        return pid;
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct baro_options options = BARO_OPTIONS_INIT;
+    struct baro_err err = {0};
+    options.run_id = run_id;
+    options.endpoint = rig->endpoint;
+    options.ring_dir = rings;
+    options.ring_bytes = 8 << 20;
+    struct baro_run *run = baro_open(&options, &err);
+    if (run == NULL) {
+        _exit(3);
+    }
+    for (int64_t step = 0; step < n_steps; step++) {
+        (void)baro_step(run, step);
+        (void)baro_scalar(run, "loss", (double)step);
+        struct baro_stats stats = {0};
+        while (step == n_steps / 2 && stats.n_acked == 0) {
+            (void)baro_stats(run, &stats); /* the daemon has met us */
+            (void)usleep(1000);
+        }
+    }
+    if (end == KILLED_LATER) {
+        wait_for_file(rig, "go");
+        for (int64_t step = n_steps; step < 2 * n_steps; step++) {
+            (void)baro_step(run, step);
+            (void)baro_scalar(run, "loss", (double)step);
+        }
+        make_file(rig, "done");
+        (void)pause();
+    }
+    if (end == CLOSES) {
+        _exit(baro_close(run, 10000) == 0 ? 0 : 4);
+    }
+    (void)raise(SIGKILL);
+    _exit(5);
+}
+
+static size_t count_rings(const struct rig *rig)
+{
+    char rings[256];
+    ring_dir(rig, rings, sizeof rings);
+    DIR *folder = opendir(rings);
+    assert_non_null(folder);
+    size_t n = 0;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        n += entry->d_name[0] != '.' ? 1 : 0;
+    }
+    (void)closedir(folder);
+    return n;
+}
+
+static void expect_losses(struct rig *rig, const char *run_id, int64_t n_steps)
+{
+    struct link_message reply = {0};
+    const Baro__RunInfo *info = rig_run_info(rig, run_id, &reply);
+    uint32_t run = info->run;
+    assert_int_equal(info->last_step, n_steps - 1);
+    assert_true(info->last_loss == (double)(n_steps - 1));
+    link_message_release(&reply);
+    baro_autofree double *values = NULL;
+    baro_autofree int64_t *steps = NULL;
+    assert_int_equal(
+        rig_points(rig, run, rig_thing(rig, run, "loss"), &values, &steps), n_steps);
+    for (int64_t i = 0; i < n_steps; i++) {
+        assert_int_equal(steps[i], i);
+        assert_true(values[i] == (double)i);
+    }
+}
+
+static void a_run_that_closes_is_finished(void **state)
+{
+    struct rig *rig = *state;
+    pid_t pid = train(rig, "polite", 500, CLOSES);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    rig_wait_status(rig, "polite", BARO__RUN_STATUS__RUN_FINISHED);
+    expect_losses(rig, "polite", 500);
+}
+
+static void the_last_steps_before_sigkill_appear_by_themselves(void **state)
+{
+    struct rig *rig = *state;
+    enum { STEPS = 20000 };
+    pid_t pid = train(rig, "killed", STEPS, KILLED_AT_ONCE);
+    /* not waited for: the process stays listed as a zombie, and must not look alive */
+    rig_wait_status(rig, "killed", BARO__RUN_STATUS__RUN_KILLED);
+    expect_losses(rig, "killed", STEPS);
+    assert_int_equal(count_rings(rig), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void a_trainer_killed_while_the_daemon_is_dead_is_read_at_its_start(void **state)
+{
+    struct rig *rig = *state;
+    pid_t pid = train(rig, "both", 3000, KILLED_LATER);
+    rig_wait_records(rig, "both", 1);
+    rig_kill(rig);
+    make_file(rig, "go");
+    wait_for_file(rig, "done");
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    rig_restart(rig);
+    rig_wait_status(rig, "both", BARO__RUN_STATUS__RUN_KILLED);
+    expect_losses(rig, "both", 6000);
+    assert_int_equal(count_rings(rig), 0);
+}
+
+static void a_trainer_goes_on_through_a_restart_of_the_daemon(void **state)
+{
+    struct rig *rig = *state;
+    pid_t pid = train(rig, "steady", 3000, KILLED_LATER);
+    rig_wait_records(rig, "steady", 1);
+    rig_kill(rig);
+    rig_restart(rig);
+    make_file(rig, "go");
+    rig_wait_status(rig, "steady", BARO__RUN_STATUS__RUN_RUNNING);
+    rig_wait_records(rig, "steady", 12000); /* a step and a loss each */
+    expect_losses(rig, "steady", 6000);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    rig_wait_status(rig, "steady", BARO__RUN_STATUS__RUN_KILLED);
+}
+
+static void a_run_that_says_it_failed_is_failed_with_its_reason(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "bad", 1);
+    pusher_declare_scalar(&pusher, 1, "x");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    rig_wait_status(rig, "bad", BARO__RUN_STATUS__RUN_RUNNING);
+    uint8_t payload[8 + 11];
+    double end = READING_END_FAILED;
+    memcpy(payload, &end, 8);
+    memcpy(payload + 8, "ValueError!", 11);
+    pusher_record(&pusher, READING_STATUS, 0, 3, payload, sizeof payload);
+    pusher_flush(&pusher);
+    rig_wait_status(rig, "bad", BARO__RUN_STATUS__RUN_FAILED);
+    rig_kill(rig);
+    rig_restart(rig);
+    struct link_message reply = {0};
+    const Baro__RunInfo *info = rig_run_info(rig, "bad", &reply);
+    assert_int_equal(info->status, BARO__RUN_STATUS__RUN_FAILED);
+    assert_string_equal(info->status_text, "ValueError!");
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void a_ring_path_that_is_not_the_streams_ring_is_left_alone(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "liar", 1);
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/precious.ring", rig->dir);
+    baro_autofclose FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs("do not touch\n", file) >= 0);
+    (void)fflush(file);
+    (void)snprintf(pusher.ring_path, sizeof pusher.ring_path, "%s", path);
+    baro_boot_id(pusher.boot_id);
+    pusher.pid = 0x7ffffff0; /* no such process */
+    pusher.process_start = 1;
+    pusher_declare_scalar(&pusher, 1, "x");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    rig_wait_status(rig, "liar", BARO__RUN_STATUS__RUN_KILLED);
+    assert_int_equal(access(path, F_OK), 0);
+    pusher_finish(&pusher);
+}
+
+static void a_shutdown_request_is_answered_after_everything_is_safe(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "a", 1);
+    pusher_declare_scalar(&pusher, 1, "x");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    for (int i = 0; i < 100; i++) {
+        pusher_scalar(&pusher, 1, i, i);
+    }
+    pusher_send(&pusher);
+    rig_wait_status(rig, "a", BARO__RUN_STATUS__RUN_RUNNING);
+    Baro__ShutdownRequest shutdown_request;
+    baro__shutdown_request__init(&shutdown_request);
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_SHUTDOWN_REQUEST;
+    request.shutdown_request = &shutdown_request;
+    struct link_message reply = {0};
+    rig_ask(rig, &request, &reply);
+    assert_int_equal(reply.wire.envelope->body_case, BARO__ENVELOPE__BODY_SHUTDOWN_REPLY);
+    link_message_release(&reply);
+    int status = -1;
+    assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+    assert_int_equal(status, 0);
+    rig_restart(rig);
+    rig_wait_records(rig, "a", 0);
+    pusher_reconnect(&pusher, rig);
+    int64_t last = pusher_hello(&pusher);
+    assert_true(last == 0 || last == 100); /* all of the batch, or it was not taken yet */
+    pusher_flush(&pusher);
+    rig_wait_records(rig, "a", 100);
+    pusher_finish(&pusher);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(a_run_that_closes_is_finished),
+        CASE(the_last_steps_before_sigkill_appear_by_themselves),
+        CASE(a_trainer_killed_while_the_daemon_is_dead_is_read_at_its_start),
+        CASE(a_trainer_goes_on_through_a_restart_of_the_daemon),
+        CASE(a_run_that_says_it_failed_is_failed_with_its_reason),
+        CASE(a_ring_path_that_is_not_the_streams_ring_is_left_alone),
+        CASE(a_shutdown_request_is_answered_after_everything_is_safe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
