@@ -171,7 +171,7 @@ int ringfile_read_info(struct ringfile *ring, struct ringfile_info *out_info);
  * header   step, time_ns, thing and kind are taken from it, the rest is filled in
  * parts    n_parts pieces of the payload
  * returns  0; BARO_ELIMIT when the record exceeds RECORD_MAX_BYTES or a half of the area, and
- *          BARO_EBUSY when other threads held the ring for about 10 ms: both counted as dropped
+ *          BARO_EBUSY when other threads held the ring for about 50 ms: both counted as dropped
  * thread   any, owner's process only
  * cost     one copy; no system call unless threads collide; no allocation
  */

@@ -74,7 +74,7 @@ struct ringfile {
     _Atomic uint64_t sent_seq; /* handed to the socket up to here; any thread */
 };
 
-/** Take the ring's lock; false when others held it for about 10 ms. */
+/** Take the ring's lock; false when others held it for about 50 ms. */
 bool ringfile_lock(struct ringfile *ring);
 
 /** Give the lock back. */

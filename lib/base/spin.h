@@ -12,10 +12,10 @@
 
 #include "lib/base/clock.h"
 
-/** Take the lock (a zeroed word); false when others held it for about 10 ms. Any thread. */
+/** Take the lock (a zeroed word); false when others held it for about 50 ms. Any thread. */
 static inline bool baro_spin_lock(_Atomic uint32_t *lock)
 {
-    enum { SPINS = 2000, LIMIT_NS = 10000000 };
+    enum { SPINS = 2000, LIMIT_NS = 50000000 };
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
             atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0) {

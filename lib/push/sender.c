@@ -425,6 +425,10 @@ static void on_ack(struct sender *s, const Baro__Ack *ack)
 
 static void on_refusal(struct sender *s, uint64_t now, int code, const char *text)
 {
+    if (code == BARO_ENOENT) { /* it does not know this connection: greet it anew */
+        rest(s, now, lost_pause_ns);
+        return;
+    }
     char safe[240];
     (void)snprintf(safe, sizeof safe, "the daemon refuses: %.200s", text);
     say(s, now, safe);

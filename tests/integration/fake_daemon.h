@@ -43,7 +43,10 @@ struct fake_daemon {
     uint64_t n_hellos;
     uint64_t n_recovery_hellos;
     uint64_t n_beats;
+    uint64_t n_stale; /* batches from connections before the last Hello */
     bool is_forgetting;
+    uint8_t peer[256]; /* who sent the last Hello */
+    size_t peer_bytes;
     uint64_t told_drops;
     double last_scalar;
     double status;
