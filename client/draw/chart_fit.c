@@ -18,7 +18,8 @@ enum { MAX_SAMPLES = 4096 };
 #define TAIL_ROOM    0.4
 #define ROOM         0.06
 #define TOO_TALL     1.8
-#define GROWING_ROOM 0.2 /* on a side that has just been outgrown: more will come */
+#define GROWING_ROOM 0.2   /* on a side that has just been outgrown: more will come */
+#define LARGEST      1e305 /* an axis ends there */
 #define HUGE_READING 1e300
 #define TINY_READING 1e-290
 #define LOG_DECADES  12.0 /* shown at most below the largest reading */
@@ -159,8 +160,11 @@ static void round_outwards(struct axis *axis, double lo, double hi, double floor
     unit.lo = axis->kind == AXIS_LOG ? 1 : 0;
     unit.hi = axis->kind == AXIS_LOG ? 10 : axis->linear_to;
     double span = axis_transform(&unit, unit.hi) - axis_transform(&unit, unit.lo);
-    axis->lo = axis_value(&unit, (a - axis_transform(&unit, unit.lo)) / span);
-    axis->hi = axis_value(&unit, (b - axis_transform(&unit, unit.lo)) / span);
+    double bottom = axis_value(&unit, (a - axis_transform(&unit, unit.lo)) / span);
+    double top = axis_value(&unit, (b - axis_transform(&unit, unit.lo)) / span);
+    double least = axis->kind == AXIS_LOG ? 1 / LARGEST : -LARGEST;
+    axis->lo = bottom > least ? bottom : least;
+    axis->hi = top < LARGEST ? top : LARGEST;
 }
 
 /* Whether the range of the frame before still does for [lo, hi] (even space). */

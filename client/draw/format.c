@@ -210,7 +210,7 @@ char *format_tick(char out[FORMAT_MAX], double value, double step)
     }
     double magnitude = fabs(value);
     double unit = step > 0 ? step : magnitude;
-    if (magnitude < 1e-9 * unit) {
+    if (magnitude == 0 || magnitude < 1e-9 * unit) {
         (void)snprintf(out, FORMAT_MAX, "0");
     } else if ((magnitude < 9.99e-4 && (unit < 9.99e-5 || !(step > 0))) ||
                magnitude >= 9.99e14) {
