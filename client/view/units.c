@@ -211,10 +211,10 @@ static const struct model_units *units_of(
     return is_right ? units : NULL;
 }
 
-/* As many columns as 48 MiB of answer hold, at most one a pixel. */
+/* As many columns as 28 MiB of answer hold, at most one a pixel. */
 static uint32_t columns_for(const struct frame *f, uint32_t n_units)
 {
-    size_t most = ((size_t)48 << 20) / (sizeof(struct wire_column) * n_units);
+    size_t most = ((size_t)28 << 20) / (sizeof(struct wire_column) * n_units);
     uint32_t columns = f->view->wish.columns;
     return most < columns ? (most < 16 ? 16 : (uint32_t)most) : columns;
 }
