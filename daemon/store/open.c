@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/store/internal.h"
+#include "daemon/store/pages.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
@@ -191,29 +192,6 @@ static int create(struct store *store, const char *dir, struct baro_err *err)
     return rc;
 }
 
-/* Whether the file is as long as LMDB's own records say; a shorter one would fault later. */
-static int check_length(struct store *store, struct baro_err *err)
-{
-    MDB_envinfo info;
-    MDB_stat tree;
-    struct stat file;
-    int rc = mdb_env_info(store->env, &info);
-    if (rc != 0 || (rc = mdb_env_stat(store->env, &tree)) != 0) {
-        return store_lmdb_error(store, rc, "open", err);
-    }
-    if (stat(store->path, &file) != 0) {
-        return system_error(err, "look at", store->path);
-    }
-    uint64_t need = ((uint64_t)info.me_last_pgno + 1) * tree.ms_psize;
-    if ((uint64_t)file.st_size < need) {
-        return baro_err_set(err, BARO_ECORRUPT,
-            "'%s' is cut off: %lld of %llu bytes; restore it from a copy, or move it away to "
-            "start anew",
-            store->path, (long long)file.st_size, (unsigned long long)need);
-    }
-    return 0;
-}
-
 /* Check that the file is a store of a format that we know. */
 static int check_format(struct store *store, MDB_txn *txn, struct baro_err *err)
 {
@@ -245,9 +223,9 @@ static int check_format(struct store *store, MDB_txn *txn, struct baro_err *err)
 
 static int open_existing(struct store *store, uint64_t bytes, struct baro_err *err)
 {
-    int rc = open_env(store, store->path, bytes, err);
     MDB_txn *txn = NULL;
-    if (rc != 0 || (rc = check_length(store, err)) != 0) {
+    int rc = store_check_pages(store->path, err);
+    if (rc != 0 || (rc = open_env(store, store->path, bytes, err)) != 0) {
         return rc;
     }
     rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);

@@ -185,6 +185,49 @@ static void a_file_cut_off_anywhere_is_refused(void **state)
     free(bytes);
 }
 
+/* Garbage anywhere is refused, or told of, or costs nothing; it never crashes the daemon. */
+static void garbage_anywhere_never_crashes(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t seed = 5150;
+    rig_open(rig);
+    for (uint32_t thing = 1; thing < 200; thing++) {
+        fill(rig, thing, 0, 50);
+    }
+    rig_seal(rig);
+    fill(rig, 1, 50, 200);
+    rig_close(rig);
+    size_t n = 0;
+    uint8_t *bytes = read_file(rig, &n);
+    uint8_t *copy = baro_xcalloc(n, 1);
+    int n_refused = 0;
+    for (size_t page = 0; page < n / 4096; page++) {
+        memcpy(copy, bytes, n);
+        for (size_t i = 0; i < 4096; i++) {
+            copy[page * 4096 + i] = (uint8_t)rig_random(&seed);
+        }
+        write_file(rig, copy, n);
+        struct baro_err err = {0};
+        int rc = store_open(rig->dir, &rig->options, &rig->store, &err);
+        n_refused += rc != 0;
+        for (uint32_t thing = 1; rc == 0 && thing < 200; thing++) {
+            struct rig_rows rows = {0};
+            int read_rc = rig_read(rig, 1, thing, &rows, NULL);
+            assert_true(read_rc == 0 || read_rc == BARO_ECORRUPT);
+            assert_true(read_rc != 0 || rows.n == (thing == 1 ? 200 : 50));
+            rig_rows_finish(&rows);
+        }
+        assert_true(rc == 0 || rc == BARO_ECORRUPT || rc == BARO_EUNSUPPORTED);
+        assert_true(rc == 0 || strlen(err.text) > 20);
+        if (rc == 0) {
+            rig_close(rig);
+        }
+    }
+    assert_true(n_refused > 3);
+    free(bytes);
+    free(copy);
+}
+
 static void a_damaged_chunk_costs_its_own_rows_only(void **state)
 {
     struct rig *rig = *state;
@@ -481,6 +524,7 @@ int main(void)
         CASE(a_newer_format_is_refused_and_left_alone),
         CASE(a_file_that_is_not_a_store_is_refused),
         CASE(a_file_cut_off_anywhere_is_refused),
+        CASE(garbage_anywhere_never_crashes),
         CASE(a_damaged_chunk_costs_its_own_rows_only),
         CASE(a_damaged_record_of_a_group_is_made_again),
         CASE(a_damaged_piece_of_tail_is_told_of_and_never_forgotten),
