@@ -97,9 +97,9 @@ static void print_table(const struct cli *cli, const struct thing_list *things)
     table_print(table, stdout);
     table_destroy(table);
     if (cli->out.is_tty) {
-        (void)printf("%s%sand step_time, the seconds per step%s\n",
-            term_paint(&cli->out, TERM_DIM),
-            has_tensor ? "LAST of tensors: l2; get NAME:ROLE/l2, NAME:ROLE[0]/mean; " : "",
+        (void)printf("%s%salso: step_time%s\n", term_paint(&cli->out, TERM_DIM),
+            has_tensor ? "tensors: LAST is l2; get NAME:ROLE/l2 or NAME:ROLE[0]/mean; "
+                       : "",
             term_paint(&cli->out, TERM_PLAIN));
     }
 }

@@ -387,6 +387,13 @@ static void print_status(struct tail *tail)
         (long long)follow->last_step, follow->last_loss);
 }
 
+/* Let the store commit what came before the subscription. */
+static void settle(void)
+{
+    struct timespec pause = {.tv_nsec = TAIL_SETTLE_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
 static int begin(struct tail *tail)
 {
     if (tail->cli->out.is_tty && !tail->cli->values.is_json) {
@@ -396,10 +403,8 @@ static int begin(struct tail *tail)
             run_status_name(tail->follow.status), term_paint(&tail->cli->out, TERM_PLAIN));
     }
     tail->has_ended = run_has_ended(tail->follow.status);
-    /* Let the store commit what came before the subscription. */
     if (!tail->has_ended) {
-        struct timespec pause = {.tv_nsec = TAIL_SETTLE_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
+        settle();
     }
     int rc = ask_series(tail);
     if (rc == CLI_OK && tail->n_series == 0 && tail->glob != NULL && tail->has_ended) {
@@ -421,6 +426,7 @@ static int turn(struct tail *tail)
     }
     if (news == FOLLOW_BACK) {
         tail->has_ended = run_has_ended(tail->follow.status);
+        settle();
         int rc = ask_series(tail);
         rc = rc == CLI_OK ? catch_up(tail, tail->last_step) : rc;
         rc = rc == CLI_OK ? catch_up_alerts(tail, SIZE_MAX) : rc;

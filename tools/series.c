@@ -10,6 +10,8 @@
 #include "lib/base/text.h"
 #include "proto/reading.h"
 
+enum { NAME_BYTES = SERIES_LABEL_BYTES + 64 };
+
 static const char STEP_TIME[] = "step_time";
 
 /* What stands behind a thing's label in the name of a series. */
@@ -184,28 +186,27 @@ static int say_no_series(const struct thing_list *things, const char *text)
     if (say_roles(things, text)) {
         return CLI_FAILED;
     }
-    /* Compare without the statistic, then put it back: short statistics must not tip the scale. */
-    size_t head_bytes = strcspn(text, "[");
-    const char *slash = strrchr(text, '/');
-    if (slash != NULL && (size_t)(slash - text) < head_bytes) {
-        head_bytes = (size_t)(slash - text);
-    }
-    char head[SERIES_LABEL_BYTES];
-    (void)snprintf(head, sizeof head, "%.*s", (int)head_bytes, text);
-    baro_autofree char *labels = baro_xcalloc(things->n_things + 1, SERIES_LABEL_BYTES);
-    baro_autofree const char **names = baro_xcalloc(things->n_things + 1, sizeof *names);
+    /* Where a unit or statistic begins, if the text names a tensor. */
+    const char *tail = strpbrk(text, "[");
+    tail = tail != NULL ? tail : strrchr(text, '/');
+    tail = tail != NULL ? tail : "";
+    size_t n_names = 2 * things->n_things + 1;
+    baro_autofree char *labels = baro_xcalloc(n_names, NAME_BYTES);
+    baro_autofree const char **names = baro_xcalloc(n_names, sizeof *names);
     for (size_t i = 0; i < things->n_things; i++) {
-        names[i] = thing_label(things->things[i], labels + i * SERIES_LABEL_BYTES);
+        char label[SERIES_LABEL_BYTES];
+        bool is_tensor = thing_is_tensor(things->things[i]);
+        names[2 * i] = labels + 2 * i * NAME_BYTES;
+        names[2 * i + 1] = labels + (2 * i + 1) * NAME_BYTES;
+        (void)thing_label(things->things[i], label);
+        (void)snprintf(labels + 2 * i * NAME_BYTES, NAME_BYTES, "%s", label);
+        (void)snprintf(labels + (2 * i + 1) * NAME_BYTES, NAME_BYTES, "%s%.60s", label,
+            is_tensor ? tail : "");
     }
-    names[things->n_things] = STEP_TIME;
-    const char *near = baro_nearest(text, names, things->n_things + 1);
+    names[n_names - 1] = STEP_TIME;
+    const char *near = baro_nearest(text, names, n_names);
     if (near != NULL) {
         return cli_fail("no series '%s'; did you mean '%s'?", text, near);
-    }
-    near = baro_nearest(head, names, things->n_things + 1);
-    if (near != NULL) {
-        return cli_fail(
-            "no series '%s'; did you mean '%s%s'?", text, near, text + head_bytes);
     }
     return cli_fail("no series '%s'; 'baro series' lists them", text);
 }
