@@ -418,7 +418,9 @@ static void draw_words(struct chart_pen *pen)
     draw_title(pen, taken);
     chart_draw_cursor_label(pen);
     draw_line_labels(pen);
-    draw_y_ticks(pen);
+    if (!is_empty(pen->chart)) {
+        draw_y_ticks(pen); /* an empty chart has no scale to show */
+    }
     draw_x_ticks(pen);
 }
 

@@ -61,7 +61,7 @@ static void take_line(
     struct samples *s, const struct chart_line *line, double from, double to, size_t share)
 {
     const bool has_points = line->points != NULL;
-    const double past = nextafter(to, INFINITY);
+    const double past = nextafter(to, (double)INFINITY);
     size_t begin =
         has_points ? chart_first_point(line, from) : chart_first_column(line, from);
     size_t end =
@@ -247,11 +247,11 @@ static struct axis fit(
 struct axis chart_fit_y(
     struct draw_list *list, const struct chart *chart, struct chart_state *state)
 {
-    struct samples s = {.least = INFINITY,
+    struct samples s = {.least = (double)INFINITY,
         .most = (double)-INFINITY,
-        .alarm_least = INFINITY,
+        .alarm_least = (double)INFINITY,
         .alarm_most = (double)-INFINITY,
-        .positive_least = INFINITY};
+        .positive_least = (double)INFINITY};
     struct axis axis = {.kind = chart->y_kind, .lo = 0, .hi = 1, .linear_to = 1};
     s.values = draw_scratch(list, MAX_SAMPLES * sizeof *s.values);
     if (s.values == NULL) {

@@ -33,8 +33,8 @@ struct segment {
     float x, y;   /* first end */
     float ux, uy; /* direction, length 1 (0 for a dot) */
     float length;
-    float half, reach; /* half a pen; half + 1/2 */
-    float peak;        /* coverage at its middle: below 1 for pens thinner than a pixel */
+    float reach; /* half a pen + 1/2 */
+    float peak;  /* coverage at its middle: below 1 for pens thinner than a pixel */
 };
 
 static uint32_t cover_at(const struct segment *s, float x, float y)
@@ -127,7 +127,7 @@ static struct segment make_segment(struct draw_point a, struct draw_point b, flo
 {
     float dx = b.x - a.x, dy = b.y - a.y;
     float length = sqrtf(dx * dx + dy * dy);
-    struct segment s = {.x = a.x, .y = a.y, .length = length, .half = half};
+    struct segment s = {.x = a.x, .y = a.y, .length = length};
     if (length > 0) {
         s.ux = dx / length;
         s.uy = dy / length;
