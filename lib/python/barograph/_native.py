@@ -93,6 +93,7 @@ _loaded = None  # (library, path) once found
 def _newest_build(root):
     """Libraries in the build folders of the source tree, newest first."""
     found = glob.glob(os.path.join(glob.escape(root), "build*", "lib", "push", "libbaro.so"))
+    found = [path for path in found if os.path.isfile(path)]  # set up, but not built yet
     for path in sorted(found, key=os.path.getmtime, reverse=True):
         with open(path, "rb") as library:
             content = library.read()

@@ -280,13 +280,13 @@ class Run:
 
     def _push_batch(self, batch):
         if _tensors.is_torch(batch):
-            if batch.device.type != "cpu":
+            if not batch.is_cpu:
                 self._complain("batch", "batch is on another device; give the indices on the CPU")
                 return
-            batch = batch.detach().reshape(-1)
-            if str(batch.dtype) == "torch.int64" and batch.is_contiguous():
+            if _tensors.torch_dtype(batch.dtype) == "int64" and batch.is_contiguous():
                 self._lib.baro_batch(self._handle, batch.data_ptr(), batch.numel())
                 return
+            batch = batch.detach().reshape(-1)
         try:
             if hasattr(batch, "tolist"):
                 batch = batch.tolist()
@@ -328,11 +328,11 @@ def as_number(value):
     kind = type(value)
     if kind is float:
         return value
-    if isinstance(value, (str, bytes, bytearray)) or value is None:
-        return None
     try:
         if _tensors.is_torch(value):
             return float(value.item()) if value.numel() == 1 else None
+        if isinstance(value, (str, bytes, bytearray)) or value is None:
+            return None
         if getattr(value, "size", 1) != 1:
             return None
         if hasattr(value, "item"):

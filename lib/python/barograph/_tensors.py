@@ -83,7 +83,7 @@ class View:
         strides = tensor.stride()
         dtype = tensor.dtype
         if shape != self.shape or strides != self.strides or dtype is not self.dtype:
-            self._describe(str(dtype)[6:], shape, strides)
+            self._describe(torch_dtype(dtype), shape, strides)
             self.shape, self.strides, self.dtype = shape, strides, dtype
         self.struct.data = tensor.data_ptr()
 
@@ -99,9 +99,25 @@ def name_bytes(name):
     return str(name).replace("\0", "\ufffd").encode("utf-8", "replace")
 
 
+_kinds = {}   # type: whether it is a tensor of torch
+_dtypes = {}  # torch.dtype: name
+
+
 def is_torch(value):
     """Tell a torch tensor without importing torch."""
-    return hasattr(value, "data_ptr") and hasattr(value, "stride")
+    kind = type(value)
+    known = _kinds.get(kind)
+    if known is None:
+        known = _kinds[kind] = hasattr(kind, "data_ptr") and hasattr(kind, "stride")
+    return known
+
+
+def torch_dtype(dtype):
+    """Name of an element type of torch: "float32"."""
+    name = _dtypes.get(dtype)
+    if name is None:
+        name = _dtypes[dtype] = str(dtype)[6:]
+    return name
 
 
 def point_at(view, value):

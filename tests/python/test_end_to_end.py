@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The example that breaks, through the real daemon: what is told is where it really began."""
+import math
+import os
+import subprocess
+import sys
+
+import tap
+import live
+
+EXAMPLE = os.path.join(tap.SOURCE_DIR, "tools", "examples", "vae_digits.py")
+DAMAGED = 1234  # as in the example
+
+
+def example(*arguments):
+    done = subprocess.run([sys.executable, EXAMPLE, *arguments], capture_output=True, text=True,
+                          timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_damaged_image_is_named_where_the_overflow_began():
+    for seed in ("0", "7"):
+        with live.daemon():
+            output = example("--seed", seed, "--name", f"seed{seed}", "--every", "1")
+            assert "loss is NaN; stopping" in output, output
+            broken = int(output.split("  loss is nan")[0].split()[-1])
+            run = live.listing("runs")[0]
+            assert run["status"] == "failed" and run["alerts"] >= 2, run
+            first = live.listing("alerts", run["id"])[0]
+            assert (first["kind"], first["module"], first["role"]) == (
+                "nonfinite", "exp_logvar", "act"), first
+            assert first["samples"] == [DAMAGED], first
+            assert first["step"] == broken - 1, (first, broken)
+            assert 0 <= first["unit"] < 8
+            assert 200 <= broken <= 1500
+            kinds = {alert["tensor"] for alert in live.listing("alerts", run["id"])}
+            assert "loss" in kinds, kinds
+
+
+def test_the_unit_named_is_the_one_that_overflowed():
+    with live.daemon():
+        example("--seed", "3", "--every", "1")
+        run = live.listing("runs")[0]
+        first = live.listing("alerts", run["id"])[0]
+        points = live.listing("get", run["id"], f"exp_logvar:act[{first['unit']}]/n_nonfinite")
+        bad = [p["step"] for p in points if p["value"] != 0]
+        assert bad and bad[0] == first["step"], (bad[:3], first)
+
+
+def test_every_loss_arrives_as_it_was():
+    with live.daemon():
+        live.good("""
+import barograph
+run = barograph.init()
+for i in range(500):
+    run.log({"loss": [0.1 * i, float("nan"), float("inf"), 1e-310][i % 4]})
+""")
+        points = live.listing("get", live.the_run()["id"], "loss")
+        assert [p["step"] for p in points] == list(range(500))
+        for i, point in enumerate(points):
+            want = [0.1 * i, "nan", "inf", 1e-310][i % 4]
+            got = point["value"]
+            assert got == want or (want == "nan" and got == "nan"), (i, got)
+            assert not isinstance(got, float) or math.isfinite(got)
+
+
+def test_with_hardly_any_budget_the_loss_is_still_told():
+    os.environ["BARO_BUDGET"] = "0"
+    with live.daemon():
+        example()
+        run = live.the_run()
+        first = live.listing("alerts", run["id"])[0]
+        assert first["kind"] == "nonfinite" and first["step"] > 100, first
+
+
+def test_the_healthy_twin_raises_no_alarm():
+    with live.daemon():
+        output = example("--healthy", "--steps", "600")
+        assert "nan" not in output
+        run = live.the_run()
+        assert run["status"] == "finished" and run["steps"] == 600
+        assert not [a for a in live.listing("alerts", run["id"]) if a["kind"] == "nonfinite"]
+
+
+if __name__ == "__main__":
+    tap.main(globals())

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training with and without watch(), through the real library: the same bits."""
+import struct
+
+import tap
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import barograph
+
+torch.set_num_threads(1)
+N_STEPS = 12
+
+
+class Vae(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(20, 16)
+        self.mean = nn.Linear(16, 3)
+        self.logvar = nn.Linear(16, 3)
+        self.decoder = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 20))
+
+    def forward(self, x):
+        hidden = torch.tanh(self.encoder(x))
+        mean, logvar = self.mean(hidden), self.logvar(hidden)
+        z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+        return (self.decoder(z) - x).pow(2).sum() - 0.5 * (
+            1 + logvar - mean * mean - logvar.exp()).sum()
+
+
+class Cnn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
+                                  nn.MaxPool2d(2), nn.Dropout(0.3), nn.Flatten(),
+                                  nn.Linear(36, 5))
+
+    def forward(self, x):
+        return functional.cross_entropy(self.body(x), torch.arange(8) % 5)
+
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(11, 6)
+        self.rnn = nn.LSTM(6, 7, num_layers=2, dropout=0.2)
+        self.head = nn.Linear(7, 11)
+
+    def forward(self, x):
+        return functional.cross_entropy(self.head(self.rnn(self.embed(x))[0][-1]), x[0])
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+
+    def forward(self, x):
+        return (self.layer(x) - x).abs().mean()
+
+
+CASES = {
+    "vae": (Vae, lambda: torch.randn(8, 20), torch.optim.Adam),
+    "cnn": (Cnn, lambda: torch.randn(8, 1, 8, 8), torch.optim.AdamW),
+    "lstm": (Reader, lambda: torch.randint(0, 11, (4, 8)), torch.optim.RMSprop),
+    "attention": (Attention, lambda: torch.randn(4, 5, 8), torch.optim.SGD),
+}
+
+
+def bits(value):
+    return struct.pack("<d", value)
+
+
+def train(name, seed, watch):
+    """Losses and final parameters; watch(run, model, optimizer) or None."""
+    torch.manual_seed(seed)
+    make, data, optimizer_kind = CASES[name]
+    model = make()
+    optimizer = optimizer_kind(model.parameters(), lr=0.01)
+    run = barograph.init(mode="offline" if watch else "off")
+    assert run.is_active == bool(watch)
+    if watch:
+        watch(run, model, optimizer)
+    losses = []
+    for _ in range(N_STEPS):
+        loss = model(data())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        run.log({"loss": loss})
+        losses.append(bits(loss.item()))
+    n_pushed = run.stats().get("n_pushed", 0)
+    run.finish()
+    return losses, [p.detach().clone() for p in model.state_dict().values()], n_pushed
+
+
+def same(name, watch):
+    for seed in (0, 1, 2):
+        plain, plain_state, _ = train(name, seed, None)
+        seen, seen_state, n_pushed = train(name, seed, watch)
+        assert n_pushed > N_STEPS * 4, n_pushed
+        assert plain == seen, f"losses of {name} differ with seed {seed}"
+        assert all(torch.equal(a, b) for a, b in zip(plain_state, seen_state))
+
+
+def test_a_variational_autoencoder_trains_alike():
+    same("vae", lambda run, model, optimizer: run.watch(model, optimizer, every=1))
+
+
+def test_convolutions_with_dropout_and_batch_norm_train_alike():
+    same("cnn", lambda run, model, optimizer: run.watch(model, optimizer, every=1))
+
+
+def test_a_recurrent_network_trains_alike():
+    same("lstm", lambda run, model, optimizer: run.watch(model, optimizer, every=1))
+
+
+def test_attention_trains_alike():
+    same("attention", lambda run, model, optimizer: run.watch(model, optimizer, every=1))
+
+
+def test_measuring_now_and_then_trains_alike():
+    same("cnn", lambda run, model, optimizer: run.watch(model, optimizer, every=3))
+
+
+def test_watching_without_an_optimizer_trains_alike():
+    same("vae", lambda run, model, optimizer: run.watch(model, every=1))
+
+
+if __name__ == "__main__":
+    tap.main(globals())
