@@ -258,6 +258,26 @@ static void columns_out_of_the_layout_are_refused(void **state)
     }
 }
 
+/* Merged chunks are few, and what they replaced is gone. */
+static void many_small_seals_leave_few_chunks_and_a_small_file(void **state)
+{
+    enum { N = 1500 };
+    struct rig *rig = *state;
+    rig_open(rig);
+    for (int64_t step = 0; step < N; step++) {
+        struct store_txn *txn = store_begin(rig->store);
+        rig_append(txn, 1, 1, step, 0.5);
+        rig_commit(txn);
+        rig_seal(rig);
+    }
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), 0);
+    assert_int_equal(rows.n, N);
+    assert_true(rows.n_blocks < 30);
+    assert_true(store_bytes(rig->store) < 150000); /* more if all were kept */
+    rig_rows_finish(&rows);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -270,6 +290,7 @@ int main(void)
         CASE(groups_are_described_without_reading_them),
         CASE(what_does_not_exist_reads_as_nothing),
         CASE(columns_out_of_the_layout_are_refused),
+        CASE(many_small_seals_leave_few_chunks_and_a_small_file),
 #undef CASE
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
