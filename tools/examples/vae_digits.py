@@ -98,6 +98,8 @@ def parse():
     parser.add_argument("--every", type=int, metavar="K",
                         help="measure each K-th step; 1 sees all, and costs such a small model "
                              "about half a step (default: as the budget of 1 %% allows)")
+    parser.add_argument("--pace", type=float, default=0.0, metavar="MS",
+                        help="wait so long after each step, to be watched live")
     parser.add_argument("--time", action="store_true",
                         help="print the median time of a step as JSON on the last line")
     parser.add_argument("--name", help="of the run")
@@ -131,6 +133,8 @@ def train(options):
                  "divergence": divergence.detach().clamp(max=LOSS_CAP).mean()},
                 batch=indices)  # <--
         seconds.append(time.perf_counter() - began)
+        if options.pace > 0:
+            time.sleep(options.pace / 1000)
         if step % 100 == 0:
             print(f"step {step:5d}  loss {loss.item():.3f}", flush=True)
         if not torch.isfinite(loss):
