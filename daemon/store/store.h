@@ -92,7 +92,9 @@ struct store_query {
  *
  * dir      exists; refused when on a network file system
  * returns  0; BARO_EBUSY when another daemon has it open (text names its pid); BARO_EVERSION when
- *          a newer version wrote it; BARO_EIO, BARO_EFULL, BARO_EACCES, BARO_EUNSUPPORTED
+ *          another format wrote it; BARO_ECORRUPT when it is cut off or damaged (nothing is
+ *          changed); BARO_EUNSUPPORTED when the file is not a store; BARO_EIO, BARO_EFULL,
+ *          BARO_EACCES
  */
 int store_open(const char *dir, const struct store_options *options, struct store **out_store,
     struct baro_err *err);
@@ -124,7 +126,8 @@ void store_append(struct store_txn *txn, const struct store_row *row);
 int store_commit(struct store_txn *txn, struct baro_err *err);
 
 /**
- * Seal the tails of runs that have grown past seal_tail_bytes, one run a call.
+ * Seal the tails of runs that have grown past seal_tail_bytes, one run a call; or the largest
+ * tail when all together are past eight times that, or when a commit found no room.
  *
  * thread   the writing thread, with no transaction open
  * returns  1 when it sealed one, 0 when there was nothing to do, negative code
