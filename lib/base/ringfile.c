@@ -424,6 +424,7 @@ static int read_counters(struct ringfile *ring, struct ringfile_info *info)
     }
     uint64_t from = acked_pos > tail ? acked_pos : tail;
     info->unacked_bytes = head > from ? head - from : 0;
+    info->head_bytes = head;
     info->is_closed = is_closed != 0;
     return rc != 0 ? BARO_EIO : 0;
 }

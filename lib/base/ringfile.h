@@ -84,6 +84,7 @@ struct ringfile_info {
     uint64_t data_bytes;
     uint64_t sticky_used;   /* bytes of sticky records */
     uint64_t head_seq;      /* newest record; 0: none */
+    uint64_t head_bytes;    /* of all records ever put */
     uint64_t acked_seq;     /* all up to here is committed */
     uint64_t unacked_bytes; /* bytes of records that lie in the ring unacknowledged */
     uint64_t

@@ -38,16 +38,7 @@ static int put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
         .time_ns = (int64_t)now_ns +
                    atomic_load_explicit(&run->wall_offset_ns, memory_order_relaxed),
     };
-    size_t bytes = 0;
-    for (int i = 0; i < n_parts; i++) {
-        bytes += parts[i].bytes;
-    }
-    int rc = ringfile_put(run->ring, &header, parts, n_parts);
-    if (rc == 0) {
-        atomic_fetch_add_explicit(
-            &run->n_bytes, record_bytes((uint32_t)bytes), memory_order_relaxed);
-    }
-    return rc;
+    return ringfile_put(run->ring, &header, parts, n_parts);
 }
 
 /* Find or declare a thing; says once when no more fit. */
@@ -371,7 +362,7 @@ int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
     out_stats->n_pushed = info.head_seq;
     out_stats->n_acked = info.acked_seq;
     out_stats->n_dropped = info.dropped_records;
-    out_stats->n_bytes = atomic_load_explicit(&run->n_bytes, memory_order_relaxed);
+    out_stats->n_bytes = info.head_bytes;
     out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
     out_stats->ring_used_bytes = info.unacked_bytes;
     if (run->sender != NULL) {
