@@ -108,7 +108,7 @@ struct thing *registry_add_thing(
     thing->rank = rank;
     thing->declare = declare;
     thing->key = BARO_TAKE(key);
-    thing->last_value = NAN;
+    thing->last_value = (double)NAN;
     thing->is_loss = !declare->is_tensor && is_loss_name(declare->name);
     if (run->n_things == run->things_size) {
         run->things_size = run->things_size > 0 ? run->things_size * 2 : 64;

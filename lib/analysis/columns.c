@@ -73,6 +73,6 @@ void column_add(struct column *column, int64_t step, double value)
 void column_finish(struct column *column)
 {
     if (column->count == column->n_nan + column->n_pos_inf + column->n_neg_inf) {
-        column->min = column->max = column->mean = NAN;
+        column->min = column->max = column->mean = (double)NAN;
     }
 }

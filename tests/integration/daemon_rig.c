@@ -309,8 +309,8 @@ static void append(uint8_t **bytes, size_t *n_bytes, uint16_t kind, uint64_t seq
         .payload_bytes = (uint32_t)n_payload,
     };
     memcpy(record, &header, sizeof header);
-    if (n_payload > 0) {
-        memcpy(record + sizeof header, payload, n_payload);
+    for (size_t i = 0; i < n_payload; i++) {
+        record[sizeof header + i] = ((const uint8_t *)payload)[i];
     }
     header.check = record_check(record);
     memcpy(record, &header, sizeof header);

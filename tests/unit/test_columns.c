@@ -112,7 +112,7 @@ static void check_column(const struct column *column, const struct column_cut *c
         if (isfinite(values[i])) {
             min = isnan(min) || values[i] < min ? values[i] : min;
             max = isnan(max) || values[i] > max ? values[i] : max;
-            sum += values[i];
+            sum += (long double)values[i];
         }
     }
     assert_int_equal(column->count, count);
