@@ -64,18 +64,29 @@ void hist_add(struct hist *hist, const struct reading *summary)
     }
 }
 
-/* The exponents that occur. */
+/*
+ * The exponents worth showing: the largest that occurs, and downwards until all but a
+ * thousandth of what is not zero lies above; the rest is counted with the smallest shown.
+ */
 static void find_exps(const struct hist *hist, int *out_first, int *out_n)
 {
-    int first = N_EXPS;
-    int last = -1;
+    double sums[N_EXPS] = {0};
+    double total = 0;
     for (size_t i = 0; i < hist->n; i++) {
         for (int exp = 0; exp < N_EXPS; exp++) {
-            if (hist->rows[i].pos[exp] > 0 || hist->rows[i].neg[exp] > 0) {
-                first = exp < first ? exp : first;
-                last = exp > last ? exp : last;
-            }
+            double share = (double)hist->rows[i].pos[exp] + (double)hist->rows[i].neg[exp];
+            sums[exp] += share;
+            total += share;
         }
+    }
+    int last = N_EXPS - 1;
+    while (last >= 0 && !(sums[last] > 0)) {
+        last--;
+    }
+    int first = 0;
+    double below = 0;
+    while (first < last && below + sums[first] <= total / 1000) {
+        below += sums[first++];
     }
     *out_first = last < 0 ? 0 : first + MIN_EXP;
     *out_n = last < 0 ? 0 : last - first + 1;
@@ -102,9 +113,11 @@ struct model_hist *hist_publish(const struct hist *hist, uint32_t thing)
         float *out = &shares[i * n_bins];
         steps[i] = row->step;
         out[n_exps] = row->zero;
-        for (int e = 0; e < n_exps; e++) {
-            out[n_exps - 1 - e] = row->neg[first - MIN_EXP + e];
-            out[n_exps + 1 + e] = row->pos[first - MIN_EXP + e];
+        for (int e = 0; e < N_EXPS && n_exps > 0; e++) {
+            int at = e - (first - MIN_EXP);
+            at = at < 0 ? 0 : at < n_exps ? at : n_exps - 1;
+            out[n_exps - 1 - at] += row->neg[e];
+            out[n_exps + 1 + at] += row->pos[e];
         }
     }
     return part;

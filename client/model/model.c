@@ -185,5 +185,6 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
 
 enum baro_level model_thing_level(const struct model_thing *thing)
 {
-    return thing->n_nonfinite > 0 ? BARO_ALARM : thing->worst_level;
+    bool is_only_hit = thing->n_nonfinite > 0 && thing->worst_level < BARO_WATCH;
+    return is_only_hit ? BARO_WATCH : thing->worst_level;
 }

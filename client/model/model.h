@@ -136,7 +136,7 @@ struct model_units {
 struct model_hist {
     uint32_t thing;
     bool is_ready, is_cut; /* cut: only the newest rows of the range */
-    int first_exp, n_exps; /* exponents that occur: first_exp .. first_exp + n_exps - 1 */
+    int first_exp, n_exps; /* exponents shown; the first also holds all smaller ones */
     size_t n;              /* rows */
     const int64_t *steps;  /* [n] */
     /* [n][2 * n_exps + 1] shares of all elements: negative from large to small magnitude,
@@ -214,7 +214,10 @@ bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coars
 /** Whether two wishes ask for the same. */
 bool model_wish_equal(const struct model_wish *a, const struct model_wish *b);
 
-/** The gravest level of a thing: its alerts, or alarm when it held non-finite values. */
+/**
+ * The gravest level of a thing: that of its alerts; watch when it held a NaN or an infinity that
+ * came from elsewhere, so that the one where it began stands out.
+ */
 enum baro_level model_thing_level(const struct model_thing *thing);
 
 #endif

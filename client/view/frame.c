@@ -144,6 +144,55 @@ static enum axis_kind log_kind(const struct chart *chart)
     return AXIS_LOG;
 }
 
+/* Whole decades around all positive readings: the y range of a logarithmic chart. */
+void frame_fit_log(struct chart *chart)
+{
+    double lo = INFINITY;
+    double hi = 0;
+    for (size_t i = 0; i < chart->n_lines; i++) {
+        const struct chart_line *line = &chart->lines[i];
+        for (size_t k = 0; k < line->n_columns; k++) {
+            const struct chart_column *column = &line->columns[k];
+            if (column->count > column->n_nonfinite && column->min > 0) {
+                lo = fmin(lo, column->min);
+                hi = fmax(hi, column->max);
+            }
+        }
+    }
+    const struct chart_flock *flock = chart->flock;
+    for (size_t i = 0; flock != NULL && i < flock->n * flock->n_lines; i++) {
+        if (flock->lo[i] > 0 && isfinite(flock->hi[i])) {
+            lo = fmin(lo, (double)flock->lo[i]);
+            hi = fmax(hi, (double)flock->hi[i]);
+        }
+    }
+    if (hi > 0 && isfinite(lo)) {
+        chart->y_fixed = true;
+        chart->y_lo = pow(10, floor(log10(lo)));
+        chart->y_hi = pow(10, fmax(ceil(log10(hi)), floor(log10(lo)) + 1));
+    }
+}
+
+/* Largest against the geometric mean: beyond this a linear axis shows the largest alone. */
+bool frame_is_steep(const struct chart_line *lines, size_t n_lines)
+{
+    const double steep = 1000;
+    double logs = 0;
+    double largest = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < n_lines; i++) {
+        for (size_t k = 0; k < lines[i].n_columns; k++) {
+            const struct chart_column *column = &lines[i].columns[k];
+            if (column->count > column->n_nonfinite && column->mean > 0) {
+                logs += log(column->mean);
+                largest = fmax(largest, column->max);
+                n++;
+            }
+        }
+    }
+    return n > 0 && largest > steep * exp(logs / (double)n);
+}
+
 static void tip_of_hit(
     struct frame *f, const struct chart *chart, const struct chart_hit *hit)
 {
@@ -216,8 +265,16 @@ struct view_slot *frame_chart(
     chart->events = f->events;
     chart->n_events = f->n_events;
     chart->cursor = view->cursor;
+    if (of->may_log && !slot->has_chosen && !slot->is_log &&
+        frame_is_steep(chart->lines, chart->n_lines)) {
+        slot->is_log = true;
+        chart_refit(&slot->state);
+    }
     if (slot->is_log) {
         chart->y_kind = log_kind(chart);
+        if (chart->y_kind == AXIS_LOG) {
+            frame_fit_log(chart);
+        }
     }
     if (!is_over) {
         slot->hover = -1;

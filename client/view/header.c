@@ -50,9 +50,11 @@ void header_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
         x + 16, y, (left - x) * 0.5F, words_run(name, f->run));
     const char *link = link_words(model);
-    (void)snprintf(rest, sizeof rest, "step %s · %s%s%s",
+    const char *reason = f->run->status_text;
+    (void)snprintf(rest, sizeof rest, "step %s · %s%s%.120s%s%s",
         f->run->n_steps > 0 ? format_count(step, f->run->last_step) : "–",
-        words_status(f->run->status), link != NULL ? " · " : "", link != NULL ? link : "");
+        words_status(f->run->status), reason[0] != '\0' ? ": " : "", reason,
+        link != NULL ? " · " : "", link != NULL ? link : "");
     float rest_x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         link != NULL ? f->theme->watch : f->theme->secondary, rest_x, y,

@@ -20,6 +20,8 @@ enum { MAX_ROWS = 512 };
 static const float LABEL_W = 190;
 static const float MIN_ROW = 3;
 static const float MAX_ROW = 18;
+static const float HEAD_H = 34;
+static const float FOOT_H = 26;
 static const float OCTAVES = 4; /* of the colour scale, either way */
 
 static int compare_doubles(const void *a, const void *b)
@@ -261,7 +263,7 @@ static void draw_rows(
             return;
         }
         for (size_t c = 0; c < n_cells; c++) {
-            cells[c] = f->theme->grid;
+            cells[c] = f->theme->panel; /* nothing was recorded: a gap is a gap */
         }
         if (series != NULL) {
             fill_row(f, rows[i], series, cells, n_cells);
@@ -279,19 +281,30 @@ static void draw_rows(
     }
 }
 
+float heat_height(const struct frame *f)
+{
+    const struct model_thing *rows[MAX_ROWS];
+    size_t most = 0;
+    for (int role = 1; role < BARO_ROLE_END; role++) {
+        size_t n = gather_rows(f, (enum baro_role)role, rows, MAX_ROWS);
+        most = n > most ? n : most;
+    }
+    return HEAD_H + FOOT_H + MAX_ROW * (float)most;
+}
+
 void heat_draw(struct frame *f, struct draw_rect rect)
 {
     const struct model_thing *rows[MAX_ROWS];
     draw_fill(f->list, rect, f->theme->panel);
     enum baro_role role = draw_title(f, (struct draw_rect){rect.x, rect.y, rect.w, 28});
-    float plot_h = rect.h - 34 - 24;
+    float plot_h = rect.h - HEAD_H - FOOT_H;
     size_t max = (size_t)fmaxf(plot_h / MIN_ROW, 1);
     size_t n = gather_rows(f, role, rows, MAX_ROWS);
     size_t n_shown = n < max ? n : max;
     if (n_shown == 0) {
         return;
     }
-    struct draw_rect plot = {rect.x + 8 + CHART_GUTTER, rect.y + 34,
+    struct draw_rect plot = {rect.x + 8 + CHART_GUTTER, rect.y + HEAD_H,
         rect.w - 16 - CHART_GUTTER - LABEL_W, plot_h};
     plot.h = fminf(plot.h, MAX_ROW * (float)n_shown);
     struct view_slot *slot = frame_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0));

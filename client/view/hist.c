@@ -81,6 +81,10 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
             frame_tip_line(f, is_zero ? "are %s" : "from %s on, to its double", name);
         }
     }
+    if (!(largest > 0)) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->alarm, plot.x,
+            plot.y + plot.h / 2, plot.w, "no finite element");
+    }
     draw_hair_h(f->list, plot.x, plot.y + plot.h, plot.w, 0, f->theme->hairline);
     static const enum draw_align aligns[] = {DRAW_LEFT, DRAW_CENTER, DRAW_RIGHT};
     const size_t bins[] = {0, (size_t)hist->n_exps, n_bins - 1};
@@ -96,9 +100,10 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
     }
 }
 
-/* All visible rows as a picture: steps to the right, bins upwards. */
+/* All visible rows as a picture: steps to the right, bins upwards. lasts: steps that a reading
+ * stands for at most, so that a gap stays a gap. */
 static void draw_bands(
-    struct frame *f, struct draw_rect rect, const struct model_hist *hist)
+    struct frame *f, struct draw_rect rect, const struct model_hist *hist, double lasts)
 {
     size_t n_bins = 2 * (size_t)hist->n_exps + 1;
     size_t n_columns = (size_t)fmaxf(rect.w / 2, 8);
@@ -112,8 +117,10 @@ static void draw_bands(
     double span = f->view->hi - f->view->lo;
     for (size_t row = 0; row < hist->n; row++) {
         double from = ((double)hist->steps[row] - f->view->lo) / span;
-        double next =
-            row + 1 < hist->n ? (double)hist->steps[row + 1] : (double)hist->steps[row] + 1;
+        double next = (double)hist->steps[row] + lasts;
+        if (row + 1 < hist->n) {
+            next = fmin(next, (double)hist->steps[row + 1]);
+        }
         double to = (next - f->view->lo) / span;
         if (to < 0 || from > 1) {
             continue;
@@ -122,9 +129,12 @@ static void draw_bands(
         size_t last = (size_t)fmin(to * (double)n_columns, (double)(n_columns - 1));
         const float *shares = &hist->shares[row * n_bins];
         float largest = largest_share(shares, n_bins);
-        for (size_t bin = 0; bin < n_bins && largest > 0; bin++) {
-            draw_color color = draw_mix(
-                f->theme->panel, f->theme->accent, sqrtf(shares[bin] / largest) * 0.9F);
+        for (size_t bin = 0; bin < n_bins; bin++) {
+            draw_color color = f->theme->alarm; /* no finite element */
+            if (largest > 0) {
+                color = draw_mix(
+                    f->theme->panel, f->theme->accent, sqrtf(shares[bin] / largest) * 0.9F);
+            }
             for (size_t c = first; c <= last && c < n_columns; c++) {
                 cells[(n_bins - 1 - bin) * n_columns + c] = color;
             }
@@ -134,7 +144,7 @@ static void draw_bands(
 }
 
 static void draw_bands_panel(
-    struct frame *f, struct draw_rect rect, const struct model_hist *hist)
+    struct frame *f, struct draw_rect rect, const struct model_hist *hist, double lasts)
 {
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
         rect.x, rect.y + 14, rect.w, "over time");
@@ -144,7 +154,7 @@ static void draw_bands_panel(
             "newest readings only; zoom in for older");
     }
     struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26};
-    draw_bands(f, plot, hist);
+    draw_bands(f, plot, hist, lasts);
     double place = (f->view->cursor - f->view->lo) / (f->view->hi - f->view->lo);
     if (place >= 0 && place <= 1) {
         draw_hair_v(
@@ -168,6 +178,7 @@ void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing 
     }
     float half = (inner.h - THEME_GAP) / 2;
     draw_now(f, (struct draw_rect){inner.x, inner.y, inner.w, half}, hist);
-    draw_bands_panel(
-        f, (struct draw_rect){inner.x, inner.y + half + THEME_GAP, inner.w, half}, hist);
+    draw_bands_panel(f,
+        (struct draw_rect){inner.x, inner.y + half + THEME_GAP, inner.w, half}, hist,
+        fmax(4 * thing->cadence, 1));
 }

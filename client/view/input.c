@@ -190,6 +190,7 @@ static void toggle_log(struct view *view)
     if (zone != NULL && zone->act == VIEW_CHART) {
         struct view_slot *slot = &view->slots[zone->a];
         slot->is_log = !slot->is_log;
+        slot->has_chosen = true;
         chart_refit(&slot->state);
     }
 }

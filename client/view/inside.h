@@ -21,6 +21,7 @@ struct frame_chart {
     uint64_t id;        /* stays the same from frame to frame */
     struct chart chart; /* x, events and cursor are set by frame_chart */
     uint32_t thing;     /* shown on the tensor page when clicked; 0: none */
+    bool may_log; /* becomes logarithmic by itself when few readings dwarf the others */
 };
 
 /** Note that a click or the wheel in a rectangle does something. Later zones lie on top. */
@@ -43,6 +44,12 @@ const struct model_series *frame_series(
 /** The visible columns of a series as a chart's columns, in scratch memory. */
 struct chart_line frame_line(
     struct frame *f, const struct model_series *series, double cadence, draw_color color);
+
+/** Whether few readings dwarf the others so that a linear axis would show nothing else. */
+bool frame_is_steep(const struct chart_line *lines, size_t n_lines);
+
+/** Give a logarithmic chart whole decades around all positive readings as its y range. */
+void frame_fit_log(struct chart *chart);
 
 /** Draw a chart with the page's x range, cursor and events; hover, zone, tip included. */
 struct view_slot *frame_chart(
@@ -87,6 +94,7 @@ void tensor_draw(struct frame *f, struct draw_rect rect);
 void alerts_draw(struct frame *f, struct draw_rect rect);
 
 /** Pieces of pages. */
+float heat_height(const struct frame *f); /* what it would like to have */
 void heat_draw(struct frame *f, struct draw_rect rect);
 void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
 void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);

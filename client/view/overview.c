@@ -125,6 +125,9 @@ static float draw_scalars(struct frame *f, struct draw_rect rect, float height)
         size_t at = i - 1;
         struct draw_rect cell = {0, 0, small_w, small_h};
         if (at < a.columns * a.rows) {
+            bool is_last = i + 1 == n && a.below == 0;
+            size_t n_free = is_last ? a.columns - 1 - at % a.columns : 0;
+            cell.w += (small_w + gap) * (float)n_free; /* the last one fills its row */
             cell.x = rect.x + loss_w + gap + (small_w + gap) * (float)(at % a.columns);
             cell.y = rect.y + (small_h + gap) * (float)(at / a.columns);
         } else {
@@ -172,12 +175,12 @@ void overview_draw(struct frame *f, struct draw_rect rect)
     bool has_tensors = view->tree->n > 0;
     float top = inner.y + 36;
     float room = inner.h - 36 - THEME_GAP;
-    float scalars_h = fmaxf(has_tensors ? room * 0.58F : room, 200);
+    float heat_h = has_tensors ? fminf(heat_height(f), fmaxf(room * 0.45F, 150)) : 0;
+    float scalars_h = fmaxf(room - heat_h - (has_tensors ? THEME_GAP : 0), 200);
     struct draw_rect area = {inner.x, top - scroll, inner.w, scalars_h};
     float taken = draw_scalars(f, area, scalars_h) + THEME_GAP;
-    float heat_h = 0;
     if (has_tensors) {
-        heat_h = fmaxf(room - taken, 160);
+        heat_h = fmaxf(room - taken, heat_h);
         heat_draw(f, (struct draw_rect){inner.x, top + taken - scroll, inner.w, heat_h});
     }
     view->scroll_max[VIEW_SCROLL_PAGE] = fmaxf(taken + heat_h - room, 0);

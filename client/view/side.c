@@ -130,7 +130,11 @@ static void draw_spark(
         .n_lines = 1,
         .cursor = (double)NAN,
         .sparkline = true,
+        .y_kind = frame_is_steep(&line, 1) ? AXIS_LOG : AXIS_LINEAR,
     };
+    if (chart.y_kind == AXIS_LOG) {
+        frame_fit_log(&chart);
+    }
     chart_draw(f->list, f->theme, rect, &chart, NULL, NULL);
 }
 
@@ -179,7 +183,7 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
     frame_mark(f, frame_health(node->level), right - 4, middle);
     float spark_x = right - 16 - SPARK_W;
     if (thing != 0) {
-        struct draw_rect spark = {spark_x, row.y + 4, SPARK_W, row.h - 8};
+        struct draw_rect spark = {spark_x, row.y + 3, SPARK_W, row.h - 11};
         draw_spark(f, spark, thing, node->level);
     }
     float label_w = (thing != 0 ? spark_x : right - 16) - (x + 14) - 6;

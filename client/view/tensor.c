@@ -78,6 +78,7 @@ static void draw_small(struct frame *f, struct draw_rect rect,
             .lines = &line,
             .n_lines = 1,
             .empty = series == NULL || !series->is_ready ? "reading" : NULL},
+        .may_log = small->stat != SUMMARY_MEAN,
     };
     draw_fill(f->list, rect, f->theme->panel);
     (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);

@@ -10,7 +10,7 @@
 
 /*
  * A line for each unit of a tensor: all of them faint, so that the flock is seen as it is, and
- * over it those that matter: units that held a NaN or an infinity, the largest and the
+ * over it those that matter: units that first held a NaN or an infinity, the largest and the
  * smallest, the chosen one and the one under the pointer. Up to UNITS_MAX_DRAWN units are all
  * drawn; of more, the first UNITS_MAX_DRAWN and those that matter, and the page says so.
  */
@@ -57,6 +57,37 @@ static float last_of(const struct model_units *units, size_t unit)
     return NAN;
 }
 
+/* The column in which a unit first held a NaN or an infinity; units->n: never. */
+static size_t first_bad(const struct model_units *units, size_t unit)
+{
+    size_t column = 0;
+    while (column < units->n && units->flags[unit * units->n + column] == 0) {
+        column++;
+    }
+    return column;
+}
+
+/* Those that were hit first; when many were at once, none of them stands for the others. */
+static void choose_alarmed(const struct model_units *units, struct chosen *chosen)
+{
+    size_t earliest = units->n;
+    size_t n_earliest = 0;
+    for (size_t unit = 0; unit < units->n_units; unit++) {
+        if (units->any[unit] == 0) {
+            continue;
+        }
+        size_t column = first_bad(units, unit);
+        chosen->n_alarmed++;
+        n_earliest = column < earliest ? 1 : n_earliest + (column == earliest);
+        earliest = column < earliest ? column : earliest;
+    }
+    for (size_t unit = 0; unit < units->n_units && n_earliest <= MAX_ALARMED; unit++) {
+        if (units->any[unit] != 0 && first_bad(units, unit) == earliest) {
+            choose(chosen, unit, AS_ALARMED);
+        }
+    }
+}
+
 static void choose_units(
     const struct view *view, const struct model_units *units, struct chosen *chosen)
 {
@@ -74,13 +105,8 @@ static void choose_units(
             hi = last;
             high = unit;
         }
-        if (units->any[unit] != 0) {
-            chosen->n_alarmed++;
-            if (chosen->n_alarmed <= MAX_ALARMED) {
-                choose(chosen, unit, AS_ALARMED);
-            }
-        }
     }
+    choose_alarmed(units, chosen);
     if (hi > lo) {
         choose(chosen, high, AS_EXTREME);
         choose(chosen, low, AS_EXTREME);
@@ -293,6 +319,7 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
         .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)view->stat),
         .chart = {.title = STAT_WORDS[view->stat],
             .empty = units == NULL || !units->is_ready ? "reading" : NULL},
+        .may_log = view->stat == UNIT_L2 || view->stat == UNIT_ABS_MAX,
     };
     if (units != NULL && units->n > 0) {
         choose_units(view, units, &chosen);

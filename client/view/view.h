@@ -75,8 +75,9 @@ struct view_slot {
     struct chart_state state;
     struct chart_layout layout;
     bool has_layout;
-    bool is_log;
-    int hover; /* line under the pointer, -1: none */
+    bool is_log;     /* logarithmic y axis */
+    bool has_chosen; /* the person chose so; else the view does, once */
+    int hover;       /* line under the pointer, -1: none */
     uint64_t last_frame;
 };
 
