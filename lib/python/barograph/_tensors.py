@@ -152,12 +152,17 @@ def check_torch(tensor):
                           "measured")
 
 
-_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
+_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
+_NO_NUMBERS = {"O": "objects", "U": "text", "S": "bytes", "M": "dates", "m": "durations",
+               "V": "records"}
 
 
 def _point_at_interface(view, value, interface):
     typestr = interface["typestr"]
-    kind, size = typestr[1], int(typestr[2:])
+    kind = typestr[1]
+    if kind in _NO_NUMBERS:
+        raise Unsupported(f"it holds {_NO_NUMBERS[kind]}, not numbers")
+    size = int(typestr[2:])
     if typestr[0] == ">" and size > 1:
         raise Unsupported("its bytes are in big-endian order")
     dtype = "bool" if kind == "b" else f"{_KINDS.get(kind, kind)}{8 * size}"
