@@ -163,14 +163,14 @@ int bench_push(struct bench *bench)
     (void)snprintf(nowhere, sizeof nowhere, "ipc://%s/no.sock", bench_dir(bench));
     struct plain_ring ring = {.bytes = baro_xcalloc(1, RING_BYTES)};
     double *samples = baro_xcalloc(CALLS, sizeof *samples);
-    memset(
-        ring.bytes, 1, RING_BYTES); /* its pages are there, as those of the client's ring */
     int rc = bench_daemon_start(bench, &alive);
     if (rc == 0 && (rc = bench_daemon_start(bench, &stopped)) == 0 &&
         (rc = open_client(bench, &clients[0], alive.endpoint)) == 0 &&
         (rc = open_client(bench, &clients[1], nowhere)) == 0 &&
         (rc = open_client(bench, &clients[2], stopped.endpoint)) == 0) {
         bench_daemon_pause(&stopped, true);
+        memset(
+            ring.bytes, 1, RING_BYTES); /* after the forks, which made it copy-on-write */
         run_turns(bench, clients, &ring, samples);
         struct baro_stats stats;
         (void)baro_stats(clients[0].run, &stats);
