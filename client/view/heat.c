@@ -60,8 +60,8 @@ static size_t cell_of(const struct frame *f, double step, size_t n_cells)
 }
 
 /* The n_nan, n_pos_inf and n_neg_inf of a tensor that has any: their columns in alarm. */
-static void mark_nonfinite(
-    struct frame *f, const struct model_thing *thing, draw_color *row, size_t n_cells)
+static void mark_nonfinite(struct frame *f, const struct model_thing *thing, double lasts,
+    draw_color *row, size_t n_cells)
 {
     static const enum summary_stat stats[] = {
         SUMMARY_N_NAN, SUMMARY_N_POS_INF, SUMMARY_N_NEG_INF};
@@ -75,7 +75,12 @@ static void mark_nonfinite(
                 continue;
             }
             size_t from = cell_of(f, (double)column->first_step, n_cells);
-            size_t to = cell_of(f, (double)column->last_step, n_cells);
+            double end =
+                fmax((double)column->first_step + lasts / 2, (double)column->last_step);
+            if (i + 1 < series->n) {
+                end = fmin(end, (double)series->columns[i + 1].first_step);
+            }
+            size_t to = cell_of(f, end, n_cells);
             for (size_t cell = from; cell <= to; cell++) {
                 row[cell] = f->theme->alarm;
             }
@@ -111,7 +116,7 @@ static void fill_row(struct frame *f, const struct model_thing *thing,
         }
     }
     if (thing->n_nonfinite > 0) {
-        mark_nonfinite(f, thing, row, n_cells);
+        mark_nonfinite(f, thing, lasts, row, n_cells);
     }
 }
 

@@ -67,7 +67,7 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
     struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26 - 20};
     float bar_w = plot.w / (float)n_bins;
     for (size_t bin = 0; bin < n_bins && largest > 0; bin++) {
-        float h = plot.h * shares[bin] / largest;
+        float h = shares[bin] > 0 ? fmaxf(plot.h * shares[bin] / largest, 2) : 0;
         struct draw_rect bar = {
             plot.x + bar_w * (float)bin, plot.y + plot.h - h, fmaxf(bar_w - 1, 1), h};
         bool is_zero = bin == (size_t)hist->n_exps;
@@ -131,9 +131,11 @@ static void draw_bands(
         float largest = largest_share(shares, n_bins);
         for (size_t bin = 0; bin < n_bins; bin++) {
             draw_color color = f->theme->alarm; /* no finite element */
-            if (largest > 0) {
-                color = draw_mix(
-                    f->theme->panel, f->theme->accent, sqrtf(shares[bin] / largest) * 0.9F);
+            if (largest > 0 && !(shares[bin] > 0)) {
+                color = f->theme->panel;
+            } else if (largest > 0) { /* the rarest can still be seen */
+                color = draw_mix(f->theme->panel, f->theme->accent,
+                    fmaxf(sqrtf(shares[bin] / largest) * 0.9F, 0.2F));
             }
             for (size_t c = first; c <= last && c < n_columns; c++) {
                 cells[(n_bins - 1 - bin) * n_columns + c] = color;

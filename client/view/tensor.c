@@ -110,6 +110,9 @@ static void draw_counts(
             .lines = lines,
             .n_lines = BARO_LEN(lines),
             .zero_in_view = true,
+            .y_fixed = thing->n_nonfinite == 0,
+            .y_lo = 0,
+            .y_hi = 1,
             .empty = is_ready ? NULL : "reading"},
     };
     draw_fill(f->list, rect, f->theme->panel);

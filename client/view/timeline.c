@@ -30,6 +30,8 @@ static void draw_ticks(struct frame *f, const struct chart_layout *layout, float
     struct ticks ticks;
     ticks_choose(&layout->x, 7, &ticks);
     float right_limit = layout->plot.x + layout->plot.w;
+    float cursor_x =
+        isnan(f->view->cursor) ? -1000 : chart_px_of_x(layout, f->view->cursor);
     for (int i = 0; i < ticks.n; i++) {
         float x = chart_px_of_x(layout, ticks.at[i]);
         struct draw_style style = {.role = FONT_MONO,
@@ -38,7 +40,8 @@ static void draw_ticks(struct frame *f, const struct chart_layout *layout, float
             .align = DRAW_CENTER};
         struct draw_rect box =
             draw_string_box(f->list, x, baseline + 17, &style, ticks.label[i]);
-        if (box.x < layout->plot.x - 20 || box.x + box.w > right_limit + 20) {
+        if (box.x < layout->plot.x - 20 || box.x + box.w > right_limit + 20 ||
+            fabsf(x - cursor_x) < box.w + 12) {
             continue;
         }
         draw_hair_v(f->list, x, baseline - 4, 4, 0, f->theme->hairline);
