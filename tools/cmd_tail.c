@@ -30,7 +30,8 @@ enum {
         300, /* longer than a group commit: what came before is in the store then */
     TAIL_POLL_MS = 500,
     TAIL_PENDING_POLL_MS = 50,
-    TAIL_ALERTS_AT_START = 3
+    TAIL_ALERTS_AT_START = 3,
+    TAIL_EVENTS_AT_START = 20
 };
 
 /* One series that is shown. */
@@ -50,6 +51,9 @@ struct tail {
     struct tailed *series;
     size_t n_series;
     uint64_t last_alert;
+    int64_t last_event_ns; /* newest shown */
+    int64_t
+        past_event_ns; /* newest read from the store; what is live and older has been shown */
     int64_t last_step; /* newest shown; -1: none */
     bool has_ended;
 };
@@ -249,6 +253,8 @@ static void show_alert(struct tail *tail, const Baro__Alert *alert)
 static void show_event(struct tail *tail, const struct reading *reading)
 {
     char text[READING_MAX_TEXT_BYTES + 1];
+    int64_t time_ns = reading->header.time_ns;
+    tail->last_event_ns = time_ns > tail->last_event_ns ? time_ns : tail->last_event_ns;
     size_t n = reading->extra_bytes < READING_MAX_TEXT_BYTES ? reading->extra_bytes
                                                              : READING_MAX_TEXT_BYTES;
     memcpy(text, reading->extra, n);
@@ -269,7 +275,9 @@ static void take_reading(struct tail *tail, const struct reading *reading)
 {
     const struct record_header *header = &reading->header;
     if (header->kind == READING_EVENT) {
-        show_event(tail, reading);
+        if (header->time_ns > tail->past_event_ns) {
+            show_event(tail, reading);
+        }
         return;
     }
     if (header->kind == READING_DROPS) {
@@ -371,6 +379,47 @@ static int catch_up_alerts(struct tail *tail, size_t max_shown)
     return CLI_OK;
 }
 
+/* Stored events that have not been shown, the newest few of them. */
+static int catch_up_events(struct tail *tail)
+{
+    struct baro_err err = {0};
+    struct link_message reply;
+    Baro__RowsRequest body = BARO__ROWS_REQUEST__INIT;
+    body.run = tail->follow.run;
+    body.kind = READING_EVENT;
+    body.to_step = INT64_MAX;
+    body.limit = TAIL_EVENTS_AT_START;
+    Baro__Envelope request = BARO__ENVELOPE__INIT;
+    request.body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
+    request.rows_request = &body;
+    if (link_ask(tail->cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
+        return cli_fail_err(&err);
+    }
+    const uint8_t *cursor = reply.n_frames > 0 ? reply.frames[0].bytes : NULL;
+    const uint8_t *end = reply.n_frames > 0 ? cursor + reply.frames[0].n_bytes : NULL;
+    const uint8_t *payload;
+    struct record_header header;
+    int64_t shown_ns = tail->last_event_ns;
+    while (record_next(&cursor, end, &header, &payload) == 1) {
+        struct reading reading;
+        if (header.kind == READING_EVENT && header.time_ns > shown_ns &&
+            reading_check(&header, payload, 0, &reading, NULL) == 0) {
+            show_event(tail, &reading);
+        }
+    }
+    tail->past_event_ns = tail->last_event_ns;
+    link_message_release(&reply);
+    return CLI_OK;
+}
+
+/* Show what the store has of what has not been shown yet. */
+static int catch_up_all(struct tail *tail, int64_t from_step, size_t max_alerts)
+{
+    int rc = catch_up(tail, from_step);
+    rc = rc == CLI_OK ? catch_up_events(tail) : rc;
+    return rc == CLI_OK ? catch_up_alerts(tail, max_alerts) : rc;
+}
+
 static void print_status(struct tail *tail)
 {
     const struct follow *follow = &tail->follow;
@@ -410,10 +459,9 @@ static int begin(struct tail *tail)
     if (rc == CLI_OK && tail->n_series == 0 && tail->glob != NULL && tail->has_ended) {
         return cli_fail("nothing matches '%s'; 'baro series' lists all", tail->glob);
     }
-    if (rc == CLI_OK) {
-        rc = catch_up(tail, tail->follow.last_step - TAIL_STEPS + 1);
-    }
-    return rc == CLI_OK ? catch_up_alerts(tail, TAIL_ALERTS_AT_START) : rc;
+    return rc == CLI_OK ? catch_up_all(tail, tail->follow.last_step - TAIL_STEPS + 1,
+                              TAIL_ALERTS_AT_START)
+                        : rc;
 }
 
 /* One turn: whether the daemon is there, then one message. Returns CLI_OK to go on. */
@@ -428,8 +476,7 @@ static int turn(struct tail *tail)
         tail->has_ended = run_has_ended(tail->follow.status);
         settle();
         int rc = ask_series(tail);
-        rc = rc == CLI_OK ? catch_up(tail, tail->last_step) : rc;
-        rc = rc == CLI_OK ? catch_up_alerts(tail, SIZE_MAX) : rc;
+        rc = rc == CLI_OK ? catch_up_all(tail, tail->last_step, SIZE_MAX) : rc;
         if (rc != CLI_OK) {
             return rc;
         }
@@ -464,8 +511,7 @@ int cmd_tail(struct cli *cli)
         rc = turn(&tail);
     }
     if (rc == CLI_OK && tail.has_ended) {
-        rc = catch_up(&tail, tail.last_step);
-        rc = rc == CLI_OK ? catch_up_alerts(&tail, SIZE_MAX) : rc;
+        rc = catch_up_all(&tail, tail.last_step, SIZE_MAX);
     }
     if (rc == CLI_OK) {
         tail_view_flush(tail.view, true);

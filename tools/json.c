@@ -32,6 +32,9 @@ char *json_write_number(double value, char out[JSON_NUMBER_BYTES])
 {
     if (!isfinite(value)) {
         (void)snprintf(out, JSON_NUMBER_BYTES, "%s", name_of_nonfinite(value));
+    } else if (value == 0 && signbit(value)) {
+        (void)snprintf(
+            out, JSON_NUMBER_BYTES, "-0.0"); /* readers take "-0" for an integer */
     } else {
         (void)snprintf(out, JSON_NUMBER_BYTES, "%.*g", digits_of(value), value);
     }
