@@ -363,6 +363,7 @@ static int open_signals(struct server *server, struct baro_err *err)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGHUP);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not an end */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
         return baro_err_set(err, BARO_EIO, "cannot block signals: %s", strerror(errno));
     }

@@ -83,7 +83,8 @@ static void wait_until_it_answers(struct rig *rig)
 
 void rig_restart(struct rig *rig)
 {
-    const char *arguments[] = {"--dir", rig->dir, NULL};
+    const char *arguments[] = {
+        "--dir", rig->dir, rig->quota != NULL ? "--quota" : NULL, rig->quota, NULL};
     rig->pid = spawn(arguments, rig->log_path);
     link_close(rig->link);
     rig->link = link_open(rig->endpoint, NULL);
@@ -543,7 +544,7 @@ void pusher_flush(struct pusher *pusher)
     while (pusher->acked < pusher->seq && baro_now_ns() < until) {
         (void)pusher_listen(pusher, 100);
     }
-    assert_int_equal(pusher->acked, pusher->seq);
+    assert_true(pusher->acked >= pusher->seq);
     pusher_clear(pusher);
 }
 

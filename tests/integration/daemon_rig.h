@@ -20,6 +20,7 @@ struct rig {
     char log_path[192]; /* what barod wrote to standard error */
     pid_t pid;          /* 0: not running */
     struct link *link;  /* asks it */
+    const char *quota;  /* for its next start; NULL: none */
 };
 
 /* A push client; records gather until pusher_send. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <math.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/testing.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "tests/integration/daemon_rig.h"
 
@@ -364,6 +366,190 @@ static void a_folder_that_cannot_be_made_is_told(void **state)
     assert_non_null(strstr(said, "/proc/none"));
 }
 
+/* ---- a store that cannot take more ---- */
+
+static void store_path(const struct rig *rig, char *out, size_t n)
+{
+    (void)snprintf(out, n, "%s/store.mdb", rig->dir);
+}
+
+/* Ask what keeps the daemon from committing. */
+static void ask_trouble(struct rig *rig, char *out, size_t n)
+{
+    Baro__StatusRequest status;
+    baro__status_request__init(&status);
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_STATUS_REQUEST;
+    request.status_request = &status;
+    struct link_message reply = {0};
+    rig_ask(rig, &request, &reply);
+    (void)snprintf(out, n, "%s", reply.wire.envelope->status_reply->trouble);
+    link_message_release(&reply);
+}
+
+static void wait_for_trouble(struct rig *rig, bool is_wanted)
+{
+    char trouble[256] = "";
+    uint64_t until = baro_now_ns() + UINT64_C(20000000000);
+    do {
+        ask_trouble(rig, trouble, sizeof trouble);
+        (void)usleep(10000);
+    } while ((trouble[0] != '\0') != is_wanted && baro_now_ns() < until);
+    assert_int_equal(trouble[0] != '\0', is_wanted);
+}
+
+static void push_much(struct pusher *pusher, int64_t step)
+{
+    float values[UNIT_STAT_COUNT * 4000];
+    for (size_t i = 0; i < BARO_LEN(values); i++) {
+        values[i] = (float)(i * 2654435761U % 1000003U) + (float)step;
+    }
+    pusher_record(pusher, READING_UNITS, 1, step, values, sizeof values);
+}
+
+static void a_full_store_stops_acknowledging_says_so_and_goes_on_when_cured(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "a", 1);
+    pusher_declare_tensor(&pusher, 1, "wide", BARO_ACT, 8, 4000);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    push_much(&pusher, 0);
+    pusher_flush(&pusher);
+    char path[256];
+    struct stat before;
+    store_path(rig, path, sizeof path);
+    assert_int_equal(stat(path, &before), 0);
+    /* No file of the daemon may grow: what a full disk is to it. */
+    struct rlimit old;
+    struct rlimit limit;
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, NULL, &old), 0);
+    limit = old;
+    limit.rlim_cur = (rlim_t)before.st_size;
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, &limit, NULL), 0);
+    for (int64_t step = 1; step <= 40; step++) {
+        push_much(&pusher, step);
+    }
+    pusher_send(&pusher);
+    wait_for_trouble(rig, true);
+    assert_int_equal(pusher.acked, 1);
+    assert_true(rig_log_has(rig, "nothing is acknowledged"));
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, &old, NULL), 0);
+    pusher_flush(&pusher);
+    wait_for_trouble(rig, false);
+    rig_wait_records(rig, "a", 41);
+    pusher_finish(&pusher);
+}
+
+static void at_the_quota_nothing_acknowledged_is_lost(void **state)
+{
+    struct rig *rig = *state;
+    rig_kill(rig);
+    rig->quota = "2M";
+    rig_restart(rig);
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "a", 1);
+    pusher_declare_tensor(&pusher, 1, "wide", BARO_ACT, 8, 4000);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    push_much(&pusher, 0);
+    pusher_flush(&pusher);
+    for (int64_t step = 1; step <= 60; step++) {
+        push_much(&pusher, step);
+    }
+    pusher_send(&pusher);
+    wait_for_trouble(rig, true);
+    assert_int_equal(pusher.acked, 1);
+    rig_kill(rig);
+    rig->quota = NULL;
+    rig_restart(rig);
+    pusher_reconnect(&pusher, rig);
+    assert_int_equal(pusher_hello(&pusher), 1);
+    pusher_flush(&pusher);
+    rig_wait_records(rig, "a", 61);
+    pusher_finish(&pusher);
+}
+
+/* The store behind for long: the queue is bounded, what is beyond it comes again later. */
+static void a_daemon_that_is_behind_holds_batches_back_and_loses_none(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "a", 1);
+    pusher_declare_tensor(&pusher, 1, "wide", BARO_ACT, 8, 4000);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    push_much(&pusher, 0);
+    pusher_flush(&pusher);
+    char path[256];
+    struct stat before;
+    store_path(rig, path, sizeof path);
+    assert_int_equal(stat(path, &before), 0);
+    struct rlimit old;
+    struct rlimit limit;
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, NULL, &old), 0);
+    limit = old;
+    limit.rlim_cur = (rlim_t)before.st_size;
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, &limit, NULL), 0);
+    enum { BATCHES = 60, EACH = 20 }; /* 96 MB, three times what the daemon queues */
+    for (int b = 0; b < BATCHES; b++) {
+        for (int64_t i = 0; i < EACH; i++) {
+            push_much(&pusher, b * EACH + i);
+        }
+        pusher_send(&pusher);
+        pusher_clear(&pusher);
+    }
+    wait_for_trouble(rig, true);
+    assert_int_equal(prlimit(rig->pid, RLIMIT_FSIZE, &old, NULL), 0);
+    wait_for_trouble(rig, false);
+    /* Do as a client does: connect anew, go on behind what is committed. */
+    uint64_t n_all = pusher.seq;
+    pusher_reconnect(&pusher, rig);
+    int64_t last = pusher_hello(&pusher);
+    assert_in_range(last, 1, n_all - 1); /* else nothing was held back */
+    pusher.seq = (uint64_t)last;
+    while (pusher.seq < n_all) {
+        for (int i = 0; i < EACH && pusher.seq < n_all; i++) {
+            push_much(&pusher, (int64_t)pusher.seq - 1);
+        }
+        pusher_flush(&pusher);
+    }
+    struct link_message reply = {0};
+    const Baro__RunInfo *info = rig_run_info(rig, "a", &reply);
+    assert_int_equal(info->n_records, n_all);
+    assert_int_equal(info->last_step, BATCHES * EACH - 1);
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void a_folder_from_the_future_is_refused_and_left_alone(void **state)
+{
+    struct rig *rig = *state;
+    expect_alive(rig);
+    rig_kill(rig);
+    /* The format number follows its key in the store's file; see docs/STORAGE.md. */
+    char path[256];
+    store_path(rig, path, sizeof path);
+    baro_autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat status;
+    assert_true(fd >= 0 && fstat(fd, &status) == 0);
+    baro_autofree uint8_t *bytes = baro_xcalloc((size_t)status.st_size, 1);
+    assert_int_equal(pread(fd, bytes, (size_t)status.st_size, 0), status.st_size);
+    static const uint8_t format[] = {'f', 'o', 'r', 'm', 'a', 't', 1, 0, 0, 0};
+    int n_patched = 0;
+    for (off_t at = 0; at + (off_t)sizeof format <= status.st_size; at++) {
+        if (memcmp(bytes + at, format, sizeof format) == 0) {
+            const uint8_t future = 9;
+            assert_int_equal(pwrite(fd, &future, 1, at + 6), 1);
+            n_patched++;
+        }
+    }
+    assert_true(n_patched > 0);
+    char said[1024];
+    const char *arguments[] = {"--dir", rig->dir, NULL};
+    assert_int_equal(rig_run(arguments, said, sizeof said), 1);
+    assert_non_null(strstr(said, "newer"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -382,6 +568,10 @@ int main(void)
         CASE(a_second_daemon_on_the_same_folder_names_the_first),
         CASE(the_socket_is_for_its_owner_alone),
         CASE(the_socket_of_a_dead_daemon_is_replaced),
+        CASE(a_full_store_stops_acknowledging_says_so_and_goes_on_when_cured),
+        CASE(at_the_quota_nothing_acknowledged_is_lost),
+        CASE(a_daemon_that_is_behind_holds_batches_back_and_loses_none),
+        CASE(a_folder_from_the_future_is_refused_and_left_alone),
         cmocka_unit_test(tcp_is_refused_with_the_reason_and_a_way_out),
         cmocka_unit_test(tcp_is_served_when_insecure_is_spelled_out),
         cmocka_unit_test(wrong_options_get_one_sentence_and_the_nearest_name),

@@ -38,76 +38,94 @@ static void ring_dir(const struct rig *rig, char *out, size_t n)
     (void)snprintf(out, n, "%s/rings", rig->dir);
 }
 
-static void file_path(const struct rig *rig, const char *name, char *out, size_t n)
+static void file_path(const char *dir, const char *name, char *out, size_t n)
 {
-    (void)snprintf(out, n, "%s/%s", rig->dir, name);
+    (void)snprintf(out, n, "%s/%s", dir, name);
 }
 
-static void make_file(const struct rig *rig, const char *name)
+static void make_file(const char *dir, const char *name)
 {
     char path[256];
-    file_path(rig, name, path, sizeof path);
+    file_path(dir, name, path, sizeof path);
     baro_autofclose FILE *file = fopen(path, "we");
     (void)file;
 }
 
-static void wait_for_file(const struct rig *rig, const char *name)
+static void wait_for_file(const char *dir, const char *name)
 {
     char path[256];
-    file_path(rig, name, path, sizeof path);
+    file_path(dir, name, path, sizeof path);
     for (int i = 0; i < 4000 && access(path, F_OK) != 0; i++) {
         (void)usleep(5000);
     }
 }
 
-/* A training process: pushes n steps, then ends as told. KILLED_LATER: waits for the file "go",
- * pushes as many again, makes the file "done" and waits to be killed. */
-static pid_t train(
-    const struct rig *rig, const char *run_id, int64_t n_steps, enum child_end end)
+/* The arguments of a training process: this program again, so that it begins afresh. */
+enum { ARG_TRAIN = 1, ARG_DIR, ARG_ENDPOINT, ARG_RUN, ARG_STEPS, ARG_END, N_ARGS };
+
+/* Push n steps, then end as told. KILLED_LATER: wait for the file "go", push as many again, make
+ * the file "done" and wait to be killed. */
+static int train_here(char **argv)
 {
-    char rings[256];
-    ring_dir(rig, rings, sizeof rings);
-    (void)mkdir(rings, 0700);
-    (void)fflush(stdout);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid != 0) {
-        return pid;
-    }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int64_t n_steps = strtoll(argv[ARG_STEPS], NULL, 10);
+    enum child_end end = (enum child_end)strtol(argv[ARG_END], NULL, 10);
+    char rings[256];
+    file_path(argv[ARG_DIR], "rings", rings, sizeof rings);
     struct baro_options options = BARO_OPTIONS_INIT;
     struct baro_err err = {0};
-    options.run_id = run_id;
-    options.endpoint = rig->endpoint;
+    options.run_id = argv[ARG_RUN];
+    options.endpoint = argv[ARG_ENDPOINT];
     options.ring_dir = rings;
     options.ring_bytes = 8 << 20;
     struct baro_run *run = baro_open(&options, &err);
     if (run == NULL) {
-        _exit(3);
+        return 3;
     }
     for (int64_t step = 0; step < n_steps; step++) {
         (void)baro_step(run, step);
         (void)baro_scalar(run, "loss", (double)step);
         struct baro_stats stats = {0};
         while (step == n_steps / 2 && stats.n_acked == 0) {
-            (void)baro_stats(run, &stats); /* the daemon has met us */
+            (void)baro_stats(run, &stats); /* until the daemon has met us */
             (void)usleep(1000);
         }
     }
+    if (end == CLOSES) {
+        return baro_close(run, 10000) == 0 ? 0 : 4;
+    }
     if (end == KILLED_LATER) {
-        wait_for_file(rig, "go");
+        wait_for_file(argv[ARG_DIR], "go");
         for (int64_t step = n_steps; step < 2 * n_steps; step++) {
             (void)baro_step(run, step);
             (void)baro_scalar(run, "loss", (double)step);
         }
-        make_file(rig, "done");
+        make_file(argv[ARG_DIR], "done");
         (void)pause();
     }
-    if (end == CLOSES) {
-        _exit(baro_close(run, 10000) == 0 ? 0 : 4);
-    }
     (void)raise(SIGKILL);
-    _exit(5);
+    return 5;
+}
+
+static pid_t train(
+    const struct rig *rig, const char *run_id, int64_t n_steps, enum child_end end)
+{
+    char rings[256];
+    char steps[32];
+    char ending[32];
+    ring_dir(rig, rings, sizeof rings);
+    (void)mkdir(rings, 0700);
+    (void)snprintf(steps, sizeof steps, "%lld", (long long)n_steps);
+    (void)snprintf(ending, sizeof ending, "%d", (int)end);
+    const char *argv[N_ARGS + 1] = {
+        "train", "train", rig->dir, rig->endpoint, run_id, steps, ending, NULL};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    return pid;
 }
 
 static size_t count_rings(const struct rig *rig)
@@ -171,8 +189,8 @@ static void a_trainer_killed_while_the_daemon_is_dead_is_read_at_its_start(void 
     pid_t pid = train(rig, "both", 3000, KILLED_LATER);
     rig_wait_records(rig, "both", 1);
     rig_kill(rig);
-    make_file(rig, "go");
-    wait_for_file(rig, "done");
+    make_file(rig->dir, "go");
+    wait_for_file(rig->dir, "done");
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     rig_restart(rig);
@@ -188,7 +206,7 @@ static void a_trainer_goes_on_through_a_restart_of_the_daemon(void **state)
     rig_wait_records(rig, "steady", 1);
     rig_kill(rig);
     rig_restart(rig);
-    make_file(rig, "go");
+    make_file(rig->dir, "go");
     rig_wait_status(rig, "steady", BARO__RUN_STATUS__RUN_RUNNING);
     rig_wait_records(rig, "steady", 12000); /* a step and a loss each */
     expect_losses(rig, "steady", 6000);
@@ -279,8 +297,11 @@ static void a_shutdown_request_is_answered_after_everything_is_safe(void **state
     pusher_finish(&pusher);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == N_ARGS && strcmp(argv[ARG_TRAIN], "train") == 0) {
+        return train_here(argv);
+    }
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_run_that_closes_is_finished),
