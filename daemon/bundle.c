@@ -62,11 +62,6 @@ void bundle_reset(struct bundle *bundle)
     bundle->n_rows = 0;
 }
 
-bool bundle_is_empty(const struct bundle *bundle)
-{
-    return bundle->n_bytes == 0 && bundle->n_acks == 0;
-}
-
 void bundle_append(struct bundle *bundle, const struct store_row *row)
 {
     struct entry entry = {

@@ -34,9 +34,6 @@ void bundle_finish(struct bundle *bundle);
 /** Empty a bundle; it keeps a moderate amount of memory for its next use. */
 void bundle_reset(struct bundle *bundle);
 
-/** Tell whether a bundle holds nothing. */
-bool bundle_is_empty(const struct bundle *bundle);
-
 /** Add a row; its payload is copied. */
 void bundle_append(struct bundle *bundle, const struct store_row *row);
 

@@ -31,9 +31,9 @@ struct ring_reader {
 };
 
 /* Open the ring if it is what the stream said; NULL when there is nothing to read. */
-static struct ringfile *open_ring(const struct stream *stream, struct baro_err *err)
+static struct ringfile *open_ring(
+    const struct stream *stream, const char *path, struct baro_err *err)
 {
-    const char *path = stream->hello->ring_path;
     struct stat status;
     if (path[0] != '/' || lstat(path, &status) != 0) {
         return NULL; /* gone already: closed politely, or recovered by hand */
@@ -78,10 +78,10 @@ static void stop_reading(struct barod *barod, struct stream *stream)
     stream->reader = NULL;
 }
 
-void recover_start(struct barod *barod, struct stream *stream)
+static void begin(struct barod *barod, struct stream *stream, const char *path)
 {
     struct baro_err err = {0};
-    struct ringfile *ring = open_ring(stream, &err);
+    struct ringfile *ring = open_ring(stream, path, &err);
     if (ring == NULL && err.code == BARO_EBUSY) {
         return; /* somebody else is at it; look again in a second */
     }
@@ -101,6 +101,33 @@ void recover_start(struct barod *barod, struct stream *stream)
     stream->is_held = false;
     if (take_sticky(barod, stream, &err) != 0) {
         log_warn("run %" PRIu32 ": in its ring: %s", stream->run->number, err.text);
+    }
+}
+
+void recover_start(struct barod *barod, struct stream *stream)
+{
+    begin(barod, stream, stream->hello->ring_path);
+}
+
+/* A ring without an owner whose stream is known here has work left, or none: both end it. */
+static int visit(const struct ringfile_entry *entry, void *payload)
+{
+    struct barod *barod = payload;
+    if (entry->code == 0 && !entry->is_owned) {
+        struct stream *stream = registry_stream(&barod->registry, entry->info.stream);
+        if (stream != NULL && stream->reader == NULL) {
+            begin(barod, stream, entry->path);
+        }
+    }
+    return 0;
+}
+
+void recover_scan(struct barod *barod)
+{
+    char dir[BARO_PATH_BYTES];
+    struct baro_err err = {0};
+    if (baro_ring_dir(dir, &err) != 0 || ringfile_list(dir, visit, barod, &err) != 0) {
+        log_warn("rings that were left behind are not looked for: %s", err.text);
     }
 }
 

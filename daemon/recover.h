@@ -11,6 +11,12 @@
 /** Begin to read the ring of a stream whose process is gone. */
 void recover_start(struct barod *barod, struct stream *stream);
 
+/**
+ * At start: read or clear away the rings in the default folder whose process is gone and whose
+ * stream is known here. Others are left to `baro recover`.
+ */
+void recover_scan(struct barod *barod);
+
 /** Tell whether any ring is being read: recover_step has work. */
 bool recover_is_active(const struct barod *barod);
 

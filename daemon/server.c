@@ -404,6 +404,7 @@ static int open_all(struct server *server, struct baro_err *err)
         barod->host[0] = '\0';
     }
     status_start(barod);
+    recover_scan(barod);
     return 0;
 }
 

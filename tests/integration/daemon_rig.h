@@ -82,8 +82,9 @@ void pusher_init(
 void pusher_reconnect(struct pusher *pusher, const struct rig *rig);
 /** Close it. */
 void pusher_finish(struct pusher *pusher);
-/** Declare a scalar or, with n_units or a role, a tensor. */
+/** Declare a scalar, for the next Hello or batch. */
 void pusher_declare_scalar(struct pusher *pusher, uint32_t id, const char *name);
+/** Declare a tensor of n_rows x n_units, for the next Hello or batch. */
 void pusher_declare_tensor(struct pusher *pusher, uint32_t id, const char *name,
     enum baro_role role, uint32_t n_rows, uint32_t n_units);
 /** Say Hello with all that was declared and wait for the answer: last committed, or -1. */

@@ -347,7 +347,7 @@ static void wrong_options_get_one_sentence_and_the_nearest_name(void **state)
     const char *size[] = {"--quota", "64Q", NULL};
     assert_int_equal(rig_run(size, said, sizeof said), 2);
     assert_non_null(strstr(said, "'64Q' is not a size"));
-    const char *level[] = {"--log-level", "debgu", NULL};
+    const char *level[] = {"--log-level", "debux", NULL};
     assert_int_equal(rig_run(level, said, sizeof said), 2);
     assert_non_null(strstr(said, "'debug'"));
     const char *endpoint[] = {"--listen", "http://x", NULL};

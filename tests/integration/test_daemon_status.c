@@ -215,6 +215,40 @@ static void a_trainer_goes_on_through_a_restart_of_the_daemon(void **state)
     rig_wait_status(rig, "steady", BARO__RUN_STATUS__RUN_KILLED);
 }
 
+static void a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start(
+    void **state)
+{
+    struct rig *rig = *state;
+    char rings[256];
+    char copy[1024];
+    ring_dir(rig, rings, sizeof rings);
+    pid_t pid = train(rig, "left", 3000, KILLED_LATER);
+    rig_wait_records(rig, "left", 1);
+    rig_kill(rig);
+    make_file(rig->dir, "go");
+    wait_for_file(rig->dir, "done");
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    /* Keep a copy of the ring, let the daemon read and delete it, and put the copy back. */
+    (void)snprintf(copy, sizeof copy, "cp -a %s %s.copy", rings, rings);
+    assert_int_equal(system(copy), 0);
+    rig_restart(rig);
+    rig_wait_status(rig, "left", BARO__RUN_STATUS__RUN_KILLED);
+    expect_losses(rig, "left", 6000);
+    rig_kill(rig);
+    (void)snprintf(copy, sizeof copy, "rm -r %s && mv %s.copy %s", rings, rings, rings);
+    assert_int_equal(system(copy), 0);
+    assert_int_equal(count_rings(rig), 1);
+    assert_int_equal(setenv("BARO_RING_DIR", rings, 1), 0);
+    rig_restart(rig);
+    assert_int_equal(unsetenv("BARO_RING_DIR"), 0);
+    for (int i = 0; i < 2000 && count_rings(rig) > 0; i++) {
+        (void)usleep(5000);
+    }
+    assert_int_equal(count_rings(rig), 0);
+    expect_losses(rig, "left", 6000);
+}
+
 static void a_run_that_says_it_failed_is_failed_with_its_reason(void **state)
 {
     struct rig *rig = *state;
@@ -308,6 +342,7 @@ int main(int argc, char **argv)
         CASE(the_last_steps_before_sigkill_appear_by_themselves),
         CASE(a_trainer_killed_while_the_daemon_is_dead_is_read_at_its_start),
         CASE(a_trainer_goes_on_through_a_restart_of_the_daemon),
+        CASE(a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start),
         CASE(a_run_that_says_it_failed_is_failed_with_its_reason),
         CASE(a_ring_path_that_is_not_the_streams_ring_is_left_alone),
         CASE(a_shutdown_request_is_answered_after_everything_is_safe),
