@@ -9,13 +9,6 @@
 #include "lib/base/clock.h"
 #include "proto/wire.h"
 
-/* libzmq is not built for the thread sanitizer, which therefore cannot see how it synchronises. */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "ignore_noninstrumented_modules=1";
-}
-
 /* One message: sender's name, envelope, at most two raw frames. */
 struct letter {
     zmq_msg_t frames[4];
@@ -305,14 +298,20 @@ void fake_destroy(struct fake_daemon *fake)
     free(fake);
 }
 
+uint64_t fake_get(struct fake_daemon *fake, const uint64_t *counter)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    uint64_t value = *counter;
+    (void)pthread_mutex_unlock(&fake->lock);
+    return value;
+}
+
 void fake_wait(struct fake_daemon *fake, const uint64_t *counter, uint64_t value)
 {
     uint64_t deadline = baro_now_ns() + UINT64_C(20000000000);
     uint64_t now = 0;
     while (now < value) {
-        (void)pthread_mutex_lock(&fake->lock);
-        now = *counter;
-        (void)pthread_mutex_unlock(&fake->lock);
+        now = fake_get(fake, counter);
         if (baro_now_ns() > deadline) {
             fail_msg("waited 20 s: %llu of %llu", (unsigned long long)now,
                 (unsigned long long)value);

@@ -72,6 +72,9 @@ void fake_destroy(struct fake_daemon *fake);
 /** Wait until a counter of it (under the lock) reaches a value; fails after 20 s. */
 void fake_wait(struct fake_daemon *fake, const uint64_t *counter, uint64_t value);
 
+/** Read a counter of it under the lock. */
+uint64_t fake_get(struct fake_daemon *fake, const uint64_t *counter);
+
 /** Count the sequence numbers from 1 to last that never came. */
 uint64_t fake_missing(struct fake_daemon *fake, uint64_t last);
 
