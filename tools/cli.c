@@ -2,6 +2,7 @@
 #include "tools/cli.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,11 @@ static void print_error(const char *format, va_list args)
     (void)fflush(stdout);
     (void)fprintf(stderr, "%sbaro:%s %s\n", term_paint(&term, TERM_BAD),
         term_paint(&term, TERM_PLAIN), term_safe(&term, raw, safe, sizeof safe));
+}
+
+double cli_number(double value)
+{
+    return isnan(value) ? (double)NAN : value;
 }
 
 int cli_fail(const char *format, ...)

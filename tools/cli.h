@@ -97,6 +97,9 @@ const struct cli_command *cli_find_command(const char *name);
 /** Say that no command has such a name, with the nearest that exists. Returns CLI_USAGE. */
 int cli_no_command(const char *name);
 
+/** Give a NaN without its sign, which says nothing, and any other number as it is. */
+double cli_number(double value);
+
 /** Print "baro: ..." to standard error. Returns CLI_FAILED. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

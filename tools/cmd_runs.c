@@ -70,7 +70,7 @@ static void add_row(struct table *table, const Baro__RunInfo *run, int id_width)
     table_cell(table, TERM_PLAIN, "%lld", (long long)run->n_steps);
     if (run->has_loss) {
         table_cell(table, isfinite(run->last_loss) ? TERM_PLAIN : TERM_BAD, "%.5g",
-            run->last_loss);
+            cli_number(run->last_loss));
     } else {
         table_cell(table, TERM_DIM, "-");
     }
@@ -101,7 +101,7 @@ static void print_table(const struct cli *cli, const struct run_list *runs)
     for (size_t i = 0; n_dropped > 0 && i < runs->n_runs; i++) {
         const Baro__RunInfo *run = runs->runs[i];
         if (run->n_dropped > 0) {
-            (void)printf("%s%.*s dropped %llu records: its ring was full%s\n",
+            (void)printf("%s%.*s dropped %llu records: its ring had no room for them%s\n",
                 term_paint(&cli->out, TERM_WARN), id_width, run->description->run_id,
                 (unsigned long long)run->n_dropped, term_paint(&cli->out, TERM_PLAIN));
         }

@@ -78,7 +78,7 @@ static void add_row(struct table *table, const Baro__ThingInfo *thing)
     table_cell(table, TERM_PLAIN, "%.3g", thing->cadence);
     table_cell(table, TERM_PLAIN, "%" PRIu64, thing->n_points);
     table_cell(table, isfinite(thing->last_value) ? TERM_PLAIN : TERM_BAD, "%.5g",
-        thing->last_value);
+        cli_number(thing->last_value));
     table_cell(table, TERM_DIM, "%s", baro_format_bytes(thing->bytes, bytes, sizeof bytes));
 }
 

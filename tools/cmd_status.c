@@ -55,7 +55,7 @@ static void print_running(const struct cli *cli, const struct run_list *runs)
             run_status_name(run->status), term_paint(&cli->out, TERM_PLAIN),
             term_safe(&cli->out, name, safe, sizeof safe), (long long)run->last_step);
         if (run->has_loss) {
-            (void)printf("  loss %.6g", run->last_loss);
+            (void)printf("  loss %.6g", cli_number(run->last_loss));
         }
         if (run->n_alerts > 0) {
             (void)printf("  %s%u alert%s%s", term_paint(&cli->out, TERM_BAD), run->n_alerts,

@@ -282,7 +282,8 @@ static void take_reading(struct tail *tail, const struct reading *reading)
     }
     if (header->kind == READING_DROPS) {
         tail_view_note(tail->view, TERM_WARN,
-            "the training's ring was full: %.0f records dropped", reading->f64[0]);
+            "the training's ring had no room for %.0f records: they are dropped",
+            reading->f64[0]);
         return;
     }
     for (size_t i = 0; i < tail->n_series; i++) {
@@ -433,7 +434,7 @@ static void print_status(struct tail *tail)
     }
     tail_view_note(tail->view, run_status_paint(follow->status),
         "%s %s at step %lld, loss %.6g", follow->name, run_status_name(follow->status),
-        (long long)follow->last_step, follow->last_loss);
+        (long long)follow->last_step, cli_number(follow->last_loss));
 }
 
 /* Let the store commit what came before the subscription. */

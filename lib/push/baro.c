@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/push/baro.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -41,6 +42,20 @@ static int put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
     return ringfile_put(run->ring, &header, parts, n_parts);
 }
 
+/* Say something about this run once: to the program, and in the record for who reads it later. */
+static void tell_once(struct baro_run *run, _Atomic bool *has_said, const char *text)
+{
+    if (atomic_exchange_explicit(has_said, true, memory_order_relaxed)) {
+        return;
+    }
+    static const char author[] = "barograph: ";
+    double gravity = BARO_INFO;
+    const struct ringfile_part parts[3] = {
+        {&gravity, sizeof gravity}, {author, sizeof author - 1}, {text, strlen(text)}};
+    run_say(run, text);
+    (void)put(run, baro_now_ns(), READING_EVENT, 0, parts, 3);
+}
+
 /* Find or declare a thing; says once when no more fit. */
 static int find(
     struct baro_run *run, const struct thing_wanted *wanted, const struct thing **out_thing)
@@ -49,9 +64,8 @@ static int find(
     if (rc != 0 && rc != BARO_EINVAL) {
         ringfile_count_dropped(run->ring, 1, 0);
     }
-    if (rc == BARO_EFULL &&
-        !atomic_exchange_explicit(&run->has_said_full, true, memory_order_relaxed)) {
-        run_say(run,
+    if (rc == BARO_EFULL) {
+        tell_once(run, &run->has_said_full,
             "no more names fit (65,536, or the ring's name area is full): readings of "
             "new names are dropped and counted");
     }
@@ -212,19 +226,28 @@ static int take_scratch(struct baro_run *run)
     return baro_spin_lock(&run->scratch_locks[0]) ? 0 : -1;
 }
 
+static void tell_units(
+    struct baro_run *run, const struct thing *thing, const struct baro_tensor *t)
+{
+    char text[256];
+    char name[100];
+    baro_text_safe(name, sizeof name, t->name != NULL ? t->name : "a tensor");
+    (void)snprintf(text, sizeof text,
+        "'%s' came with another number of units than the %u it was declared with: its unit "
+        "statistics are left out",
+        name, thing->n_units);
+    tell_once(run, &run->has_said_units, text);
+}
+
 static int put_units(struct baro_run *run, uint64_t now, const struct thing *thing,
-    const struct baro_span *span)
+    const struct baro_span *span, const struct baro_tensor *t)
 {
     if (thing->n_units == 0 || span->n_dims == 0) {
         return 0;
     }
     if (thing->unit_axis >= span->n_dims ||
         span->shape[thing->unit_axis] != (int64_t)thing->n_units) {
-        if (!atomic_exchange_explicit(&run->has_said_units, true, memory_order_relaxed)) {
-            run_say(run, "a tensor came with another number of units than it was declared "
-                         "with: its unit statistics are left out");
-        }
-        ringfile_count_dropped(run->ring, 1, 0);
+        tell_units(run, thing, t);
         return 0;
     }
     int slot = take_scratch(run);
@@ -262,7 +285,7 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
         return rc;
     }
     rc = put_summary(run, now, thing, &span);
-    int units_rc = put_units(run, now, thing, &span);
+    int units_rc = put_units(run, now, thing, &span, t);
     return rc != 0 ? rc : units_rc;
 }
 

@@ -294,7 +294,7 @@ def test_a_ring_too_small_for_the_absence_counts_what_gave_way_and_tells_it(worl
         n_found += len(points)
     n_steps = len(world.points(trainer.run, "step_time"))
     text = world.baro("runs")
-    assert f"dropped {info['dropped']} records: its ring was full" in text, text
+    assert f"dropped {info['dropped']} records: its ring had no room for them" in text, text
     # Everything that was pushed is there or is counted: steps, values, and the words of the end.
     assert 0 <= figures["n_pushed"] - n_found - n_steps - figures["n_dropped"] <= 4, (
         figures, n_found, n_steps)
