@@ -34,53 +34,55 @@ extern "C" {
 #define BARO_VERSION "0.1.0"
 
 #if defined(__GNUC__)
-#define BARO_API __attribute__((visibility("default")))
+#    define BARO_API __attribute__((visibility("default")))
 #else
-#define BARO_API
+#    define BARO_API
 #endif
 
 struct baro_run;
 
 /* How to open a run. Zero or NULL means the default; explicit values win over the environment. */
 struct baro_options {
-    const char *project;   /* BARO_PROJECT, else "default" */
-    const char *name;      /* else made from the time */
-    const char *run_id;    /* BARO_RUN_ID, else random; the same id again continues the run */
-    const char *config;    /* JSON object text, or NULL */
-    const char *endpoint;  /* BARO_ENDPOINT, else the user's own daemon */
-    const char *mode;      /* BARO_MODE: "online" (default), "offline", "off" */
-    const char *ring_dir;  /* BARO_RING_DIR, else tmpfs (online), the data folder (offline) */
-    uint64_t ring_bytes;   /* BARO_RING_BYTES, else 64 MiB; at least 1 MiB */
-    int rank;              /* this process's place in a parallel run, 0 .. n_ranks-1 */
-    int n_ranks;           /* 0 means 1 */
+    const char *project; /* BARO_PROJECT, else "default" */
+    const char *name;    /* else made from the time */
+    const char *run_id;  /* BARO_RUN_ID, else random; the same id again continues the run */
+    const char *config;  /* JSON object text, or NULL */
+    const char *endpoint; /* BARO_ENDPOINT, else the user's own daemon */
+    const char *mode;     /* BARO_MODE: "online" (default), "offline", "off" */
+    const char *ring_dir; /* BARO_RING_DIR, else tmpfs (online), data folder (offline) */
+    uint64_t ring_bytes;  /* BARO_RING_BYTES, else 64 MiB; at least 1 MiB */
+    int rank;             /* this process's place in a parallel run, 0 .. n_ranks-1 */
+    int n_ranks;          /* 0 means 1 */
     /* Called with one sentence when something is wrong (at most once a second, from the sender
      * thread or from baro_open); NULL is silence. */
     void (*on_message)(const char *text, void *payload);
-    void *payload;         /* handed to on_message */
+    void *payload; /* handed to on_message */
 };
+/* clang-format off */
 #define BARO_OPTIONS_INIT {0}
+/* clang-format on */
 
 /* One tensor at the current step; everything is borrowed for the call. */
 struct baro_tensor {
-    const char *name;        /* "encoder.fc1.weight": path of the parameter or module */
+    const char *name; /* "encoder.fc1.weight": path of the parameter or module */
     enum baro_role role;
     enum baro_dtype dtype;
-    int n_dims;              /* 0 to BARO_MAX_DIMS */
+    int n_dims; /* 0 to BARO_MAX_DIMS */
     const int64_t *shape;
-    const int64_t *strides;  /* in elements; NULL: row-major, contiguous */
+    const int64_t *strides; /* in elements; NULL: row-major, contiguous */
     const void *data;
-    int unit_axis;           /* axis of units (rows of a weight: 0); BARO_NO_UNITS for none */
-    uint32_t id;             /* from baro_declare_tensor, or 0: looked up by name and role */
+    int unit_axis; /* axis of units (rows of a weight: 0); BARO_NO_UNITS for none */
+    uint32_t id;   /* from baro_declare_tensor, or 0: looked up by name and role */
 };
 
 /* The client's own figures since baro_open; all only grow but ring_used_bytes. */
 struct baro_stats {
-    uint64_t n_pushed;        /* records written to the ring */
-    uint64_t n_sent;          /* records given to the socket, repeats included */
-    uint64_t n_acked;         /* records that the daemon has committed */
-    uint64_t n_dropped;       /* records that gave way unsent, or were refused (too large) */
-    uint64_t n_bytes;         /* bytes written to the ring */
-    uint64_t own_ns;          /* time spent inside push calls */
+    uint64_t n_pushed;  /* records written to the ring */
+    uint64_t n_sent;    /* records given to the socket, repeats included */
+    uint64_t n_acked;   /* records that the daemon has committed */
+    uint64_t n_dropped; /* records that gave way unsent, or were refused (too large) */
+    uint64_t n_bytes;   /* bytes written to the ring */
+    uint64_t own_ns;    /* time spent inside push calls */
     uint64_t ring_used_bytes; /* bytes not yet acknowledged */
     int is_connected;         /* 1 when the daemon answered within the last 5 s */
 };
@@ -92,7 +94,8 @@ struct baro_stats {
  * returns  NULL and err on failure (ring folder read-only, full, on a network file system; bad
  *          option) or when the mode is "off" (then err->code stays 0)
  */
-BARO_API struct baro_run *baro_open(const struct baro_options *options, struct baro_err *err);
+BARO_API struct baro_run *baro_open(
+    const struct baro_options *options, struct baro_err *err);
 
 /**
  * Begin a step. Steps may repeat or go back; nothing is dropped for it.
