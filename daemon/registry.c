@@ -29,7 +29,7 @@ static bool is_loss_name(const char *name)
     return n >= 4 && strcasecmp(name + n - 4, "loss") == 0;
 }
 
-/* The run's loss is the scalar "loss" of the lowest rank, else the first that ends so. */
+/* The run's loss is the first scalar named "loss", else the first whose name ends so. */
 static void consider_loss(struct run *run, struct thing *thing)
 {
     bool is_better =

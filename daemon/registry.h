@@ -77,6 +77,7 @@ struct stream {
     uint64_t most_batch; /* largest batch seen */
     struct ring_reader *reader; /* while the ring of a dead process is read */
     bool is_ring_done;          /* the ring needs no reading any more */
+    bool is_recovered;          /* its last Hello came from somebody who reads its ring */
     uint8_t *live;              /* records for subscribers since the last flush */
     size_t live_bytes;
     size_t live_size;

@@ -64,7 +64,10 @@ static bool is_alive(const char *path)
 static int prepare_path(const char *path, struct baro_err *err)
 {
     baro_autofree char *copy = baro_xstrdup(path);
-    int rc = baro_make_dir(dirname(copy), err);
+    const char *folder = dirname(copy);
+    struct stat status;
+    /* A folder that is there is the user's choice, /tmp for one: the socket protects itself. */
+    int rc = stat(folder, &status) == 0 ? 0 : baro_make_dir(folder, err);
     if (rc != 0) {
         return rc;
     }
@@ -73,7 +76,6 @@ static int prepare_path(const char *path, struct baro_err *err)
             "the path of the socket has %zu bytes; a Unix socket allows %zu", strlen(path),
             sizeof((struct sockaddr_un){0}).sun_path - 1);
     }
-    struct stat status;
     if (lstat(path, &status) != 0) {
         return 0;
     }

@@ -104,6 +104,7 @@ void status_on_hello(struct barod *barod, struct stream *stream, bool is_recover
 {
     stream->heard_ns = barod->now_ns;
     stream->moved_ns = barod->now_ns;
+    stream->is_recovered = is_recovery;
     stream->is_ring_done = is_recovery || stream->is_ring_done;
     bool was_said = stream->status == BARO__RUN_STATUS__RUN_FINISHED ||
                     stream->status == BARO__RUN_STATUS__RUN_FAILED;
@@ -119,9 +120,14 @@ void status_on_hello(struct barod *barod, struct stream *stream, bool is_recover
     }
 }
 
+/* A process that was taken for dead but speaks (from another container, say) is alive. */
 void status_on_sign_of_life(struct barod *barod, struct stream *stream)
 {
     stream->heard_ns = barod->now_ns;
+    if (stream->status == BARO__RUN_STATUS__RUN_KILLED && !stream->is_recovered) {
+        stream->is_ring_done = false;
+        set_status(barod, stream, BARO__RUN_STATUS__RUN_RUNNING, NULL);
+    }
 }
 
 void status_on_step(struct barod *barod, struct stream *stream, int64_t step)
@@ -279,10 +285,7 @@ void status_tick(struct barod *barod)
         struct run *run = barod->registry.runs[i];
         for (uint32_t k = 0; k < run->n_streams; k++) {
             struct stream *stream = run->streams[k];
-            bool is_heard_again = stream->status == BARO__RUN_STATUS__RUN_KILLED &&
-                                  !stream->is_ring_done &&
-                                  barod->now_ns - stream->heard_ns < second_ns;
-            if (!is_over(stream->status) || is_heard_again) {
+            if (!is_over(stream->status)) {
                 look_after(barod, stream);
             }
         }

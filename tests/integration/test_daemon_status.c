@@ -215,6 +215,55 @@ static void a_trainer_goes_on_through_a_restart_of_the_daemon(void **state)
     rig_wait_status(rig, "steady", BARO__RUN_STATUS__RUN_KILLED);
 }
 
+static void a_stopped_trainer_is_stalled_until_it_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    pid_t pid = train(rig, "stopped", 100, KILLED_LATER);
+    rig_wait_status(rig, "stopped", BARO__RUN_STATUS__RUN_RUNNING);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    rig_wait_status(rig, "stopped", BARO__RUN_STATUS__RUN_STALLED);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    rig_wait_status(rig, "stopped", BARO__RUN_STATUS__RUN_RUNNING);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void the_gravest_rank_speaks_for_the_run(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher ranks[2];
+    for (int i = 0; i < 2; i++) {
+        pusher_init(&ranks[i], rig, "ranks", 1 + i);
+        ranks[i].rank = (uint32_t)i;
+        pusher_declare_scalar(&ranks[i], 1, "loss");
+        assert_int_equal(pusher_hello(&ranks[i]), 0);
+        pusher_scalar(&ranks[i], 1, 0, i);
+        pusher_flush(&ranks[i]);
+    }
+    double end = READING_END_FINISHED;
+    pusher_record(&ranks[0], READING_STATUS, 0, 1, &end, sizeof end);
+    pusher_flush(&ranks[0]);
+    rig_wait_status(rig, "ranks", BARO__RUN_STATUS__RUN_RUNNING); /* rank 1 goes on */
+    end = READING_END_FAILED;
+    pusher_record(&ranks[1], READING_STATUS, 0, 1, &end, sizeof end);
+    pusher_flush(&ranks[1]);
+    rig_wait_status(rig, "ranks", BARO__RUN_STATUS__RUN_FAILED);
+    /* Rank 1 is started again and finishes: its newest process speaks for it. */
+    struct pusher again;
+    pusher_init(&again, rig, "ranks", 3);
+    again.rank = 1;
+    pusher_declare_scalar(&again, 1, "loss");
+    assert_int_equal(pusher_hello(&again), 0);
+    rig_wait_status(rig, "ranks", BARO__RUN_STATUS__RUN_RUNNING);
+    end = READING_END_FINISHED;
+    pusher_record(&again, READING_STATUS, 0, 2, &end, sizeof end);
+    pusher_flush(&again);
+    rig_wait_status(rig, "ranks", BARO__RUN_STATUS__RUN_FINISHED);
+    pusher_finish(&ranks[0]);
+    pusher_finish(&ranks[1]);
+    pusher_finish(&again);
+}
+
 static void a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start(
     void **state)
 {
@@ -293,6 +342,10 @@ static void a_ring_path_that_is_not_the_streams_ring_is_left_alone(void **state)
     assert_int_equal(pusher_hello(&pusher), 0);
     rig_wait_status(rig, "liar", BARO__RUN_STATUS__RUN_KILLED);
     assert_int_equal(access(path, F_OK), 0);
+    /* It speaks: whatever its process id means here, it is alive. */
+    pusher_scalar(&pusher, 1, 0, 1);
+    pusher_flush(&pusher);
+    rig_wait_status(rig, "liar", BARO__RUN_STATUS__RUN_RUNNING);
     pusher_finish(&pusher);
 }
 
@@ -342,6 +395,8 @@ int main(int argc, char **argv)
         CASE(the_last_steps_before_sigkill_appear_by_themselves),
         CASE(a_trainer_killed_while_the_daemon_is_dead_is_read_at_its_start),
         CASE(a_trainer_goes_on_through_a_restart_of_the_daemon),
+        CASE(a_stopped_trainer_is_stalled_until_it_goes_on),
+        CASE(the_gravest_rank_speaks_for_the_run),
         CASE(a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start),
         CASE(a_run_that_says_it_failed_is_failed_with_its_reason),
         CASE(a_ring_path_that_is_not_the_streams_ring_is_left_alone),
