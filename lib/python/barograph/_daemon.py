@@ -41,6 +41,8 @@ def is_served(path):
         try:
             probe.connect(path)
             return True
+        except BlockingIOError:
+            return True  # so many wait to be let in that there is a queue
         except OSError:
             return False
 
