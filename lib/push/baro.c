@@ -229,6 +229,9 @@ static int take_scratch(struct baro_run *run)
 static void tell_units(
     struct baro_run *run, const struct thing *thing, const struct baro_tensor *t)
 {
+    if (atomic_load_explicit(&run->has_said_units, memory_order_relaxed)) {
+        return; /* composing the text would cost more than the push */
+    }
     char text[256];
     char name[100];
     baro_text_safe(name, sizeof name, t->name != NULL ? t->name : "a tensor");
