@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/view/oracle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+enum { MAX_FRAMES = 64 };
+
+/* What a name, a role and a cadence are for each thing. */
+static const struct {
+    const char *name;
+    enum baro_role role;
+    uint32_t n_units;
+    int64_t every;
+} THINGS[] = {
+    {"", 0, 0, 1},
+    {"loss", 0, 0, 1},
+    {"lr", 0, 0, 1},
+    {"grad_norm", 0, 0, 1},
+    {"encoder.fc1.weight", BARO_WEIGHT, ORACLE_UNITS, 4},
+    {"encoder.fc1.weight", BARO_GRAD, ORACLE_UNITS, 4},
+    {"encoder.fc1", BARO_ACT, ORACLE_UNITS, 1},
+    {"decoder.out", BARO_ACT, ORACLE_UNITS, 1},
+    {"decoder.bias", BARO_WEIGHT, 0, 4},
+};
+
+/* A number from 0 to 1 that looks random and is the same on every machine. */
+static double noise(uint64_t a, uint64_t b)
+{
+    uint64_t x = a * UINT64_C(0x9E3779B97F4A7C15) + b * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (double)((x ^ (x >> 31)) >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+bool oracle_has(uint32_t thing, int64_t step)
+{
+    return step % THINGS[thing].every == 0;
+}
+
+double oracle_value(
+    const struct oracle *oracle, uint32_t thing, int kind, int stat, int unit, int64_t step)
+{
+    double t = (double)step;
+    bool is_bad = thing == ORACLE_OUT && step >= oracle->bad_step;
+    if (kind == READING_STEP) {
+        return 0.01 + 0.002 * noise(99, (uint64_t)step);
+    }
+    if (thing == ORACLE_LOSS) {
+        return step >= oracle->bad_step ? (double)NAN
+                                        : 2 / (1 + t / 50) + 0.1 * noise(1, (uint64_t)step);
+    }
+    if (thing == ORACLE_LR) {
+        return 0.001 / (1 + (double)(step / 100));
+    }
+    if (thing == ORACLE_GRAD_NORM) {
+        return 0.5 + noise(3, (uint64_t)step) + (step % 37 == 0 ? 4 : 0);
+    }
+    if (kind == READING_UNITS) {
+        if (stat == UNIT_N_NONFINITE) {
+            return is_bad && unit == ORACLE_BAD_UNIT ? 4 : 0;
+        }
+        if (is_bad && unit == ORACLE_BAD_UNIT) {
+            return (double)NAN;
+        }
+        double level = 1 + unit * 0.1 + t / 1000 * (unit == 5 ? 3 : 1);
+        return (double)(float)(level +
+                               0.05 * noise(thing * 100 + (uint64_t)unit, (uint64_t)step));
+    }
+    switch (stat) {
+    case SUMMARY_COUNT: return 64;
+    case SUMMARY_N_NAN: return is_bad ? 4 : 0;
+    case SUMMARY_N_POS_INF:
+    case SUMMARY_N_NEG_INF:
+    case SUMMARY_N_ZERO: return 0;
+    case SUMMARY_HIST_EVERY: return 1;
+    default: return 4 + stat + t / 500 + 0.2 * noise(thing + 50, (uint64_t)step);
+    }
+}
+
+/* ---- records ---- */
+
+struct bytes {
+    uint8_t *at;
+    size_t n, capacity;
+};
+
+static void add_record(struct bytes *out, int64_t step, uint32_t thing, int kind,
+    const void *payload, size_t n_payload)
+{
+    uint32_t n = record_bytes((uint32_t)n_payload);
+    if (out->n + n > out->capacity) {
+        out->capacity = out->n + n + 65536;
+        out->at = baro_xrealloc(out->at, out->capacity, 1);
+    }
+    uint8_t *at = out->at + out->n;
+    memset(at, 0, n);
+    struct record_header header = {.bytes = n,
+        .seq = 1,
+        .step = step,
+        .time_ns = 1000000000 + step,
+        .thing = thing,
+        .kind = (uint16_t)kind,
+        .payload_bytes = (uint32_t)n_payload};
+    memcpy(at, &header, sizeof header);
+    memcpy(at + sizeof header, payload, n_payload);
+    header.check = record_check(at);
+    memcpy(at, &header, sizeof header);
+    out->n += n;
+}
+
+static void add_summary(
+    const struct oracle *oracle, struct bytes *out, uint32_t thing, int64_t step)
+{
+    uint8_t payload[SUMMARY_STAT_COUNT * 8 + 5 * sizeof(struct reading_bin)];
+    double stats[SUMMARY_STAT_COUNT];
+    struct reading_bin bins[5];
+    for (int i = 0; i < SUMMARY_STAT_COUNT; i++) {
+        stats[i] = oracle_value(oracle, thing, READING_SUMMARY, i, -1, step);
+    }
+    for (int i = 0; i < 5; i++) {
+        bins[i] = (struct reading_bin){
+            (int16_t)(i - 3), (int16_t)(i % 2 == 0 ? 1 : -1), (uint32_t)(4 * (i + 1))};
+    }
+    memcpy(payload, stats, sizeof stats);
+    memcpy(payload + sizeof stats, bins, sizeof bins);
+    add_record(out, step, thing, READING_SUMMARY, payload, sizeof payload);
+}
+
+static void add_units(
+    const struct oracle *oracle, struct bytes *out, uint32_t thing, int64_t step)
+{
+    float values[UNIT_STAT_COUNT * ORACLE_UNITS];
+    for (int stat = 0; stat < UNIT_STAT_COUNT; stat++) {
+        for (int unit = 0; unit < ORACLE_UNITS; unit++) {
+            values[stat * ORACLE_UNITS + unit] =
+                (float)oracle_value(oracle, thing, READING_UNITS, stat, unit, step);
+        }
+    }
+    add_record(out, step, thing, READING_UNITS, values, sizeof values);
+}
+
+static void add_step(const struct oracle *oracle, struct bytes *out, int64_t step)
+{
+    double value = oracle_value(oracle, 0, READING_STEP, 0, -1, step);
+    add_record(out, step, 0, READING_STEP, &value, sizeof value);
+    for (uint32_t thing = 1; thing <= ORACLE_N_THINGS; thing++) {
+        bool is_tensor = THINGS[thing].role != 0;
+        if (!oracle_has(thing, step) || (is_tensor && oracle->has_no_tensors)) {
+            continue;
+        }
+        if (!is_tensor) {
+            value = oracle_value(oracle, thing, READING_SCALAR, 0, -1, step);
+            add_record(out, step, thing, READING_SCALAR, &value, sizeof value);
+            continue;
+        }
+        add_summary(oracle, out, thing, step);
+        if (THINGS[thing].n_units > 0) {
+            add_units(oracle, out, thing, step);
+        }
+    }
+}
+
+/* ---- answers ---- */
+
+static void send(struct keeper *keeper, Baro__Envelope *envelope, uint64_t request,
+    const struct keeper_frame *frames, size_t n)
+{
+    envelope->request = request;
+    keeper_take(keeper, envelope, frames, n);
+}
+
+/* Columns as the daemon cuts them: over the range clipped to the data. */
+static struct wire_column *cut(const struct oracle *oracle, const Baro__SeriesRef *ref,
+    int unit, int64_t from, int64_t to, uint32_t n_columns)
+{
+    struct wire_column *columns = baro_xcalloc(n_columns, sizeof *columns);
+    for (int64_t step = from; step <= to; step++) {
+        if (!oracle_has(ref->thing, step)) {
+            continue;
+        }
+        double value =
+            oracle_value(oracle, ref->thing, (int)ref->kind, (int)ref->stat, unit, step);
+        int64_t offset = step - from;
+        size_t at = (size_t)(((offset + 1) * (int64_t)n_columns - 1) / (to - from + 1));
+        struct wire_column *column = &columns[at];
+        bool is_first = column->count == 0;
+        column->first_step = is_first ? step : column->first_step;
+        column->last_step = step;
+        column->first = is_first ? value : column->first;
+        column->last = value;
+        column->count++;
+        column->n_nan += isnan(value) ? 1 : 0;
+        uint32_t n_finite = column->count - column->n_nan;
+        if (!isnan(value)) {
+            column->min = n_finite == 1 ? value : fmin(column->min, value);
+            column->max = n_finite == 1 ? value : fmax(column->max, value);
+            column->mean += (value - column->mean) / n_finite;
+        }
+    }
+    for (uint32_t i = 0; i < n_columns; i++) {
+        if (columns[i].count == columns[i].n_nan) {
+            columns[i].min = columns[i].max = columns[i].mean = (double)NAN;
+        }
+    }
+    return columns;
+}
+
+static void answer_range(
+    struct oracle *oracle, struct keeper *keeper, const Baro__RangeRequest *range)
+{
+    struct keeper_frame frames[MAX_FRAMES] = {0};
+    int64_t from = range->from_step > 0 ? range->from_step : 0;
+    int64_t last = oracle->n_steps - 1;
+    int64_t to = range->to_step < last ? range->to_step : last;
+    if (from > to) {
+        from = range->from_step;
+        to = range->to_step;
+    }
+    oracle->n_ranges++;
+    oracle->n_refs = range->n_series;
+    for (size_t i = 0; i < range->n_series && i < MAX_FRAMES; i++) {
+        const Baro__SeriesRef *ref = range->series[i];
+        bool is_units = ref->kind == READING_UNITS;
+        size_t n = is_units ? ORACLE_UNITS : 1;
+        size_t bytes = range->columns * sizeof(struct wire_column);
+        uint8_t *all = baro_xcalloc(n, bytes);
+        for (size_t unit = 0; unit < n; unit++) {
+            struct wire_column *columns =
+                cut(oracle, ref, is_units ? (int)unit : -1, from, to, range->columns);
+            memcpy(all + unit * bytes, columns, bytes);
+            free(columns);
+        }
+        frames[i] = (struct keeper_frame){all, n * bytes};
+    }
+    Baro__RangeReply reply;
+    Baro__Envelope envelope;
+    baro__range_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    reply.from_step = from;
+    reply.to_step = to;
+    reply.n_columns = range->columns;
+    envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
+    envelope.range_reply = &reply;
+    send(keeper, &envelope, oracle->request, frames, range->n_series);
+    for (size_t i = 0; i < range->n_series && i < MAX_FRAMES; i++) {
+        free((void *)(uintptr_t)frames[i].bytes);
+    }
+}
+
+static void answer_runs(struct oracle *oracle, struct keeper *keeper)
+{
+    Baro__RunDescription description;
+    Baro__RunInfo info;
+    Baro__RunInfo *infos[1] = {&info};
+    Baro__RunsReply reply;
+    Baro__Envelope envelope;
+    baro__run_description__init(&description);
+    baro__run_info__init(&info);
+    baro__runs_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    description.run_id = (char *)(uintptr_t) "abc123";
+    description.project = (char *)(uintptr_t) "vae";
+    description.name = (char *)(uintptr_t) "beta-4";
+    info.run = 7;
+    info.description = &description;
+    info.status = oracle->status;
+    info.n_steps = oracle->n_steps;
+    info.last_step = oracle->n_steps > 0 ? oracle->n_steps - 1 : 0;
+    bool is_bad = oracle->bad_step < oracle->n_steps;
+    info.n_alerts = is_bad ? 1 : 0;
+    info.worst_level = is_bad ? BARO_ALARM : 0;
+    reply.runs = infos;
+    reply.n_runs = oracle->has_no_run ? 0 : 1;
+    envelope.body_case = BARO__ENVELOPE__BODY_RUNS_REPLY;
+    envelope.runs_reply = &reply;
+    send(keeper, &envelope, oracle->request, NULL, 0);
+}
+
+static void answer_things(struct oracle *oracle, struct keeper *keeper)
+{
+    Baro__Declare declares[ORACLE_N_THINGS];
+    Baro__ThingInfo infos[ORACLE_N_THINGS];
+    Baro__ThingInfo *pointers[ORACLE_N_THINGS];
+    int64_t shape[2] = {ORACLE_UNITS, 4};
+    size_t n = 0;
+    for (uint32_t thing = 1; thing <= ORACLE_N_THINGS; thing++) {
+        bool is_tensor = THINGS[thing].role != 0;
+        if (is_tensor && oracle->has_no_tensors) {
+            continue;
+        }
+        Baro__Declare *declare = &declares[n];
+        Baro__ThingInfo *info = &infos[n];
+        baro__declare__init(declare);
+        baro__thing_info__init(info);
+        declare->is_tensor = is_tensor;
+        declare->name = (char *)(uintptr_t)THINGS[thing].name;
+        declare->role = THINGS[thing].role;
+        declare->dtype = is_tensor ? BARO_F32 : 0;
+        declare->shape = shape;
+        declare->n_shape = is_tensor ? 2 : 0;
+        declare->n_units = THINGS[thing].n_units;
+        info->thing = thing;
+        info->declare = declare;
+        info->cadence = (double)THINGS[thing].every;
+        info->last_step = oracle->n_steps - 1;
+        bool is_bad = oracle->n_steps > oracle->bad_step &&
+                      (thing == ORACLE_OUT || thing == ORACLE_LOSS);
+        info->n_nonfinite = is_bad ? (uint64_t)(oracle->n_steps - oracle->bad_step) : 0;
+        info->worst_level = is_bad && thing == ORACLE_OUT ? BARO_ALARM : 0;
+        pointers[n++] = info;
+    }
+    Baro__SeriesReply reply;
+    Baro__Envelope envelope;
+    baro__series_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    reply.things = pointers;
+    reply.n_things = n;
+    envelope.body_case = BARO__ENVELOPE__BODY_SERIES_REPLY;
+    envelope.series_reply = &reply;
+    send(keeper, &envelope, oracle->request, NULL, 0);
+}
+
+static void fill_alert(Baro__Alert *alert, uint64_t id, int64_t step, int64_t *samples)
+{
+    baro__alert__init(alert);
+    for (int i = 0; i < 12; i++) {
+        samples[i] = 100 + 7 * i;
+    }
+    alert->id = id;
+    alert->run = 7;
+    alert->step = step;
+    alert->kind = (char *)(uintptr_t) "nonfinite";
+    alert->level = BARO_ALARM;
+    alert->thing = ORACLE_OUT;
+    alert->tensor = (char *)(uintptr_t) "decoder.out";
+    alert->role = (char *)(uintptr_t) "act";
+    alert->unit = ORACLE_BAD_UNIT;
+    alert->row = -1;
+    alert->samples = samples;
+    alert->n_samples = 12;
+    alert->batch_size = 12;
+    alert->text = (char *)(uintptr_t) "decoder.out became NaN in unit 3.";
+    alert->advice = (char *)(uintptr_t) "lower the learning rate";
+}
+
+static void answer_alerts(struct oracle *oracle, struct keeper *keeper)
+{
+    int64_t samples[12];
+    Baro__Alert alert;
+    Baro__Alert *alerts[1] = {&alert};
+    Baro__AlertsReply reply;
+    Baro__Envelope envelope;
+    baro__alerts_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    fill_alert(&alert, 1, oracle->bad_step, samples);
+    reply.alerts = alerts;
+    reply.n_alerts = oracle->bad_step < oracle->n_steps ? 1 : 0;
+    envelope.body_case = BARO__ENVELOPE__BODY_ALERTS_REPLY;
+    envelope.alerts_reply = &reply;
+    send(keeper, &envelope, oracle->request, NULL, 0);
+}
+
+static void answer_rows(
+    struct oracle *oracle, struct keeper *keeper, const Baro__RowsRequest *rows)
+{
+    struct bytes bytes = {0};
+    if (rows->kind == READING_EVENT) {
+        uint8_t payload[8 + 17] = {0};
+        double level = BARO_INFO;
+        memcpy(payload, &level, sizeof level);
+        memcpy(payload + 8, "learning rate cut", 17);
+        add_record(&bytes, 100, 0, READING_EVENT, payload, sizeof payload);
+    }
+    for (int64_t step = 0; rows->kind == READING_SUMMARY && step < oracle->n_steps;
+         step++) {
+        if (step >= rows->from_step && step <= rows->to_step &&
+            oracle_has(rows->thing, step)) {
+            add_summary(oracle, &bytes, rows->thing, step);
+        }
+    }
+    Baro__RowsReply reply;
+    Baro__Envelope envelope;
+    baro__rows_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_ROWS_REPLY;
+    envelope.rows_reply = &reply;
+    struct keeper_frame frame = {bytes.at, bytes.n};
+    send(keeper, &envelope, oracle->request, &frame, bytes.at != NULL ? 1 : 0);
+    free(bytes.at);
+}
+
+static void answer_one(
+    struct oracle *oracle, struct keeper *keeper, const Baro__Envelope *question)
+{
+    Baro__SubscribeReply subscribed;
+    Baro__Envelope envelope;
+    switch ((int)question->body_case) {
+    case BARO__ENVELOPE__BODY_RUNS_REQUEST: answer_runs(oracle, keeper); break;
+    case BARO__ENVELOPE__BODY_SERIES_REQUEST: answer_things(oracle, keeper); break;
+    case BARO__ENVELOPE__BODY_ALERTS_REQUEST: answer_alerts(oracle, keeper); break;
+    case BARO__ENVELOPE__BODY_ROWS_REQUEST:
+        answer_rows(oracle, keeper, question->rows_request);
+        break;
+    case BARO__ENVELOPE__BODY_RANGE_REQUEST:
+        answer_range(oracle, keeper, question->range_request);
+        break;
+    default:
+        baro__subscribe_reply__init(&subscribed);
+        baro__envelope__init(&envelope);
+        envelope.body_case = BARO__ENVELOPE__BODY_SUBSCRIBE_REPLY;
+        envelope.subscribe_reply = &subscribed;
+        send(keeper, &envelope, oracle->request, NULL, 0);
+        break;
+    }
+}
+
+void oracle_connect(struct keeper *keeper)
+{
+    keeper_on_connect(keeper);
+    keeper_set_state(keeper, MODEL_READY, "", INT64_C(1700000000) * 1000000000);
+}
+
+void oracle_answer(struct oracle *oracle, struct keeper *keeper)
+{
+    Baro__Envelope question;
+    while (keeper_ask(keeper, &question)) {
+        oracle->request++;
+        oracle->n_asked++;
+        keeper_sent(keeper, (int64_t)oracle->request);
+        answer_one(oracle, keeper, &question);
+    }
+}
+
+void oracle_live(struct oracle *oracle, struct keeper *keeper, int64_t step)
+{
+    struct bytes bytes = {0};
+    add_step(oracle, &bytes, step);
+    Baro__LiveRecords live;
+    Baro__Envelope envelope;
+    baro__live_records__init(&live);
+    baro__envelope__init(&envelope);
+    live.run = 7;
+    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RECORDS;
+    envelope.live_records = &live;
+    struct keeper_frame frame = {bytes.at, bytes.n};
+    send(keeper, &envelope, 0, &frame, 1);
+    free(bytes.at);
+}
+
+void oracle_alert(struct oracle *oracle, struct keeper *keeper, uint64_t id, int64_t step)
+{
+    int64_t samples[12];
+    Baro__Alert alert;
+    Baro__LiveAlert live;
+    Baro__Envelope envelope;
+    baro__live_alert__init(&live);
+    baro__envelope__init(&envelope);
+    fill_alert(&alert, id, step, samples);
+    live.alert = &alert;
+    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_ALERT;
+    envelope.live_alert = &live;
+    send(keeper, &envelope, 0, NULL, 0);
+}

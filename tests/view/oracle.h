@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An oracle: a daemon without sockets, whose one run is a formula. It answers a keeper's
+ * questions by brute force over all steps, so that tests know what the model has to be.
+ */
+#ifndef TESTS_VIEW_ORACLE_H
+#define TESTS_VIEW_ORACLE_H
+
+#include "client/model/keeper.h"
+
+enum { ORACLE_UNITS = 16, ORACLE_N_THINGS = 8, ORACLE_BAD_UNIT = 3 };
+
+/* Things of the run, by id. */
+enum oracle_thing {
+    ORACLE_LOSS = 1,
+    ORACLE_LR,
+    ORACLE_GRAD_NORM,
+    ORACLE_WEIGHT, /* encoder.fc1.weight, every 4th step */
+    ORACLE_GRAD,   /* likewise */
+    ORACLE_ACT,    /* encoder.fc1 */
+    ORACLE_OUT,    /* decoder.out: unit 3 is NaN from bad_step on */
+    ORACLE_BIAS,   /* decoder.bias: a tensor without units */
+};
+
+struct oracle {
+    int64_t n_steps;  /* committed: steps 0 .. n_steps - 1 */
+    int64_t bad_step; /* INT64_MAX: never */
+    bool has_no_run, has_no_tensors;
+    Baro__RunStatus status;
+    uint64_t n_asked;  /* questions answered */
+    uint64_t n_ranges; /* of them: ranges */
+    size_t n_refs;     /* series in the last range */
+    uint64_t request;
+};
+
+/** Value of a series at a step; INT: unit -1 for whole tensors and scalars. */
+double oracle_value(const struct oracle *oracle, uint32_t thing, int kind, int stat,
+    int unit, int64_t step);
+
+/** Whether a thing has a reading at a step. */
+bool oracle_has(uint32_t thing, int64_t step);
+
+/** Connect a keeper: it is ready and asks everything anew. */
+void oracle_connect(struct keeper *keeper);
+
+/** Answer what the keeper asks until it asks no more. */
+void oracle_answer(struct oracle *oracle, struct keeper *keeper);
+
+/** Send the readings of one step as live records; they are not committed by it. */
+void oracle_live(struct oracle *oracle, struct keeper *keeper, int64_t step);
+
+/** Send an alert as the daemon does. */
+void oracle_alert(struct oracle *oracle, struct keeper *keeper, uint64_t id, int64_t step);
+
+#endif

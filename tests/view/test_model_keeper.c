@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper: models from messages, compared with the formula behind them. */
+#include "tests/testing.h"
+
+#include <math.h>
+
+#include "client/model/tree.h"
+#include "tests/view/oracle.h"
+
+static struct model_wish wish; /* large: not on the stack */
+
+static const struct model_ref LOSS = {ORACLE_LOSS, READING_SCALAR, 0};
+
+static void make_wish(int64_t from, int64_t to, uint32_t columns)
+{
+    memset(&wish, 0, sizeof wish);
+    wish.run = 7;
+    wish.from_step = from;
+    wish.to_step = to;
+    wish.columns = columns;
+    wish.coarse_columns = 64;
+}
+
+/* A connected keeper with the run's lists. */
+static struct keeper *begin(struct oracle *oracle)
+{
+    struct keeper *keeper = keeper_create("ipc:///nowhere");
+    oracle_connect(keeper);
+    make_wish(0, oracle->n_steps > 0 ? oracle->n_steps - 1 : 1, 4096);
+    keeper_set_wish(keeper, &wish, 1);
+    oracle_answer(oracle, keeper);
+    return keeper;
+}
+
+/* Each column of a series holds exactly the readings of its steps. */
+static void assert_series(
+    const struct oracle *oracle, const struct model *model, struct model_ref ref, int64_t n)
+{
+    const struct model_series *series = model_find(model, ref, false);
+    assert_non_null(series);
+    int64_t step = 0;
+    for (size_t i = 0; i < series->n; i++) {
+        const struct wire_column *column = &series->columns[i];
+        double lo = (double)INFINITY;
+        uint32_t count = 0;
+        while (step < n && !oracle_has(ref.thing, step)) {
+            step++;
+        }
+        assert_int_equal(column->first_step, step);
+        for (; step <= column->last_step; step++) {
+            if (oracle_has(ref.thing, step)) {
+                lo =
+                    fmin(lo, oracle_value(oracle, ref.thing, ref.kind, ref.stat, -1, step));
+                count++;
+            }
+        }
+        assert_int_equal(column->count, count);
+        if (column->count > column->n_nan) {
+            assert_true(column->min >= lo && column->min <= lo);
+        }
+    }
+    while (step < n && !oracle_has(ref.thing, step)) {
+        step++;
+    }
+    assert_int_equal(step, n);
+}
+
+static void lists_arrive_before_anything_is_drawn_from_them(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 500, .bad_step = 400};
+    struct keeper *keeper = begin(&oracle);
+    struct model *model = keeper_publish(keeper);
+    assert_true(model->has_runs && model->has_things && model->has_alerts);
+    assert_true(model->is_complete);
+    assert_int_equal(model->runs->n, 1);
+    assert_string_equal(model->runs->at[0].name, "beta-4");
+    assert_int_equal(model->things->n, ORACLE_N_THINGS);
+    assert_int_equal(model->alerts->n, 1);
+    assert_int_equal(model->alerts->at[0].n_samples, 12);
+    assert_int_equal(model->events->n, 1);
+    assert_string_equal(model->events->at[0].text, "learning rate cut");
+    assert_ptr_equal(model_run_meant(model, "vae/beta-4"), &model->runs->at[0]);
+    assert_ptr_equal(model_run_meant(model, "7"), &model->runs->at[0]);
+    assert_ptr_equal(model_run_meant(model, "abc"), &model->runs->at[0]);
+    assert_null(model_run_meant(model, "gamma"));
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void only_what_is_wished_for_is_asked(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 500, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    uint64_t before = oracle.n_ranges;
+    assert_int_equal(before, 0);
+    assert_true(model_wish_add(&wish, LOSS, false));
+    assert_true(model_wish_add(&wish, LOSS, false)); /* once */
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    assert_int_equal(oracle.n_ranges, before + 1);
+    assert_int_equal(oracle.n_refs, 1);
+    keeper_set_wish(keeper, &wish, 3); /* the same again: nothing to ask */
+    oracle_answer(&oracle, keeper);
+    assert_int_equal(oracle.n_ranges, before + 1);
+    struct model *model = keeper_publish(keeper);
+    assert_true(model->is_complete && model->wish == 3);
+    assert_series(&oracle, model, LOSS, 500);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void live_readings_follow_history_without_asking(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = 350};
+    struct keeper *keeper = begin(&oracle);
+    (void)model_wish_add(&wish, LOSS, false);
+    struct model_ref l2 = {ORACLE_WEIGHT, READING_SUMMARY, SUMMARY_L2};
+    (void)model_wish_add(&wish, l2, false);
+    wish.to_step = 1000;
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    uint64_t before = oracle.n_asked;
+    for (int64_t step = 300; step < 420; step++) {
+        oracle_live(&oracle, keeper, step);
+        oracle_answer(&oracle, keeper);
+    }
+    assert_int_equal(oracle.n_asked, before);
+    struct model *model = keeper_publish(keeper);
+    assert_series(&oracle, model, LOSS, 420);
+    assert_series(&oracle, model, l2, 420);
+    assert_int_equal(model->runs->at[0].last_step, 419);
+    assert_int_equal(model_thing_find(model, ORACLE_LOSS)->n_nonfinite, 70);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void readings_between_question_and_answer_are_not_lost(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    (void)model_wish_add(&wish, LOSS, false);
+    keeper_set_wish(keeper, &wish, 2);
+    for (int64_t step = 290; step < 330; step++) { /* ten of them committed, too */
+        oracle_live(&oracle, keeper, step);
+    }
+    oracle_answer(&oracle, keeper);
+    struct model *model = keeper_publish(keeper);
+    assert_series(&oracle, model, LOSS, 330);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void a_zoom_shows_the_old_columns_until_the_new_ones_are_there(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 4000, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    wish.columns = 500;
+    (void)model_wish_add(&wish, LOSS, false);
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    wish.from_step = 1000;
+    wish.to_step = 1200;
+    keeper_set_wish(keeper, &wish, 3);
+    struct model *model = keeper_publish(keeper);
+    assert_false(model->is_complete);
+    const struct model_series *series = model_find(model, LOSS, false);
+    assert_int_equal(series->width, 8);
+    assert_true(series->n > 400);
+    part_unref(model);
+    oracle_answer(&oracle, keeper);
+    model = keeper_publish(keeper);
+    series = model_find(model, LOSS, false);
+    assert_true(model->is_complete);
+    assert_int_equal(series->width, 1);
+    assert_int_equal(series->columns[0].first_step, 1000);
+    assert_int_equal(series->columns[series->n - 1].last_step, 1200);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void units_come_as_lines_with_their_bad_one_marked(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 200, .bad_step = 150};
+    struct keeper *keeper = begin(&oracle);
+    wish.units_thing = ORACLE_OUT;
+    wish.units_stat = UNIT_L2;
+    wish.units_columns = 1000;
+    wish.hist_thing = ORACLE_OUT;
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    for (int64_t step = 200; step < 210; step++) {
+        oracle_live(&oracle, keeper, step);
+    }
+    struct model *model = keeper_publish(keeper);
+    const struct model_units *units = model->units;
+    assert_true(model->is_complete);
+    assert_int_equal(units->n_units, ORACLE_UNITS);
+    assert_int_equal(units->n, 210);
+    for (size_t unit = 0; unit < units->n_units; unit++) {
+        assert_int_equal(units->any[unit], unit == ORACLE_BAD_UNIT ? SHEET_NAN : 0);
+        for (size_t i = 0; i < units->n; i++) {
+            float should = (float)oracle_value(
+                &oracle, ORACLE_OUT, READING_UNITS, UNIT_L2, (int)unit, (int64_t)i);
+            float is = units->mean[unit * units->n + i];
+            assert_true(isnan(should) ? isnan(is) : is >= should && is <= should);
+        }
+    }
+    const struct model_hist *hist = model->hist;
+    assert_int_equal(hist->n, 210);
+    float sum = 0;
+    for (int bin = 0; bin < 2 * hist->n_exps + 1; bin++) {
+        sum += hist->shares[bin];
+    }
+    assert_true(fabsf(sum - 60.0F / 64) < 1e-5F); /* 4 + 8 + 12 + 16 + 20 of 64 */
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void after_a_reconnect_everything_is_asked_again_and_stays_on_show(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    (void)model_wish_add(&wish, LOSS, false);
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    keeper_set_state(keeper, MODEL_AWAY, "gone", 5);
+    struct model *model = keeper_publish(keeper);
+    assert_int_equal(model->state, MODEL_AWAY);
+    assert_series(&oracle, model, LOSS, 300);
+    part_unref(model);
+    oracle.n_steps = 380; /* went on while the daemon was away */
+    oracle_connect(keeper);
+    oracle_answer(&oracle, keeper);
+    model = keeper_publish(keeper);
+    assert_int_equal(model->state, MODEL_READY);
+    assert_int_equal(model->runs->at[0].last_step, 379);
+    part_unref(model);
+    wish.to_step = 379;
+    keeper_set_wish(keeper, &wish, 3);
+    oracle_answer(&oracle, keeper);
+    model = keeper_publish(keeper);
+    assert_true(model->is_complete);
+    assert_series(&oracle, model, LOSS, 380);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void late_steps_are_fetched_before_long(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    (void)model_wish_add(&wish, LOSS, false);
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    uint64_t before = oracle.n_ranges;
+    oracle_live(&oracle, keeper, 100);
+    for (int i = 0; i < 20; i++) {
+        oracle_answer(&oracle, keeper);
+        part_unref(keeper_publish(keeper));
+    }
+    oracle_answer(&oracle, keeper);
+    assert_int_equal(oracle.n_ranges, before + 1);
+    keeper_destroy(keeper);
+}
+
+static void alerts_come_in_the_order_of_their_steps_and_once(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = 200};
+    struct keeper *keeper = begin(&oracle);
+    oracle_alert(&oracle, keeper, 3, 250);
+    oracle_alert(&oracle, keeper, 2, 120);
+    oracle_alert(&oracle, keeper, 3, 250);
+    struct model *model = keeper_publish(keeper);
+    assert_int_equal(model->alerts->n, 3);
+    assert_int_equal(model->alerts->at[0].id, 2);
+    assert_int_equal(model->alerts->at[1].id, 1);
+    assert_int_equal(model->alerts->at[2].id, 3);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void answers_of_the_wrong_size_leave_a_gap_and_no_damage(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = INT64_MAX};
+    struct keeper *keeper = begin(&oracle);
+    (void)model_wish_add(&wish, LOSS, false);
+    keeper_set_wish(keeper, &wish, 2);
+    Baro__Envelope question;
+    assert_true(keeper_ask(keeper, &question));
+    keeper_sent(keeper, 77);
+    Baro__RangeReply reply;
+    Baro__Envelope envelope;
+    baro__range_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    reply.n_columns = UINT32_MAX;
+    envelope.request = 77;
+    envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
+    envelope.range_reply = &reply;
+    _Alignas(8) uint8_t bytes[72] = {0};
+    struct keeper_frame frame = {bytes, sizeof bytes};
+    keeper_take(keeper, &envelope, &frame, 1);
+    struct model *model = keeper_publish(keeper);
+    assert_int_equal(model_find(model, LOSS, false)->n, 0);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void a_tree_is_made_of_the_dots_in_names(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 300, .bad_step = 100};
+    struct keeper *keeper = begin(&oracle);
+    struct model *model = keeper_publish(keeper);
+    struct tree *tree = tree_create(model->things);
+    static const char *const paths[] = {"encoder", "encoder.fc1", "encoder.fc1.weight",
+        "decoder", "decoder.out", "decoder.bias"};
+    assert_int_equal(tree->n, 6);
+    for (size_t i = 0; i < tree->n; i++) {
+        assert_int_equal(tree->nodes[i].path_n, strlen(paths[i]));
+        assert_memory_equal(tree->nodes[i].path, paths[i], strlen(paths[i]));
+    }
+    assert_int_equal(tree->nodes[0].end, 3);
+    assert_int_equal(tree->nodes[0].level, 0);
+    assert_int_equal(tree->nodes[0].n_tensors, 3);
+    assert_int_equal(tree->nodes[3].end, 6);
+    assert_int_equal(tree->nodes[3].level, BARO_ALARM);
+    assert_int_equal(tree->nodes[2].roles[BARO_WEIGHT], ORACLE_WEIGHT);
+    assert_int_equal(tree->nodes[2].roles[BARO_GRAD], ORACLE_GRAD);
+    assert_int_equal(tree_node_thing(&tree->nodes[4], model), ORACLE_OUT);
+    part_unref(tree);
+    part_unref(model);
+    keeper_destroy(keeper);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_arrive_before_anything_is_drawn_from_them),
+        cmocka_unit_test(only_what_is_wished_for_is_asked),
+        cmocka_unit_test(live_readings_follow_history_without_asking),
+        cmocka_unit_test(readings_between_question_and_answer_are_not_lost),
+        cmocka_unit_test(a_zoom_shows_the_old_columns_until_the_new_ones_are_there),
+        cmocka_unit_test(units_come_as_lines_with_their_bad_one_marked),
+        cmocka_unit_test(after_a_reconnect_everything_is_asked_again_and_stays_on_show),
+        cmocka_unit_test(late_steps_are_fetched_before_long),
+        cmocka_unit_test(alerts_come_in_the_order_of_their_steps_and_once),
+        cmocka_unit_test(answers_of_the_wrong_size_leave_a_gap_and_no_damage),
+        cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pages: the draw commands of each against tests/golden/view (BARO_UPDATE_GOLDEN=1 writes them
+ * anew; look at the difference before you commit it), that nothing overlaps or is cut at any of
+ * the sizes people have, and real pixels.
+ */
+#include "tests/testing.h"
+
+#include <math.h>
+#include <time.h>
+
+#include "client/draw/draw_raster.h"
+#include "client/draw/draw_text.h"
+#include "client/view/input.h"
+#include "lib/base/mem.h"
+#include "tests/view/oracle.h"
+
+/* A view of the oracle's run, drawn until it has all that it wished for. */
+struct stage {
+    struct oracle oracle;
+    struct keeper *keeper;
+    struct view *view;
+    struct model *model;
+    struct font *font;
+    struct draw_list *list;
+    float w, h;
+};
+
+static void stage_begin(struct stage *stage, float w, float h)
+{
+    *stage = (struct stage){.w = w, .h = h};
+    stage->oracle = (struct oracle){
+        .n_steps = 400, .bad_step = 310, .status = BARO__RUN_STATUS__RUN_FINISHED};
+    stage->keeper = keeper_create("ipc:///run/user/1000/barograph/barod.sock");
+    stage->view = view_create();
+    stage->font = font_open_fixed(1);
+    stage->list = draw_create(stage->font, 0);
+}
+
+static void stage_draw(struct stage *stage)
+{
+    for (uint64_t serial = 1; serial < 12; serial++) {
+        part_unref(stage->model);
+        stage->model = keeper_publish(stage->keeper);
+        view_draw(stage->view, stage->list, stage->model, stage->w, stage->h);
+        keeper_set_wish(stage->keeper, &stage->view->wish, serial);
+        oracle_answer(&stage->oracle, stage->keeper);
+    }
+    assert_false(stage->view->is_dirty);
+    assert_int_equal(draw_dropped(stage->list), 0);
+}
+
+static void stage_end(struct stage *stage)
+{
+    part_unref(stage->model);
+    view_destroy(stage->view);
+    keeper_destroy(stage->keeper);
+    draw_destroy(stage->list);
+    font_close(stage->font);
+}
+
+static char *text_of(const struct draw_list *list)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    assert_non_null(out);
+    assert_int_equal(draw_text_print(list, out), 0);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static char *read_all(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    if (in == NULL) {
+        return NULL;
+    }
+    char *text = baro_xcalloc(1 << 22, 1);
+    size_t n = fread(text, 1, (1 << 22) - 1, in);
+    text[n] = '\0';
+    (void)fclose(in);
+    return text;
+}
+
+/* Say the first line that differs: a whole page of commands helps nobody. */
+static void assert_same_lines(const char *name, const char *is, const char *should)
+{
+    for (int line = 1; *is != '\0' || *should != '\0'; line++) {
+        size_t n_is = strcspn(is, "\n");
+        size_t n_should = strcspn(should, "\n");
+        if (n_is != n_should || memcmp(is, should, n_is) != 0) {
+            fail_msg("%s, line %d:\n  is     %.*s\n  should %.*s", name, line, (int)n_is,
+                is, (int)n_should, should);
+        }
+        is += n_is + (is[n_is] == '\n' ? 1 : 0);
+        should += n_should + (should[n_should] == '\n' ? 1 : 0);
+    }
+}
+
+static void assert_golden(const struct stage *stage, const char *name)
+{
+    char path[4096];
+    const char *root = getenv("BARO_SOURCE_DIR");
+    (void)snprintf(
+        path, sizeof path, "%s/tests/golden/view/%s.txt", root != NULL ? root : ".", name);
+    char *is = text_of(stage->list);
+    if (getenv("BARO_UPDATE_GOLDEN") != NULL) {
+        FILE *out = fopen(path, "w");
+        assert_non_null(out);
+        assert_true(fputs(is, out) >= 0);
+        assert_int_equal(fclose(out), 0);
+    }
+    char *should = read_all(path);
+    if (should == NULL) {
+        fail_msg("%s is missing", path);
+    }
+    assert_same_lines(name, is, should);
+    free(is);
+    free(should);
+}
+
+static bool says(const struct stage *stage, const char *text)
+{
+    size_t n = 0;
+    const struct draw_cmd *cmds = draw_cmds(stage->list, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (cmds[i].op == DRAW_STRING && strstr(cmds[i].u.string.text, text) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- pages ---- */
+
+static void the_overview_says_the_alert_first(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage.model->is_complete);
+    assert_true(says(&stage, "decoder.out became NaN in unit 3."));
+    assert_golden(&stage, "overview");
+    stage_end(&stage);
+}
+
+static void a_calm_run_is_said_to_be_fine(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1280, 800);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.view->theme = &theme_light;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(says(&stage, "Fine: no alert in 400 steps."));
+    assert_golden(&stage, "overview_fine_light");
+    stage_end(&stage);
+}
+
+static void the_tensor_page_draws_all_units(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_TENSOR;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_int_equal(stage.view->thing, ORACLE_OUT); /* the one with the alert */
+    assert_true(says(&stage, "16 of 16 units"));
+    assert_true(says(&stage, "1 with NaN or Inf"));
+    size_t n = 0;
+    size_t n_flocks = 0;
+    const struct draw_cmd *cmds = draw_cmds(stage.list, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (cmds[i].op == DRAW_FLOCK) {
+            n_flocks++;
+            assert_int_equal(cmds[i].u.flock.n_lines, ORACLE_UNITS);
+        }
+    }
+    assert_int_equal(n_flocks, 1);
+    assert_golden(&stage, "tensor");
+    stage_end(&stage);
+}
+
+static void a_tensor_without_units_shows_its_norm(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_TENSOR;
+    stage.view->wanted_tensor = "decoder.bias:weight";
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_int_equal(stage.view->thing, ORACLE_BIAS);
+    assert_true(says(&stage, "this tensor has no units"));
+    stage_end(&stage);
+}
+
+static void the_alerts_page_says_what_to_try(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_ALERTS;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(says(&stage, "lower the learning rate"));
+    assert_true(says(&stage, "in a batch of 12: samples 100, 107"));
+    assert_golden(&stage, "alerts");
+    stage_end(&stage);
+}
+
+static void without_a_daemon_the_page_says_how_to_start_one(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    keeper_set_state(stage.keeper, MODEL_AWAY, "", INT64_C(1700000000) * 1000000000);
+    stage_draw(&stage);
+    assert_true(says(&stage, "baro up"));
+    assert_golden(&stage, "no_daemon");
+    stage_end(&stage);
+}
+
+static void without_a_run_the_page_shows_the_lines_to_paste(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.has_no_run = true;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(says(&stage, "run.log({\"loss\": loss})"));
+    assert_golden(&stage, "no_run");
+    stage_end(&stage);
+}
+
+static void a_run_without_tensors_is_told_how_to_watch(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.has_no_tensors = true;
+    stage.oracle.bad_step = INT64_MAX;
+    stage.view->page = VIEW_TENSOR;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(says(&stage, "run.watch(model, optimizer)"));
+    stage.view->page = VIEW_OVERVIEW; /* its scalars fill the page */
+    stage_draw(&stage);
+    assert_true(says(&stage, "grad_norm"));
+    assert_golden(&stage, "overview_scalars");
+    stage_end(&stage);
+}
+
+static void another_protocol_is_said_with_the_side_to_update(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    keeper_set_state(stage.keeper, MODEL_MISMATCH, "update the other side", 1);
+    stage_draw(&stage);
+    assert_true(says(&stage, "update the other side"));
+    stage_end(&stage);
+}
+
+static void a_daemon_that_goes_away_leaves_the_page_as_it_was(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    keeper_set_state(stage.keeper, MODEL_AWAY, "", 1);
+    stage_draw(&stage);
+    assert_true(says(&stage, "daemon away, trying again"));
+    assert_true(says(&stage, "decoder.out became NaN in unit 3."));
+    stage_end(&stage);
+}
+
+/* ---- doing things ---- */
+
+/* Middle of the first zone that does something. */
+static bool find_zone(const struct view *view, enum view_act act, float *x, float *y)
+{
+    for (size_t i = 0; i < view->n_zones; i++) {
+        const struct view_zone *zone = &view->zones[i];
+        if (zone->act == act) {
+            *x = zone->rect.x + zone->rect.w / 2;
+            *y = zone->rect.y + zone->rect.h / 2;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dragging_in_a_chart_zooms_and_a_double_click_fits(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct view *view = stage.view;
+    float x = 0;
+    float y = 0;
+    assert_true(find_zone(view, VIEW_CHART, &x, &y));
+    (void)input_down(view, x - 40, y, INPUT_MAIN, 1);
+    (void)input_move(view, x + 40, y);
+    stage_draw(&stage);
+    (void)input_up(view, stage.model, x + 40, y, INPUT_MAIN);
+    assert_false(view->is_fit);
+    assert_true(view->hi - view->lo < 100 && view->hi > view->lo);
+    stage_draw(&stage);
+    assert_true(stage.view->wish.from_step >= 0 && stage.view->wish.to_step < 400);
+    double lo = view->lo;
+    (void)input_down(
+        view, x, y, INPUT_SECOND, 1); /* pan: what was under the pointer stays */
+    (void)input_move(view, x + 30, y);
+    (void)input_up(view, stage.model, x + 30, y, INPUT_SECOND);
+    assert_true(view->lo < lo);
+    (void)input_down(view, x, y, INPUT_MAIN, 2);
+    (void)input_up(view, stage.model, x, y, INPUT_MAIN);
+    assert_true(view->is_fit);
+    stage_end(&stage);
+}
+
+static void the_wheel_keeps_the_step_under_the_pointer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    float x = 0;
+    float y = 0;
+    assert_true(find_zone(stage.view, VIEW_CHART, &x, &y));
+    (void)input_move(stage.view, x + 33, y);
+    stage_draw(&stage);
+    double before = stage.view->cursor;
+    (void)input_wheel(stage.view, stage.model, 0, 3);
+    (void)input_move(stage.view, x + 33, y);
+    stage_draw(&stage);
+    (void)input_move(stage.view, x + 33, y);
+    assert_true(fabs(stage.view->cursor - before) <= 1);
+    assert_false(stage.view->is_fit);
+    stage_end(&stage);
+}
+
+static void keys_change_pages_alerts_themes_and_scales(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(input_char(stage.view, stage.model, "3"));
+    assert_int_equal(stage.view->page, VIEW_ALERTS);
+    assert_true(input_char(stage.view, stage.model, "]"));
+    assert_int_equal(stage.view->page, VIEW_TENSOR);
+    assert_int_equal(stage.view->unit, ORACLE_BAD_UNIT);
+    assert_true(stage.view->lo < 310 && stage.view->hi > 310);
+    assert_true(input_char(stage.view, stage.model, "t"));
+    assert_false(stage.view->theme->dark);
+    assert_true(input_key(stage.view, stage.model, INPUT_RIGHT, true));
+    assert_true(stage.view->cursor >= 320 && stage.view->cursor <= 320);
+    assert_true(input_char(stage.view, stage.model, "?"));
+    stage_draw(&stage);
+    assert_golden(&stage, "keys");
+    assert_false(input_char(stage.view, stage.model, "x"));
+    stage_end(&stage);
+}
+
+static void typing_finds_a_tensor_and_enter_shows_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    (void)input_char(stage.view, stage.model, "/");
+    (void)input_char(stage.view, stage.model, "FC1.w");
+    stage_draw(&stage);
+    assert_int_equal(stage.view->n_found, 2);
+    assert_golden(&stage, "find");
+    (void)input_key(stage.view, stage.model, INPUT_DOWN, false);
+    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
+    assert_int_equal(stage.view->thing, ORACLE_GRAD);
+    assert_int_equal(stage.view->page, VIEW_TENSOR);
+    stage_end(&stage);
+}
+
+static void a_paused_view_stands_still_while_steps_come(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.oracle.status = BARO__RUN_STATUS__RUN_RUNNING;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    double hi = stage.view->hi;
+    for (int64_t step = 400; step < 900; step++) {
+        oracle_live(&stage.oracle, stage.keeper, step);
+    }
+    stage_draw(&stage);
+    assert_true(stage.view->hi > hi);
+    (void)input_char(stage.view, stage.model, " ");
+    hi = stage.view->hi;
+    for (int64_t step = 900; step < 1900; step++) {
+        oracle_live(&stage.oracle, stage.keeper, step);
+    }
+    stage_draw(&stage);
+    assert_true(stage.view->hi >= hi && stage.view->hi <= hi);
+    assert_true(says(&stage, "paused"));
+    stage_end(&stage);
+}
+
+/* ---- layout and pixels ---- */
+
+static bool overlap(struct draw_rect a, struct draw_rect b)
+{
+    const float slack = 1;
+    return a.x + slack < b.x + b.w && b.x + slack < a.x + a.w && a.y + slack < b.y + b.h &&
+           b.y + slack < a.y + a.h;
+}
+
+/* Ink of a string: from the height of capitals above the baseline to just below it. */
+static struct draw_rect ink_of(const struct draw_cmd *cmd)
+{
+    float size = cmd->u.string.size;
+    return (struct draw_rect){
+        cmd->box.x, cmd->u.string.y - size * 0.72F, cmd->box.w, size * 0.72F};
+}
+
+static void assert_nothing_overlaps(const struct stage *stage, const char *what)
+{
+    size_t n = 0;
+    const struct draw_cmd *cmds = draw_cmds(stage->list, &n);
+    struct draw_rect clip[DRAW_MAX_CLIP_DEPTH + 1];
+    int depth = 0;
+    struct draw_rect *inks = baro_xcalloc(n + 1, sizeof *inks);
+    const char **texts = baro_xcalloc(n + 1, sizeof *texts);
+    size_t n_inks = 0;
+    clip[0] = draw_frame(stage->list);
+    for (size_t i = 0; i < n; i++) {
+        if (cmds[i].op == DRAW_CLIP && depth < DRAW_MAX_CLIP_DEPTH) {
+            clip[++depth] = cmds[i].box;
+        } else if (cmds[i].op == DRAW_UNCLIP && depth > 0) {
+            depth--;
+        } else if (cmds[i].op == DRAW_STRING) {
+            struct draw_rect ink = ink_of(&cmds[i]);
+            if (!overlap(ink, clip[depth])) {
+                continue; /* scrolled away */
+            }
+            if (ink.x < -0.5F || ink.x + ink.w > stage->w + 0.5F || ink.y < 0 ||
+                ink.y + ink.h > stage->h) {
+                fail_msg("%s: '%s' is cut", what, cmds[i].u.string.text);
+            }
+            for (size_t k = 0; k < n_inks; k++) {
+                if (overlap(ink, inks[k])) {
+                    fail_msg(
+                        "%s: '%s' overlaps '%s'", what, cmds[i].u.string.text, texts[k]);
+                }
+            }
+            inks[n_inks] = ink;
+            texts[n_inks++] = cmds[i].u.string.text;
+        }
+    }
+    assert_true(n_inks > 10);
+    free(inks);
+    free(texts);
+}
+
+static void nothing_overlaps_or_is_cut_at_the_sizes_people_have(void **state)
+{
+    (void)state;
+    static const float sizes[][2] = {{1280, 800}, {1440, 900}, {1920, 1080}, {1000, 640}};
+    for (size_t i = 0; i < BARO_LEN(sizes); i++) {
+        for (int page = 0; page < VIEW_PAGE_COUNT; page++) {
+            char what[64];
+            struct stage stage;
+            stage_begin(&stage, sizes[i][0], sizes[i][1]);
+            struct font *font = font_open(1, NULL);
+            if (font != NULL) { /* the real one where it is installed */
+                draw_set_font(stage.list, font);
+                font_close(stage.font);
+                stage.font = font;
+            }
+            stage.view->page = (enum view_page)page;
+            oracle_connect(stage.keeper);
+            stage_draw(&stage);
+            (void)snprintf(what, sizeof what, "%s at %.0f x %.0f",
+                view_page_name((enum view_page)page), (double)stage.w, (double)stage.h);
+            assert_nothing_overlaps(&stage, what);
+            stage_end(&stage);
+        }
+    }
+}
+
+static size_t count_pixels(const struct raster *raster, uint32_t color, int x0, int x1)
+{
+    size_t n = 0;
+    const uint32_t *pixels = raster_pixels(raster);
+    for (int y = 0; y < raster_h(raster); y++) {
+        for (int x = x0; x < x1; x++) {
+            n += pixels[y * raster_w(raster) + x] == color ? 1 : 0;
+        }
+    }
+    return n;
+}
+
+static void pixels_are_those_of_the_theme_and_alarm_is_seen_only_when_there_is_one(
+    void **state)
+{
+    (void)state;
+    for (int bad = 0; bad < 2; bad++) {
+        struct stage stage;
+        stage_begin(&stage, 1280, 800);
+        stage.oracle.bad_step = bad != 0 ? 310 : INT64_MAX;
+        oracle_connect(stage.keeper);
+        stage_draw(&stage);
+        struct raster *raster = raster_create(1280, 800);
+        (void)raster_draw(raster, stage.list, NULL, 0);
+        const uint32_t *pixels = raster_pixels(raster);
+        assert_int_equal(pixels[0], theme_dark.panel);
+        assert_int_equal(pixels[300 + 3 * 1280], theme_dark.background);
+        size_t n_alarm = count_pixels(raster, theme_dark.alarm, 264, 1280);
+        if (bad != 0) {
+            assert_true(n_alarm > 200);
+        } else { /* the legend of the heat strip names the colour */
+            assert_true(n_alarm <= 100);
+        }
+        assert_true(count_pixels(raster, theme_dark.series[0], 264, 1280) > 100);
+        assert_int_equal(raster_draw(raster, stage.list, NULL, 0), 0);
+        raster_destroy(raster);
+        stage_end(&stage);
+    }
+}
+
+static void repainting_what_changed_equals_painting_all(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1280, 800);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct raster *kept = raster_create(1280, 800);
+    struct raster *fresh = raster_create(1280, 800);
+    for (int i = 0; i < 12; i++) {
+        (void)input_move(stage.view, 300 + (float)i * 71, 150 + (float)i * 47);
+        if (i == 5) {
+            (void)input_char(stage.view, stage.model, "2");
+        }
+        if (i == 9) {
+            (void)input_char(stage.view, stage.model, "3");
+        }
+        stage_draw(&stage);
+        (void)raster_draw(kept, stage.list, NULL, 0);
+        raster_invalidate(fresh);
+        (void)raster_draw(fresh, stage.list, NULL, 0);
+        assert_memory_equal(raster_pixels(kept), raster_pixels(fresh), 1280 * 800 * 4);
+    }
+    raster_destroy(kept);
+    raster_destroy(fresh);
+    stage_end(&stage);
+}
+
+int main(void)
+{
+    (void)setenv("TZ", "UTC0", 1);
+    tzset();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_overview_says_the_alert_first),
+        cmocka_unit_test(a_calm_run_is_said_to_be_fine),
+        cmocka_unit_test(the_tensor_page_draws_all_units),
+        cmocka_unit_test(a_tensor_without_units_shows_its_norm),
+        cmocka_unit_test(the_alerts_page_says_what_to_try),
+        cmocka_unit_test(without_a_daemon_the_page_says_how_to_start_one),
+        cmocka_unit_test(without_a_run_the_page_shows_the_lines_to_paste),
+        cmocka_unit_test(a_run_without_tensors_is_told_how_to_watch),
+        cmocka_unit_test(another_protocol_is_said_with_the_side_to_update),
+        cmocka_unit_test(a_daemon_that_goes_away_leaves_the_page_as_it_was),
+        cmocka_unit_test(dragging_in_a_chart_zooms_and_a_double_click_fits),
+        cmocka_unit_test(the_wheel_keeps_the_step_under_the_pointer),
+        cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
+        cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
+        cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
+        cmocka_unit_test(nothing_overlaps_or_is_cut_at_the_sizes_people_have),
+        cmocka_unit_test(
+            pixels_are_those_of_the_theme_and_alarm_is_seen_only_when_there_is_one),
+        cmocka_unit_test(repainting_what_changed_equals_painting_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
