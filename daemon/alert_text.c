@@ -78,7 +78,7 @@ static void say_samples(struct sentence *sentence, const Baro__Alert *alert)
     for (size_t i = 0; i < n_named; i++) {
         say(sentence, "%s %" PRId64, i > 0 ? "," : "", alert->samples[i]);
     }
-    say(sentence, "%s.", alert->batch_size > n_named ? ", ..." : "");
+    say(sentence, "%s.", alert->batch_size > n_named ? " and more" : "");
 }
 
 static bool has_part(const char *name, const char *part)
@@ -104,8 +104,9 @@ static const char *advice_for_act(const char *name, const struct nonfinite_readi
     return reading->n_nan > 0
                ? "The module turned finite inputs into NaN: look for 0/0, log or sqrt of a "
                  "negative number, or Inf - Inf in it, and at the sample named here."
-               : "The module's output overflowed: look at the growth of its weights over the "
-                 "steps before, lower the learning rate, and look at the sample named here.";
+               : "The module's output overflowed, or its input was infinite already: look at the "
+                 "sample named here, at the growth of the module's weights over the steps "
+                 "before, and lower the learning rate.";
 }
 
 static const char *advice_for(

@@ -66,8 +66,9 @@ static int prepare_path(const char *path, struct baro_err *err)
     baro_autofree char *copy = baro_xstrdup(path);
     const char *folder = dirname(copy);
     struct stat status;
-    /* A folder that is there is the user's choice, /tmp for one: the socket protects itself. */
-    int rc = stat(folder, &status) == 0 ? 0 : baro_make_dir(folder, err);
+    /* The system's own folders will do, /tmp for one: the socket protects itself there. */
+    bool is_systems = stat(folder, &status) == 0 && status.st_uid == 0;
+    int rc = is_systems ? 0 : baro_make_dir(folder, err);
     if (rc != 0) {
         return rc;
     }
