@@ -50,7 +50,8 @@ static bool find_in_path(char *out)
     return false;
 }
 
-int barod_find(char *out, struct baro_err *err)
+/* BARO_BAROD, beside this program, in ../daemon/ of a build folder, in PATH. */
+static int find_program(char *out, struct baro_err *err)
 {
     const char *given = getenv("BARO_BAROD");
     if (given != NULL && given[0] != '\0') {
@@ -124,7 +125,7 @@ static void exec_barod(
 int barod_start(const struct barod_options *options, pid_t *out_pid, struct baro_err *err)
 {
     char program[BARO_PATH_BYTES];
-    int rc = barod_find(program, err);
+    int rc = find_program(program, err);
     if (rc == 0) {
         rc = baro_make_dir(options->dir, err);
     }

@@ -18,14 +18,6 @@ struct barod_options {
 };
 
 /**
- * Find the program: BARO_BAROD, beside this program, in ../daemon/ of a build folder, in PATH.
- *
- * out      BARO_PATH_BYTES
- * returns  0; BARO_ENOENT with a sentence
- */
-int barod_find(char *out, struct baro_err *err);
-
-/**
  * Start barod in a session of its own; does not wait for it to answer.
  *
  * returns  0; BARO_ENOENT, BARO_EACCES or BARO_EIO with a sentence

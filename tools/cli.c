@@ -16,7 +16,8 @@ enum { CLI_MAX_NAMES = 64 };
 
 /* ---- saying what is wrong ---- */
 
-static void print_error(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void print_error(
+    const char *format, va_list args)
 {
     struct term term;
     term_init(&term, stderr);

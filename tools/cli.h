@@ -119,18 +119,31 @@ struct link *cli_link(struct cli *cli);
 /** Print completions for a shell ("bash", "zsh", "fish"). Returns an exit code. */
 int cli_print_completions(const char *shell);
 
-/* The commands, each in its cmd_*.c. */
+/* The commands; each returns an exit code. */
+
+/** Start the user's daemon; cmd_up.c. */
 int cmd_up(struct cli *cli);
+/** Stop it and wait until it is gone; cmd_up.c. */
 int cmd_down(struct cli *cli);
+/** Show the daemon; cmd_status.c. */
 int cmd_status(struct cli *cli);
+/** List runs; cmd_runs.c. */
 int cmd_runs(struct cli *cli);
+/** List what a run has measured; cmd_series.c. */
 int cmd_series(struct cli *cli);
+/** Print one series; cmd_get.c. */
 int cmd_get(struct cli *cli);
+/** Follow live values; cmd_tail.c. */
 int cmd_tail(struct cli *cli);
+/** Print or follow alerts; cmd_alerts.c. */
 int cmd_alerts(struct cli *cli);
+/** Bring in rings of dead processes; cmd_recover.c. */
 int cmd_recover(struct cli *cli);
+/** Run benches; bench/bench.c. */
 int cmd_bench(struct cli *cli);
+/** Print help; baro.c. */
 int cmd_help(struct cli *cli);
+/** Print completions; baro.c. */
 int cmd_completions(struct cli *cli);
 
 #endif

@@ -16,12 +16,12 @@ enum { LINK_MAX_FRAMES = 512 };
 
 /* One message from the daemon; release with link_message_release. */
 struct link_message {
-    struct wire_message wire;       /* wire.envelope->body_case says what */
-    size_t n_frames;                /* raw frames behind the envelope */
+    struct wire_message wire; /* wire.envelope->body_case says what */
+    size_t n_frames;          /* raw frames behind the envelope */
     struct link_frame {
-        const uint8_t *bytes;       /* 8-byte aligned, owned by the message */
+        const uint8_t *bytes; /* 8-byte aligned, owned by the message */
         size_t n_bytes;
-    } *frames;
+    } * frames;
 };
 
 /**

@@ -258,9 +258,9 @@ class WithRun(unittest.TestCase):
             self.assertEqual(len(self.place.json("get", name, "loss")), N_STEPS, name)
 
     def test_a_misspelt_run_gives_the_nearest_one(self):
-        done = self.place.baro("get", "exmaple", "loss")
+        done = self.place.baro("get", "exmpl", "loss")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("no run 'exmaple'; did you mean 'example'?", done.stderr)
+        self.assertIn("no run 'exmpl'; did you mean 'example'?", done.stderr)
 
     def test_series_list_scalars_and_tensors(self):
         series = {entry["name"]: entry for entry in self.place.json("series")}
@@ -327,7 +327,7 @@ class WithRun(unittest.TestCase):
     def test_a_misspelt_series_gives_the_nearest_one(self):
         for wrong, words in (
                 ("los", "no series 'los'; did you mean 'loss'?"),
-                ("encoder.fc1.weigth:grad/l2", "did you mean 'encoder.fc1.weight:grad/l2'?"),
+                ("encoder.fc1.weihgt:grad/l2", "did you mean 'encoder.fc1.weight:grad/l2'?"),
                 ("encoder.fc1.weight:grad/l3", "no statistic 'l3'; did you mean"),
                 ("encoder.fc1.weight:grad", "needs a statistic"),
                 ("encoder.fc1.weight:grad[9]/mean", "has 8 units: 0 to 7"),
@@ -630,6 +630,31 @@ class Recovering(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         states = sorted(json.loads(line)["state"] for line in done.stdout.splitlines())
         self.assertEqual(states, ["failed", "recovered"])
+
+
+class Benches(unittest.TestCase):
+    """That they measure, not what: figures of a test machine say nothing."""
+
+    def setUp(self):
+        self.place = Place(BUILD)
+        self.addCleanup(self.place.close)
+
+    def test_benches_report_each_figure_beside_its_limit(self):
+        temp = os.path.join(self.place.dir, "temp")
+        os.mkdir(temp)
+        done = self.place.baro("bench", "ingest", "push", "--quick", "--json",
+                               env={"TMPDIR": temp})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({figure["bench"] for figure in figures}, {"ingest", "push"})
+        for figure in figures:
+            self.assertEqual(set(figure), {"bench", "case", "value", "unit", "limit", "ratio"})
+            self.assertGreater(figure["value"], 0)
+            if figure["limit"] is not None:
+                self.assertAlmostEqual(figure["ratio"], figure["value"] / figure["limit"])
+        self.assertEqual(os.listdir(temp), [], "a bench leaves nothing behind")
+        # The user's own daemon was never asked, nor started.
+        self.assertEqual(self.place.baro("status").returncode, 1)
 
 
 def main():

@@ -35,10 +35,8 @@ static const struct {
 } benches[] = {
     {"summarise", bench_summarise,
         "statistics of a tensor against a plain read of its memory"},
-#ifndef BENCH_PUSH_IS_MISSING
     {"push", bench_push,
         "what one call costs the training, with the daemon alive, dead, stopped"},
-#endif
     {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
     {"train", bench_train, "a step of the example training, watched and not"},
 };

@@ -25,10 +25,13 @@ struct bench_daemon {
     char endpoint[320];
 };
 
-/* The benches; each prints its figures by bench_report. */
+/** Measure the statistics of a tensor against a plain read of its memory. */
 int bench_summarise(struct bench *bench);
+/** Measure what a push call costs, with the daemon alive, dead and stopped. */
 int bench_push(struct bench *bench);
+/** Measure points from push to commit, against raw ZeroMQ and raw LMDB. */
 int bench_ingest(struct bench *bench);
+/** Measure steps of the example training, watched and not. */
 int bench_train(struct bench *bench);
 
 /**

@@ -38,8 +38,8 @@ static int find_example(char *out_script, char *out_package)
         const char *script;
         const char *package;
     } places[] = {
-        {"%s/../../tools/examples/vae_digits.py", "%s/../../lib/python"},
-        {"%s/../share/barograph/examples/vae_digits.py", "%s/../lib/python3/dist-packages"},
+        {"/../../tools/examples/vae_digits.py", "/../../lib/python"},
+        {"/../share/barograph/examples/vae_digits.py", "/../lib/python3/dist-packages"},
     };
     char self[BARO_PATH_BYTES];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -51,9 +51,9 @@ static int find_example(char *out_script, char *out_package)
     *slash = '\0';
     for (size_t i = 0; i < BARO_LEN(places); i++) {
         (void)snprintf(out_script, BARO_PATH_BYTES, "%.*s%s", (int)strlen(self), self,
-            places[i].script + 2);
+            places[i].script);
         (void)snprintf(out_package, BARO_PATH_BYTES, "%.*s%s", (int)strlen(self), self,
-            places[i].package + 2);
+            places[i].package);
         if (access(out_script, R_OK) == 0) {
             return 0;
         }
@@ -77,14 +77,14 @@ static void exec_python(const char *script, size_t case_idx, const char *steps, 
     _exit(127);
 }
 
-/* The last line that is a JSON object with "median_ms", else NaN. */
+/* The last line that is a JSON object with "median_step_ms", else NaN. */
 static double read_median(FILE *file)
 {
     char line[4096];
-    double median_ms = NAN;
+    double median_ms = (double)NAN;
     while (fgets(line, sizeof line, file) != NULL) {
         json_t *object = json_loads(line, 0, NULL);
-        json_t *value = json_object_get(object, "median_ms");
+        json_t *value = json_object_get(object, "median_step_ms");
         if (json_is_number(value)) {
             median_ms = json_number_value(value);
         }
@@ -97,7 +97,7 @@ static double run_once(const char *script, size_t case_idx, const char *steps)
 {
     int ends[2];
     if (pipe(ends) != 0) {
-        return NAN;
+        return (double)NAN;
     }
     (void)fflush(stdout);
     pid_t pid = fork();

@@ -17,14 +17,14 @@
 #include "lib/base/paths.h"
 
 /*
- * The same conditions as in the product: messages of a quarter of a MiB, at most 4 MiB under way
- * unacknowledged, a commit with full synchronisation about every 100 ms or 4 MiB. Nothing is checked, decoded,
- * compressed or analysed: that is the difference which the bench shows.
+ * Messages of a quarter of a MiB, a commit with full synchronisation every 100 ms or 4 MiB, as in
+ * the product. Nothing is checked, decoded, compressed or analysed, and more may be under way
+ * unacknowledged, so that the socket never waits for a commit: it is a limit.
  */
 
 enum {
     RAW_MESSAGE_BYTES = 256 << 10,
-    RAW_WINDOW_BYTES = 4 << 20,
+    RAW_WINDOW_BYTES = 16 << 20,
     RAW_HASTY_BYTES = 4 << 20,
     RAW_COMMIT_MS = 100,
     RAW_TIMEOUT_MS = 60000,
@@ -40,48 +40,45 @@ struct raw {
     void *socket; /* of the receiver */
     MDB_env *env;
     MDB_dbi dbi;
+    uint8_t sender[256]; /* ZeroMQ's name for the sending side */
+    size_t sender_bytes;
+    uint64_t n_messages;
     int rc; /* of the receiver; LMDB's or -1 */
 };
 
 /* ---- the receiver ---- */
 
 /* Take one message into the transaction. Returns its bytes, 0 when none waits, or -1. */
-static int64_t put_message(
-    struct raw *raw, MDB_txn *txn, uint64_t number, zmq_msg_t *identity)
+static int64_t put_message(struct raw *raw, MDB_txn *txn)
 {
-    (void)zmq_msg_close(identity);
-    (void)zmq_msg_init(identity);
-    if (zmq_msg_recv(identity, raw->socket, ZMQ_DONTWAIT) < 0) {
+    int n = zmq_recv(raw->socket, raw->sender, sizeof raw->sender, ZMQ_DONTWAIT);
+    if (n < 0) {
         return 0;
     }
+    raw->sender_bytes = (size_t)n;
     zmq_msg_t message;
     (void)zmq_msg_init(&message);
     int64_t n_bytes = zmq_msg_recv(&message, raw->socket, 0);
-    MDB_val key = {sizeof number, &number};
+    raw->n_messages++;
+    MDB_val key = {sizeof raw->n_messages, &raw->n_messages};
     MDB_val value = {zmq_msg_size(&message), zmq_msg_data(&message)};
-    int rc = n_bytes >= 0 ? mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND) : -1;
+    raw->rc = n_bytes >= 0 ? mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND) : -1;
     (void)zmq_msg_close(&message);
-    raw->rc = rc;
-    return rc == 0 ? n_bytes : -1;
+    return raw->rc == 0 ? n_bytes : -1;
 }
 
 /* Gather messages for one commit. */
-static uint64_t fill_txn(
-    struct raw *raw, MDB_txn *txn, uint64_t *number, zmq_msg_t *identity, uint64_t left)
+static uint64_t fill_txn(struct raw *raw, MDB_txn *txn, uint64_t left)
 {
     uint64_t n_bytes = 0;
     uint64_t deadline_ns = baro_now_ns() + RAW_COMMIT_MS * UINT64_C(1000000);
-    while (n_bytes < RAW_HASTY_BYTES && n_bytes < left && baro_now_ns() < deadline_ns) {
-        zmq_pollitem_t item = {.socket = raw->socket, .events = ZMQ_POLLIN};
-        (void)zmq_poll(&item, 1, RAW_POLL_MS);
-        int64_t n;
-        while (n_bytes < RAW_HASTY_BYTES &&
-               (n = put_message(raw, txn, *number, identity)) > 0) {
-            n_bytes += (uint64_t)n;
-            (*number)++;
-        }
-        if (raw->rc != 0) {
-            break;
+    uint64_t enough = left < RAW_HASTY_BYTES ? left : RAW_HASTY_BYTES;
+    while (raw->rc == 0 && n_bytes < enough && baro_now_ns() < deadline_ns) {
+        int64_t n = put_message(raw, txn);
+        n_bytes += n > 0 ? (uint64_t)n : 0;
+        if (n == 0) {
+            zmq_pollitem_t item = {.socket = raw->socket, .events = ZMQ_POLLIN};
+            (void)zmq_poll(&item, 1, RAW_POLL_MS);
         }
     }
     return n_bytes;
@@ -91,38 +88,24 @@ static void *receive(void *payload)
 {
     struct raw *raw = payload;
     uint64_t n_done = 0;
-    uint64_t number = 1;
     uint64_t deadline_ns = baro_now_ns() + RAW_TIMEOUT_MS * UINT64_C(1000000);
-    zmq_msg_t identity;
-    (void)zmq_msg_init(&identity);
     while (raw->rc == 0 && n_done < raw->n_bytes && baro_now_ns() < deadline_ns) {
         MDB_txn *txn = NULL;
         raw->rc = mdb_txn_begin(raw->env, NULL, 0, &txn);
         if (raw->rc != 0) {
             break;
         }
-        zmq_msg_t sender;
-        (void)zmq_msg_init(&sender);
-        uint64_t n_bytes = fill_txn(raw, txn, &number, &sender, raw->n_bytes - n_done);
-        if (raw->rc == 0) {
-            raw->rc = mdb_txn_commit(txn);
-        } else {
+        n_done += fill_txn(raw, txn, raw->n_bytes - n_done);
+        if (raw->rc != 0) {
             mdb_txn_abort(txn);
+            break;
         }
-        n_done += n_bytes;
-        if (n_bytes > 0) {
-            (void)zmq_msg_copy(&identity, &sender);
-        }
-        (void)zmq_msg_close(&sender);
-        if (raw->rc == 0 && zmq_msg_size(&identity) > 0) {
-            zmq_msg_t copy;
-            (void)zmq_msg_init(&copy);
-            (void)zmq_msg_copy(&copy, &identity);
-            (void)zmq_msg_send(&copy, raw->socket, ZMQ_SNDMORE);
+        raw->rc = mdb_txn_commit(txn);
+        if (raw->rc == 0 && raw->sender_bytes > 0) {
+            (void)zmq_send(raw->socket, raw->sender, raw->sender_bytes, ZMQ_SNDMORE);
             (void)zmq_send(raw->socket, &n_done, sizeof n_done, 0);
         }
     }
-    (void)zmq_msg_close(&identity);
     return NULL;
 }
 
