@@ -287,8 +287,12 @@ static bool on_button(struct app *app, const SDL_MouseButtonEvent *event)
 
 static bool on_event(struct app *app, const SDL_Event *event)
 {
+    bool is_pointer = event->type >= SDL_MOUSEMOTION && event->type <= SDL_MOUSEWHEEL;
     if (event->type == app->wake_event) {
         return true;
+    }
+    if (is_pointer && app->options->dump_frame != NULL) {
+        return false; /* wherever it happens to be must not change the picture */
     }
     switch (event->type) {
     case SDL_QUIT: app->must_quit = true; return false;

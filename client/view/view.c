@@ -137,7 +137,8 @@ static const struct model_thing *find_wanted(const struct model *model, const ch
     return thing;
 }
 
-/* A tensor for the tensor page: the wanted one, the first with an alert, the first of all. */
+/* A tensor for the tensor page: the wanted one, else the first with an alert, else the first
+ * with a NaN or an infinity, else the first of all. */
 static void choose_thing(struct view *view, const struct model *model)
 {
     const struct model_thing *chosen = model_thing_find(model, view->thing);
@@ -153,8 +154,14 @@ static void choose_thing(struct view *view, const struct model *model)
             const struct model_thing *at = model_thing_find(model, alert->thing);
             thing = at != NULL && at->is_tensor ? at : NULL;
         }
-        for (size_t i = 0; i < model->things->n && thing == NULL; i++) {
-            thing = model->things->at[i].is_tensor ? &model->things->at[i] : NULL;
+        for (size_t i = 0; i < model->things->n; i++) {
+            const struct model_thing *at = &model->things->at[i];
+            bool is_worse =
+                thing == NULL || (thing->n_nonfinite == 0 && at->n_nonfinite > 0);
+            bool is_alarmed = thing != NULL && thing->worst_level >= BARO_WATCH;
+            if (at->is_tensor && is_worse && !is_alarmed) {
+                thing = at;
+            }
         }
     }
     view->thing = thing != NULL ? thing->thing : 0;
