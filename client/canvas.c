@@ -83,13 +83,3 @@ int canvas_h(const struct canvas *canvas)
 {
     return raster_h(canvas->raster);
 }
-
-float canvas_scale(const struct canvas *canvas)
-{
-    return font_scale(canvas->font);
-}
-
-const char *canvas_fonts(const struct canvas *canvas)
-{
-    return font_names(canvas->font);
-}

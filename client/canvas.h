@@ -36,13 +36,9 @@ size_t canvas_draw(struct canvas *canvas, struct view *view, const struct model 
 
 /** The pixels, ARGB8888 rows of canvas_w. */
 const uint32_t *canvas_pixels(const struct canvas *canvas);
+/** Width in device pixels. */
 int canvas_w(const struct canvas *canvas);
+/** Height in device pixels. */
 int canvas_h(const struct canvas *canvas);
-
-/** Device pixels in a logical one. */
-float canvas_scale(const struct canvas *canvas);
-
-/** The fonts in use. */
-const char *canvas_fonts(const struct canvas *canvas);
 
 #endif

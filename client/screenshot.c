@@ -9,7 +9,8 @@
 
 enum { PATIENCE_MS = 15000 };
 
-const char *screenshot_obstacle(
+/* Why a view of a model can show nothing of a run: a sentence; NULL when it can. */
+static const char *obstacle_of(
     const struct view *view, const struct model *model, char *out, size_t out_bytes)
 {
     if (model->state == MODEL_AWAY) {
@@ -45,7 +46,7 @@ static int settle(struct feed *feed, struct view *view, struct canvas *canvas)
         uint64_t serial = feed_wish(feed, &view->wish);
         bool is_done = model->is_complete && model->wish == serial;
         bool has_data = model->run != 0 && model->has_things;
-        const char *obstacle = screenshot_obstacle(view, model, text, sizeof text);
+        const char *obstacle = obstacle_of(view, model, text, sizeof text);
         bool is_late = baro_now_ns() >= end_ns;
         if (!is_done && obstacle == NULL && !is_late) {
             (void)feed_wait(feed, model, 500);

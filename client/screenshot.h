@@ -14,8 +14,4 @@
  */
 int screenshot_run(const struct options *options);
 
-/** Tell why a view of a model can show nothing of a run: a sentence; NULL when it can. */
-const char *screenshot_obstacle(
-    const struct view *view, const struct model *model, char *out, size_t out_bytes);
-
 #endif

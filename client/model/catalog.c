@@ -328,11 +328,6 @@ void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, siz
     touch(&catalog->alerts);
 }
 
-void catalog_clear_events(struct catalog *catalog)
-{
-    clear(&catalog->events);
-}
-
 void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     enum baro_level level, const char *text, size_t n_text)
 {

@@ -10,6 +10,7 @@
 
 struct catalog;
 
+/** Create an empty catalog. */
 struct catalog *catalog_create(void);
 
 /** Free a catalog and all texts of the models made from it; NULL is fine. */
@@ -21,8 +22,9 @@ void catalog_clear_run(struct catalog *catalog);
 /** Keep a text for as long as the catalog lives. */
 const char *catalog_text(struct catalog *catalog, const char *text);
 
-/** Replace the list of runs, or bring one run up to date. */
+/** Replace the list of runs. */
 void catalog_set_runs(struct catalog *catalog, Baro__RunInfo *const *runs, size_t n);
+/** Bring one run up to date; a new one is put first. */
 void catalog_set_run(struct catalog *catalog, const Baro__RunInfo *run);
 
 /** Find a run; NULL if unknown. */
@@ -36,13 +38,13 @@ void catalog_set_things(struct catalog *catalog, Baro__ThingInfo *const *things,
 
 /** Find a thing, to be changed in place with catalog_touch_things; NULL if unknown. */
 struct model_thing *catalog_thing(struct catalog *catalog, uint32_t thing);
+/** Say that a thing was changed in place. */
 void catalog_touch_things(struct catalog *catalog);
 
 /** Add alerts, replacing those with the same id; kept in order of steps. */
 void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, size_t n);
 
-/** Forget the events, or add one; text need not end in NUL. One heard twice is kept once. */
-void catalog_clear_events(struct catalog *catalog);
+/** Add an event; text need not end in NUL. One heard twice is kept once. */
 void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     enum baro_level level, const char *text, size_t n_text);
 

@@ -31,6 +31,7 @@ int64_t grid_to(struct grid grid);
 /** Number of the column of a step, counted from step 0: floor(step / width). */
 int64_t grid_column(int64_t width, int64_t step);
 
+/** Whether two grids cut the same steps in the same way. */
 bool grid_equal(struct grid a, struct grid b);
 
 #endif

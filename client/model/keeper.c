@@ -86,7 +86,8 @@ void keeper_on_connect(struct keeper *keeper)
 
 /* ---- covers ---- */
 
-bool keeper_covers(const struct cover *cover)
+/* Whether what is wanted is there. */
+static bool is_covered(const struct cover *cover)
 {
     return cover->have.width == cover->want.width && cover->have.from <= cover->want.from &&
            (cover->is_open || grid_to(cover->have) >= grid_to(cover->want));
@@ -101,7 +102,7 @@ bool keeper_needs(const struct keeper *keeper, const struct cover *cover)
         keeper->n_published - cover->stale_since >= KEEPER_STALE_MODELS) {
         return true;
     }
-    return !keeper_covers(cover);
+    return !is_covered(cover);
 }
 
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry)
@@ -374,14 +375,14 @@ static bool is_complete(struct keeper *keeper)
         }
     }
     for (size_t i = 0; i < keeper->n_entries; i++) {
-        if (!keeper_covers(&keeper->entries[i]->cover)) {
+        if (!is_covered(&keeper->entries[i]->cover)) {
             return false;
         }
     }
-    if (keeper_units_thing(keeper) != NULL && !keeper_covers(&keeper->units_cover)) {
+    if (keeper_units_thing(keeper) != NULL && !is_covered(&keeper->units_cover)) {
         return false;
     }
-    return keeper->wish.hist_thing == 0 || keeper_covers(&keeper->hist_cover);
+    return keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover);
 }
 
 bool keeper_is_changed(const struct keeper *keeper)

@@ -106,15 +106,14 @@ struct entry *keeper_find(
 /** Whether history has to be asked for. */
 bool keeper_needs(const struct keeper *keeper, const struct cover *cover);
 
-/** Whether what is wanted is there. */
-bool keeper_covers(const struct cover *cover);
-
 /** The wish's thing for units, when it is known and has units; else NULL. */
 const struct model_thing *keeper_units_thing(struct keeper *keeper);
 
-/** Mark what was published as changed. */
+/** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);
+/** Mark the published units as changed. */
 void keeper_touch_units(struct keeper *keeper);
+/** Mark the published distribution as changed. */
 void keeper_touch_hist(struct keeper *keeper);
 
 #endif

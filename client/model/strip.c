@@ -31,7 +31,8 @@ struct wire_column strip_column(int64_t step, double value)
     };
 }
 
-void strip_merge(struct wire_column *column, int64_t step, double value)
+/* Add one reading to a column; it is the column's last from then on. */
+static void merge(struct wire_column *column, int64_t step, double value)
 {
     struct wire_column one = strip_column(step, value);
     uint32_t n_finite = column->count - n_nonfinite(column);
@@ -71,7 +72,7 @@ static bool append(struct strip *strip, int64_t step, double value)
         }
         if (grid_column(strip->width, step) ==
             grid_column(strip->width, last->first_step)) {
-            strip_merge(last, step, value);
+            merge(last, step, value);
             return true;
         }
     }

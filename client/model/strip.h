@@ -53,7 +53,4 @@ int64_t strip_last_step(const struct strip *strip);
 /** Make a column of one reading. */
 struct wire_column strip_column(int64_t step, double value);
 
-/** Add one reading to a column; it is the column's last from then on. */
-void strip_merge(struct wire_column *column, int64_t step, double value);
-
 #endif

@@ -5,6 +5,7 @@
 
 struct texts;
 
+/** Create an empty set of texts. */
 struct texts *texts_create(void);
 
 /** Free all texts; NULL is fine. */

@@ -36,9 +36,10 @@ bool input_move(struct view *view, float x, float y);
 /** The pointer has left the window. */
 bool input_leave(struct view *view);
 
-/** A button went down or up. n_clicks: 2 for a double click. */
+/** A button went down. n_clicks: 2 for a double click. */
 bool input_down(
     struct view *view, float x, float y, enum input_button button, int n_clicks);
+/** A button went up: a click or the end of a drag. */
 bool input_up(struct view *view, const struct model *model, float x, float y,
     enum input_button button);
 

@@ -72,38 +72,59 @@ enum theme_health frame_health(enum baro_level level);
 float frame_switch(struct frame *f, float x, float y, const char *const *words,
     const int64_t *values, size_t n, int64_t chosen, enum view_act act, bool from_right);
 
-/** Set the tip that is drawn over everything. */
+/** Begin the tip that is drawn over everything, beside a point. */
 void frame_tip(struct frame *f, float x, float y);
+
+/** Add a line to the tip; the first is its title. */
 void frame_tip_line(struct frame *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /** The gravest alert of the run, the earliest of those; NULL if none. */
 const struct model_alert *frame_worst_alert(const struct model *model);
 
-/** Things above the pages. */
+/** Runs and module tree at the left. */
 void side_draw(struct frame *f, struct draw_rect rect);
+
+/** The time axis at the bottom. */
 void timeline_draw(struct frame *f, struct draw_rect rect);
+
+/** Which run, how far, which page. */
 void header_draw(struct frame *f, struct draw_rect rect);
-bool states_draw(struct frame *f, struct draw_rect rect); /* true: nothing else to draw */
+
+/** Say what is missing; true when there is nothing else to draw. */
+bool states_draw(struct frame *f, struct draw_rect rect);
+
+/** Keys and find, over the page. */
 void overlay_draw(struct frame *f, struct draw_rect rect);
+
+/** The tip, within a rectangle. */
 void tip_draw(struct frame *f, struct draw_rect within);
 
-/** Pages. */
+/** The overview page. */
 void overview_draw(struct frame *f, struct draw_rect rect);
+
+/** The tensor page. */
 void tensor_draw(struct frame *f, struct draw_rect rect);
+
+/** The alerts page. */
 void alerts_draw(struct frame *f, struct draw_rect rect);
 
-/** Pieces of pages. */
-float heat_height(const struct frame *f); /* what it would like to have */
+/** Height that the layers at a glance would like to have. */
+float heat_height(const struct frame *f);
+
+/** The layers at a glance. */
 void heat_draw(struct frame *f, struct draw_rect rect);
+
+/** A line for each unit of a tensor. */
 void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
+
+/** The distribution of a tensor, now and over time. */
 void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
 
-/** Bring up to date what was found for the text typed. */
-void find_update(struct view *view, const struct model *model);
-
-/** Whether a node of the tree is folded, and its change. */
+/** Whether a node of the tree is folded. */
 bool view_is_folded(const struct view *view, const struct tree_node *node);
+
+/** Fold a node, or unfold it. */
 void view_fold(struct view *view, const struct tree_node *node);
 
 #endif

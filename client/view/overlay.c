@@ -73,7 +73,8 @@ static void add_found(
     }
 }
 
-void find_update(struct view *view, const struct model *model)
+/* Bring up to date what was found for the text typed. */
+static void update_found(struct view *view, const struct model *model)
 {
     view->n_found = 0;
     for (size_t i = 0; i < model->alerts->n && view->find[0] == '\0'; i++) {
@@ -102,7 +103,7 @@ static void draw_find(struct frame *f, struct draw_rect rect)
 {
     struct view *view = f->view;
     const float row = 28;
-    find_update(view, f->model);
+    update_found(view, f->model);
     size_t n_rows = view->n_found > 0 ? view->n_found : 1;
     struct draw_rect box =
         begin_box(f, rect, fminf(600, rect.w - 32), 60 + row * (float)n_rows + 8);

@@ -85,11 +85,3 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
     }
     return out;
 }
-
-char *words_span(char out[WORDS_MAX], int64_t ns)
-{
-    char span[FORMAT_MAX];
-    const int64_t second = INT64_C(1000000000);
-    (void)snprintf(out, WORDS_MAX, "%s", format_duration(span, ns < second ? second : ns));
-    return out;
-}

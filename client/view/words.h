@@ -24,7 +24,4 @@ char *words_shape(char out[WORDS_MAX], const struct model_thing *thing);
 char *words_headline(char out[WORDS_MAX], const struct model *model,
     const struct model_run *run, const struct model_alert *worst);
 
-/** Say how long ago something was: "12 s", "3 min". ns: a span of time. Returns out. */
-char *words_span(char out[WORDS_MAX], int64_t ns);
-
 #endif
