@@ -72,6 +72,7 @@ struct sender {
     uint64_t greeted_ns; /* when Hello went out; 0: not yet */
     uint64_t heard_ns;   /* when the daemon was last heard, or a first batch went out */
     uint64_t started_ns; /* of this attempt to connect */
+    bool was_full; /* the last batch was filled by its bytes: more of the kind waits */
     uint64_t batch_ns;   /* when the last batch went out */
     uint64_t pulse_ns;
     uint64_t drops_ns;
@@ -318,8 +319,8 @@ static bool fill_window(struct sender *s, uint64_t now, bool is_urgent)
            s->flying_bytes < WINDOW_BYTES) {
         uint64_t head_seq = ringfile_head_seq(s->ring);
         uint64_t n_waiting = head_seq + 1 - s->cursor.seq;
-        bool is_due = is_urgent || s->is_recovery || n_waiting >= BATCH_RECORDS ||
-                      now - s->batch_ns >= batch_gap_ns;
+        bool is_due = is_urgent || s->is_recovery || s->was_full ||
+                      n_waiting >= BATCH_RECORDS || now - s->batch_ns >= batch_gap_ns;
         if (!is_due || !peer_can_send(s->peer)) {
             break;
         }
@@ -332,6 +333,7 @@ static bool fill_window(struct sender *s, uint64_t now, bool is_urgent)
             }
             n_records = 1;
         }
+        s->was_full = n_bytes >= BATCH_BYTES / 2;
         has_sent = send_batch(s, now, n_bytes, n_records) || has_sent;
     }
     return has_sent;
