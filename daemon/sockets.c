@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,6 +22,9 @@
  * the message in silence. MAXMSGSIZE is a little over the largest frame, so that a frame which is
  * too large by a little is still answered with a sentence; beyond it ZeroMQ ends the connection.
  * ROUTER_HANDOVER stays off: a peer cannot take over another one's routing id.
+ *
+ * Without a free descriptor for a connection ZeroMQ aborts the process, so the limit goes as high
+ * as it may: a client, with its own limit, then runs out of them first.
  */
 
 enum { SEND_HIGH_WATER = 1000, RECEIVE_HIGH_WATER = 1000, LINGER_MS = 500 };
@@ -116,9 +120,19 @@ static int bind_one(void *socket, const char *endpoint, struct baro_err *err)
     return 0;
 }
 
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int sockets_open(
     void *context, const struct options *options, void **out_socket, struct baro_err *err)
 {
+    raise_descriptor_limit();
     void *socket = zmq_socket(context, ZMQ_ROUTER);
     if (socket == NULL || set_options(socket) != 0) {
         if (socket != NULL) {
