@@ -58,18 +58,22 @@ def test_a_dead_daemon_is_named_and_what_it_missed_comes_with_the_next(world):
 @world_test
 def test_a_stopped_daemon_holds_up_nobody_and_gets_all_when_it_goes_on(world):
     world.start()
-    trainer = world.train(n_steps=8000, n_ahead=0, pause=0.0002)
+    trainer = world.train(n_ahead=0, pause=0.0002)
     world.await_acked(trainer, 100)
     world.barod.send_signal(signal.SIGSTOP)
     n_before = trainer.n_pushed
+    began = time.monotonic()
     trainer.await_pushed(n_before + 3000)
+    assert time.monotonic() - began < 10
     text = world.baro("status", status=1)
     assert re.fullmatch(r"baro: process \d+ listens at \S+ but does not answer; is it stopped\?\n",
                         text), text
     world.barod.send_signal(signal.SIGCONT)
-    figures, said = trainer.finish()
-    assert said == "" and figures["n_dropped"] == 0, (said, figures)
-    check_all_there(world, trainer, may_have_more=0)
+    world.await_acked(trainer, trainer.n_pushed // len(SCALARS))
+    trainer.kill()
+    info = world.await_status(trainer.run, "killed")
+    assert info["dropped"] == 0, info
+    check_all_there(world, trainer)
 
 
 @world_test
