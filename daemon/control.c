@@ -77,7 +77,8 @@ static void answer_runs(struct barod *barod, const struct peer *peer, uint64_t r
 {
     uint32_t n = barod->registry.n_runs;
     baro_autofree Baro__RunInfo *infos = baro_xcalloc(n > 0 ? n : 1, sizeof *infos);
-    baro_autofree Baro__RunInfo **pointers = baro_xcalloc(n > 0 ? n : 1, sizeof *pointers);
+    baro_autofree Baro__RunInfo **pointers =
+        baro_xcalloc(n > 0 ? n : 1, sizeof(Baro__RunInfo *));
     for (uint32_t i = 0; i < n; i++) {
         registry_describe_run(barod->registry.runs[n - 1 - i], &infos[i]);
         pointers[i] = &infos[i];
@@ -108,10 +109,10 @@ static void answer_alerts(
     struct barod *barod, const struct peer *peer, uint64_t request, const struct run *run)
 {
     size_t n = run->n_alerts;
-    baro_autofree Baro__Alert **sorted = baro_xcalloc(n > 0 ? n : 1, sizeof *sorted);
+    baro_autofree Baro__Alert **sorted = baro_xcalloc(n > 0 ? n : 1, sizeof(Baro__Alert *));
     if (n > 0) {
-        memcpy(sorted, run->alerts, n * sizeof *sorted);
-        qsort(sorted, n, sizeof *sorted, compare_alerts);
+        memcpy(sorted, run->alerts, n * sizeof(Baro__Alert *));
+        qsort(sorted, n, sizeof(Baro__Alert *), compare_alerts);
     }
     Baro__AlertsReply alerts;
     baro__alerts_reply__init(&alerts);

@@ -315,24 +315,29 @@ static bool fits_thing(const struct record_header *header, const struct thing *t
     }
 }
 
+static void leave_out(struct barod *barod, const struct stream *stream,
+    const struct record_header *header, const char *why)
+{
+    count(&barod->counters, COUNT_BAD_RECORD, 1);
+    log_warn_every_second("left out a record run=%" PRIu32 " seq=%" PRIu64
+                          " kind=%u thing=%" PRIu32 ": %s",
+        stream->run->number, header->seq, (unsigned)header->kind, header->thing, why);
+}
+
 static void take_record(struct barod *barod, struct stream *stream,
     const struct record_header *header, const uint8_t *payload)
 {
     struct thing *thing =
         header->thing < stream->map_size ? stream->map[header->thing] : NULL;
+    if (!fits_thing(header, thing)) {
+        leave_out(barod, stream, header, "its kind does not fit its thing");
+        return;
+    }
     struct reading reading;
     struct baro_err err = {0};
-    if (!fits_thing(header, thing)) {
-        (void)baro_err_set(&err, BARO_ECORRUPT, "kind %u does not fit thing %" PRIu32,
-            (unsigned)header->kind, header->thing);
-    } else {
-        uint32_t n_units = thing != NULL ? thing->declare->n_units : 0;
-        (void)reading_check(header, payload, n_units, &reading, &err);
-    }
-    if (err.code != 0) {
-        count(&barod->counters, COUNT_BAD_RECORD, 1);
-        log_warn_every_second("left out a record run=%" PRIu32 " seq=%" PRIu64 ": %s",
-            stream->run->number, header->seq, err.text);
+    uint32_t n_units = thing != NULL ? thing->declare->n_units : 0;
+    if (reading_check(header, payload, n_units, &reading, &err) != 0) {
+        leave_out(barod, stream, header, err.text);
         return;
     }
     take_reading(barod, stream, thing, &reading);

@@ -181,7 +181,7 @@ static void send_things(
 {
     size_t n = run->n_things - run->n_told_things;
     baro_autofree Baro__ThingInfo *infos = baro_xcalloc(n, sizeof *infos);
-    baro_autofree Baro__ThingInfo **pointers = baro_xcalloc(n, sizeof *pointers);
+    baro_autofree Baro__ThingInfo **pointers = baro_xcalloc(n, sizeof(Baro__ThingInfo *));
     for (size_t i = 0; i < n; i++) {
         registry_describe_thing(run->things[run->n_told_things + i], &infos[i]);
         pointers[i] = &infos[i];

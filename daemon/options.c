@@ -39,12 +39,13 @@ static const struct argp_option rows[] = {
 __attribute__((noreturn, format(printf, 1, 2))) static void usage_error(
     const char *format, ...)
 {
+    char sentence[512];
     va_list args;
     va_start(args, format);
-    (void)fputs("barod: ", stderr);
-    (void)vfprintf(stderr, format, args);
-    (void)fputs("; see 'barod --help'\n", stderr);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is right above */
+    (void)vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
+    (void)fprintf(stderr, "barod: %s; see 'barod --help'\n", sentence);
     exit(2);
 }
 

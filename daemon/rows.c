@@ -260,7 +260,7 @@ static void series_work(struct job *job, struct store *store)
         return;
     }
     baro_autofree Baro__ThingInfo **pointers =
-        baro_xcalloc(series->n > 0 ? series->n : 1, sizeof *pointers);
+        baro_xcalloc(series->n > 0 ? series->n : 1, sizeof(Baro__ThingInfo *));
     Baro__SeriesReply reply;
     baro__series_reply__init(&reply);
     for (size_t i = 0; i < series->n; i++) {
