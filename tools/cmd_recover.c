@@ -23,6 +23,7 @@
 #include "tools/cli.h"
 #include "tools/daemon.h"
 #include "tools/json.h"
+#include "tools/runs.h"
 
 enum { RECOVER_TIMEOUT_MS = 20000, RECOVER_BUSY_MS = 30000, RECOVER_POLL_MS = 50 };
 
@@ -176,6 +177,28 @@ static void survey(struct found *found)
     } while (n_records > 0);
     found->n_damaged_bytes = cursor.n_damaged_bytes;
     ringfile_close(ring);
+}
+
+size_t rings_waiting(const struct run_list *runs)
+{
+    struct found_list list = {0};
+    char places[2 * BARO_PATH_BYTES + 16];
+    size_t n_waiting = 0;
+    if (look_everywhere(&list, places, sizeof places) == CLI_OK) {
+        for (size_t i = 0; i < list.n_rings; i++) {
+            struct found *found = &list.rings[i];
+            struct ringfile *ring = NULL;
+            if (found->entry.code == 0 && !found->entry.is_owned &&
+                ringfile_open(&ring, found->entry.path, RINGFILE_PEEK, NULL) == 0) {
+                read_description(found, ring);
+            }
+            ringfile_close(ring);
+            n_waiting +=
+                found->run_id[0] != '\0' && runs_by_id(runs, found->run_id) == NULL ? 1 : 0;
+        }
+    }
+    free(list.rings);
+    return n_waiting;
 }
 
 /* ---- bringing in ---- */

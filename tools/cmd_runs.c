@@ -108,6 +108,17 @@ static void print_table(const struct cli *cli, const struct run_list *runs)
     }
 }
 
+/* Runs that the daemon has never heard of: recorded offline, or killed before they met it. */
+static void print_waiting(const struct run_list *runs)
+{
+    size_t n = rings_waiting(runs);
+    if (n > 0) {
+        (void)printf(
+            "%zu ring%s of ended processes wait%s to be brought in: 'baro recover'\n", n,
+            n == 1 ? "" : "s", n == 1 ? "s" : "");
+    }
+}
+
 int cmd_runs(struct cli *cli)
 {
     struct run_list runs;
@@ -123,6 +134,9 @@ int cmd_runs(struct cli *cli)
             "no runs yet; a training that calls barograph.init() or baro_open() shows up here\n");
     } else if (!cli->values.is_json) {
         print_table(cli, &runs);
+    }
+    if (!cli->values.is_json) {
+        print_waiting(&runs);
     }
     runs_release(&runs);
     return CLI_OK;

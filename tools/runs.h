@@ -31,6 +31,9 @@ const Baro__RunInfo *runs_find(const struct run_list *runs, const char *name);
 /** Find a run by its whole id, without a word; NULL when it is not there. */
 const Baro__RunInfo *runs_by_id(const struct run_list *runs, const char *id);
 
+/** Count the rings of ended processes on this machine whose runs are not listed; cmd_recover.c. */
+size_t rings_waiting(const struct run_list *runs);
+
 /** Name a status: "running", "finished", "failed", "killed", "stalled", "unknown". */
 const char *run_status_name(Baro__RunStatus status);
 
