@@ -9,6 +9,7 @@ import functools
 import json
 import mmap
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,6 +31,11 @@ SCALARS = ("loss", "acc", "lr")
 def value_of(name, step):
     """The value that a test training pushes: all 53 bits matter, no two alike nearby."""
     return ((step * 2654435761 + sum(name.encode()) * 40503) % 1000003) / 7.0
+
+
+def seeded(seed):
+    """Chance that repeats itself; FAULTS_SEED gives another."""
+    return random.Random(int(os.environ.get("FAULTS_SEED", seed)))
 
 
 def await_that(check, what, seconds=DEADLINE_S):
@@ -263,5 +269,5 @@ def world_test(test):
     return run
 
 
-__all__ = ["World", "Trainer", "await_that", "check_all_there", "value_of", "world_test",
+__all__ = ["World", "Trainer", "await_that", "check_all_there", "seeded", "value_of", "world_test",
            "SCALARS", "DEADLINE_S", "signal", "tap"]

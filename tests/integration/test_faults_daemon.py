@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from faults import SCALARS, await_that, check_all_there, tap, world_test
+from faults import SCALARS, await_that, check_all_there, seeded, tap, world_test
 
 
 @world_test
@@ -96,7 +96,7 @@ def test_a_run_ends_in_time_while_the_daemon_is_stopped(world):
 
 @world_test
 def test_twelve_kills_of_the_daemon_at_random_moments_lose_nothing(world):
-    rng = random.Random(20260)
+    rng = seeded(20260)
     world.start()
     trainer = world.train(n_ahead=4000, tensor=5)
     n_reconnects = 0

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from faults import SCALARS, await_that, check_all_there, signal, tap, value_of, world_test
+from faults import (SCALARS, await_that, check_all_there, seeded, signal, tap, value_of,
+                    world_test)
 
 # Refuses a folder by name: statfs() answers as the kernel does for NFS.
 STATFS_SHIM = r"""
@@ -59,7 +60,7 @@ def test_a_trainer_killed_in_mid_step_shows_its_last_steps_by_itself(world):
 
 @world_test
 def test_twelve_trainers_killed_at_random_moments_lose_nothing_they_pushed(world):
-    rng = random.Random(411)
+    rng = seeded(411)
     world.start()
     trainers = []
     for _ in range(12):
@@ -68,6 +69,7 @@ def test_twelve_trainers_killed_at_random_moments_lose_nothing_they_pushed(world
         time.sleep(rng.uniform(0, 0.25))
         trainer.kill()
         trainers.append(trainer)
+    world.baro("recover")  # for those that were killed before they met the daemon
     for trainer in trainers:
         world.await_status(trainer.run, "killed")
         check_all_there(world, trainer)
@@ -77,7 +79,7 @@ def test_twelve_trainers_killed_at_random_moments_lose_nothing_they_pushed(world
 
 @world_test
 def test_trainer_and_daemon_killed_together_lose_nothing_that_was_pushed(world):
-    rng = random.Random(5)
+    rng = seeded(5)
     trainers = []
     for _ in range(4):
         world.start()
@@ -93,6 +95,20 @@ def test_trainer_and_daemon_killed_together_lose_nothing_that_was_pushed(world):
     for trainer in trainers:
         world.await_status(trainer.run, "killed")
         check_all_there(world, trainer)
+
+
+@world_test
+def test_a_trainer_killed_before_it_met_a_daemon_is_told_to_wait_in_its_ring(world):
+    trainer = world.train()
+    trainer.await_pushed(50)
+    trainer.kill()
+    world.start()
+    text = world.baro("runs")
+    assert text.endswith("\n1 ring of ended processes waits to be brought in: 'baro recover'\n"), text
+    world.baro("recover")
+    world.await_status(trainer.run, "killed")
+    check_all_there(world, trainer)
+    assert "baro recover" not in world.baro("runs")
 
 
 @world_test
