@@ -18,13 +18,13 @@
 /*
  * The thread sleeps in poll on two descriptors: the link's, which is edge-triggered, so that it
  * is drained before every sleep, and an eventfd by which the main thread says that the wish has
- * changed or that it is time to stop. Between two models there are at least 25 ms and four
+ * changed or that it is time to stop. Between two models there are at least 33 ms and four
  * times what the last one cost to make, so that a page of thousands of units cannot take the
  * thread for itself.
  */
 
 enum {
-    PUBLISH_MS = 25,
+    PUBLISH_MS = 33,
     PUBLISH_SHARE = 4,
     SLEEP_MS = 200,    /* the connection is looked at this often */
     PATIENCE_MS = 400, /* before "connecting" becomes "no daemon" */

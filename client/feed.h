@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The feed: the thread that owns the link to the daemon. It carries the keeper's questions and
- * the answers, and publishes a new model whenever something has changed, at most 40 times a
+ * the answers, and publishes a new model whenever something has changed, at most 30 times a
  * second. All functions here are for the main thread.
  */
 #ifndef CLIENT_FEED_H

@@ -147,7 +147,7 @@ static enum axis_kind log_kind(const struct chart *chart)
 /* Whole decades around all positive readings: the y range of a logarithmic chart. */
 void frame_fit_log(struct chart *chart)
 {
-    double lo = INFINITY;
+    double lo = (double)INFINITY;
     double hi = 0;
     for (size_t i = 0; i < chart->n_lines; i++) {
         const struct chart_line *line = &chart->lines[i];
@@ -161,7 +161,7 @@ void frame_fit_log(struct chart *chart)
     }
     const struct chart_flock *flock = chart->flock;
     for (size_t i = 0; flock != NULL && i < flock->n * flock->n_lines; i++) {
-        if (flock->lo[i] > 0 && isfinite(flock->hi[i])) {
+        if (flock->lo[i] > 0 && isfinite((double)flock->hi[i])) {
             lo = fmin(lo, (double)flock->lo[i]);
             hi = fmax(hi, (double)flock->hi[i]);
         }

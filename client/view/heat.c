@@ -20,6 +20,7 @@ enum { MAX_ROWS = 512 };
 static const float LABEL_W = 190;
 static const float MIN_ROW = 3;
 static const float MAX_ROW = 18;
+static const float LABEL_ROW = 13; /* rows closer than that: not each has a label */
 static const float HEAD_H = 34;
 static const float FOOT_H = 26;
 static const float OCTAVES = 4; /* of the colour scale, either way */
@@ -258,6 +259,7 @@ static void draw_rows(
 {
     size_t n_cells = (size_t)fmaxf(plot.w * draw_scale(f->list) / 3, 8);
     float row_h = plot.h / (float)n;
+    size_t label_every = (size_t)ceilf(LABEL_ROW / row_h);
     for (size_t i = 0; i < n; i++) {
         struct model_ref ref = {rows[i]->thing, READING_SUMMARY, SUMMARY_L2};
         const struct model_series *series = frame_series(f, ref, true);
@@ -275,7 +277,9 @@ static void draw_rows(
         }
         struct draw_rect cells_at = {row.x, row.y, row.w, fmaxf(row.h - (row_h > 6), 1)};
         draw_cells(f->list, cells_at, cells, (uint32_t)n_cells, 1);
-        if (row_h >= 12) {
+        if (i % label_every == 0) {
+            label.h = fmaxf(label.h, LABEL_ROW);
+            label.y += (row_h - label.h) / 2;
             draw_label(f, label, rows[i]);
         }
         struct draw_rect zone = {row.x, row.y, row.w + LABEL_W, row.h};

@@ -153,7 +153,7 @@ static void draw_bands_panel(
     if (hist->is_cut) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary,
             box.x + box.w + 10, rect.y + 14, rect.w - box.w - 10,
-            "newest readings only; zoom in for older");
+            "newest only; zoom for older");
     }
     struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26};
     draw_bands(f, plot, hist, lasts);

@@ -382,7 +382,7 @@ static void zoom_at(struct view *view, const struct model *model,
         return;
     }
     double all = fmax((double)(run->last_step - run->first_step), 1);
-    if (hi - lo >= all * 1.02) {
+    if (factor > 1 && hi - lo >= all * 1.02) {
         fit(view);
     } else if (hi - lo >= 4) {
         view_set_range(view, lo, hi);

@@ -99,8 +99,9 @@ static void draw_counts(
         struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[i].stat};
         const struct model_series *series = frame_series(f, ref, false);
         is_ready = is_ready && series != NULL && series->is_ready;
-        draw_color color =
-            i == 0 ? f->theme->alarm : theme_series(f->theme, i == 1 ? 1 : 6);
+        draw_color color = i == 0 && thing->n_nonfinite > 0
+                               ? f->theme->alarm
+                               : theme_series(f->theme, i == 1 ? 1 : 6);
         lines[i] = frame_line(f, series, thing->cadence, color);
         lines[i].name = kinds[i].name;
     }

@@ -25,7 +25,7 @@ _Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_COUNT, "each statistic has its 
 struct chosen {
     size_t n;
     size_t unit[MAX_LINES];
-    enum { AS_ALARMED, AS_EXTREME, AS_PICKED, AS_HOVERED } as[MAX_LINES];
+    enum { AS_ALARMED, AS_LARGEST, AS_SMALLEST, AS_PICKED, AS_HOVERED } as[MAX_LINES];
     size_t n_alarmed; /* in all, drawn over or not */
 };
 
@@ -33,7 +33,7 @@ static void choose(struct chosen *chosen, size_t unit, int as)
 {
     for (size_t i = 0; i < chosen->n; i++) {
         if (chosen->unit[i] == unit) {
-            if (as > (int)AS_EXTREME) {
+            if (as > (int)AS_SMALLEST) {
                 chosen->as[i] = as;
             }
             return;
@@ -108,8 +108,8 @@ static void choose_units(
     }
     choose_alarmed(units, chosen);
     if (hi > lo) {
-        choose(chosen, high, AS_EXTREME);
-        choose(chosen, low, AS_EXTREME);
+        choose(chosen, high, AS_LARGEST);
+        choose(chosen, low, AS_SMALLEST);
     }
     if (view->unit >= 0 && view->unit < (int64_t)units->n_units) {
         choose(chosen, (size_t)view->unit, AS_PICKED);
@@ -152,16 +152,16 @@ static struct chart_line line_of(
             columns[i].count = 1;
         }
     }
-    (void)snprintf(name, FORMAT_MAX + 8, "%zu", unit);
-    static const unsigned series[] = {0, 0, 4, 2};
+    (void)snprintf(name, FORMAT_MAX + 8, "unit %zu", unit);
     line = (struct chart_line){
         .name = name,
         .columns = columns,
         .n_columns = units->n,
         .gap = gap,
-        .color = as == AS_ALARMED                      ? f->theme->alarm
-                 : as == AS_PICKED || as == AS_HOVERED ? f->theme->accent
-                                                       : theme_series(f->theme, series[as]),
+        .color = as == AS_ALARMED ? f->theme->alarm
+                 : as == AS_PICKED || as == AS_HOVERED
+                     ? f->theme->accent
+                     : theme_series(f->theme, as == AS_LARGEST ? 1 : 2),
         .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
         .alarmed = as == AS_ALARMED,
     };
