@@ -151,8 +151,10 @@ struct chart_hit {
 void chart_draw(struct draw_list *list, const struct theme *theme, struct draw_rect rect,
     const struct chart *chart, struct chart_state *state, struct chart_layout *out);
 
-/** x in data at a logical pixel column, and back. Beyond the plot it goes on. */
+/** x in data at a logical pixel column. Beyond the plot it goes on. */
 double chart_x_at(const struct chart_layout *layout, float px);
+
+/** Logical pixel column of an x in data. Beyond the plot it goes on. */
 float chart_px_of_x(const struct chart_layout *layout, double x);
 
 /** Row of a value; values outside the range are beyond the plot, never infinite. */

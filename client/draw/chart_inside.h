@@ -57,8 +57,10 @@ double chart_column_of(const struct chart_scale *scale, double x);
 /** Logical row of a value, kept within 50 plot heights. */
 float chart_row_of(const struct chart_scale *scale, double value);
 
-/** Index of the first point or column at or after x. */
+/** Index of the first point at or after x. */
 size_t chart_first_point(const struct chart_line *line, double x);
+
+/** Index of the first column that ends at or after x. */
 size_t chart_first_column(const struct chart_line *line, double x);
 
 /** The edge mark of a value that is not finite. */
@@ -88,9 +90,6 @@ void chart_draw_cursor_label(struct chart_pen *pen);
 
 /** Draw the cross-hair and the readings under it. */
 void chart_draw_cursor(struct chart_pen *pen);
-
-/** Take room for a text; false when it would leave the chart or touch another text. */
-bool chart_claim(struct chart_pen *pen, struct draw_rect box);
 
 /**
  * Draw a text unless it would leave the chart or touch another text.

@@ -14,7 +14,8 @@
 #define EVENT_ALPHA 0.6F
 #define MARK_APART  9.0F /* logical pixels between two arrow heads */
 
-bool chart_claim(struct chart_pen *pen, struct draw_rect box)
+/* Take room for a text; false when it would leave the chart or touch another text. */
+static bool claim(struct chart_pen *pen, struct draw_rect box)
 {
     const struct draw_rect all = pen->rect;
     if (box.w <= 0 || box.x < all.x || box.x + box.w > all.x + all.w || box.y < all.y ||
@@ -35,7 +36,7 @@ bool chart_claim(struct chart_pen *pen, struct draw_rect box)
 bool chart_place(struct chart_pen *pen, float x, float y, const struct draw_style *style,
     const char *text)
 {
-    if (!chart_claim(pen, draw_string_box(pen->list, x, y, style, text))) {
+    if (!claim(pen, draw_string_box(pen->list, x, y, style, text))) {
         return false;
     }
     (void)draw_string(pen->list, x, y, style, text);
@@ -100,7 +101,7 @@ static void note_beyond(
     style.align = fits_right ? DRAW_LEFT : DRAW_RIGHT;
     x += fits_right ? 8.0F : -8.0F;
     struct draw_rect box = draw_string_box(pen->list, x, y, &style, text);
-    if (chart_claim(pen, box)) {
+    if (claim(pen, box)) {
         /* It lies on the data: a veil of the ground keeps it legible. */
         draw_fill_round(
             pen->list, draw_inset(box, -3, 0), 2, draw_fade(pen->theme->panel, 0.85F));

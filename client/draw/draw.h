@@ -172,8 +172,10 @@ struct font *draw_font(const struct draw_list *list);
 /** Device pixels in a logical one (1 to 3), that of the font. */
 float draw_scale(const struct draw_list *list);
 
-/** Size and ground of the frame. */
+/** Size of the frame. */
 struct draw_rect draw_frame(const struct draw_list *list);
+
+/** Ground of the frame. */
 draw_color draw_background(const struct draw_list *list);
 
 /** The commands in order, *out_n of them; valid until the next draw call. */
@@ -213,6 +215,8 @@ void draw_outline(struct draw_list *list, struct draw_rect rect, draw_color colo
  */
 void draw_hair_h(
     struct draw_list *list, float x, float y, float length, float dash, draw_color color);
+
+/** Add a vertical hairline; as draw_hair_h, with y and length downwards. */
 void draw_hair_v(
     struct draw_list *list, float x, float y, float length, float dash, draw_color color);
 

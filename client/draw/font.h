@@ -59,8 +59,10 @@ float font_width(
 /** Height of a capital letter in logical pixels: what to centre on. */
 float font_cap_height(struct font *font, enum font_role role, float size);
 
-/** Furthest ink above and below the baseline in logical pixels, both positive. */
+/** Furthest ink above the baseline in logical pixels, positive. */
 float font_ascent(struct font *font, enum font_role role, float size);
+
+/** Furthest ink below the baseline in logical pixels, positive. */
 float font_descent(struct font *font, enum font_role role, float size);
 
 /**

@@ -35,7 +35,11 @@ void raster_resize(struct raster *raster, int w, int h);
 
 /** Pixels as ARGB8888 (0xAARRGGBB in native order, alpha always 255), rows of raster_w. */
 const uint32_t *raster_pixels(const struct raster *raster);
+
+/** Width in device pixels. */
 int raster_w(const struct raster *raster);
+
+/** Height in device pixels. */
 int raster_h(const struct raster *raster);
 
 /** Restrict drawing; the box is cut to the surface. */

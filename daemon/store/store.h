@@ -38,7 +38,7 @@ struct store_row {
     uint32_t run;
     uint32_t thing;
     uint16_t kind;
-    uint32_t n_f64;         /* layout: doubles, then floats, then extra bytes in payload */
+    uint32_t n_f64; /* layout: doubles, then floats, then extra bytes in payload */
     uint32_t n_f32;
     uint32_t extra_bytes;
     int64_t step;
@@ -51,17 +51,18 @@ struct store_block {
     size_t n_rows;
     const int64_t *steps;
     const int64_t *times_ns;
-    size_t n_columns;           /* as asked for */
-    const double *f64;          /* column-major [n_columns][n_rows], or NULL for float columns */
-    const float *f32;           /* likewise */
-    const uint32_t *extra_ends; /* n_rows: end of each row's extra bytes in extra, or NULL */
+    size_t n_columns;  /* as asked for */
+    const double *f64; /* column-major [n_columns][n_rows], or NULL for float columns */
+    const float *f32;  /* likewise */
+    const uint32_t
+        *extra_ends; /* n_rows: end of each row's extra bytes in extra, or NULL */
     const uint8_t *extra;
 };
 
 /* Return 0 to go on, anything else to stop. */
 typedef int (*store_block_fn)(const struct store_block *block, void *payload);
-typedef int (*store_value_fn)(uint32_t run, uint64_t id, const void *value, size_t n_bytes,
-    void *payload);
+typedef int (*store_value_fn)(
+    uint32_t run, uint64_t id, const void *value, size_t n_bytes, void *payload);
 
 /* What is known of a group without reading it. */
 struct store_group_info {
@@ -72,7 +73,7 @@ struct store_group_info {
     uint64_t n_rows;
     int64_t first_step; /* smallest and largest step */
     int64_t last_step;
-    uint64_t bytes;     /* in chunks, plus the raw size of what is in the tail */
+    uint64_t bytes; /* in chunks, plus the raw size of what is in the tail */
 };
 
 /* Which rows of which columns to read. */
@@ -83,7 +84,7 @@ struct store_query {
     uint32_t first_column; /* 0 .. n_f64-1 are the doubles, n_f64 .. the floats */
     uint32_t n_columns;    /* all within the doubles or all within the floats; 0: none */
     bool with_extra;
-    int64_t from_step;     /* inclusive */
+    int64_t from_step; /* inclusive */
     int64_t to_step;
 };
 
@@ -96,8 +97,8 @@ struct store_query {
  *          changed); BARO_EUNSUPPORTED when the file is not a store; BARO_EIO, BARO_EFULL,
  *          BARO_EACCES
  */
-int store_open(const char *dir, const struct store_options *options, struct store **out_store,
-    struct baro_err *err);
+int store_open(const char *dir, const struct store_options *options,
+    struct store **out_store, struct baro_err *err);
 
 /** Close; accepts NULL. Nothing is lost: what was committed is in the tail. */
 void store_close(struct store *store);

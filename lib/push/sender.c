@@ -72,8 +72,8 @@ struct sender {
     uint64_t greeted_ns; /* when Hello went out; 0: not yet */
     uint64_t heard_ns;   /* when the daemon was last heard, or a first batch went out */
     uint64_t started_ns; /* of this attempt to connect */
-    bool was_full; /* the last batch was filled by its bytes: more of the kind waits */
-    uint64_t batch_ns;   /* when the last batch went out */
+    bool was_full;     /* the last batch was filled by its bytes: more of the kind waits */
+    uint64_t batch_ns; /* when the last batch went out */
     uint64_t pulse_ns;
     uint64_t drops_ns;
     uint64_t patience_ns;
