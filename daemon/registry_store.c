@@ -50,7 +50,11 @@ void registry_describe_run(const struct run *run, Baro__RunInfo *out)
     out->description = run->description;
     out->status = run->status;
     if (run->has_steps) {
-        out->n_steps = run->last_step - run->first_step + 1;
+        int64_t n_before_last = 0;
+        bool is_beyond =
+            __builtin_sub_overflow(run->last_step, run->first_step, &n_before_last) ||
+            n_before_last == INT64_MAX;
+        out->n_steps = is_beyond ? INT64_MAX : n_before_last + 1;
         out->first_step = run->first_step;
         out->last_step = run->last_step;
     }

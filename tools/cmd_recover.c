@@ -339,10 +339,23 @@ static void print_people(const struct cli *cli, const struct found *found)
 
 /* ---- the whole ---- */
 
+/* A ring that is gone by now has been brought in by the daemon itself. */
+static void forget_gone(struct found_list *list)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < list->n_rings; i++) {
+        if (access(list->rings[i].entry.path, F_OK) == 0) {
+            list->rings[n_kept++] = list->rings[i];
+        }
+    }
+    list->n_rings = n_kept;
+}
+
 /* Sort out what cannot or need not be recovered. Returns how many are left to do. */
 static size_t classify(struct found_list *list)
 {
     size_t n_to_do = 0;
+    forget_gone(list);
     for (size_t i = 0; i < list->n_rings; i++) {
         struct found *found = &list->rings[i];
         if (found->entry.code != 0) {
@@ -351,8 +364,10 @@ static size_t classify(struct found_list *list)
             continue;
         }
         survey(found);
-        if (found->state == NULL && found->entry.is_owned &&
-            is_maker_alive(&found->entry.info)) {
+        if (access(found->entry.path, F_OK) != 0) {
+            found->state = "recovered";
+        } else if (found->state == NULL && found->entry.is_owned &&
+                   is_maker_alive(&found->entry.info)) {
             found->state = "alive";
         }
         n_to_do += found->state == NULL ? 1 : 0;

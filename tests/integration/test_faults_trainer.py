@@ -141,7 +141,7 @@ def test_a_run_that_goes_on_under_its_id_is_one_run(world):
 @world_test
 def test_the_same_step_twice_and_steps_that_go_back_are_all_kept(world):
     world.start()
-    steps = [0, 1, 1, 2, 5, 3, 3, 10**15, 4, 0, 2**62, 7]
+    steps = [0, 1, 1, 2, 5, 3, 3, 10**15, 4, 0, 2**63 - 1, 7]
     world.python("""
 import sys, barograph
 run = barograph.init(project="back", run_id="back")
@@ -154,6 +154,8 @@ run.finish()
     expected = [(step, place / 3) for place, step in enumerate(steps)]
     assert points[:-1] == expected, points
     assert points[-1][1] == 1.0  # its value is kept, at the step that was next
+    info = world.run_info("back")
+    assert info["steps"] == info["last_step"] == 2**63 - 1, info
     text = world.baro("tail", "back")
     assert "step -4 is below 0;" in text, text
 
