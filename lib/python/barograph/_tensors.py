@@ -99,7 +99,7 @@ def name_bytes(name):
     return str(name).replace("\0", "\ufffd").encode("utf-8", "replace")
 
 
-_kinds = {}   # type: whether it is a tensor of torch
+_kinds = {}   # of each type met, whether it is a torch tensor
 _dtypes = {}  # torch.dtype: name
 
 
