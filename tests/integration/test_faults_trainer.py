@@ -342,6 +342,67 @@ run.finish()
 
 
 @world_test
+def test_a_forked_child_may_open_a_run_of_its_own(world):
+    world.start()
+    _, err = world.python("""
+import os, sys, barograph
+run = barograph.init(project="family", run_id="parent")
+run.log({"loss": 1.0})
+child = os.fork()
+if child == 0:
+    own = barograph.init(project="family", run_id="child")
+    for step in range(100):
+        own.log({"loss": float(step)})
+    own.finish()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+run.log({"loss": 2.0})
+run.finish()
+""")
+    assert err == "", err
+    assert world.points("parent", "loss") == [(0, 1.0), (1, 2.0)]
+    assert world.points("child", "loss") == [(step, float(step)) for step in range(100)]
+
+
+@world_test
+def test_six_trainings_that_start_at_once_start_one_daemon(world):
+    env = dict(world.env, BARO_AUTOSTART="1", BARO_BAROD=world.barod_path)
+    trainings = [subprocess.Popen([sys.executable, "-c", ONE_RUN, f"n{i}", "{}"], env=env,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                 for i in range(6)]
+    world.processes += trainings
+    try:
+        said = [training.communicate(timeout=60)[1] for training in trainings]
+        assert said == [""] * 6, said
+        for i in range(6):
+            run = ids(world, name=f"n{i}")[0]
+            assert world.points(run, "loss") == [(step, step / 7) for step in range(100)]
+    finally:
+        world.baro("down", status=None)
+
+
+@world_test
+def test_a_tensor_that_changes_its_units_is_told_in_the_record(world):
+    world.start()
+    world.python("""
+import numpy as np, barograph
+run = barograph.init(project="units", run_id="units")
+for step in range(10):
+    run.tensor("attention", np.ones((3, 4 + step), "f4"), unit_axis=1)
+    run.log({"loss": float("nan")})
+run.finish()
+""")
+    counts = world.points("units", "attention:act/count")
+    assert counts == [(step, 3.0 * (4 + step)) for step in range(10)], counts
+    text = world.baro("tail", "units")
+    assert "step 1: barograph: 'attention' came with another number of units than the 4 it was " \
+        "declared with: its unit statistics are left out" in text, text
+    for listing in (text, world.baro("runs"), world.baro("series", "units")):
+        assert "-nan" not in listing, listing
+    assert world.run_info("units")["dropped"] == 0
+
+
+@world_test
 def test_a_data_loader_with_workers_after_init_works_and_loses_nothing(world):
     world.start()
     _, err = world.python("""
