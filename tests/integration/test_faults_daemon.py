@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of the daemon: absent, dead, stopped, restarted, without room, not alone."""
 import os
-import random
 import re
 import signal
-import subprocess
 import time
 
 from faults import SCALARS, await_that, check_all_there, seeded, tap, world_test

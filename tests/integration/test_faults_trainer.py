@@ -8,8 +8,7 @@ import subprocess
 import sys
 import time
 
-from faults import (SCALARS, await_that, check_all_there, seeded, signal, tap, value_of,
-                    world_test)
+from faults import SCALARS, check_all_there, seeded, signal, tap, value_of, world_test
 
 # Refuses a folder by name: statfs() answers as the kernel does for NFS.
 STATFS_SHIM = r"""
@@ -104,7 +103,7 @@ def test_a_trainer_killed_before_it_met_a_daemon_is_told_to_wait_in_its_ring(wor
     trainer.kill()
     world.start()
     text = world.baro("runs")
-    assert text.endswith("\n1 ring of ended processes waits to be brought in: 'baro recover'\n"), text
+    assert "\n1 ring of ended processes waits to be brought in: 'baro recover'\n" in text, text
     world.baro("recover")
     world.await_status(trainer.run, "killed")
     check_all_there(world, trainer)

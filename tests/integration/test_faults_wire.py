@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile neighbours on the daemon's socket: a training beside them must not notice."""
 import ctypes
-import ctypes.util
 import os
 import random
 import resource
