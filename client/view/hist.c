@@ -14,19 +14,6 @@
  * zeros in the middle.
  */
 
-/* The row at the cursor, else the newest. */
-static size_t row_at_cursor(const struct frame *f, const struct model_hist *hist)
-{
-    size_t at = hist->n - 1;
-    if (isnan(f->view->cursor)) {
-        return at;
-    }
-    while (at > 0 && (double)hist->steps[at] > f->view->cursor) {
-        at--;
-    }
-    return at;
-}
-
 static float largest_share(const float *shares, size_t n)
 {
     float largest = 0;
@@ -34,6 +21,23 @@ static float largest_share(const float *shares, size_t n)
         largest = fmaxf(largest, shares[i]);
     }
     return largest;
+}
+
+/* The row at the cursor, else the newest that has a finite element, else the newest. */
+static size_t row_at_cursor(const struct frame *f, const struct model_hist *hist)
+{
+    size_t at = hist->n - 1;
+    if (isnan(f->view->cursor)) {
+        size_t n_bins = 2 * (size_t)hist->n_exps + 1;
+        while (at > 0 && !(largest_share(&hist->shares[at * n_bins], n_bins) > 0)) {
+            at--;
+        }
+        return at;
+    }
+    while (at > 0 && (double)hist->steps[at] > f->view->cursor) {
+        at--;
+    }
+    return at;
 }
 
 /* "-2^3", "0", "2^-7" for a bin of the row. */
@@ -59,7 +63,8 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
     float largest = largest_share(shares, n_bins);
     char step[FORMAT_MAX];
     char note[WORDS_MAX];
-    (void)snprintf(note, sizeof note, "at step %s", format_count(step, hist->steps[row]));
+    (void)snprintf(note, sizeof note, "at step %s%s", format_count(step, hist->steps[row]),
+        isnan(f->view->cursor) && row + 1 < hist->n ? ", NaN since" : "");
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
         rect.x, rect.y + 14, rect.w, "distribution");
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 10,

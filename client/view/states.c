@@ -64,7 +64,7 @@ static void draw_away(struct frame *f, struct draw_rect rect)
     char clock[FORMAT_MAX];
     (void)snprintf(tries, sizeof tries, "Trying %s", f->model->endpoint);
     (void)snprintf(since, sizeof since,
-        "since %s, twice a second; this window wakes up by itself when one answers.",
+        "since %s; this window wakes up by itself when one answers.",
         format_clock(clock, f->model->since_wall_ns, 1));
     draw_words(f, rect,
         &(struct words_page){

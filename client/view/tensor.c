@@ -107,7 +107,7 @@ static void draw_counts(
     }
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, READING_SUMMARY, SUMMARY_STAT_COUNT),
-        .chart = {.title = "non-finite elements",
+        .chart = {.title = "NaN and Inf",
             .lines = lines,
             .n_lines = BARO_LEN(lines),
             .zero_in_view = true,

@@ -164,6 +164,7 @@ static struct chart_line line_of(
                      : theme_series(f->theme, as == AS_LARGEST ? 1 : 2),
         .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
         .alarmed = as == AS_ALARMED,
+        .envelope = units->width > 1 && gap > 0 && (double)units->width > gap / 4,
     };
     return line;
 }
