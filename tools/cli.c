@@ -135,13 +135,16 @@ static int no_option(const struct cli_command *command, const char *text)
 
 /* ---- parsing ---- */
 
+static void *value_place(struct cli *cli, const struct cli_option *option)
+{
+    return (char *)&cli->values + option->offset;
+}
+
 static int set_value(struct cli *cli, const struct cli_option *option, const char *text)
 {
-    char *place = (char *)&cli->values + option->offset;
-    if (option->type == CLI_FLAG) {
-        *(bool *)(void *)place = true;
-    } else if (option->type == CLI_TEXT) {
-        *(const char **)(void *)place = text;
+    void *place = value_place(cli, option);
+    if (option->type == CLI_TEXT) {
+        *(const char **)place = text;
     } else {
         char *end = NULL;
         errno = 0;
@@ -149,7 +152,7 @@ static int set_value(struct cli *cli, const struct cli_option *option, const cha
         if (errno != 0 || end == text || *end != '\0') {
             return cli_misuse("--%s: '%s' is not a whole number", option->name, text);
         }
-        *(int64_t *)(void *)place = number;
+        *(int64_t *)place = number;
     }
     return CLI_OK;
 }
@@ -173,7 +176,8 @@ static int parse_option(struct cli *cli, int argc, char **argv, int *index)
         if (*value != '\0') {
             return cli_misuse("--%s takes no value", option->name);
         }
-        return set_value(cli, option, NULL);
+        *(bool *)value_place(cli, option) = true;
+        return CLI_OK;
     }
     if (*value == '=') {
         value++;
