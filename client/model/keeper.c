@@ -302,7 +302,9 @@ static void turn(const struct sheet *sheet, struct model_units *part, void *memo
     size_t n = sheet->n;
     size_t n_cells = n * sheet->n_units;
     double *x = memory;
-    float *lo = (float *)(x + n);
+    double *x_to = x + n;
+    double *count = x_to + n;
+    float *lo = (float *)(count + n);
     float *hi = lo + n_cells;
     float *mean = hi + n_cells;
     uint8_t *flags = (uint8_t *)(mean + n_cells);
@@ -310,6 +312,8 @@ static void turn(const struct sheet *sheet, struct model_units *part, void *memo
     for (size_t column = 0; column < n; column++) {
         const struct sheet_cell *cells = &sheet->cells[column * sheet->n_units];
         x[column] = (double)sheet->columns[column].first_step;
+        x_to[column] = (double)sheet->columns[column].last_step;
+        count[column] = (double)sheet->columns[column].count;
         for (size_t unit = 0; unit < sheet->n_units; unit++) {
             size_t at = unit * n + column;
             lo[at] = cells[unit].min;
@@ -323,6 +327,8 @@ static void turn(const struct sheet *sheet, struct model_units *part, void *memo
     part->n = n;
     part->width = sheet->width;
     part->x = x;
+    part->x_to = x_to;
+    part->count = count;
     part->lo = lo;
     part->hi = hi;
     part->mean = mean;
@@ -339,7 +345,7 @@ static const struct model_units *publish_units(struct keeper *keeper)
         const struct sheet *sheet = &keeper->units;
         size_t n_cells = sheet->n * sheet->n_units;
         struct model_units *part =
-            part_create(sizeof *part + sheet->n * sizeof(double) +
+            part_create(sizeof *part + 3 * sheet->n * sizeof(double) +
                             n_cells * (3 * sizeof(float) + 1) + sheet->n_units,
                 NULL);
         turn(sheet, part, part + 1);

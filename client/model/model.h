@@ -126,6 +126,8 @@ struct model_units {
     uint32_t n_units;
     size_t n;             /* columns */
     const double *x;      /* [n] first step of the column */
+    const double *x_to;   /* [n] last step of the column */
+    const double *count;  /* [n] readings in the column */
     const float *lo, *hi; /* [n_units][n]; NaN where nothing is finite */
     const float *mean;    /* likewise */
     const uint8_t *flags; /* likewise; enum sheet_flag */

@@ -138,18 +138,20 @@ static struct chart_line line_of(
         bool is_hole = isnan(units->mean[at]);
         columns[i] = (struct chart_column){
             .from = units->x[i],
-            .to = units->x[i],
+            .to = units->x_to[i],
             .min = (double)units->lo[at],
             .max = (double)units->hi[at],
             .mean = (double)units->mean[at],
             .first = (double)units->mean[at],
             .last = (double)units->mean[at],
-            .count = is_hole ? 1 : 2, /* a column may stand for more than one reading */
-            .n_nonfinite = is_hole || flags != 0 ? 1 : 0,
+            .count = (uint32_t)units->count[i],
+            .n_nonfinite = is_hole      ? (uint32_t)units->count[i]
+                           : flags != 0 ? 1
+                                        : 0,
             .flags = flags,
         };
-        if (!is_hole && !(units->lo[at] < units->hi[at]) && flags == 0) {
-            columns[i].count = 1;
+        if (flags != 0 && !is_hole && columns[i].count == 1) {
+            columns[i].count = 2; /* finite as it is: some of the unit's elements are not */
         }
     }
     (void)snprintf(name, FORMAT_MAX + 8, "unit %zu", unit);
@@ -164,7 +166,7 @@ static struct chart_line line_of(
                      : theme_series(f->theme, as == AS_LARGEST ? 1 : 2),
         .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
         .alarmed = as == AS_ALARMED,
-        .envelope = units->width > 1 && gap > 0 && (double)units->width > gap / 4,
+        .envelope = units->n > 0 && units->count[0] > 2,
     };
     return line;
 }
