@@ -35,15 +35,15 @@ static struct baro_summary brute_force(const struct baro_span *span)
             continue;
         }
         n++;
-        sum += x;
+        sum += (long double)x;
         l1 += fabsl((long double)x);
-        sq += (long double)x * x;
+        sq += (long double)x * (long double)x;
         s.min = fmin(s.min, x);
         s.max = fmax(s.max, x);
     }
     const long double mean = sum / n;
     for (int64_t i = 0; i < count; i++) {
-        const long double x = baro_span_value(span, i);
+        const long double x = (long double)baro_span_value(span, i);
         m2 += isfinite(x) ? (x - mean) * (x - mean) : 0;
     }
     const double none = (double)NAN;

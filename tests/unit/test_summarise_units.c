@@ -51,9 +51,9 @@ static void check_unit(
         n_zero += x == 0;
         if (isfinite(x)) {
             n++;
-            sum += x;
+            sum += (long double)x;
             l1 += fabsl((long double)x);
-            sq += (long double)x * x;
+            sq += (long double)x * (long double)x;
             abs_max = fmax(abs_max, fabs(x));
         }
     }
