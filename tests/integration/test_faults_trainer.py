@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of the training: killed, doubled, forked, out of order, without a good ring folder."""
+import importlib.util
 import math
 import os
 import random
@@ -37,6 +38,13 @@ for step in range(100):
 run.finish(timeout=5)
 print(getattr(run, "ring_path", ""))
 """
+
+
+def needs(*modules):
+    """Skip a case where Python lacks a module."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise tap.Skip(f"Python has no {module} here")
 
 
 def ids(world, **wanted):
@@ -181,6 +189,7 @@ run.finish()
 
 @world_test
 def test_tensors_of_every_shape_and_type_are_measured_or_left_out_with_the_reason(world):
+    needs("numpy")
     world.start()
     world.python("""
 import numpy as np, barograph
@@ -382,6 +391,7 @@ def test_six_trainings_that_start_at_once_start_one_daemon(world):
 
 @world_test
 def test_a_tensor_that_changes_its_units_is_told_in_the_record(world):
+    needs("numpy")
     world.start()
     world.python("""
 import numpy as np, barograph
@@ -403,6 +413,7 @@ run.finish()
 
 @world_test
 def test_a_data_loader_with_workers_after_init_works_and_loses_nothing(world):
+    needs("torch")
     world.start()
     _, err = world.python("""
 import torch, barograph
