@@ -60,6 +60,16 @@ def find_barod(library_path):
     return shutil.which("barod")
 
 
+def _is_other_first(folder, pid):
+    """Tell whether another barod has the folder: trainings that start at once race for it."""
+    try:
+        with open(os.path.join(folder, "store.lock"), encoding="ascii") as file:
+            holder = file.read().strip()
+    except (OSError, ValueError):
+        return False
+    return not holder or (holder != str(pid) and os.path.exists(f"/proc/{holder}"))
+
+
 def ensure(endpoint, library_path):
     """See that a daemon listens; waits at most WAIT_S, the run does not need it to go on.
 
@@ -89,7 +99,8 @@ def ensure(endpoint, library_path):
         if is_served(path):
             return None
         time.sleep(0.01)
-    if process.poll() not in (None, 0) and path and not is_served(path):
+    if (process.poll() not in (None, 0) and path and not is_served(path)
+            and not _is_other_first(folder, process.pid)):
         return (f"barod ended at once with exit status {process.returncode}; see "
                 f"'{os.path.join(folder, 'barod.log')}'")
     return None
