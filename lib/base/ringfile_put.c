@@ -124,11 +124,16 @@ static void make_room(struct ringfile *ring, uint64_t bytes)
 
 static void store_words(struct area *area, const uint64_t *words, size_t n_words)
 {
-    for (size_t i = 0; i < n_words; i++) {
-        atomic_store_explicit(&area->words[area->index], words[i], memory_order_release);
-        if (++area->index == area->n_words) {
-            area->index = 0;
+    while (n_words > 0) {
+        const uint64_t left = area->n_words - area->index;
+        const size_t n = n_words < left ? n_words : (size_t)left;
+        _Atomic uint64_t *to = &area->words[area->index];
+        for (size_t i = 0; i < n; i++) {
+            atomic_store_explicit(&to[i], words[i], memory_order_release);
         }
+        words += n;
+        n_words -= n;
+        area->index = n == left ? 0 : area->index + n;
     }
 }
 

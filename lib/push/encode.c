@@ -2,6 +2,7 @@
 #include "lib/push/encode.h"
 
 #include <math.h>
+#include <string.h>
 
 struct encode_place encode_place(
     const struct baro_span *span, int64_t index, int unit_axis, bool has_rows)
@@ -44,10 +45,22 @@ void encode_summary(double *out, const struct baro_summary *summary,
     out[SUMMARY_HIST_EVERY] = (double)hist->sample_every;
 }
 
+/* Tell whether eight neighbouring bins are empty on both sides: mostly they are. */
+static bool are_empty(const struct baro_hist *hist, int from)
+{
+    static const uint32_t none[8];
+    return memcmp(&hist->neg[from], none, sizeof none) == 0 &&
+           memcmp(&hist->pos[from], none, sizeof none) == 0;
+}
+
 size_t encode_bins(struct reading_bin *out, const struct baro_hist *hist)
 {
     size_t n = 0;
     for (int i = 0; i < BARO_HIST_BINS; i++) {
+        if (i % 8 == 0 && are_empty(hist, i)) {
+            i += 7;
+            continue;
+        }
         int16_t bin = (int16_t)(i + BARO_HIST_MIN_EXP);
         if (hist->neg[i] > 0) {
             out[n++] = (struct reading_bin){bin, -1, hist->neg[i]};

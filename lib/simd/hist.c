@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/simd/hist.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/half.h"
@@ -26,8 +27,11 @@ enum { SIGN = 1 << (BARO_HIST_BITS - 1), BIAS = 127, GROUP = 16, STRETCH = 256 }
 
 void baro_hist_begin(struct baro_hist_work *work, int64_t count)
 {
-    memset(work, 0, sizeof(*work));
     work->every = count > BARO_HIST_EXACT ? BARO_HIST_EVERY : 1;
+    work->n_tables = count > BARO_HIST_SMALL ? BARO_HIST_TABLES : 1;
+    work->zeros[0] = 0;
+    work->zeros[1] = 0;
+    memset(work->table, 0, work->n_tables * sizeof(work->table[0]));
 }
 
 typedef uint32_t word4 __attribute__((vector_size(16)));
@@ -52,21 +56,38 @@ static void count_zeros(struct baro_hist_work *work, const uint32_t *bits, size_
     work->zeros[1] += minus[0] + minus[1] + minus[2] + minus[3];
 }
 
+/* What the bins of zeros and subnormals hold by now. */
+static uint32_t count_least(const struct baro_hist_work *work)
+{
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < work->n_tables; t++) {
+        n += work->table[t][0] + work->table[t][SIGN];
+    }
+    return n;
+}
+
 static void count_f32(struct baro_hist_work *work, const uint32_t *bits, size_t n)
 {
+    const uint32_t n_least = count_least(work);
+    const bool is_many = work->n_tables == BARO_HIST_TABLES;
+    uint32_t *const table1 = work->table[is_many ? 1 : 0];
+    uint32_t *const table2 = work->table[is_many ? 2 : 0];
+    uint32_t *const table3 = work->table[is_many ? 3 : 0];
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
         uint64_t pair[2];
         memcpy(pair, bits + i, sizeof(pair));
         work->table[0][pair[0] << 32 >> 55]++;
-        work->table[1][pair[0] >> 55]++;
-        work->table[2][pair[1] << 32 >> 55]++;
-        work->table[3][pair[1] >> 55]++;
+        table1[pair[0] >> 55]++;
+        table2[pair[1] << 32 >> 55]++;
+        table3[pair[1] >> 55]++;
     }
     for (; i < n; i++) {
         work->table[0][bits[i] >> 23]++;
     }
-    count_zeros(work, bits, n);
+    if (count_least(work) != n_least) {
+        count_zeros(work, bits, n);
+    }
 }
 
 static void count_bf16(struct baro_hist_work *work, const uint16_t *halves, size_t n)
@@ -175,23 +196,49 @@ static uint32_t times(uint64_t n, int64_t repeat)
     return (uint32_t)product;
 }
 
+/* A sum that stays at the largest number when it runs over. */
+static uint32_t plus(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
+/* Eight counters of all tables side by side; false when there is nothing in them. */
+static bool add_tables(const struct baro_hist_work *work, int from, uint32_t *out)
+{
+    word4 low = {0};
+    word4 high = {0};
+    for (uint32_t t = 0; t < work->n_tables; t++) {
+        word4 x[2];
+        memcpy(x, &work->table[t][from], sizeof(x));
+        low += x[0];
+        high += x[1];
+    }
+    memcpy(out, &low, sizeof(low));
+    memcpy(out + 4, &high, sizeof(high));
+    const word4 any = low | high;
+    return (any[0] | any[1] | any[2] | any[3]) != 0;
+}
+
 void baro_hist_end(const struct baro_hist_work *work, int64_t repeat, struct baro_hist *out)
 {
     memset(out, 0, sizeof(*out));
     out->sample_every = work->every;
-    for (int negative = 0; negative < 2; negative++) {
-        uint64_t bins[BARO_HIST_BINS] = {0};
-        bins[0] -= work->zeros[negative];
-        for (int e = 0; e < 255; e++) {
-            const int low = e - BIAS < BARO_HIST_MIN_EXP ? BARO_HIST_MIN_EXP : e - BIAS;
-            const int bin = low > BARO_HIST_MAX_EXP ? BARO_HIST_MAX_EXP : low;
-            for (int t = 0; t < BARO_HIST_TABLES; t++) {
-                bins[bin - BARO_HIST_MIN_EXP] += work->table[t][negative * SIGN + e];
-            }
+    for (int from = 0; from < 2 * SIGN; from += 8) {
+        uint32_t counts[8];
+        if (!add_tables(work, from, counts)) {
+            continue; /* mostly: a tensor fills some twenty of 512 */
         }
+        const int negative = from >= SIGN;
         uint32_t *side = negative ? out->neg : out->pos;
-        for (int b = 0; b < BARO_HIST_BINS; b++) {
-            side[b] = times(bins[b], repeat);
+        counts[0] -= from % SIGN == 0 ? work->zeros[negative] : 0;
+        for (int i = 0; i < 8; i++) {
+            const int e = from % SIGN + i - BIAS;
+            const int low = e < BARO_HIST_MIN_EXP ? BARO_HIST_MIN_EXP : e;
+            const int bin = low > BARO_HIST_MAX_EXP ? BARO_HIST_MAX_EXP : low;
+            if (e <= BIAS) { /* above: NaN and infinities */
+                side[bin - BARO_HIST_MIN_EXP] =
+                    plus(side[bin - BARO_HIST_MIN_EXP], times(counts[i], repeat));
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 enum {
     BARO_HIST_EXACT = 65536, /* elements up to which every one is counted */
     BARO_HIST_EVERY = 16,    /* above: 16 consecutive ones of every 256 */
+    BARO_HIST_SMALL = 1024,  /* elements up to which one table does */
     BARO_HIST_BITS = 9,      /* sign and exponent of an f32 */
     BARO_HIST_TABLES =
         4 /* side by side, so that equal neighbours do not wait for each other */
@@ -17,6 +18,8 @@ enum {
 /* Counts on the way, by the upper 9 bits of the f32. */
 struct baro_hist_work {
     uint32_t every; /* 1 or BARO_HIST_EVERY */
+    uint32_t
+        n_tables; /* in use: 1 for small tensors, whose cost is clearing and reading them */
     uint32_t zeros[2];
     uint32_t table[BARO_HIST_TABLES][1 << BARO_HIST_BITS];
 };

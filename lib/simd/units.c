@@ -224,6 +224,18 @@ static struct sums sum_columns(
     return s;
 }
 
+/* Twenty kilobytes are much to clear for a bias of 64 units; kernels go by 16 columns. */
+static void clear_columns(struct baro_columns *cols, size_t n_cols)
+{
+    const size_t n_bytes =
+        (n_cols + BARO_LANES - 1) / BARO_LANES * BARO_LANES * sizeof(double);
+    memset(cols->sum, 0, n_bytes);
+    memset(cols->sq, 0, n_bytes);
+    memset(cols->abs_max, 0, n_bytes);
+    memset(cols->n_zero, 0, n_bytes);
+    memset(cols->n_bad, 0, n_bytes);
+}
+
 /*
  * Units of `group` neighbouring columns each, in strips; rows: the walk without the group.
  */
@@ -239,7 +251,8 @@ static void units_by_columns(
         /* A negative axis is read from its far end. */
         const int64_t low = sign > 0 ? from : from + n - 1;
         const char *strip = rows->base + low * t->axis_stride * (int64_t)rows->item;
-        struct baro_columns cols = {0};
+        struct baro_columns cols;
+        clear_columns(&cols, (size_t)(n * group));
         add_strip(t, strip, rows, col_stride, (size_t)(n * group), &cols);
         for (int64_t u = 0; u < n; u++) {
             const struct sums s = sum_columns(t, &cols, u * group, group);
