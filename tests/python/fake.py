@@ -80,6 +80,10 @@ class Fake:
                            _values(t, shape)))
         return 0
 
+    def baro_tensors(self, handle, address, n):
+        tensors = (_native.Tensor * n).from_address(address)
+        return min(self.baro_tensor(handle, ctypes.byref(tensor)) for tensor in tensors)
+
     # ---- for tests ----
 
     def of(self, what, step=None):

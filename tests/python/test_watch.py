@@ -51,7 +51,7 @@ def test_the_order_of_records_is_the_order_of_causes():
     run.watch(model, optimizer)
     train(run, model, 1, optimizer)
     roles = [call[1] if call[1] != "tensor" else call[3] for call in library.calls]
-    assert roles == (["step"] + ["act"] * 3 + ["act_grad"] * 3 + ["grad"] * 4 + ["scalar"] +
+    assert roles == (["step", "input"] + ["act"] * 3 + ["act_grad"] * 3 + ["grad"] * 4 + ["scalar"] +
                      ["weight"] * 4), roles
     assert library.names_of("act") == ["0", "1", "2"]
     assert library.names_of("act_grad") == ["2", "1", "0"]
@@ -69,6 +69,73 @@ def test_values_are_those_of_the_training():
     assert seen["2.bias", "grad"] == [5.0, 5.0]
     assert seen["2.bias", "weight"] == model[2].bias.tolist() != before.tolist()
     assert seen["2", "act_grad"] == [1.0] * 10
+
+
+def test_what_enters_the_model_is_seen_first_and_once():
+    run, library = fake.open_run()
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    run.watch(model, optimizer)
+    x = torch.arange(15.0).reshape(5, 3)
+    train(run, model, 2, optimizer, x=x)
+    assert library.names_of("input") == ["input"] * 2
+    tensors = library.of("tensor", 1)
+    assert tensors[0][1:5] == ("input", "input", [5, 3], 1)
+    assert tensors[0][5] == x.flatten().tolist()
+    assert not any(name == "input" for _, name, role, *_ in library.of("tensor")
+                   if role != "input")
+
+
+def test_inputs_of_many_kinds_are_taken_apart_and_bounded():
+    class Eater(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = nn.Linear(3, 2)
+
+        def forward(self, x, rest=None, ids=None, mask=None):
+            return self.lin(x)
+
+    run, library = fake.open_run()
+    model = Eater()
+    run.watch(model, name="E")
+    model(torch.ones(5, 3), {"a": [torch.ones(5, 2)], "b": 3}, torch.ones(5, 7).long(),
+          torch.ones(5, 7).bool()).sum().backward()
+    run.log({})
+    assert library.names_of("input") == ["E.0", "E.1.a.0", "E.2"]
+    assert library.shape_of("E.2", "input") == ([5, 7], -1)
+    run, library = fake.open_run()
+    run.watch(model)
+    model(torch.ones(5, 3), [torch.ones(1)] * 100).sum().backward()
+    run.log({})
+    assert len(library.names_of("input")) == 8
+
+
+def test_inputs_of_two_models_and_of_parts_called_alone_are_seen():
+    run, library = fake.open_run()
+    maker, critic = small(), nn.Linear(2, 1)
+    run.watch(maker, name="G", roles=["input", "act"])
+    run.watch(critic, name="D", roles=["input"])
+    critic(maker(torch.ones(5, 3))).sum().backward()
+    run.log({})
+    maker[2](maker[0](torch.ones(4, 3))).sum().backward()
+    run.log({})
+    roles = [(name, role) for _, name, role, *_ in library.of("tensor", 0)]
+    assert roles == [("G", "input"), ("G.0", "act"), ("G.1", "act"), ("G.2", "act"),
+                     ("D", "input")], roles
+    assert library.names_of("input", 1) == ["G"]
+    with torch.no_grad():
+        maker(torch.ones(9, 3))
+    run.log({})
+    assert not library.names_of("input", 2)
+
+
+def test_inputs_with_time_first_have_their_batch_first():
+    run, library = fake.open_run()
+    model = nn.LSTM(3, 4)
+    run.watch(model, roles=["input"])
+    model(torch.randn(7, 5, 3))[0].sum().backward()
+    run.log({})
+    assert library.shape_of("input", "input") == ([5, 7, 3], 2)
 
 
 def test_units_lie_along_the_axis_of_channels():
@@ -301,6 +368,31 @@ def test_a_tensor_that_the_library_refuses_is_left_alone_from_then():
     train(run, model, 3)
     assert library.names_of("act") == ["1", "2"] * 3
     assert len(library.of("event")) == 1
+
+
+def test_a_parameter_that_the_library_refuses_is_found_among_the_others():
+    run, library = fake.open_run(refuse=("0.bias",))
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    run.watch(model, optimizer, roles=["weight", "grad"])
+    train(run, model, 4, optimizer)
+    for step in range(4):
+        for role in ("weight", "grad"):
+            assert library.names_of(role, step) == ["0.weight", "2.weight", "2.bias"]
+    told = [text for _, _, text in library.of("event")]
+    assert len(told) == 2 and all("'0.bias'" in text for text in told), told
+
+
+def test_gradients_that_are_absent_leave_their_neighbours_alone():
+    for absent in ({0}, {3}, {1, 2}, {0, 2}, {0, 1, 2, 3}):
+        run, library = fake.open_run()
+        model = small()
+        for i, parameter in enumerate(model.parameters()):
+            parameter.grad = None if i in absent else torch.full_like(parameter, 2.0)
+        run.watch(model, roles=["grad"])
+        run.log({})
+        names = [name for name, _ in model.named_parameters()]
+        assert library.names_of("grad") == [n for i, n in enumerate(names) if i not in absent]
 
 
 def test_a_parameter_that_changes_type_is_measured_as_it_is():

@@ -7,7 +7,7 @@ with n as its cost asks for, and the first steps of a run are all measured. Trou
 is not finite or leaps) buys a few steps on credit, which later steps pay back.
 """
 
-START_S = 0.25     # credit at the start, so that the first steps are seen
+START_S = 0.5      # credit at the start, so that the first steps are seen
 MAX_S = 0.5        # credit is not saved beyond this
 MAX_DEBT_S = 5.0   # nor debt: after trouble, measuring comes back before long
 TROUBLE_STEPS = 10

@@ -121,15 +121,16 @@ class Run:
         self.event(f"{title}: {text}" if text else title, level)
 
     def watch(self, model, optimizer=None, every=None,
-              roles=("weight", "grad", "act", "act_grad"), include=None, exclude=None,
-              name=None):
-        """Follow a torch model: its weights, gradients, activations and their gradients.
+              roles=("input", "weight", "grad", "act", "act_grad"), include=None,
+              exclude=None, name=None):
+        """Follow a torch model: inputs, weights, gradients, activations and their gradients.
 
         optimizer  an optimiser or a list of them; default: those that hold the parameters
         every      measure each n-th step; default: as often as the budget allows
-        roles      which of "weight", "grad", "act", "act_grad"
+        roles      which of "input", "weight", "grad", "act", "act_grad"
         include, exclude  glob patterns on names, e.g. "encoder.*"; a string or a list
-        name       put before all names of this model, for runs with several
+        name       put before all names of this model, for runs with several; also the name
+                   of its input, else "input"
         """
         from . import torch_watch
         torch_watch.check_arguments(model, optimizer, every, roles, include, exclude)
@@ -277,6 +278,11 @@ class Run:
             view.is_broken = True
             self._complain(("view", view.role), f"'{view.name[:80]}' ({view.role}) is left out: "
                            f"{self._strerror(rc)}")
+
+    def _push_row(self, row, first, end):
+        """Summarise neighbours of a row in one call."""
+        if self._lib.baro_tensors(self._handle, row.address(first), end - first) < 0:
+            row.is_doubtful = True
 
     def _push_batch(self, batch):
         if _tensors.is_torch(batch):

@@ -50,6 +50,12 @@ class View:
         self.struct.name = encoded
         self.struct.role = _native.ROLES[role]
 
+    def move(self, struct):
+        """Describe the tensor in another structure from now on: a place in an array."""
+        ctypes.memmove(ctypes.byref(struct), self.ref, ctypes.sizeof(struct))
+        self.struct = struct
+        self.ref = ctypes.byref(struct)
+
     def _describe(self, dtype, shape, strides):
         number = _native.DTYPES.get(dtype)
         if number is None:
@@ -73,7 +79,7 @@ class View:
     def _unit_axis(self, n_dims):
         if self.axis is not None:
             return self.axis if -1 <= self.axis < n_dims else _native.NO_UNITS
-        if self.role in ("act", "act_grad"):
+        if self.role in ("act", "act_grad", "input"):
             return act_unit_axis(n_dims, self.hint)
         return 0 if n_dims >= 1 else _native.NO_UNITS
 
@@ -92,6 +98,25 @@ class View:
         self._describe(dtype, shape, strides)
         self.shape = self.strides = self.dtype = None
         self.struct.data = data
+
+
+_TENSOR_BYTES = ctypes.sizeof(_native.Tensor)
+
+
+class Row:
+    """Views side by side in one array of structures, so that one call measures them all."""
+
+    def __init__(self, views):
+        self.views = views
+        self.array = (_native.Tensor * len(views))()
+        self._address = ctypes.addressof(self.array)
+        self.is_doubtful = False  # one of them was refused: go one by one, to find which
+        for view, struct in zip(views, self.array):
+            view.move(struct)
+
+    def address(self, index):
+        """Where a view's structure lies."""
+        return self._address + index * _TENSOR_BYTES
 
 
 def name_bytes(name):

@@ -3,7 +3,8 @@
 
 What is measured, and when, within one step:
 
-    forward      each module's first output, from a global forward hook
+    forward      what enters the model, from a global forward pre-hook, then each module's first
+                 output, from a global forward hook
     backward     the gradient of that output, from a hook on the tensor itself
     optimizer    the parameters' gradients, just before the optimiser's step uses them
     log()        the weights, after that step
@@ -17,7 +18,8 @@ Nothing is cloned, converted or synchronised, and no random number is drawn: los
 bit for bit, with and without watch().
 
 Not seen: outputs under torch.no_grad(); all but the first call of a module in one step; tensors
-outside main memory (one event says so); modules within torch.compile'd ones.
+outside main memory (one event says so); modules within torch.compile'd ones; inputs that are
+given to the model by keyword (torch's hook does not show them).
 """
 import fnmatch
 import gc
@@ -28,10 +30,10 @@ import weakref
 import torch
 from torch.nn.modules import module as torch_module
 
-from . import _tensors
+from . import _native, _tensors
 
-ROLES = ("weight", "grad", "act", "act_grad")
-MAX_OUTPUTS = 8       # tensors of one module's output
+ROLES = ("input", "weight", "grad", "act", "act_grad")
+MAX_OUTPUTS = 8       # tensors of one module's output, or of a model's input
 RESCAN_STEPS = 64     # measured steps between looks for parameters that were added or replaced
 
 # Layers whose outputs have their units along a known axis; others follow their shape.
@@ -113,6 +115,10 @@ class Model:
         self.exclude = _as_list(exclude)
         self.prefix = prefix
         self.parameters = []   # (parameter, view of the weight, view of the gradient)
+        self.weights = self.grads = None  # rows of the same views
+        self.inputs = {}       # suffix: view
+        self.is_time_first = False
+        self.stamp = -1        # stamp of the step in which its input was last seen
         self.is_on = False
         self.n_steps = 0
         self.n_measured = 0
@@ -134,14 +140,20 @@ class Model:
         """Look at the model's parameters; shared ones come once, by their first name."""
         module = self.ref()
         known = {id(entry[0]): entry for entry in self.parameters}
-        self.parameters = []
+        before, self.parameters = self.parameters, []
         for name, parameter in module.named_parameters() if module is not None else ():
             full = self.path(name)
             if self.wants(full) and not isinstance(parameter, _LAZY):
                 self.parameters.append(known.get(id(parameter)) or (
                     parameter, _tensors.View(full, "weight"), _tensors.View(full, "grad")))
+        if (self.weights is None or len(before) != len(self.parameters) or
+                any(one is not other for one, other in zip(before, self.parameters))):
+            self.weights = _tensors.Row([view for _, view, _ in self.parameters])
+            self.grads = _tensors.Row([view for _, _, view in self.parameters])
 
 
+_STRIDED = torch.strided
+_NO_UNITS = _native.NO_UNITS
 _LAZY = getattr(torch.nn.parameter, "UninitializedTensorMixin", ())
 
 
@@ -156,6 +168,7 @@ class Watcher:
         self._references = []     # weak references that remove from _modules
         self._wrapped = []        # (weak reference to an optimiser, its step before, ours)
         self._on_first = None     # handle of the hook that waits for a step's first forward
+        self._on_enter = None     # handle of the hook that measures what enters a model
         self._on_forward = None   # handle of the hook that measures activations
         self._layout = None       # hint of the last layer whose layout is known
         self._seen = set()        # outputs of this step, so that containers do not repeat them
@@ -215,6 +228,7 @@ class Watcher:
             self._modules[id(part)] = Module(watched, full, hint, is_rnn,
                                              next(part.children(), None) is None,
                                              watched.wants(full))
+            watched.is_time_first |= bool(time_first)
             key = id(part)
             self._references.append(weakref.ref(part, lambda _, k=key: self._modules.pop(k, 0)))
 
@@ -278,14 +292,16 @@ class Watcher:
             self._on_first = torch_module.register_module_forward_pre_hook(self._first)
 
     def _disarm(self):
-        for handle in (self._on_first, self._on_forward):
+        for handle in (self._on_first, self._on_enter, self._on_forward):
             if handle is not None:
                 handle.remove()
-        self._on_first = self._on_forward = None
+        self._on_first = self._on_enter = self._on_forward = None
 
     def _first(self, module, args):
         if id(module) in self._modules and torch.is_grad_enabled():
             self._open_step()
+            if self._on_enter is not None:
+                self._enter(module, args)
 
     def _open_step(self):
         """Begin a step: decide what of it is measured."""
@@ -299,7 +315,7 @@ class Watcher:
             if not self._has_searched:
                 self._find_optimizers()
             has_credit = self._budget.open_step(began)
-            wants_acts = False
+            wants_acts = wants_inputs = False
             self.is_measuring = False
             for model in self._models:
                 model.is_on = has_credit if model.every is None else (
@@ -308,6 +324,9 @@ class Watcher:
                 if model.is_on:
                     self.is_measuring = True
                     wants_acts |= "act" in model.roles or "act_grad" in model.roles
+                    wants_inputs |= "input" in model.roles
+            if wants_inputs and self._modules:
+                self._on_enter = torch_module.register_module_forward_pre_hook(self._enter)
             if wants_acts and self._modules:
                 self._on_forward = torch_module.register_module_forward_hook(self._forward)
         except Exception as error:
@@ -323,11 +342,17 @@ class Watcher:
         """Point a view at a tensor and have libbaro read it."""
         began = time.perf_counter()
         view.stamp = self.stamp
+        if self._point(view, tensor):
+            self._run._push_view(view)
+        self._budget.spend(time.perf_counter() - began)
+
+    def _point(self, view, tensor):
+        """Point a view at a tensor; False when it cannot be measured, which is told once."""
         try:
-            if not tensor.is_cpu or tensor.layout is not torch.strided:
+            if not tensor.is_cpu or tensor.layout is not _STRIDED:
                 _tensors.check_torch(tensor)
             view.set_torch(tensor)
-            self._run._push_view(view)
+            return True
         except _tensors.Unsupported as reason:
             view.is_broken = tensor.is_cpu
             self._run._complain(("unsupported", str(reason)),
@@ -336,7 +361,38 @@ class Watcher:
             view.is_broken = True
             self._run._complain(("measure", view.role),
                                 f"'{view.name}' ({view.role}) is left out: {error!r}")
-        self._budget.spend(time.perf_counter() - began)
+        return False
+
+    # ---- inputs ----
+
+    def _enter(self, module, args):
+        """Measure what enters a model: the arguments of the first of its modules to be called."""
+        known = self._modules.get(id(module))
+        if known is None or known.model.stamp == self.stamp or not torch.is_grad_enabled():
+            return
+        model = known.model
+        model.stamp = self.stamp
+        try:
+            if model.is_on and "input" in model.roles:
+                for suffix, tensor in _tensors_in(args[0] if len(args) == 1 else args):
+                    self._take_input(model, suffix, tensor)
+            if all(other.stamp == self.stamp for other in self._models if other.is_on):
+                self._on_enter.remove()
+                self._on_enter = None
+        except Exception as error:
+            self._run._complain(("input", type(error).__name__),
+                                f"the input of '{known.name}' is left out: {error!r}")
+
+    def _take_input(self, model, suffix, tensor):
+        view = model.inputs.get(suffix)
+        if view is None:
+            view = model.inputs[suffix] = _tensors.View(
+                f"{model.prefix or 'input'}{suffix}", "input",
+                hint=_tensors.TIME_FIRST if model.is_time_first else None,
+                axis=None if tensor.is_floating_point() else _NO_UNITS)
+            view.is_broken = not model.wants(view.name) or tensor.dtype is torch.bool
+        if not view.is_broken:
+            self.measure(view, tensor)
 
     # ---- activations ----
 
@@ -414,14 +470,9 @@ class Watcher:
             self._give_up("gradients", error)
 
     def _measure_grads(self, model, held):
-        for parameter, _, view in model.parameters:
-            if view.stamp == self.stamp or view.is_broken:
-                continue
-            if held is not None and id(parameter) not in held:
-                continue
-            gradient = parameter.grad
-            if gradient is not None:
-                self.measure(view, gradient)
+        self._measure_row(model.grads, [
+            None if held is not None and id(parameter) not in held else parameter.grad
+            for parameter, _, _ in model.parameters])
 
     def _measure_rest(self, model, is_troubled):
         """At log(): gradients that no optimiser's step has shown, then the weights."""
@@ -429,9 +480,28 @@ class Watcher:
             if is_troubled or not model.optimizers:
                 self._measure_grads(model, None)
         if "weight" in model.roles:
-            for parameter, view, _ in model.parameters:
-                if not view.is_broken and view.stamp != self.stamp:
-                    self.measure(view, parameter)
+            self._measure_row(model.weights, [entry[0] for entry in model.parameters])
+
+    def _measure_row(self, row, tensors):
+        """Measure the tensors of a row that are there and not measured yet in this step."""
+        began = time.perf_counter()
+        stamp = self.stamp
+        is_single, row.is_doubtful = row.is_doubtful, False
+        first = 0
+        at = -1
+        for at, (view, tensor) in enumerate(zip(row.views, tensors)):
+            if tensor is not None and view.stamp != stamp and not view.is_broken:
+                view.stamp = stamp
+                if self._point(view, tensor):
+                    if not is_single:
+                        continue
+                    self._run._push_view(view)
+            if at > first:
+                self._run._push_row(row, first, at)
+            first = at + 1
+        if at >= first:
+            self._run._push_row(row, first, at + 1)
+        self._budget.spend(time.perf_counter() - began)
 
     def close_step(self, is_troubled):
         """End the step: called by log() after the scalars."""
@@ -450,6 +520,9 @@ class Watcher:
         self.is_measuring = False
         self._is_decided = False
         self.stamp += 1
+        if self._on_enter is not None:
+            self._on_enter.remove()
+            self._on_enter = None
         if self._on_forward is not None:
             self._on_forward.remove()
             self._on_forward = None
