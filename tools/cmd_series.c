@@ -16,8 +16,9 @@
 
 static const char *role_of(const Baro__ThingInfo *thing)
 {
-    return thing_is_tensor(thing) ? baro_role_name((enum baro_role)thing->declare->role)
-                                  : NULL;
+    return thing->declare != NULL && thing_is_tensor(thing)
+               ? baro_role_name((enum baro_role)thing->declare->role)
+               : NULL;
 }
 
 static const char *type_of(const Baro__ThingInfo *thing)
@@ -33,7 +34,7 @@ static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
         (void)json_array_append_new(
             shape, json_integer((json_int_t)thing->declare->shape[i]));
     }
-    bool is_tensor = thing_is_tensor(thing);
+    bool is_tensor = thing->declare != NULL && thing_is_tensor(thing);
     json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "name",
         json_text(thing_label(thing, label)), "type", type_of(thing), "tensor",
         is_tensor ? json_text(thing->declare->name) : json_null(), "role",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/term.h"
 
+#include <assert.h>
 #include <langinfo.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -259,6 +260,7 @@ static void print_cell(const struct table *table, FILE *stream, size_t column, i
 
 void table_print(const struct table *table, FILE *stream)
 {
+    assert(table->n_columns > 0);
     int widths[TABLE_MAX_COLUMNS];
     measure(table, widths);
     for (size_t c = 0; c < table->n_columns; c++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/draw/draw_raster.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -373,6 +374,7 @@ static void play_cells(struct raster *raster, const struct draw_cmd *cmd, float 
     const int y1 = raster_floor((cmd->box.y + cmd->box.h) * scale + 0.5F);
     struct raster_box cut =
         raster_box_cut((struct raster_box){x0, y0, x1, y1}, raster->clip);
+    assert(cut.y0 >= cut.y1 || y1 > y0); /* a cut box lies within its box */
     for (int y = cut.y0; y < cut.y1; y++) {
         uint32_t *row = raster->pixels + (size_t)y * (size_t)raster->w;
         size_t from = (size_t)(y - y0) * n_rows / (size_t)(y1 - y0);

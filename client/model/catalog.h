@@ -25,7 +25,7 @@ const char *catalog_text(struct catalog *catalog, const char *text);
 /** Replace the list of runs. */
 void catalog_set_runs(struct catalog *catalog, Baro__RunInfo *const *runs, size_t n);
 /** Bring one run up to date; a new one is put first. */
-void catalog_set_run(struct catalog *catalog, const Baro__RunInfo *run);
+void catalog_set_run(struct catalog *catalog, const Baro__RunInfo *info);
 
 /** Find a run; NULL if unknown. */
 struct model_run *catalog_run(struct catalog *catalog, uint32_t run);

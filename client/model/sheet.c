@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/model/sheet.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ static bool append(
         last->last_step = step;
         last->count++;
     } else {
+        assert(sheet->columns != NULL); /* grow() has made room */
         sheet->columns[sheet->n - 1] = (struct sheet_column){step, step, 1};
     }
     return true;

@@ -14,6 +14,7 @@ struct frame {
     const struct model_run *run; /* NULL: none */
     struct chart_event *events;  /* alerts and events of the run, for every chart */
     size_t n_events;
+    struct draw_rect within; /* zones end at its edges; w 0: at none */
 };
 
 /** A chart under way: filled by the page, drawn by frame_chart. */
@@ -53,7 +54,7 @@ void frame_fit_log(struct chart *chart);
 
 /** Draw a chart with the page's x range, cursor and events; hover, zone, tip included. */
 struct view_slot *frame_chart(
-    struct frame *f, struct draw_rect rect, struct frame_chart *chart);
+    struct frame *f, struct draw_rect rect, struct frame_chart *of);
 
 /** Draw a text of a size and colour; returns its box. max_w 0: no limit. */
 struct draw_rect frame_text(struct frame *f, enum font_role role, float size,
@@ -78,6 +79,21 @@ void frame_tip(struct frame *f, float x, float y);
 /** Add a line to the tip; the first is its title. */
 void frame_tip_line(struct frame *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/** The alert of the tensor in which NaN or Inf began; NULL if there is none. */
+const struct model_alert *frame_origin(const struct model *model);
+
+/** Draw a dotted name so that its end stays when there is no room for all. */
+struct draw_rect frame_name(struct frame *f, float size, draw_color color, float x, float y,
+    float max_w, const char *name);
+
+/** Keep a scroll position within what there is; gives it. */
+float frame_scroll(
+    struct frame *f, enum view_scroll which, float content_h, float visible_h);
+
+/** A thin bar at the right edge of a rectangle whose content goes on beyond what is seen. */
+void frame_scroll_bar(
+    struct frame *f, struct draw_rect rect, float content_h, float scroll);
 
 /** The gravest alert of the run, the earliest of those; NULL if none. */
 const struct model_alert *frame_worst_alert(const struct model *model);
@@ -112,8 +128,12 @@ void alerts_draw(struct frame *f, struct draw_rect rect);
 /** Height that the layers at a glance would like to have. */
 float heat_height(const struct frame *f);
 
-/** The layers at a glance. */
-void heat_draw(struct frame *f, struct draw_rect rect);
+/**
+ * The layers at a glance.
+ *
+ * plot_x, plot_w  where the steps are: those of the chart above it
+ */
+void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_w);
 
 /** A line for each unit of a tensor. */
 void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);

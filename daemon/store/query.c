@@ -51,7 +51,7 @@ struct values {
 static void add_value(struct values *values, const MDB_val *key, const MDB_val *value)
 {
     size_t at = values->n > 0 ? values->ends[values->n - 1] : 0;
-    if (at + value->mv_size + 1 > values->room) {
+    if (values->bytes == NULL || at + value->mv_size + 1 > values->room) {
         values->room = (at + value->mv_size + 1) * 2;
         values->bytes = baro_xrealloc(values->bytes, values->room, 1);
     }

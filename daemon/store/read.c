@@ -223,7 +223,7 @@ static int fetch_chunk(struct reader *reader, uint64_t next, struct baro_err *er
         found = 1;
         reader->first_row = key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8);
         reader->n_bytes = value.mv_size;
-        if (value.mv_size > reader->room) {
+        if (reader->bytes == NULL || value.mv_size > reader->room) {
             reader->room = value.mv_size * 2;
             reader->bytes = baro_xrealloc(reader->bytes, reader->room, 1);
         }

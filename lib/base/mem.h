@@ -45,7 +45,7 @@ bool baro_mul(size_t a, size_t b, size_t *out);
  * n        elements; n * bytes is checked
  * returns  never NULL; the caller frees
  */
-void *baro_xcalloc(size_t n, size_t bytes);
+void *baro_xcalloc(size_t n, size_t bytes) __attribute__((returns_nonnull));
 
 /**
  * Resize memory or end the process with a sentence on standard error.
@@ -53,9 +53,9 @@ void *baro_xcalloc(size_t n, size_t bytes);
  * pointer  NULL or what an earlier call gave
  * returns  never NULL; the caller frees
  */
-void *baro_xrealloc(void *pointer, size_t n, size_t bytes);
+void *baro_xrealloc(void *pointer, size_t n, size_t bytes) __attribute__((returns_nonnull));
 
 /** Copy a string or end the process; the caller frees. */
-char *baro_xstrdup(const char *text);
+char *baro_xstrdup(const char *text) __attribute__((returns_nonnull));
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/base/ringfile.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -162,6 +163,7 @@ static int make_file(struct ringfile *ring, const char *path, uint64_t bytes)
 static void fill_page(struct ringfile *ring, const uint8_t *stream, uint32_t rank)
 {
     struct ringfile_page *page = ring->page;
+    assert(page != NULL);
     memcpy(page->magic, RINGFILE_MAGIC, sizeof page->magic);
     page->version = RINGFILE_VERSION;
     page->header_bytes = RINGFILE_HEADER_BYTES;
@@ -501,7 +503,7 @@ static void read_entry(struct ringfile_entry *entry)
     struct stat st;
     entry->file_bytes = lstat(entry->path, &st) == 0 ? (uint64_t)st.st_size : 0;
     entry->code = ringfile_open(&ring, entry->path, RINGFILE_PEEK, &entry->err);
-    if (entry->code == 0) {
+    if (entry->code == 0 && ring != NULL) {
         entry->is_owned = is_fd_owned(ring->fd);
         entry->code = ringfile_read_info(ring, &entry->info);
     }

@@ -295,7 +295,7 @@ int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *
     const uint8_t *raw = NULL;
     size_t n = 0;
     rc = section_raw(codec, chunk, SECTION_EXTRA, &raw, &n, err);
-    if (rc == 0) {
+    if (rc == 0 && raw != NULL) {
         memcpy(out, raw, n);
     }
     return rc;

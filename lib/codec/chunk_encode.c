@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/codec/chunk.h"
 
+#include <assert.h>
 #include <xxhash.h>
 
 #include "lib/base/err.h"
@@ -24,6 +25,7 @@ static uint8_t *need_out(struct chunk_codec *codec, size_t more)
 
 static uint32_t columns_per_block(uint32_t n_rows, uint32_t size)
 {
+    assert(n_rows > 0 && size > 0);
     uint32_t fit = BLOCK_RAW_BYTES / (n_rows * size);
     return fit > 0 ? fit : 1;
 }

@@ -358,7 +358,7 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
         if (rc < 0) {
             return rc;
         }
-        if (rc == 0) {
+        if (rc == 0 || message.wire.envelope == NULL) {
             continue;
         }
         uint64_t answered = message.wire.envelope->request;

@@ -132,7 +132,7 @@ static int run_load(
     for (size_t turn = 0; turn < n_turns; turn++) {
         double seconds = 0;
         double raw_seconds = 0;
-        struct baro_stats stats;
+        struct baro_stats stats = {0};
         struct baro_err err = {0};
         if (push_load(bench, daemon, load, n_calls, &seconds, &stats) != 0) {
             return -1;
