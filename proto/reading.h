@@ -12,7 +12,7 @@
 
 enum reading_kind {
     READING_SCALAR = 1, /* f64: value */
-    READING_STEP,       /* f64: seconds since the step before began (0 at first); thing 0 */
+    READING_STEP, /* f64: seconds since the step before began; none for the first; thing 0 */
     READING_SUMMARY, /* f64 x SUMMARY_STAT_COUNT; extra: struct reading_bin[] by rising bin */
     READING_UNITS,   /* f32 x UNIT_STAT_COUNT * n_units, statistic-major */
     READING_BATCH,   /* f64: size of the batch; extra: int64 sample indices; thing 0 */

@@ -83,10 +83,13 @@ int baro_step(struct baro_run *run, int64_t step)
     uint64_t now = begin();
     uint64_t before =
         atomic_exchange_explicit(&run->step_began_ns, now, memory_order_relaxed);
-    double seconds = before == 0 ? 0 : (double)(now - before) * 1e-9;
     atomic_store_explicit(
         &run->wall_offset_ns, baro_wall_ns() - (int64_t)now, memory_order_relaxed);
     atomic_store_explicit(&run->step, step, memory_order_relaxed);
+    if (before == 0) {
+        return end(run, now, 0); /* nothing is known of how long a step takes */
+    }
+    const double seconds = (double)(now - before) * 1e-9;
     const struct ringfile_part part = {&seconds, sizeof seconds};
     return end(run, now, put(run, now, READING_STEP, 0, &part, 1));
 }

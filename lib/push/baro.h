@@ -98,7 +98,8 @@ BARO_API struct baro_run *baro_open(
     const struct baro_options *options, struct baro_err *err);
 
 /**
- * Begin a step. Steps may repeat or go back; nothing is dropped for it.
+ * Begin a step. Steps may repeat or go back; nothing is dropped for it. Each but the first
+ * leaves a record of how long the step before took.
  *
  * returns  0, BARO_EINVAL for a negative step
  */
