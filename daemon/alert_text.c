@@ -62,7 +62,15 @@ static const char *what_it_became(const struct nonfinite_reading *reading)
     return reading->n_nan > 0 ? "NaN" : reading->n_pos_inf > 0 ? "+Inf" : "-Inf";
 }
 
-static void say_samples(struct sentence *sentence, const Baro__Alert *alert)
+/* Tell whether a tensor holds fewer rows than the batch, as in gradient accumulation. */
+static bool is_part_of_batch(const Baro__Alert *alert, const Baro__Declare *declare)
+{
+    return alert->row >= 0 && declare->n_shape > 0 &&
+           (uint64_t)declare->shape[0] < alert->batch_size;
+}
+
+static void say_samples(
+    struct sentence *sentence, const Baro__Alert *alert, const Baro__Declare *declare)
 {
     if (alert->has_sample) {
         say(sentence, ": sample %" PRId64 ", row %" PRId64 " of the batch of %" PRIu64 ".",
@@ -73,7 +81,12 @@ static void say_samples(struct sentence *sentence, const Baro__Alert *alert)
         say(sentence, ".");
         return;
     }
-    say(sentence, "; the batch held %" PRIu64 " samples:", alert->batch_size);
+    if (is_part_of_batch(alert, declare)) {
+        say(sentence, ", row %" PRId64 " of a part of the batch; the whole", alert->row);
+    } else {
+        say(sentence, "; the batch");
+    }
+    say(sentence, " held %" PRIu64 " samples:", alert->batch_size);
     size_t n_named = alert->n_samples < 5 ? alert->n_samples : 5;
     for (size_t i = 0; i < n_named; i++) {
         say(sentence, "%s %" PRId64, i > 0 ? "," : "", alert->samples[i]);
@@ -121,14 +134,16 @@ static const char *advice_for(
     }
     if (!declare->is_tensor) {
         return finding->reading.is_loss
-                   ? "No watched tensor was non-finite before the loss: watch activations, "
-                     "too, or look at the loss function for log(0) and 0/0."
+                   ? "No tensor that was measured in this step was non-finite before the loss: "
+                     "measure each step (watch(every=1)), watch activations, too, or look at "
+                     "the loss function for log(0) and 0/0."
                    : "Look at how this number is computed: 0/0, log(0) or an overflow.";
     }
     switch ((enum baro_role)declare->role) {
     case BARO_ACT: return advice_for_act(declare->name, &finding->reading);
     case BARO_INPUT:
-        return "The input itself is not finite: check the data and its loading.";
+        return "The data themselves hold a value that is not finite, before any layer: look at "
+               "the sample named here and at its preprocessing.";
     case BARO_GRAD:
     case BARO_ACT_GRAD:
         return "Clip gradients, lower the learning rate, or skip such steps; with mixed "
@@ -149,15 +164,16 @@ void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *f
 {
     struct sentence sentence = {.n_bytes = 0};
     say(&sentence, "%s", declare->name);
-    if (declare->is_tensor) {
-        say(&sentence, " (%s)", baro_role_name((enum baro_role)declare->role));
+    const char *role = baro_role_name((enum baro_role)declare->role);
+    if (declare->is_tensor && strcmp(role, declare->name) != 0) {
+        say(&sentence, " (%s)", role);
     }
     say(&sentence, " became %s", what_it_became(&finding->reading));
     if (alert->unit >= 0) {
         say(&sentence, " in unit %" PRId64, alert->unit);
     }
     say(&sentence, " at step %" PRId64, alert->step);
-    say_samples(&sentence, alert);
+    say_samples(&sentence, alert, declare);
     replace(&alert->text, sentence.text);
     replace(&alert->advice, advice_for(declare, finding));
 }

@@ -51,6 +51,7 @@ static struct nonfinite_reading to_nonfinite(
         .thing = thing->id,
         .step = reading->header.step,
         .time_ns = reading->header.time_ns,
+        .count = 1,
         .unit = -1,
         .row = -1,
         .is_loss = thing->is_loss,
@@ -63,6 +64,7 @@ static struct nonfinite_reading to_nonfinite(
         out.n_neg_inf = isinf(f64[0]) && f64[0] < 0 ? 1 : 0;
         return out;
     }
+    out.count = to_count(f64[SUMMARY_COUNT]);
     out.n_nan = to_count(f64[SUMMARY_N_NAN]);
     out.n_pos_inf = to_count(f64[SUMMARY_N_POS_INF]);
     out.n_neg_inf = to_count(f64[SUMMARY_N_NEG_INF]);
@@ -139,15 +141,34 @@ static void begin_nonfinite(struct barod *barod, struct stream *stream,
     }
 }
 
-/* Tell whether the row of a tensor is the row of the batch: its first axis is the batch. */
+/* How many rows a tensor had when it was read, by its declared shape; 0 when that cannot be. */
+static uint64_t count_rows(const Baro__Declare *declare, uint64_t count)
+{
+    uint64_t per_row = 1;
+    for (size_t d = 1; d < declare->n_shape; d++) {
+        if (__builtin_mul_overflow(per_row, (uint64_t)declare->shape[d], &per_row)) {
+            return 0;
+        }
+    }
+    return per_row > 0 && count % per_row == 0 ? count / per_row : 0;
+}
+
+/*
+ * Tell whether the row of a tensor is the row of the batch: its first axis is the whole batch,
+ * not a part of it (gradient accumulation) nor batch and time in one. Where another axis changes
+ * its length the rows cannot be counted; then the declared ones must be those of a full batch.
+ */
 static bool is_batch_row(const struct stream *stream, const Baro__Declare *declare,
-    int64_t row, uint64_t batch_size)
+    const struct nonfinite_finding *finding)
 {
     bool has_batch_axis = declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||
                           declare->role == BARO_INPUT;
-    uint64_t most = stream->most_batch > batch_size ? stream->most_batch : batch_size;
-    return declare->is_tensor && has_batch_axis && row >= 0 && declare->n_shape > 0 &&
-           (uint64_t)declare->shape[0] <= most;
+    if (!declare->is_tensor || !has_batch_axis || declare->n_shape == 0 ||
+        finding->reading.row < 0) {
+        return false;
+    }
+    return count_rows(declare, finding->reading.count) == finding->batch_size ||
+           (uint64_t)declare->shape[0] == stream->most_batch;
 }
 
 static void add_samples(
@@ -159,8 +180,8 @@ static void add_samples(
         return;
     }
     int64_t row = finding->reading.row;
-    alert->has_sample = is_batch_row(stream, thing->declare, row, finding->batch_size) &&
-                        (uint64_t)row < finding->n_samples;
+    alert->has_sample =
+        is_batch_row(stream, thing->declare, finding) && (uint64_t)row < finding->n_samples;
     size_t n = alert->has_sample ? 1 : finding->n_samples;
     n = n < MAX_ALERT_SAMPLES ? n : MAX_ALERT_SAMPLES;
     const int64_t *from = alert->has_sample ? finding->samples + row : finding->samples;

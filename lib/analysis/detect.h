@@ -32,6 +32,7 @@ struct nonfinite_reading {
     uint32_t thing;
     int64_t step;
     int64_t time_ns;
+    uint64_t count; /* elements in all; of a scalar: 1 */
     uint64_t n_nan; /* of a scalar: 0 or 1 */
     uint64_t n_pos_inf;
     uint64_t n_neg_inf;

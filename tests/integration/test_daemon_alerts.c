@@ -149,6 +149,84 @@ static void alerts_survive_restarts_and_resends_without_being_told_again(void **
     pusher_finish(&pusher);
 }
 
+static void a_value_in_the_data_is_laid_to_the_input(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    enum { INPUT = 9 };
+    begin(&pusher, rig);
+    pusher_declare_tensor(&pusher, INPUT, "input", BARO_INPUT, N_SAMPLES, 8);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    pusher_summary(&pusher, INPUT, 7, 1, 1, 0, 5, 17);
+    pusher_summary(&pusher, DECODER, 7, 1, 64, 0, 0, 17);
+    push_batch_of(&pusher, 7);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 1);
+    assert_string_equal(alerts->alerts[0]->text,
+        "input became NaN in unit 5 at step 7: sample 1203, row 17 of the batch of 64.");
+    assert_non_null(strstr(alerts->alerts[0]->advice, "preprocessing"));
+    assert_string_equal(alerts->alerts[0]->role, "input");
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+/* Tensors of which the row is not that of the batch: a quarter of it, and batch and time in one. */
+static void a_row_of_a_part_of_the_batch_is_not_taken_for_a_sample(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    enum { PART = 9, FLAT, LAST };
+    begin(&pusher, rig);
+    pusher_declare_tensor(&pusher, PART, "part", BARO_ACT, N_SAMPLES / 4, 4);
+    pusher_declare_tensor(&pusher, FLAT, "flat", BARO_ACT, N_SAMPLES * 4, 8);
+    pusher_declare_tensor(&pusher, LAST, "last", BARO_ACT, N_SAMPLES * 2, 1);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    pusher_summary(&pusher, PART, 100, 1, 1, 0, 2, 5);
+    push_batch_of(&pusher, 100);
+    pusher_summary(&pusher, PART, 101, 1, 0, 0, -1, -1);
+    pusher_summary(&pusher, FLAT, 200, 1, 1, 0, 2, 5);
+    push_batch_of(&pusher, 200);
+    pusher_summary(&pusher, FLAT, 201, 1, 0, 0, -1, -1);
+    pusher_summary(&pusher, LAST, 300, 1, 1, 0, 2, 5); /* its count says 64 rows today */
+    push_batch_of(&pusher, 300);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 3);
+    assert_false(alerts->alerts[0]->has_sample);
+    assert_string_equal(alerts->alerts[0]->text,
+        "part (act) became NaN in unit 2 at step 100, row 5 of a part of the batch; the whole "
+        "held 64 samples: 999, 1011, 1023, 1035, 1047 and more.");
+    assert_int_equal(alerts->alerts[0]->row, 5);
+    assert_false(alerts->alerts[1]->has_sample);
+    assert_string_equal(alerts->alerts[1]->text,
+        "flat (act) became NaN in unit 2 at step 200; the batch held 64 samples: 999, 1011, "
+        "1023, 1035, 1047 and more.");
+    assert_true(alerts->alerts[2]->has_sample);
+    assert_int_equal(alerts->alerts[2]->samples[0], 1000 + 12 * 5 - 1);
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void a_loss_that_is_lost_alone_asks_for_more_measuring(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    pusher_scalar(&pusher, LOSS, 3, (double)NAN);
+    push_batch_of(&pusher, 3);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 1);
+    assert_non_null(strstr(alerts->alerts[0]->advice, "watch(every=1)"));
+    assert_non_null(strstr(alerts->alerts[0]->advice, "activations"));
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
 static void an_alert_is_told_without_a_batch_when_none_comes(void **state)
 {
     struct rig *rig = *state;
@@ -312,6 +390,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_incident_names_origin_unit_step_and_sample_once),
         CASE(alerts_survive_restarts_and_resends_without_being_told_again),
+        CASE(a_value_in_the_data_is_laid_to_the_input),
+        CASE(a_row_of_a_part_of_the_batch_is_not_taken_for_a_sample),
+        CASE(a_loss_that_is_lost_alone_asks_for_more_measuring),
         CASE(an_alert_is_told_without_a_batch_when_none_comes),
         CASE(a_loss_spike_is_told_and_survives_a_restart),
         CASE(subscribers_get_records_in_order_things_first_and_alerts),
