@@ -42,6 +42,7 @@ enum {
     OPT_SIZE,
     OPT_SCREENSHOT,
     OPT_DUMP_FRAME,
+    OPT_BENCH_FRAMES,
     OPT_ENDPOINT,
     OPT_DIR,
     OPT_VERSION,
@@ -59,6 +60,7 @@ static const struct option OPTIONS[] = {
     {"screenshot", required_argument, NULL, OPT_SCREENSHOT},
     {"dump-frame", required_argument, NULL,
         OPT_DUMP_FRAME}, /* for tests: not in the help */
+    {"bench-frames", required_argument, NULL, OPT_BENCH_FRAMES}, /* likewise */
     {"endpoint", required_argument, NULL, OPT_ENDPOINT},
     {"dir", required_argument, NULL, OPT_DIR},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -150,6 +152,11 @@ static int set_option(int option, const char *value, struct options *out)
                    : refuse("size", value, "a size from 640x400 to 8192x8192");
     case OPT_SCREENSHOT: out->screenshot = value; return -1;
     case OPT_DUMP_FRAME: out->dump_frame = value; return -1;
+    case OPT_BENCH_FRAMES:
+        out->bench_frames = (int)strtol(value, &end, 10);
+        return *end == '\0' && out->bench_frames > 0 && out->bench_frames <= 100000
+                   ? -1
+                   : refuse("bench-frames", value, "a number of frames");
     case OPT_ENDPOINT:
         (void)snprintf(out->endpoint, sizeof out->endpoint, "%s", value);
         return -1;
@@ -172,7 +179,7 @@ static int refuse_unknown(const char *word)
     const char *names[BARO_LEN(OPTIONS)];
     size_t n = 0;
     for (size_t i = 0; OPTIONS[i].name != NULL; i++) {
-        if (OPTIONS[i].val != OPT_DUMP_FRAME) {
+        if (OPTIONS[i].val != OPT_DUMP_FRAME && OPTIONS[i].val != OPT_BENCH_FRAMES) {
             names[n++] = OPTIONS[i].name;
         }
     }

@@ -17,6 +17,7 @@ struct options {
     float scale;
     bool has_stat, has_page, has_at;
     int64_t at;
+    int bench_frames; /* 0: none */
 };
 
 /**

@@ -2,10 +2,13 @@
 #include "client/screenshot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "client/canvas.h"
 #include "client/draw/png.h"
+#include "client/view/input.h"
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 
 enum { PATIENCE_MS = 15000 };
 
@@ -68,6 +71,34 @@ static int settle(struct feed *feed, struct view *view, struct canvas *canvas)
     }
 }
 
+static int compare_ns(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What a repaint costs while the pointer crosses the page from corner to corner. */
+static void bench_frames(
+    struct feed *feed, struct view *view, struct canvas *canvas, int n, const float size[2])
+{
+    baro_autofree uint64_t *ns = baro_xcalloc((size_t)n, sizeof *ns);
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    const struct model *model = feed_model(feed);
+    for (int i = 0; i < n; i++) {
+        float t = ((float)i + 0.5F) / (float)n;
+        uint64_t begin_ns = baro_now_ns();
+        (void)input_move(view, size[0] * (0.25F + 0.7F * t), size[1] * (0.1F + 0.75F * t));
+        (void)canvas_draw(canvas, view, model, dirty);
+        ns[i] = baro_now_ns() - begin_ns;
+    }
+    part_unref(model);
+    qsort(ns, (size_t)n, sizeof *ns, compare_ns);
+    (void)printf("%d frames: median %.2f ms, 95 %% below %.2f ms, worst %.2f ms\n", n,
+        (double)ns[n / 2] / 1e6, (double)ns[(size_t)n * 95 / 100] / 1e6,
+        (double)ns[n - 1] / 1e6);
+}
+
 int screenshot_run(const struct options *options)
 {
     struct baro_err err = {0};
@@ -90,6 +121,10 @@ int screenshot_run(const struct options *options)
         png_save(options->screenshot, canvas_pixels(canvas), w_px, h_px, &err) != 0) {
         (void)fprintf(stderr, "baro-view: %s\n", err.text);
         status = 1;
+    }
+    if (status == 0 && options->bench_frames > 0) {
+        const float size[2] = {(float)options->w, (float)options->h};
+        bench_frames(feed, view, canvas, options->bench_frames, size);
     }
     view_destroy(view);
     feed_close(feed);

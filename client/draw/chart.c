@@ -331,7 +331,7 @@ static void draw_line_labels(struct chart_pen *pen)
     const struct draw_rect plot = pen->scale.plot;
     const float right = plot.x + plot.w;
     const float room = pen->rect.x + pen->rect.w - right - LABEL_GAP;
-    if (room < 24) {
+    if (room < 12) {
         return;
     }
     size_t n = collect_labels(pen, labels);

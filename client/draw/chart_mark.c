@@ -12,7 +12,8 @@
  */
 
 #define EVENT_ALPHA 0.6F
-#define MARK_APART  9.0F /* logical pixels between two arrow heads */
+#define EVENT_APART 12.0F /* events closer than that on average are a crowd */
+#define MARK_APART  9.0F  /* logical pixels between two arrow heads */
 
 /* Take room for a text; false when it would leave the chart or touch another text. */
 static bool claim(struct chart_pen *pen, struct draw_rect box)
@@ -84,8 +85,8 @@ static void note_beyond(
     struct chart_pen *pen, const struct chart_beyond *beyond, bool is_above)
 {
     const struct chart_scale *scale = &pen->scale;
-    if (beyond->n == 0) {
-        return;
+    if (beyond->n == 0 || scale->plot.h < 5 * THEME_SIZE_AXIS || scale->plot.w < 120) {
+        return; /* the arrow says it; words would lie on the data */
     }
     char count[FORMAT_MAX], extreme[FORMAT_MAX], text[2 * FORMAT_MAX + 16];
     (void)format_count(count, (int64_t)beyond->n);
@@ -131,9 +132,25 @@ void chart_draw_edges(struct chart_pen *pen)
     }
 }
 
+/* Whether there are so many events that their lines would hide the data. */
+static bool is_crowded(const struct chart_pen *pen)
+{
+    const struct chart_scale *scale = &pen->scale;
+    size_t n = 0;
+    for (size_t i = 0; i < pen->chart->n_events; i++) {
+        double x = pen->chart->events[i].x;
+        n += x >= scale->x.lo && x <= scale->x.hi ? 1 : 0;
+    }
+    return (float)n > fmaxf(scale->plot.w / EVENT_APART, 8);
+}
+
+/* Each event is a line with its mark; of a crowd only the first alarm goes all the way down, the
+ * others are ticks at the top. */
 void chart_draw_events(struct chart_pen *pen)
 {
     const struct chart_scale *scale = &pen->scale;
+    bool is_short = is_crowded(pen);
+    bool has_alarm = false;
     float last_head = -1e9F;
     int last_column = -1;
     for (size_t i = 0; i < pen->chart->n_events; i++) {
@@ -146,8 +163,11 @@ void chart_draw_events(struct chart_pen *pen)
         float middle = left + 0.5F / scale->scale;
         draw_color color = theme_health_color(pen->theme, event->level);
         float dash = event->level == THEME_NO_DATA ? 3 : 0;
-        if (column != last_column) {
-            draw_hair_v(pen->list, left, scale->plot.y, scale->plot.h, dash,
+        bool is_first = event->level == THEME_ALARM && !has_alarm;
+        has_alarm = has_alarm || is_first;
+        if (column != last_column || is_first) {
+            draw_hair_v(pen->list, left, scale->plot.y,
+                is_short && !is_first ? fminf(6, scale->plot.h) : scale->plot.h, dash,
                 draw_fade(color, EVENT_ALPHA));
         }
         if (!pen->chart->sparkline && fabsf(middle - last_head) >= MARK_APART) {

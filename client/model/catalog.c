@@ -194,7 +194,11 @@ void catalog_on_step(struct catalog *catalog, uint32_t run, int64_t step, int64_
     }
     known->last_step = step;
     known->last_time_ns = time_ns;
-    known->n_steps = step - known->first_step + 1;
+    int64_t span = 0;
+    if (__builtin_sub_overflow(step, known->first_step, &span) || span == INT64_MAX) {
+        span = INT64_MAX - 1;
+    }
+    known->n_steps = span + 1;
     touch(&catalog->runs);
 }
 

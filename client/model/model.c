@@ -114,6 +114,19 @@ const struct model_thing *model_tensor_find(
     return NULL;
 }
 
+const struct model_thing *model_tensor_of_rank(
+    const struct model *model, const char *name, enum baro_role role, uint32_t rank)
+{
+    for (size_t i = 0; i < model->things->n; i++) {
+        const struct model_thing *thing = &model->things->at[i];
+        if (thing->is_tensor && thing->role == role && thing->rank == rank &&
+            strcmp(thing->name, name) == 0) {
+            return thing;
+        }
+    }
+    return NULL;
+}
+
 int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, bool b_coarse)
 {
     if (a_coarse != b_coarse) {

@@ -203,6 +203,10 @@ const struct model_thing *model_thing_find(const struct model *model, uint32_t t
 const struct model_thing *model_tensor_find(
     const struct model *model, const char *name, enum baro_role role);
 
+/** Find a tensor by name, role and rank; NULL if there is none. */
+const struct model_thing *model_tensor_of_rank(
+    const struct model *model, const char *name, enum baro_role role, uint32_t rank);
+
 /** Find a series; NULL when it is not in this model. */
 const struct model_series *model_find(
     const struct model *model, struct model_ref ref, bool is_coarse);

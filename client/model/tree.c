@@ -51,12 +51,13 @@ static uint32_t add_raw(struct builder *b, uint32_t parent, const char *path, si
 }
 
 static uint32_t find_child(
-    const struct builder *b, uint32_t parent, const char *label, size_t n)
+    const struct builder *b, uint32_t parent, const char *label, size_t n, uint32_t rank)
 {
     uint32_t at = b->raws[parent].first_child;
     while (at != NONE) {
         const struct tree_node *node = &b->raws[at].node;
-        if (node->label_n == n && memcmp(node->label, label, n) == 0) {
+        if (node->label_n == n && node->rank == rank &&
+            memcmp(node->label, label, n) == 0) {
             return at;
         }
         at = b->raws[at].next;
@@ -64,8 +65,9 @@ static uint32_t find_child(
     return NONE;
 }
 
-/* Walk down the pieces of a name, making what is missing; beyond the depth dots stay. */
-static uint32_t place(struct builder *b, const char *name)
+/* Walk down the pieces of a name, making what is missing; beyond the depth dots stay. Ranks
+ * share their modules, and each has its own leaves. */
+static uint32_t place(struct builder *b, const char *name, uint32_t rank)
 {
     uint32_t at = 0;
     size_t from = 0;
@@ -73,8 +75,13 @@ static uint32_t place(struct builder *b, const char *name)
     for (int depth = 0; from < n; depth++) {
         const char *dot = depth + 1 < TREE_MAX_DEPTH ? strchr(name + from, '.') : NULL;
         size_t to = dot != NULL && dot[1] != '\0' ? (size_t)(dot - name) : n;
-        uint32_t child = find_child(b, at, name + from, to - from);
-        at = child != NONE ? child : add_raw(b, at, name, to, from, depth);
+        uint32_t of = to == n ? rank : 0;
+        uint32_t child = find_child(b, at, name + from, to - from, of);
+        if (child == NONE) {
+            child = add_raw(b, at, name, to, from, depth);
+            b->raws[child].node.rank = of;
+        }
+        at = child;
         from = to + 1;
     }
     return at;
@@ -82,9 +89,9 @@ static uint32_t place(struct builder *b, const char *name)
 
 static void add_tensor(struct builder *b, const struct model_thing *thing)
 {
-    uint32_t at = place(b, thing->name);
+    uint32_t at = place(b, thing->name, thing->rank);
     struct tree_node *node = &b->raws[at].node;
-    if (node->roles[thing->role] == 0) { /* the lowest rank has the lowest id */
+    if (node->roles[thing->role] == 0) {
         node->roles[thing->role] = thing->thing;
     }
     enum baro_level level = model_thing_level(thing);

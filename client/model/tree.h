@@ -16,6 +16,7 @@ struct tree_node {
     size_t path_n;
     const char *label; /* its last piece, label_n bytes */
     size_t label_n;
+    uint32_t rank; /* of its tensors; 0 for modules */
     int depth;
     size_t end;                    /* index after its last descendant */
     uint32_t roles[BARO_ROLE_END]; /* thing in that role; 0: none */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,45 +10,79 @@
 
 /* The alerts of a run in the order of their steps, each with what to try; a click goes there. */
 
-static const float CARD_H = 92;
+static const float LINE_H = 23;
 
-/* "decoder.logvar:act · unit 12 · batch row 3" */
-static void say_where(const struct model_alert *alert, char out[WORDS_MAX])
+/* Whether a sentence already names a tensor, in words of its own. */
+static bool is_named(const char *sentence, const char *name)
 {
-    size_t n = (size_t)snprintf(out, WORDS_MAX, "%.180s%s%s", alert->tensor,
-        alert->role[0] != '\0' ? " · " : "", alert->role);
-    if (alert->unit >= 0 && n < WORDS_MAX) {
-        n += (size_t)snprintf(
-            out + n, WORDS_MAX - n, " · unit %lld", (long long)alert->unit);
+    return name[0] == '\0' || strstr(sentence, name) != NULL;
+}
+
+/* Whether a sentence already holds a sample's number. */
+static bool is_said(const char *sentence, const char *number)
+{
+    size_t n = strlen(number);
+    const char *list = strchr(sentence, ':'); /* not the step or the unit before it */
+    const char *at = list != NULL ? strstr(list, number) : NULL;
+    while (at != NULL) {
+        bool begins = isdigit((unsigned char)at[-1]) == 0;
+        if (begins && isdigit((unsigned char)at[n]) == 0) {
+            return true;
+        }
+        at = strstr(at + 1, number);
     }
-    if (alert->row >= 0 && n < WORDS_MAX) {
-        (void)snprintf(
-            out + n, WORDS_MAX - n, " · row %lld of the batch", (long long)alert->row);
+    return false;
+}
+
+/* Add the samples of the batch that the sentence does not name. They are names, not quantities:
+ * they have no separators. */
+static void say_samples(const struct model_alert *alert, char out[WORDS_MAX], size_t n)
+{
+    char number[32];
+    size_t n_known =
+        alert->n_samples < MODEL_MAX_SAMPLES ? alert->n_samples : MODEL_MAX_SAMPLES;
+    size_t n_here = 0;
+    size_t n_said = 0;
+    for (size_t i = 0; i < n_known && n + 48 < WORDS_MAX; i++) {
+        (void)snprintf(number, sizeof number, "%lld", (long long)alert->samples[i]);
+        n_said++;
+        if (is_said(alert->text, number)) {
+            continue;
+        }
+        const char *lead = n_here > 0   ? ", "
+                           : n_said > 1 ? "More of the batch: "
+                                        : "Samples of the batch: ";
+        n += (size_t)snprintf(out + n, WORDS_MAX - n, "%s%s%s",
+            n_here == 0 && n > 0 ? " · " : "", lead, number);
+        n_here++;
+    }
+    uint64_t n_all = alert->batch_size > n_known ? alert->batch_size : alert->n_samples;
+    if (n_here > 0 && n_all > n_said) {
+        (void)snprintf(out + n, WORDS_MAX - n, ", and %llu others",
+            (unsigned long long)(n_all - n_said));
     }
 }
 
-/* "sample 1,234" or "batch of 64: samples 3, 17, 29, ..." */
-static void say_samples(const struct model_alert *alert, char out[WORDS_MAX])
+/* What the sentence leaves out: "encoder.weight · grad · More of the batch: 1442, 1586". */
+static void say_more(const struct model_alert *alert, char out[WORDS_MAX])
 {
-    char number[FORMAT_MAX];
+    size_t n = 0;
     out[0] = '\0';
-    if (alert->n_samples == 0) {
-        return;
+    if (!is_named(alert->text, alert->tensor)) {
+        n = (size_t)snprintf(out, WORDS_MAX, "%.160s%s%s", alert->tensor,
+            alert->role[0] != '\0' ? " · " : "", alert->role);
     }
-    if (alert->has_sample) {
-        (void)snprintf(
-            out, WORDS_MAX, "sample %s", format_count(number, alert->samples[0]));
-        return;
+    if (!alert->has_sample) { /* one sample is a part of the sentence */
+        say_samples(alert, out, n);
     }
-    size_t n = (size_t)snprintf(out, WORDS_MAX, "in a batch of %s: samples",
-        format_count(number, (int64_t)alert->batch_size));
-    for (size_t i = 0; i < alert->n_samples && i < 8; i++) {
-        n += (size_t)snprintf(out + n, WORDS_MAX - n, "%s %s", i > 0 ? "," : "",
-            format_count(number, alert->samples[i]));
-    }
-    if (alert->n_samples > 8) {
-        (void)snprintf(out + n, WORDS_MAX - n, ", …");
-    }
+}
+
+/* How high a card is: a line for the sentence, one for what it leaves out, one for advice. */
+static float card_height(const struct model_alert *alert)
+{
+    char more[WORDS_MAX];
+    say_more(alert, more);
+    return 42 + (more[0] != '\0' ? LINE_H : 0) + (alert->advice[0] != '\0' ? LINE_H : 0);
 }
 
 static void draw_card(
@@ -55,8 +90,7 @@ static void draw_card(
 {
     char step[FORMAT_MAX];
     char label[WORDS_MAX];
-    char where[WORDS_MAX];
-    char samples[WORDS_MAX];
+    char more[WORDS_MAX];
     bool is_chosen = alert->id == f->view->alert;
     draw_fill(f->list, card,
         is_chosen || frame_is_over(f, card) ? f->theme->raised : f->theme->panel);
@@ -76,26 +110,20 @@ static void draw_card(
     (void)draw_string(f->list, card.x + card.w - 16, card.y + 24.5F, &style, label);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, x, card.y + 24.5F,
         w - step_w, alert->text);
-    say_where(alert, where);
-    struct draw_rect box = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x,
-        card.y + 47, w * 0.6F, where);
-    say_samples(alert, samples);
-    if (samples[0] != '\0') {
-        float sx = box.x + box.w + (box.w > 0 ? 18 : 0);
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, sx,
-            card.y + 47, card.x + card.w - 16 - sx, samples);
+    float y = card.y + 24.5F;
+    say_more(alert, more);
+    if (more[0] != '\0') {
+        y += LINE_H;
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y, w, more);
     }
     if (alert->advice[0] != '\0') {
-        struct draw_rect try_box = frame_text(
-            f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->calm, x, card.y + 71, 60, "Try");
+        y += LINE_H;
+        struct draw_rect try_box =
+            frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->calm, x, y, 60, "Try");
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text,
-            try_box.x + try_box.w + 8, card.y + 71, w - try_box.w - 8, alert->advice);
+            try_box.x + try_box.w + 8, y, w - try_box.w - 8, alert->advice);
     }
     frame_zone(f, card, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
-    if (frame_is_over(f, card) && alert->advice[0] != '\0' && f->view->my > card.y + 56) {
-        frame_tip(f, f->view->mx, f->view->my);
-        frame_tip_line(f, "%s", alert->advice);
-    }
 }
 
 void alerts_draw(struct frame *f, struct draw_rect rect)
@@ -110,30 +138,32 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
     }
     const struct model_alert *worst = frame_worst_alert(f->model);
     if (worst == NULL) {
-        (void)snprintf(title, sizeof title, "Fine: no alert in %s steps.",
-            format_count(n, f->run->n_steps));
+        (void)words_headline(title, f->model, f->run, NULL);
     } else {
         (void)snprintf(title, sizeof title, "%zu alert%s, the first at step %s.", alerts->n,
             alerts->n == 1 ? "" : "s", format_count(n, alerts->at[0].step));
     }
-    frame_mark(f, worst != NULL ? frame_health(worst->level) : words_run_health(f->run),
-        inner.x + 4, inner.y + 14);
+    frame_mark(
+        f, words_headline_health(f->model, f->run, worst), inner.x + 4, inner.y + 14);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TITLE, f->theme->text, inner.x + 16,
         inner.y + 19.5F, inner.w - 16, title);
     struct draw_rect list = {inner.x, inner.y + 36, inner.w, inner.h - 36};
-    float content = (CARD_H + THEME_GAP) * (float)alerts->n;
-    view->scroll_max[VIEW_SCROLL_PAGE] = fmaxf(content - list.h, 0);
-    view->scroll[VIEW_SCROLL_PAGE] =
-        fminf(fmaxf(view->scroll[VIEW_SCROLL_PAGE], 0), view->scroll_max[VIEW_SCROLL_PAGE]);
+    float content = 0;
+    for (size_t i = 0; i < alerts->n; i++) {
+        content += card_height(&alerts->at[i]) + THEME_GAP;
+    }
+    float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
     draw_clip(f->list, list);
+    float y = list.y - scroll;
     for (size_t i = 0; i < alerts->n; i++) {
-        struct draw_rect card = {list.x,
-            list.y + (CARD_H + THEME_GAP) * (float)i - view->scroll[VIEW_SCROLL_PAGE],
-            list.w, CARD_H};
+        struct draw_rect card = {list.x, y, list.w, card_height(&alerts->at[i])};
         if (card.y + card.h > list.y && card.y < list.y + list.h) {
             draw_card(f, card, &alerts->at[i]);
         }
+        y += card.h + THEME_GAP;
     }
     draw_unclip(f->list);
+    frame_scroll_bar(
+        f, (struct draw_rect){rect.x, list.y, rect.w, list.h}, content, scroll);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/view/inside.h"
@@ -9,11 +10,25 @@
 
 /* ---- zones and slots ---- */
 
+struct draw_rect frame_within(const struct frame *f, struct draw_rect rect)
+{
+    struct draw_rect all = f->within;
+    if (!(all.w > 0)) {
+        return rect;
+    }
+    float x = fmaxf(rect.x, all.x);
+    float y = fmaxf(rect.y, all.y);
+    float right = fminf(rect.x + rect.w, all.x + all.w);
+    float bottom = fminf(rect.y + rect.h, all.y + all.h);
+    return (struct draw_rect){x, y, fmaxf(right - x, 0), fmaxf(bottom - y, 0)};
+}
+
 void frame_zone(
     struct frame *f, struct draw_rect rect, enum view_act act, int64_t a, int64_t b)
 {
     struct view *view = f->view;
-    if (view->n_zones < VIEW_MAX_ZONES) {
+    rect = frame_within(f, rect);
+    if (view->n_zones < VIEW_MAX_ZONES && rect.w > 0 && rect.h > 0) {
         view->zones[view->n_zones++] = (struct view_zone){rect, act, a, b};
     }
 }
@@ -22,7 +37,8 @@ bool frame_is_over(const struct frame *f, struct draw_rect rect)
 {
     const struct view *view = f->view;
     return view->has_mouse && view->overlay == VIEW_PLAIN && view->drag == DRAG_NONE &&
-           draw_inside(rect, view->mx, view->my);
+           draw_inside(rect, view->mx, view->my) &&
+           (!(f->within.w > 0) || draw_inside(f->within, view->mx, view->my));
 }
 
 uint64_t frame_id(uint32_t page, uint32_t thing, uint32_t kind, uint32_t stat)
@@ -99,6 +115,16 @@ static size_t first_visible(const struct model_series *series, double lo)
     return a;
 }
 
+/* Whether a statistic can only be NaN because its tensor is empty: nothing in it was. */
+static bool is_without_elements(
+    const struct model *model, const struct model_series *series)
+{
+    const struct model_thing *thing = series->ref.kind == READING_SUMMARY
+                                          ? model_thing_find(model, series->ref.thing)
+                                          : NULL;
+    return thing != NULL && thing->n_nonfinite == 0;
+}
+
 struct chart_line frame_line(
     struct frame *f, const struct model_series *series, double cadence, draw_color color)
 {
@@ -118,11 +144,13 @@ struct chart_line frame_line(
     if (columns == NULL) {
         return line;
     }
+    bool is_hollow = is_without_elements(f->model, series);
     for (size_t i = first; i < end; i++) {
-        columns[i - first] = column_of(&series->columns[i]);
+        if (!is_hollow || isfinite(series->columns[i].mean)) {
+            columns[line.n_columns++] = column_of(&series->columns[i]);
+        }
     }
     line.columns = columns;
-    line.n_columns = end - first;
     line.gap = cadence > 0 ? 4 * cadence + 2 * (double)series->width : 0;
     return line;
 }
@@ -330,6 +358,25 @@ void frame_mark(struct frame *f, enum theme_health health, float x, float y)
         theme_health_color(f->theme, health));
 }
 
+struct draw_rect frame_name(struct frame *f, float size, draw_color color, float x, float y,
+    float max_w, const char *name)
+{
+    char text[300];
+    struct draw_style style = {.size = size, .color = color, .max_w = max_w};
+    struct font *font = draw_font(f->list);
+    const char *rest = name;
+    (void)snprintf(text, sizeof text, "%s", name);
+    while (font_width(font, FONT_TEXT, size, text, strlen(text)) > max_w) {
+        const char *dot = strchr(rest, '.');
+        if (dot == NULL || dot[1] == '\0') {
+            break;
+        }
+        rest = dot + 1;
+        (void)snprintf(text, sizeof text, "…%s", rest);
+    }
+    return draw_string(f->list, x, y, &style, text);
+}
+
 float frame_switch(struct frame *f, float x, float y, const char *const *words,
     const int64_t *values, size_t n, int64_t chosen, enum view_act act, bool from_right)
 {
@@ -358,6 +405,44 @@ float frame_switch(struct frame *f, float x, float y, const char *const *words,
         at += box.w + gap;
     }
     return left;
+}
+
+/* ---- scrolling ---- */
+
+float frame_scroll(
+    struct frame *f, enum view_scroll which, float content_h, float visible_h)
+{
+    struct view *view = f->view;
+    view->scroll_max[which] = fmaxf(content_h - visible_h, 0);
+    view->scroll[which] = fminf(fmaxf(view->scroll[which], 0), view->scroll_max[which]);
+    return view->scroll[which];
+}
+
+void frame_scroll_bar(struct frame *f, struct draw_rect rect, float content_h, float scroll)
+{
+    if (content_h <= rect.h) {
+        return;
+    }
+    float h = fmaxf(rect.h * rect.h / content_h, 16);
+    float y = rect.y + (rect.h - h) * scroll / (content_h - rect.h);
+    draw_fill(f->list, (struct draw_rect){rect.x + rect.w - 4, y, 3, h}, f->theme->faint);
+}
+
+/* ---- alerts ---- */
+
+const struct model_alert *frame_origin(const struct model *model)
+{
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        const struct model_thing *thing =
+            alert->level == BARO_ALARM && strcmp(alert->kind, "nonfinite") == 0
+                ? model_thing_find(model, alert->thing)
+                : NULL;
+        if (thing != NULL && thing->is_tensor) {
+            return alert;
+        }
+    }
+    return NULL;
 }
 
 const struct model_alert *frame_worst_alert(const struct model *model)

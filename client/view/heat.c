@@ -1,140 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "client/view/inside.h"
+#include "client/view/heat_row.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
 /*
- * Layers at a glance: one row a tensor, one column a stretch of steps. The colour says how
- * large the tensor's l2 norm is against the median of what is visible of it: neutral as usual,
- * orange up to 16 times more, blue up to 16 times less. A stretch with a NaN or an infinity has
- * the alarm colour and nothing else has it.
+ * Layers at a glance: one row a tensor, one column a stretch of steps, below the chart of the
+ * loss and on its x axis. The colour says how large the tensor's l2 norm is against the median
+ * of what is visible of it: neutral as usual, orange up to 16 times more, blue up to 16 times
+ * less. A stretch with a NaN or an infinity has the alarm colour, muted where it only came from
+ * elsewhere, and nothing else has it. At the right each row's name, norm and deviation at the
+ * cursor, else now. Rows shrink so that all are seen, and scroll when they would be too thin.
  */
 
-enum { MAX_ROWS = 512 };
+enum { MAX_ROWS = 2048, MAX_LABELS = 128 };
 
-static const float LABEL_W = 190;
-static const float MIN_ROW = 3;
-static const float MAX_ROW = 18;
-static const float LABEL_ROW = 13; /* rows closer than that: not each has a label */
+static const float MIN_ROW = 6;
+static const float GOOD_ROW = 20;
+static const float MAX_ROW = 36;
+static const float LABEL_ROW = 14; /* rows closer than that: not each has a label */
 static const float HEAD_H = 34;
-static const float FOOT_H = 26;
-static const float OCTAVES = 4; /* of the colour scale, either way */
+static const float FOOT_H = 28;
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* What the strip shows. */
+struct heat {
+    const struct model_thing **rows; /* n */
+    size_t n, n_cells;
+    const struct model_alert *origin; /* NULL: none */
+    struct draw_rect plot;            /* cells */
+    struct draw_rect table;           /* names and figures */
+    float row_h, scroll;
+};
 
-/* Median of log2 of the positive means; NaN when there is none. */
-static double usual_of(struct frame *f, const struct model_series *series)
-{
-    double *logs = draw_scratch(f->list, (series->n + 1) * sizeof *logs);
-    size_t n = 0;
-    for (size_t i = 0; logs != NULL && i < series->n; i++) {
-        if (series->columns[i].mean > 0) {
-            logs[n++] = log2(series->columns[i].mean);
-        }
-    }
-    if (n == 0) {
-        return (double)NAN;
-    }
-    qsort(logs, n, sizeof *logs, compare_doubles);
-    return logs[n / 2];
-}
+/* ---- which rows ---- */
 
-/* Column of the picture that a step falls into. */
-static size_t cell_of(const struct frame *f, double step, size_t n_cells)
-{
-    double place = (step - f->view->lo) / (f->view->hi - f->view->lo);
-    if (!(place > 0)) {
-        return 0;
-    }
-    size_t cell = (size_t)(place * (double)n_cells);
-    return cell < n_cells ? cell : n_cells - 1;
-}
-
-/* The n_nan, n_pos_inf and n_neg_inf of a tensor that has any: their columns in alarm. */
-static void mark_nonfinite(struct frame *f, const struct model_thing *thing, double lasts,
-    draw_color *row, size_t n_cells)
-{
-    static const enum summary_stat stats[] = {
-        SUMMARY_N_NAN, SUMMARY_N_POS_INF, SUMMARY_N_NEG_INF};
-    for (size_t k = 0; k < BARO_LEN(stats); k++) {
-        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)stats[k]};
-        const struct model_series *series = frame_series(f, ref, true);
-        for (size_t i = 0; series != NULL && i < series->n; i++) {
-            const struct wire_column *column = &series->columns[i];
-            if (!(column->max > 0) || (double)column->last_step < f->view->lo ||
-                (double)column->first_step > f->view->hi) {
-                continue;
-            }
-            size_t from = cell_of(f, (double)column->first_step, n_cells);
-            double end =
-                fmax((double)column->first_step + lasts / 2, (double)column->last_step);
-            if (i + 1 < series->n) {
-                end = fmin(end, (double)series->columns[i + 1].first_step);
-            }
-            size_t to = cell_of(f, end, n_cells);
-            for (size_t cell = from; cell <= to; cell++) {
-                row[cell] = f->theme->alarm;
-            }
-        }
-    }
-}
-
-/* Colours of one row. A reading lasts until the next one, but no longer than usual. */
-static void fill_row(struct frame *f, const struct model_thing *thing,
-    const struct model_series *series, draw_color *row, size_t n_cells)
-{
-    double usual = usual_of(f, series);
-    double lasts = fmax(thing->cadence, (double)series->width) * 2;
-    for (size_t i = 0; i < series->n; i++) {
-        const struct wire_column *column = &series->columns[i];
-        double from = (double)column->first_step;
-        double to = from + lasts;
-        if (i + 1 < series->n) {
-            to = fmin(to, (double)series->columns[i + 1].first_step);
-        } else {
-            to = from + lasts / 2;
-        }
-        if (to < f->view->lo || from > f->view->hi || !(column->mean >= 0)) {
-            continue;
-        }
-        float t =
-            (float)((column->mean > 0 ? log2(column->mean) - usual : (double)-OCTAVES) /
-                    (double)OCTAVES);
-        t = isnan(t) ? 0 : fminf(fmaxf(t, -1), 1);
-        size_t last = cell_of(f, to, n_cells);
-        for (size_t cell = cell_of(f, from, n_cells); cell <= last; cell++) {
-            row[cell] = theme_diff(f->theme, t);
-        }
-    }
-    if (thing->n_nonfinite > 0) {
-        mark_nonfinite(f, thing, lasts, row, n_cells);
-    }
-}
-
-/* The tensors of a role, in the order of the tree; 0: all. */
-static size_t gather_rows(
-    const struct frame *f, enum baro_role role, const struct model_thing **out, size_t max)
+static size_t count_rows(const struct frame *f, enum baro_role role)
 {
     size_t n = 0;
     const struct tree *tree = f->view->tree;
-    for (size_t i = 0; i < tree->n && n < max; i++) {
-        uint32_t id = role < BARO_ROLE_END ? tree->nodes[i].roles[role] : 0;
+    for (size_t i = 0; i < tree->n; i++) {
+        n += tree->nodes[i].roles[role] != 0 ? 1 : 0;
+    }
+    return n < MAX_ROWS ? n : MAX_ROWS;
+}
+
+/* The tensors of a role, in the order of the tree. */
+static void gather_rows(struct frame *f, enum baro_role role, struct heat *heat)
+{
+    const struct tree *tree = f->view->tree;
+    heat->rows = draw_scratch(f->list, (count_rows(f, role) + 1) * sizeof *heat->rows);
+    for (size_t i = 0; heat->rows != NULL && i < tree->n && heat->n < MAX_ROWS; i++) {
+        uint32_t id = tree->nodes[i].roles[role];
         const struct model_thing *thing = id != 0 ? model_thing_find(f->model, id) : NULL;
         if (thing != NULL) {
-            out[n++] = thing;
+            heat->rows[heat->n++] = thing;
         }
     }
-    return n;
 }
 
 /* The role to show unless the person chose one: where the first alert is, else gradients. */
@@ -165,13 +89,12 @@ static enum baro_role choose_role(const struct frame *f, const size_t *counts)
 
 static enum baro_role draw_title(struct frame *f, struct draw_rect row)
 {
-    const struct model_thing *rows[MAX_ROWS];
     size_t counts[BARO_ROLE_END] = {0};
     const char *words[BARO_ROLE_END];
     int64_t values[BARO_ROLE_END];
     size_t n = 0;
     for (int role = 1; role < BARO_ROLE_END; role++) {
-        counts[role] = gather_rows(f, (enum baro_role)role, rows, MAX_ROWS);
+        counts[role] = count_rows(f, (enum baro_role)role);
         if (counts[role] > 0) {
             words[n] = baro_role_name((enum baro_role)role);
             values[n++] = role;
@@ -180,156 +103,321 @@ static enum baro_role draw_title(struct frame *f, struct draw_rect row)
     enum baro_role role = choose_role(f, counts);
     float y = row.y + 20;
     float left = frame_switch(
-        f, row.x + row.w - 12, y, words, values, n, (int64_t)role, VIEW_PICK_HEAT, true);
+        f, row.x + row.w - 20, y, words, values, n, (int64_t)role, VIEW_PICK_HEAT, true);
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
-        row.x + 8, y, 200, "layers at a glance");
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 12,
+        row.x + 20, y, 200, "layers at a glance");
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 8,
         y, left - box.x - box.w - 40, "norm against its own usual");
     return role;
 }
 
-/* What the colours mean: a bar with its ends said. */
-static void draw_legend(struct frame *f, float right, float y)
+/* ---- words about the rows ---- */
+
+/* What the colours mean: a bar with its ends said; the alarm only where there is any. */
+static void draw_legend(struct frame *f, const struct heat *heat, float x, float y)
 {
     enum { N = 33 };
     draw_color colors[N];
+    bool has_nonfinite = false;
+    for (size_t i = 0; i < heat->n; i++) {
+        has_nonfinite = has_nonfinite || heat->rows[i]->n_nonfinite > 0;
+    }
     for (int i = 0; i < N; i++) {
         colors[i] = theme_diff(f->theme, (float)i / (N - 1) * 2 - 1);
     }
     const float bar_w = 96;
-    struct draw_style style = {.role = FONT_MONO,
-        .size = THEME_SIZE_AXIS,
-        .color = f->theme->secondary,
-        .align = DRAW_RIGHT};
-    struct draw_rect box = draw_string(f->list, right, y, &style, "NaN, Inf");
-    draw_fill(f->list, (struct draw_rect){box.x - 14, y - 8, 9, 9}, f->theme->alarm);
-    box = draw_string(f->list, box.x - 30, y, &style, "×16");
-    draw_cells(
-        f->list, (struct draw_rect){box.x - 8 - bar_w, y - 8, bar_w, 9}, colors, N, 1);
-    (void)draw_string(f->list, box.x - 16 - bar_w, y, &style, "÷16");
+    struct draw_style style = {
+        .role = FONT_MONO, .size = THEME_SIZE_AXIS, .color = f->theme->secondary};
+    struct draw_rect box = draw_string(f->list, x, y, &style, "÷16");
+    x = box.x + box.w + 8;
+    draw_cells(f->list, (struct draw_rect){x, y - 8, bar_w, 9}, colors, N, 1);
+    box = draw_string(f->list, x + bar_w + 8, y, &style, "×16");
+    x = box.x + box.w + 24;
+    if (!has_nonfinite) {
+        return;
+    }
+    style.role = FONT_TEXT;
+    draw_fill(f->list, (struct draw_rect){x, y - 8, 9, 9}, f->theme->alarm);
+    box = draw_string(f->list, x + 15, y, &style, "NaN, Inf");
+    if (heat->origin != NULL) {
+        x = box.x + box.w + 20;
+        draw_fill(f->list, (struct draw_rect){x, y - 8, 9, 9}, heat_soft_alarm(f->theme));
+        (void)draw_string(f->list, x + 15, y, &style, "came from elsewhere");
+    }
 }
 
-static void tip_of_row(struct frame *f, const struct model_thing *thing,
-    const struct model_series *series, struct draw_rect plot)
+/* The reading at the cursor, else the newest visible one; NULL: none. */
+static const struct wire_column *reading_of(
+    const struct view *view, const struct model_series *series, double step)
 {
-    double step = f->view->lo +
-                  (double)((f->view->mx - plot.x) / plot.w) * (f->view->hi - f->view->lo);
     const struct wire_column *nearest = NULL;
+    double to = isnan(step) ? view->hi : step;
     for (size_t i = 0; series != NULL && i < series->n; i++) {
-        if (nearest != NULL && (double)series->columns[i].first_step > step) {
+        if (nearest != NULL && (double)series->columns[i].first_step > to) {
             break;
         }
         nearest = &series->columns[i];
     }
+    return nearest;
+}
+
+/* Whether the row has a NaN or an infinity at a step; NaN: at the end of what is drawn. */
+static bool is_hit_at(const struct frame *f, const struct heat *heat,
+    const struct model_thing *thing, const draw_color *cells, double step)
+{
+    if (thing->n_nonfinite == 0) {
+        return false;
+    }
+    const struct view *view = f->view;
+    size_t cell = heat->n_cells - 1;
+    if (!isnan(step)) {
+        double place = (step - view->lo) / (view->hi - view->lo) * (double)heat->n_cells;
+        cell = place <= 0                      ? 0
+               : place < (double)heat->n_cells ? (size_t)place
+                                               : heat->n_cells - 1;
+    }
+    while (isnan(step) && cell > 0 && cells[cell] == f->theme->panel) {
+        cell--;
+    }
+    return cells[cell] == f->theme->alarm || cells[cell] == heat_soft_alarm(f->theme);
+}
+
+/* "0.432" and "×1.3", right-aligned; gives the left end. */
+static float draw_figures(struct frame *f, const struct heat *heat, struct draw_rect row,
+    const struct model_thing *thing, const struct heat_row *of)
+{
+    const float norm_w = 64;
+    const float change_w = 68;
+    char norm[FORMAT_MAX];
+    char change[FORMAT_MAX] = "";
+    float right = row.x + row.w;
+    if (row.w < 240) {
+        return right;
+    }
+    float left = right - norm_w - change_w;
+    const struct wire_column *reading = reading_of(f->view, of->series, f->view->cursor);
+    bool is_hit = is_hit_at(f, heat, thing, of->cells, f->view->cursor);
+    if (reading == NULL) {
+        return left;
+    }
+    float y = frame_middle(f, row, FONT_MONO, THEME_SIZE_AXIS);
+    struct draw_style style = {.role = FONT_MONO,
+        .size = THEME_SIZE_AXIS,
+        .color = is_hit ? f->theme->alarm : f->theme->secondary,
+        .align = DRAW_RIGHT};
+    double octaves = log2(reading->mean) - of->usual;
+    if (is_hit) {
+        (void)snprintf(change, sizeof change, "NaN, Inf");
+    } else if (isfinite(octaves) && fabs(octaves) >= 0.07) {
+        double times = exp2(fabs(octaves));
+        (void)snprintf(change, sizeof change, times < 100 ? "%s%.1f" : "%s%.0f",
+            octaves > 0 ? "×" : "÷", fmin(times, 9999));
+    } else if (isfinite(octaves)) {
+        (void)snprintf(change, sizeof change, "usual");
+    }
+    (void)draw_string(f->list, right, y, &style, change);
+    if (isfinite(reading->mean)) {
+        style.color = f->theme->secondary;
+        (void)draw_string(
+            f->list, right - change_w, y, &style, format_value(norm, reading->mean));
+    }
+    return left;
+}
+
+static bool is_origin(const struct heat *heat, const struct model_thing *thing)
+{
+    return heat->origin != NULL && heat->origin->thing == thing->thing;
+}
+
+static void draw_label(struct frame *f, const struct heat *heat, float y,
+    const struct model_thing *thing, const struct heat_row *of)
+{
+    enum baro_level level = model_thing_level(thing);
+    struct draw_rect row = {heat->table.x, y - LABEL_ROW / 2, heat->table.w, LABEL_ROW};
+    float left = draw_figures(f, heat, row, thing, of);
+    float baseline = frame_middle(f, row, FONT_TEXT, THEME_SIZE_AXIS);
+    char name[WORDS_MAX];
+    float room = left - row.x - 20;
+    frame_mark(f, frame_health(level), row.x + 6, y);
+    (void)words_thing(name, thing);
+    if (!is_origin(heat, thing)) {
+        (void)frame_name(f, THEME_SIZE_AXIS,
+            level >= BARO_WATCH ? f->theme->text : f->theme->secondary, row.x + 16,
+            baseline, room, name);
+        return;
+    }
+    char step[FORMAT_MAX];
+    char began[64];
+    (void)snprintf(
+        began, sizeof began, "began here, step %s", format_count(step, heat->origin->step));
+    struct draw_rect box =
+        frame_name(f, THEME_SIZE_AXIS, f->theme->alarm, row.x + 16, baseline, room, name);
+    if (room - box.w > 60) {
+        (void)frame_text(f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->alarm,
+            box.x + box.w + 10, baseline, room - box.w - 10, began);
+    }
+}
+
+static void tip_of_row(struct frame *f, const struct heat *heat,
+    const struct model_thing *thing, const struct heat_row *of)
+{
+    double step = f->view->lo + (double)((f->view->mx - heat->plot.x) / heat->plot.w) *
+                                    (f->view->hi - f->view->lo);
+    const struct wire_column *reading = reading_of(f->view, of->series, step);
     char value[FORMAT_MAX];
     char at[FORMAT_MAX];
+    char name[WORDS_MAX];
     frame_tip(f, f->view->mx, f->view->my);
-    frame_tip_line(f, "%s · %s", thing->name, baro_role_name(thing->role));
-    if (nearest != NULL) {
-        frame_tip_line(f, "l2 %s at step %s", format_value(value, nearest->mean),
-            format_count(at, nearest->first_step));
+    frame_tip_line(f, "%s · %s", words_thing(name, thing), baro_role_name(thing->role));
+    if (reading != NULL) {
+        frame_tip_line(f, "l2 %s at step %s", format_value(value, reading->mean),
+            format_count(at, reading->first_step));
     }
-    if (thing->n_nonfinite > 0) {
+    if (is_origin(heat, thing)) {
+        frame_tip_line(
+            f, "NaN or Inf began here, at step %s", format_count(at, heat->origin->step));
+    } else if (thing->n_nonfinite > 0) {
         frame_tip_line(f, "%s readings hold NaN or Inf",
             format_count(value, (int64_t)thing->n_nonfinite));
     }
 }
 
-static void draw_label(
-    struct frame *f, struct draw_rect row, const struct model_thing *thing)
-{
-    enum baro_level level = model_thing_level(thing);
-    frame_mark(f, frame_health(level), row.x + 10, row.y + row.h / 2);
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS,
-        level >= BARO_WATCH ? f->theme->text : f->theme->secondary, row.x + 20,
-        frame_middle(f, row, FONT_TEXT, THEME_SIZE_AXIS), row.w - 22, thing->name);
-}
+/* ---- the rows ---- */
 
 static void draw_cursor(struct frame *f, struct draw_rect plot)
 {
     double place = (f->view->cursor - f->view->lo) / (f->view->hi - f->view->lo);
     if (place >= 0 && place <= 1) {
-        draw_hair_v(
-            f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0, f->theme->accent);
+        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
+            draw_fade(f->theme->accent, 0.75F));
     }
 }
 
-static void draw_rows(
-    struct frame *f, struct draw_rect plot, const struct model_thing **rows, size_t n)
+/* Rows that are labelled: the origin first, then alarms, then what they hit, then all; each
+ * keeps its distance from those before it. */
+static size_t choose_labels(const struct heat *heat, size_t first, size_t end, size_t *out)
 {
-    size_t n_cells = (size_t)fmaxf(plot.w * draw_scale(f->list) / 3, 8);
-    float row_h = plot.h / (float)n;
-    size_t label_every = (size_t)ceilf(LABEL_ROW / row_h);
-    for (size_t i = 0; i < n; i++) {
-        struct model_ref ref = {rows[i]->thing, READING_SUMMARY, SUMMARY_L2};
-        const struct model_series *series = frame_series(f, ref, true);
-        draw_color *cells = draw_scratch(f->list, n_cells * sizeof *cells);
-        struct draw_rect row = {plot.x, plot.y + row_h * (float)i, plot.w, row_h};
-        struct draw_rect label = {plot.x + plot.w, row.y, LABEL_W, row_h};
-        if (cells == NULL) {
-            return;
-        }
-        for (size_t c = 0; c < n_cells; c++) {
-            cells[c] = f->theme->panel; /* nothing was recorded: a gap is a gap */
-        }
-        if (series != NULL) {
-            fill_row(f, rows[i], series, cells, n_cells);
-        }
-        struct draw_rect cells_at = {row.x, row.y, row.w, fmaxf(row.h - (row_h > 6), 1)};
-        draw_cells(f->list, cells_at, cells, (uint32_t)n_cells, 1);
-        if (i % label_every == 0) {
-            label.h = fmaxf(label.h, LABEL_ROW);
-            label.y += (row_h - label.h) / 2;
-            draw_label(f, label, rows[i]);
-        }
-        struct draw_rect zone = {row.x, row.y, row.w + LABEL_W, row.h};
-        frame_zone(f, zone, VIEW_PICK_THING, rows[i]->thing, 0);
-        if (frame_is_over(f, row)) {
-            tip_of_row(f, rows[i], series, plot);
+    size_t n = 0;
+    for (int turn = 0; turn < 4; turn++) {
+        for (size_t i = first; i < end && n < MAX_LABELS; i++) {
+            const struct model_thing *thing = heat->rows[i];
+            enum baro_level level = model_thing_level(thing);
+            bool is_mine = turn == 0   ? is_origin(heat, thing)
+                           : turn == 1 ? level >= BARO_ALARM
+                           : turn == 2 ? level >= BARO_WATCH
+                                       : true;
+            for (size_t k = 0; k < n && is_mine; k++) {
+                float apart = fabsf((float)i - (float)out[k]) * heat->row_h;
+                is_mine = apart >= LABEL_ROW - 0.01F;
+            }
+            if (is_mine) {
+                out[n++] = i;
+            }
         }
     }
+    return n;
+}
+
+static void draw_rows(struct frame *f, const struct heat *heat)
+{
+    size_t labels[MAX_LABELS];
+    bool is_soft_allowed = heat->origin != NULL;
+    float h = heat->row_h;
+    size_t first = (size_t)(heat->scroll / h);
+    size_t end = (size_t)ceilf((heat->scroll + heat->plot.h) / h);
+    end = end < heat->n ? end : heat->n;
+    for (size_t i = first; i < end; i++) {
+        const struct model_thing *thing = heat->rows[i];
+        bool is_soft = is_soft_allowed && thing->worst_level < BARO_ALARM;
+        struct heat_row row = heat_row_get(f, thing, is_soft, heat->n_cells);
+        float y = heat->plot.y + h * (float)i - heat->scroll;
+        struct draw_rect cells = {
+            heat->plot.x, y, heat->plot.w, fmaxf(h - (h > 6.5F ? 1 : 0), 1)};
+        draw_cells(f->list, cells, row.cells, (uint32_t)heat->n_cells, 1);
+        struct draw_rect zone = {cells.x, y, heat->table.x + heat->table.w - cells.x, h};
+        frame_zone(f, zone, VIEW_PICK_THING, thing->thing, 0);
+        if (frame_is_over(f, (struct draw_rect){cells.x, y, cells.w, h})) {
+            tip_of_row(f, heat, thing, &row);
+        }
+    }
+    size_t n = choose_labels(heat, first, end, labels);
+    for (size_t k = 0; k < n; k++) {
+        const struct model_thing *thing = heat->rows[labels[k]];
+        bool is_soft = is_soft_allowed && thing->worst_level < BARO_ALARM;
+        struct heat_row row = heat_row_get(f, thing, is_soft, heat->n_cells);
+        float y = heat->plot.y + h * ((float)labels[k] + 0.5F) - heat->scroll;
+        draw_label(f, heat, y, thing, &row);
+        if (is_origin(heat, thing)) {
+            struct draw_rect at = {heat->plot.x - 7, y - h / 2, 3, fmaxf(h - 1, 2)};
+            draw_fill(f->list, at, f->theme->alarm);
+            draw_outline(f->list,
+                (struct draw_rect){heat->plot.x, at.y, heat->plot.w, at.h},
+                f->theme->alarm);
+        }
+    }
+}
+
+/* Where the list of rows stands; a new list begins where the trouble began. */
+static float scroll_of(struct frame *f, const struct heat *heat, enum baro_role role)
+{
+    struct view *view = f->view;
+    uint64_t shown = ((uint64_t)view->run << 40) ^ ((uint64_t)role << 32) ^
+                     (heat->origin != NULL ? heat->origin->thing : 0) ^ (uint64_t)1 << 63;
+    float content = heat->row_h * (float)heat->n;
+    for (size_t i = 0; shown != view->heat_shown && i < heat->n; i++) {
+        if (i == 0 || is_origin(heat, heat->rows[i])) {
+            view->scroll[VIEW_SCROLL_HEAT] =
+                heat->row_h * ((float)i + 0.5F) - heat->plot.h / 2;
+        }
+    }
+    view->heat_shown = shown;
+    return frame_scroll(f, VIEW_SCROLL_HEAT, content, heat->plot.h);
 }
 
 float heat_height(const struct frame *f)
 {
-    const struct model_thing *rows[MAX_ROWS];
     size_t most = 0;
     for (int role = 1; role < BARO_ROLE_END; role++) {
-        size_t n = gather_rows(f, (enum baro_role)role, rows, MAX_ROWS);
+        size_t n = count_rows(f, (enum baro_role)role);
         most = n > most ? n : most;
     }
-    return HEAD_H + FOOT_H + MAX_ROW * (float)most;
+    return HEAD_H + FOOT_H + GOOD_ROW * (float)most;
 }
 
-void heat_draw(struct frame *f, struct draw_rect rect)
+void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_w)
 {
-    const struct model_thing *rows[MAX_ROWS];
+    struct heat heat = {.origin = f->origin};
     draw_fill(f->list, rect, f->theme->panel);
     enum baro_role role = draw_title(f, (struct draw_rect){rect.x, rect.y, rect.w, 28});
-    float plot_h = rect.h - HEAD_H - FOOT_H;
-    size_t max = (size_t)fmaxf(plot_h / MIN_ROW, 1);
-    size_t n = gather_rows(f, role, rows, MAX_ROWS);
-    size_t n_shown = n < max ? n : max;
-    if (n_shown == 0) {
+    gather_rows(f, role, &heat);
+    if (heat.n == 0) {
         return;
     }
-    struct draw_rect plot = {rect.x + 8 + CHART_GUTTER, rect.y + HEAD_H,
-        rect.w - 16 - CHART_GUTTER - LABEL_W, plot_h};
-    plot.h = fminf(plot.h, MAX_ROW * (float)n_shown);
+    float room = fmaxf(rect.h - HEAD_H - FOOT_H, MIN_ROW);
+    heat.row_h = fminf(fmaxf(room / (float)heat.n, MIN_ROW), MAX_ROW);
+    heat.plot = (struct draw_rect){
+        plot_x, rect.y + HEAD_H, plot_w, fminf(room, heat.row_h * (float)heat.n)};
+    float table_x = plot_x + plot_w + 10;
+    heat.table = (struct draw_rect){
+        table_x, heat.plot.y, fminf(rect.x + rect.w - 20 - table_x, 440), heat.plot.h};
+    heat.n_cells = (size_t)fmaxf(plot_w * draw_scale(f->list) / 2, 8);
+    heat.scroll = scroll_of(f, &heat, role);
     struct view_slot *slot = frame_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0));
     slot->layout = (struct chart_layout){
-        .rect = plot, .plot = plot, .x = {.lo = f->view->lo, .hi = f->view->hi}};
+        .rect = heat.plot, .plot = heat.plot, .x = {.lo = f->view->lo, .hi = f->view->hi}};
     slot->has_layout = true;
-    frame_zone(f, plot, VIEW_CHART, slot - f->view->slots, 0);
-    draw_rows(f, plot, rows, n_shown);
-    draw_cursor(f, plot);
-    float y = rect.y + rect.h - 9;
-    draw_legend(f, rect.x + rect.w - 12, y);
-    char text[WORDS_MAX];
-    if (n_shown < n) {
-        (void)snprintf(
-            text, sizeof text, "%zu of %zu tensors: find others with /", n_shown, n);
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, plot.x, y,
-            plot.w * 0.6F, text);
+    struct draw_rect rows = {rect.x, heat.plot.y, rect.w, heat.plot.h};
+    struct draw_rect within = f->within;
+    draw_clip(f->list, rows);
+    if (heat.plot.h < heat.row_h * (float)heat.n) {
+        frame_zone(f, rows, VIEW_SCROLL, VIEW_SCROLL_HEAT, 0);
     }
+    frame_zone(f, heat.plot, VIEW_CHART, slot - f->view->slots, 0);
+    f->within = frame_within(f, rows);
+    draw_rows(f, &heat);
+    f->within = within;
+    draw_cursor(f, heat.plot);
+    draw_unclip(f->list);
+    frame_scroll_bar(f, rows, heat.row_h * (float)heat.n, heat.scroll);
+    draw_legend(f, &heat, plot_x, rect.y + rect.h - 10);
 }

@@ -14,7 +14,8 @@ struct frame {
     const struct model_run *run; /* NULL: none */
     struct chart_event *events;  /* alerts and events of the run, for every chart */
     size_t n_events;
-    struct draw_rect within; /* zones end at its edges; w 0: at none */
+    const struct model_alert *origin; /* where NaN or Inf began; NULL: nowhere */
+    struct draw_rect within;          /* zones end at its edges; w 0: at none */
 };
 
 /** A chart under way: filled by the page, drawn by frame_chart. */
@@ -28,6 +29,9 @@ struct frame_chart {
 /** Note that a click or the wheel in a rectangle does something. Later zones lie on top. */
 void frame_zone(
     struct frame *f, struct draw_rect rect, enum view_act act, int64_t a, int64_t b);
+
+/** What zones may take of a rectangle: its intersection with the frame's within. */
+struct draw_rect frame_within(const struct frame *f, struct draw_rect rect);
 
 /** Whether the pointer is in a rectangle and nothing lies over it. */
 bool frame_is_over(const struct frame *f, struct draw_rect rect);

@@ -65,11 +65,10 @@ static bool holds(const char *name, const char *part)
     return part[0] == '\0' || strcasestr(name, part) != NULL;
 }
 
-static void add_found(
-    struct view *view, enum view_act act, int64_t a, const char *name, const char *kind)
+static void add_found(struct view *view, const struct view_found *found)
 {
-    if (view->n_found < VIEW_MAX_FOUND && holds(name, view->find)) {
-        view->found[view->n_found++] = (struct view_found){act, a, name, kind};
+    if (view->n_found < VIEW_MAX_FOUND && holds(found->name, view->find)) {
+        view->found[view->n_found++] = *found;
     }
 }
 
@@ -79,20 +78,23 @@ static void update_found(struct view *view, const struct model *model)
     view->n_found = 0;
     for (size_t i = 0; i < model->alerts->n && view->find[0] == '\0'; i++) {
         const struct model_alert *alert = &model->alerts->at[i];
-        add_found(view, VIEW_PICK_ALERT, (int64_t)alert->id, alert->text, "alert");
+        add_found(view, &(struct view_found){
+                            VIEW_PICK_ALERT, (int64_t)alert->id, alert->text, "alert", 0});
     }
     for (size_t i = 0; i < model->runs->n; i++) {
         const struct model_run *run = &model->runs->at[i];
-        add_found(view, VIEW_PICK_RUN, run->run, run->name, "run");
+        add_found(view, &(struct view_found){VIEW_PICK_RUN, run->run, run->name, "run", 0});
     }
     for (size_t i = 0; i < model->things->n; i++) {
         const struct model_thing *thing = &model->things->at[i];
+        struct view_found found = {
+            VIEW_PICK_PAGE, VIEW_OVERVIEW, thing->name, "scalar", thing->rank};
         if (thing->is_tensor) {
-            add_found(view, VIEW_PICK_THING, thing->thing, thing->name,
-                baro_role_name(thing->role));
-        } else {
-            add_found(view, VIEW_PICK_PAGE, VIEW_OVERVIEW, thing->name, "scalar");
+            found.act = VIEW_PICK_THING;
+            found.a = thing->thing;
+            found.kind = baro_role_name(thing->role);
         }
+        add_found(view, &found);
     }
     if (view->found_at >= view->n_found) {
         view->found_at = view->n_found > 0 ? view->n_found - 1 : 0;
@@ -126,8 +128,10 @@ static void draw_find(struct frame *f, struct draw_rect rect)
         float y = frame_middle(f, at, FONT_TEXT, THEME_SIZE_TEXT);
         struct draw_style style = {
             .size = THEME_SIZE_TEXT, .color = f->theme->secondary, .align = DRAW_RIGHT};
-        struct draw_rect kind =
-            draw_string(f->list, at.x + at.w - 20, y, &style, found->kind);
+        char words[64];
+        (void)snprintf(words, sizeof words, found->rank > 0 ? "%s @%u" : "%s", found->kind,
+            found->rank);
+        struct draw_rect kind = draw_string(f->list, at.x + at.w - 20, y, &style, words);
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, at.x + 19, y,
             kind.x - at.x - 40, found->name);
         frame_zone(f, at, VIEW_FOUND, (int64_t)i, 0);

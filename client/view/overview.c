@@ -12,11 +12,16 @@
  * beside and below it, and the layers at a glance.
  */
 
-enum { MAX_SCALARS = 96 };
+enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
 
-/* A scalar to be shown. */
+static const float MIN_SMALL = 110; /* height of a small chart */
+static const float PEEK = 40; /* of the rows below, so that one sees that they go on */
+
+/* A scalar to be shown: one line a rank. */
 struct scalar {
-    struct model_ref ref;
+    struct model_ref ref[MAX_RANKS];
+    uint32_t rank[MAX_RANKS];
+    size_t n, n_ranks; /* lines, and ranks that have it */
     const char *title;
     double cadence;
     int order;
@@ -35,6 +40,35 @@ static int order_of(const char *name)
     return (int)BARO_LEN(pinned);
 }
 
+/* Put a thing into the scalar of its name, or begin one. Gives the new count. */
+static size_t add_scalar(struct scalar *scalars, size_t n, const struct model_thing *thing)
+{
+    struct scalar scalar = {
+        .title = thing->name, .cadence = thing->cadence, .order = order_of(thing->name)};
+    size_t at = 0;
+    while (at < n && strcmp(scalars[at].title, thing->name) != 0) {
+        at++;
+    }
+    if (at == n && n == MAX_SCALARS - 1) {
+        return n;
+    }
+    if (at == n) {
+        while (at > 0 && scalars[at - 1].order > scalar.order) {
+            scalars[at] = scalars[at - 1];
+            at--;
+        }
+        scalars[at] = scalar;
+        n++;
+    }
+    struct scalar *into = &scalars[at];
+    if (into->n < MAX_RANKS) {
+        into->ref[into->n] = (struct model_ref){thing->thing, READING_SCALAR, 0};
+        into->rank[into->n++] = thing->rank;
+    }
+    into->n_ranks++;
+    return n;
+}
+
 static size_t gather_scalars(const struct frame *f, struct scalar *out)
 {
     const struct model_things *things = f->model->things;
@@ -42,41 +76,54 @@ static size_t gather_scalars(const struct frame *f, struct scalar *out)
     if (f->model->run != f->view->run) {
         return 0;
     }
-    for (size_t i = 0; i < things->n && n < MAX_SCALARS - 1; i++) {
-        const struct model_thing *thing = &things->at[i];
-        if (thing->is_tensor) {
-            continue;
+    for (size_t i = 0; i < things->n; i++) {
+        if (!things->at[i].is_tensor) {
+            n = add_scalar(out, n, &things->at[i]);
         }
-        struct scalar scalar = {{thing->thing, READING_SCALAR, 0}, thing->name,
-            thing->cadence, order_of(thing->name)};
-        size_t at = n++;
-        while (at > 0 && out[at - 1].order > scalar.order) {
-            out[at] = out[at - 1];
-            at--;
-        }
-        out[at] = scalar;
     }
     if (n > 0) {
-        out[n++] = (struct scalar){{0, READING_STEP, 0}, "step time, s", 1, 1000};
+        out[n++] = (struct scalar){.ref = {{0, READING_STEP, 0}},
+            .n = 1,
+            .n_ranks = 1,
+            .title = "step time, s",
+            .cadence = 1};
     }
     return n;
 }
 
-static void draw_scalar(
+/* Gives where its plot is. */
+static struct draw_rect draw_scalar(
     struct frame *f, struct draw_rect rect, const struct scalar *scalar, size_t color)
 {
-    const struct model_series *series = frame_series(f, scalar->ref, false);
-    struct chart_line line =
-        frame_line(f, series, scalar->cadence, theme_series(f->theme, color));
+    struct chart_line lines[MAX_RANKS];
+    char names[MAX_RANKS][16];
+    char note[48] = "";
+    bool is_ready = true;
+    for (size_t i = 0; i < scalar->n; i++) {
+        const struct model_series *series = frame_series(f, scalar->ref[i], false);
+        is_ready = is_ready && series != NULL && series->is_ready;
+        lines[i] = frame_line(
+            f, series, scalar->cadence, theme_series(f->theme, scalar->n > 1 ? i : color));
+        (void)snprintf(names[i], sizeof names[i], "@%u", scalar->rank[i]);
+        lines[i].name = scalar->n > 1 ? names[i] : NULL;
+    }
+    if (scalar->n_ranks > scalar->n) {
+        (void)snprintf(note, sizeof note, "%zu of %zu ranks", scalar->n, scalar->n_ranks);
+    } else if (scalar->n == 1 && scalar->rank[0] > 0) {
+        (void)snprintf(note, sizeof note, "@%u", scalar->rank[0]);
+    } else if (scalar->ref[0].kind == READING_STEP && f->run->n_ranks > 1) {
+        (void)snprintf(note, sizeof note, "all ranks");
+    }
     struct frame_chart chart = {
-        .id = frame_id(VIEW_OVERVIEW, scalar->ref.thing, scalar->ref.kind, 0),
+        .id = frame_id(VIEW_OVERVIEW, scalar->ref[0].thing, scalar->ref[0].kind, 0),
         .chart = {.title = scalar->title,
-            .lines = &line,
-            .n_lines = 1,
-            .empty = series == NULL || !series->is_ready ? "reading" : NULL},
+            .note = note[0] != '\0' ? note : NULL,
+            .lines = lines,
+            .n_lines = scalar->n,
+            .empty = is_ready ? NULL : "reading"},
     };
     draw_fill(f->list, rect, f->theme->panel);
-    (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
+    return frame_chart(f, draw_inset(rect, 8, 6), &chart)->layout.plot;
 }
 
 /* How the charts stand: the loss takes the left, the others columns x rows at its right. */
@@ -102,45 +149,91 @@ static struct arrangement arrange(size_t n_others)
     return (struct arrangement){2, 2, (n_others - 4 + 3) / 4};
 }
 
-/* Draw all scalars from y on; gives the height taken. */
-static float draw_scalars(struct frame *f, struct draw_rect rect, float height)
+/* The whole page: where charts and layers are. */
+struct plan {
+    struct arrangement a;
+    struct draw_rect area;  /* its height is that of the first screen */
+    float main_h;           /* the loss and those beside it */
+    float below_y, below_h; /* first row of the others, height of each */
+    float heat_y, heat_h;   /* 0: no layers */
+    float content_h;
+};
+
+/* The layers take what their rows need, at most 45 % and more when the charts leave room. They
+ * stand below all charts, or right below the first ones when not all fit on the screen. */
+static struct plan plan_page(struct draw_rect area, size_t n_scalars, float heat_wish)
 {
-    struct scalar scalars[MAX_SCALARS];
-    size_t n = gather_scalars(f, scalars);
-    if (n == 0) {
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, rect.x,
-            rect.y + 20, rect.w,
-            f->model->has_things ? "No scalar has been logged yet." : "Reading.");
-        return 40;
-    }
     const float gap = THEME_GAP;
-    struct arrangement a = arrange(n - 1);
-    float quarter = (rect.w - 3 * gap) / 4;
-    float small_w = a.columns == 1 ? (rect.w - 2 * gap) / 3 : quarter;
-    float loss_w = rect.w - (small_w + gap) * (float)a.columns;
-    float main_h = a.below > 0 ? fmaxf(height * 0.6F, 220) : height;
-    float small_h = (main_h - gap * (float)(a.rows - 1)) / (float)a.rows;
-    draw_scalar(f, (struct draw_rect){rect.x, rect.y, loss_w, main_h}, &scalars[0], 0);
-    for (size_t i = 1; i < n; i++) {
-        size_t at = i - 1;
-        struct draw_rect cell = {0, 0, small_w, small_h};
-        if (at < a.columns * a.rows) {
-            bool is_last = i + 1 == n && a.below == 0;
-            size_t n_free = is_last ? a.columns - 1 - at % a.columns : 0;
-            cell.w += (small_w + gap) * (float)n_free; /* the last one fills its row */
-            cell.x = rect.x + loss_w + gap + (small_w + gap) * (float)(at % a.columns);
-            cell.y = rect.y + (small_h + gap) * (float)(at / a.columns);
-        } else {
-            at -= a.columns * a.rows;
-            cell.w = quarter;
-            cell.h = fmaxf((height - main_h) / (float)a.below - gap, 110);
-            cell.x = rect.x + (quarter + gap) * (float)(at % 4);
-            cell.y = rect.y + main_h + gap + (cell.h + gap) * (float)(at / 4);
-        }
-        draw_scalar(f, cell, &scalars[i], i);
+    struct plan plan = {.a = arrange(n_scalars - 1), .area = area};
+    float n_below = (float)plan.a.below;
+    float heat_h = fminf(heat_wish, fmaxf(area.h * 0.45F, 150));
+    float heat_all = heat_h > 0 ? heat_h + gap : 0;
+    float rest = area.h - heat_all;
+    plan.heat_h = heat_h;
+    if (plan.a.below == 0) {
+        plan.main_h = fmaxf(rest, 200);
+        plan.heat_y = plan.main_h + gap;
+    } else if (220 + (MIN_SMALL + gap) * n_below <= rest) {
+        plan.main_h = fmaxf(rest * (plan.a.below > 1 ? 0.5F : 0.6F), 220);
+        plan.below_y = plan.main_h + gap;
+        plan.below_h = fmaxf((rest - plan.main_h) / n_below - gap, MIN_SMALL);
+        plan.heat_y = plan.below_y + (plan.below_h + gap) * n_below;
+    } else {
+        plan.main_h = fmaxf(rest - PEEK, 260);
+        plan.heat_y = plan.main_h + gap;
+        plan.below_y = plan.main_h + gap + heat_all;
+        plan.below_h = 150;
     }
-    float below_h = a.below > 0 ? fmaxf((height - main_h) / (float)a.below - gap, 110) : 0;
-    return main_h + (below_h + gap) * (float)a.below;
+    float heat_end = heat_h > 0 ? plan.heat_y + heat_h : plan.main_h;
+    float below_end =
+        plan.a.below > 0 ? plan.below_y + (plan.below_h + gap) * n_below - gap : 0;
+    plan.content_h = fmaxf(heat_end, below_end);
+    return plan;
+}
+
+/* Where the chart of a scalar stands; 0 is the loss. */
+static struct draw_rect place_of(const struct plan *plan, size_t i, size_t n)
+{
+    const float gap = THEME_GAP;
+    const struct arrangement *a = &plan->a;
+    const struct draw_rect area = plan->area;
+    float quarter = (area.w - 3 * gap) / 4;
+    float small_w = a->columns == 1 ? (area.w - 2 * gap) / 3 : quarter;
+    float small_h = (plan->main_h - gap * (float)(a->rows - 1)) / (float)a->rows;
+    float loss_w = area.w - (small_w + gap) * (float)a->columns;
+    if (i == 0) {
+        return (struct draw_rect){area.x, area.y, loss_w, plan->main_h};
+    }
+    size_t at = i - 1;
+    if (at < a->columns * a->rows) {
+        bool is_last = i + 1 == n && a->below == 0;
+        size_t n_free = is_last ? a->columns - 1 - at % a->columns : 0;
+        return (struct draw_rect){
+            area.x + loss_w + gap + (small_w + gap) * (float)(at % a->columns),
+            area.y + (small_h + gap) * (float)(at / a->columns),
+            small_w + (small_w + gap) * (float)n_free, /* the last one fills its row */
+            small_h};
+    }
+    at -= a->columns * a->rows;
+    return (struct draw_rect){area.x + (quarter + gap) * (float)(at % 4),
+        area.y + plan->below_y + (plan->below_h + gap) * (float)(at / 4), quarter,
+        plan->below_h};
+}
+
+/* Draw all scalars that are to be seen. Gives where the plot of the first is. */
+static struct draw_rect draw_scalars(
+    struct frame *f, const struct plan *plan, const struct scalar *scalars, size_t n)
+{
+    struct draw_rect plot = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct draw_rect at = place_of(plan, i, n);
+        bool is_seen = at.y < f->within.y + f->within.h && at.y + at.h > f->within.y;
+        if (i == 0 || is_seen) {
+            struct draw_rect drawn = draw_scalar(f, at, &scalars[i], i);
+            plot = i == 0 ? drawn : plot;
+        }
+    }
+    return plot;
 }
 
 static void draw_headline(struct frame *f, struct draw_rect row)
@@ -148,8 +241,7 @@ static void draw_headline(struct frame *f, struct draw_rect row)
     char text[WORDS_MAX];
     const struct model_alert *worst =
         f->model->run == f->view->run ? frame_worst_alert(f->model) : NULL;
-    enum theme_health health =
-        worst != NULL ? frame_health(worst->level) : words_run_health(f->run);
+    enum theme_health health = words_headline_health(f->model, f->run, worst);
     float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TITLE);
     frame_mark(f, health, row.x + 4, row.y + row.h / 2);
     float right = row.x + row.w;
@@ -168,22 +260,33 @@ static void draw_headline(struct frame *f, struct draw_rect row)
 void overview_draw(struct frame *f, struct draw_rect rect)
 {
     struct view *view = f->view;
+    struct scalar scalars[MAX_SCALARS];
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
-    float scroll = view->scroll[VIEW_SCROLL_PAGE];
-    frame_zone(f, rect, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
-    draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, 28});
-    bool has_tensors = view->tree->n > 0;
-    float top = inner.y + 36;
-    float room = inner.h - 36 - THEME_GAP;
-    float heat_h = has_tensors ? fminf(heat_height(f), fmaxf(room * 0.45F, 150)) : 0;
-    float scalars_h = fmaxf(room - heat_h - (has_tensors ? THEME_GAP : 0), 200);
-    struct draw_rect area = {inner.x, top - scroll, inner.w, scalars_h};
-    float taken = draw_scalars(f, area, scalars_h) + THEME_GAP;
-    if (has_tensors) {
-        heat_h = fmaxf(room - taken, heat_h);
-        heat_draw(f, (struct draw_rect){inner.x, top + taken - scroll, inner.w, heat_h});
+    size_t n = gather_scalars(f, scalars);
+    const float top = 36;
+    struct draw_rect area = {inner.x, 0, inner.w, inner.h - top - THEME_GAP};
+    float heat_wish = view->tree->n > 0 ? heat_height(f) : 0;
+    struct plan plan = {.area = area, .heat_h = fminf(heat_wish, area.h), .heat_y = 40};
+    if (n > 0) {
+        plan = plan_page(area, n, heat_wish);
     }
-    view->scroll_max[VIEW_SCROLL_PAGE] = fmaxf(taken + heat_h - room, 0);
-    view->scroll[VIEW_SCROLL_PAGE] =
-        fminf(fmaxf(scroll, 0), view->scroll_max[VIEW_SCROLL_PAGE]);
+    frame_zone(f, rect, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
+    float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, plan.content_h, area.h);
+    plan.area.y = inner.y + top - scroll;
+    draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, 28});
+    struct draw_rect plot = {.x = inner.x + 8 + CHART_GUTTER,
+        .w = inner.w * 0.6F}; /* where that of a loss would be */
+    if (n > 0) {
+        plot = draw_scalars(f, &plan, scalars, n);
+    } else {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
+            plan.area.y + 20, inner.w,
+            f->model->has_things ? "No scalar has been logged yet." : "Reading.");
+    }
+    if (plan.heat_h > 0) {
+        struct draw_rect heat = {inner.x, plan.area.y + plan.heat_y, inner.w, plan.heat_h};
+        heat_draw(f, heat, plot.x, plot.w);
+    }
+    frame_scroll_bar(f, (struct draw_rect){rect.x, rect.y, rect.w, rect.h},
+        plan.content_h + top, scroll);
 }

@@ -20,29 +20,6 @@ static void draw_title(struct frame *f, struct draw_rect row, const char *text)
         row.y + 21, row.w - 2 * VIEW_PAD, text);
 }
 
-/* Keep a scroll position within what there is; gives it. */
-static float hold_scroll(
-    struct frame *f, enum view_scroll which, float content_h, float visible_h)
-{
-    struct view *view = f->view;
-    view->scroll_max[which] = fmaxf(content_h - visible_h, 0);
-    view->scroll[which] = fminf(fmaxf(view->scroll[which], 0), view->scroll_max[which]);
-    return view->scroll[which];
-}
-
-/* A thin bar at the right edge where a list goes on beyond what is seen. */
-static void draw_scroll_bar(
-    struct frame *f, struct draw_rect rect, float content_h, float scroll)
-{
-    if (content_h <= rect.h) {
-        return;
-    }
-    float h = fmaxf(rect.h * rect.h / content_h, 16);
-    float y = rect.y + (rect.h - h) * scroll / (content_h - rect.h);
-    draw_fill(
-        f->list, (struct draw_rect){rect.x + rect.w - 3, y, 2, h}, f->theme->hairline);
-}
-
 /* ---- runs ---- */
 
 static void draw_run(struct frame *f, struct draw_rect row, const struct model_run *run)
@@ -95,7 +72,7 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
             list.y + 18, rect.w - 2 * VIEW_PAD, "none yet");
         return TITLE_ROW + 28;
     }
-    float scroll = hold_scroll(f, VIEW_SCROLL_RUNS, content, list.h);
+    float scroll = frame_scroll(f, VIEW_SCROLL_RUNS, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_RUNS, 0);
     draw_clip(f->list, list);
     for (size_t i = 0; i < runs->n; i++) {
@@ -106,15 +83,17 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
         }
     }
     draw_unclip(f->list);
-    draw_scroll_bar(f, list, content, scroll);
+    frame_scroll_bar(f, list, content, scroll);
     return TITLE_ROW + list.h;
 }
 
 /* ---- modules ---- */
 
-static void draw_spark(
-    struct frame *f, struct draw_rect rect, uint32_t thing, enum baro_level level)
+/* Only what has an alert of its own is coloured: what it hit has a mark and a notch. */
+static void draw_spark(struct frame *f, struct draw_rect rect, uint32_t thing)
 {
+    const struct model_thing *of = model_thing_find(f->model, thing);
+    enum baro_level level = of != NULL ? of->worst_level : 0;
     struct model_ref ref = {thing, READING_SUMMARY, SUMMARY_L2};
     const struct model_series *series = frame_series(f, ref, true);
     draw_color color = level >= BARO_WATCH
@@ -148,12 +127,33 @@ static bool is_shown_node(const struct view *view, const struct tree_node *node)
     return false;
 }
 
+/* Whether NaN or Inf began in a node: in its tensors, or folded away below it. */
+static bool holds_origin(const struct frame *f, size_t at)
+{
+    const struct tree *tree = f->view->tree;
+    const struct model_alert *origin = f->origin;
+    size_t end = view_is_folded(f->view, &tree->nodes[at]) ? tree->nodes[at].end : at + 1;
+    for (size_t i = at; i < end && origin != NULL; i++) {
+        for (int role = 1; role < BARO_ROLE_END; role++) {
+            if (tree->nodes[i].roles[role] == origin->thing) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void draw_node(struct frame *f, struct draw_rect row, size_t at)
 {
     const struct tree_node *node = &f->view->tree->nodes[at];
     bool has_children = node->end > at + 1;
     bool is_chosen = is_shown_node(f->view, node);
     uint32_t thing = tree_node_thing(node, f->model);
+    bool is_here = holds_origin(f, at);
+    if (is_here) {
+        draw_fill(f->list, row, draw_fade(f->theme->alarm, 0.14F));
+        draw_fill(f->list, (struct draw_rect){row.x, row.y, 2, row.h}, f->theme->alarm);
+    }
     if (is_chosen || frame_is_over(f, row)) {
         draw_fill(
             f->list, row, is_chosen ? f->theme->raised : draw_fade(f->theme->raised, 0.5F));
@@ -178,28 +178,44 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
     }
     float right = row.x + row.w - VIEW_PAD;
     char label[WORDS_MAX];
-    (void)snprintf(label, sizeof label, "%.*s",
-        (int)(node->label_n < 256 ? node->label_n : 256), node->label);
+    int label_n = (int)(node->label_n < 256 ? node->label_n : 256);
+    (void)snprintf(label, sizeof label, node->rank > 0 ? "%.*s @%u" : "%.*s", label_n,
+        node->label, node->rank);
     frame_mark(f, frame_health(node->level), right - 4, middle);
     float spark_x = right - 16 - SPARK_W;
     if (thing != 0) {
         struct draw_rect spark = {spark_x, row.y + 3, SPARK_W, row.h - 11};
-        draw_spark(f, spark, thing, node->level);
+        draw_spark(f, spark, thing);
     }
     float label_w = (thing != 0 ? spark_x : right - 16) - (x + 14) - 6;
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
-        thing != 0 ? f->theme->text : f->theme->secondary, x + 14,
-        frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT), label_w, label);
+    draw_color color = is_here      ? f->theme->alarm
+                       : thing != 0 ? f->theme->text
+                                    : f->theme->secondary;
+    float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT);
+    struct draw_rect box = frame_text(f, is_here ? FONT_STRONG : FONT_TEXT, THEME_SIZE_TEXT,
+        color, x + 14, y, label_w, label);
+    if (is_here && label_w - box.w > 40) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->alarm, box.x + box.w + 8,
+            y, label_w - box.w - 8, "began here");
+    }
 }
 
-/* How many rows are to be seen: descendants of folded nodes are not. */
-static size_t count_rows(const struct view *view)
+/* How many rows are to be seen: descendants of folded nodes are not. The first time, and when
+ * trouble has begun, the list is moved so that its origin is seen. */
+static size_t count_rows(struct frame *f, float visible_h)
 {
+    struct view *view = f->view;
     size_t n = 0;
+    uint64_t shown =
+        ((uint64_t)view->run << 32) + (f->origin != NULL ? f->origin->thing : 0);
     for (size_t i = 0; i < view->tree->n;) {
+        if (shown != view->tree_shown && f->origin != NULL && holds_origin(f, i)) {
+            view->scroll[VIEW_SCROLL_TREE] = THEME_ROW * ((float)n + 0.5F) - visible_h / 2;
+        }
         n++;
         i = view_is_folded(view, &view->tree->nodes[i]) ? view->tree->nodes[i].end : i + 1;
     }
+    view->tree_shown = shown;
     return n;
 }
 
@@ -213,8 +229,8 @@ static void draw_tree(struct frame *f, struct draw_rect rect)
             list.y + 18, rect.w - 2 * VIEW_PAD, "no tensors watched");
         return;
     }
-    float content = THEME_ROW * (float)count_rows(f->view);
-    float scroll = hold_scroll(f, VIEW_SCROLL_TREE, content, list.h);
+    float content = THEME_ROW * (float)count_rows(f, list.h);
+    float scroll = frame_scroll(f, VIEW_SCROLL_TREE, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_TREE, 0);
     draw_clip(f->list, list);
     float y = list.y - scroll;
@@ -227,7 +243,7 @@ static void draw_tree(struct frame *f, struct draw_rect rect)
         i = view_is_folded(f->view, &tree->nodes[i]) ? tree->nodes[i].end : i + 1;
     }
     draw_unclip(f->list);
-    draw_scroll_bar(f, list, content, scroll);
+    frame_scroll_bar(f, list, content, scroll);
 }
 
 void side_draw(struct frame *f, struct draw_rect rect)

@@ -138,6 +138,32 @@ static void draw_smalls(
     draw_counts(f, last, thing);
 }
 
+/* At the left of the roles: the ranks that have this tensor, where there are several. */
+static float draw_ranks(
+    struct frame *f, float right, float y, const struct model_thing *thing)
+{
+    enum { MAX_RANKS = 8 };
+    char texts[MAX_RANKS][16];
+    const char *words[MAX_RANKS];
+    int64_t things[MAX_RANKS];
+    size_t n = 0;
+    const struct model_things *all = f->model->things;
+    for (size_t i = 0; i < all->n && n < MAX_RANKS; i++) {
+        const struct model_thing *at = &all->at[i];
+        if (at->is_tensor && at->role == thing->role &&
+            strcmp(at->name, thing->name) == 0) {
+            (void)snprintf(texts[n], sizeof texts[n], "@%u", at->rank);
+            words[n] = texts[n];
+            things[n++] = at->thing;
+        }
+    }
+    if (n < 2) {
+        return right;
+    }
+    return frame_switch(
+        f, right - 40, y, words, things, n, (int64_t)thing->thing, VIEW_PICK_THING, true);
+}
+
 /* Name, shape and, at the right, roles of the same name and statistics of its units. */
 static void draw_title(
     struct frame *f, struct draw_rect row, const struct model_thing *thing)
@@ -147,7 +173,7 @@ static void draw_title(
     size_t n_roles = 0;
     for (int role = 1; role < BARO_ROLE_END; role++) {
         const struct model_thing *same =
-            model_tensor_find(f->model, thing->name, (enum baro_role)role);
+            model_tensor_of_rank(f->model, thing->name, (enum baro_role)role, thing->rank);
         if (same != NULL) {
             roles[n_roles] = baro_role_name((enum baro_role)role);
             things[n_roles++] = same->thing;
@@ -157,9 +183,11 @@ static void draw_title(
     float left = frame_switch(f, row.x + row.w, y, roles, things, n_roles,
         (int64_t)thing->thing, VIEW_PICK_THING, true);
     char shape[WORDS_MAX];
+    char name[WORDS_MAX];
+    left = draw_ranks(f, left, y, thing);
     frame_mark(f, frame_health(model_thing_level(thing)), row.x + 4, row.y + row.h / 2);
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
-        row.x + 16, y, (left - row.x) * 0.55F, thing->name);
+        row.x + 16, y, (left - row.x) * 0.55F, words_thing(name, thing));
     float x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y,
         fmaxf(left - 24 - x, 10), words_shape(shape, thing));

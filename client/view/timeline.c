@@ -5,6 +5,7 @@
 
 #include "client/view/inside.h"
 #include "client/view/words.h"
+#include "lib/base/mem.h"
 
 /*
  * The time axis at the bottom: all steps of the run, the visible range on it, alerts and
@@ -12,6 +13,7 @@
  */
 
 static const float RIGHT_W = 260;
+static const float MARK_APART = 9;
 
 static struct axis whole_axis(const struct frame *f)
 {
@@ -49,20 +51,27 @@ static void draw_ticks(struct frame *f, const struct chart_layout *layout, float
     }
 }
 
-/* Alerts keep apart from each other: marks closer than their width are drawn once, graver on
- * top, so a burst is one mark. */
+/* Marks of one level keep their distance, so that a burst is a few marks; the graver lie on
+ * top. */
 static void draw_events(struct frame *f, const struct chart_layout *layout, float y)
 {
-    for (size_t i = 0; i < f->n_events; i++) {
-        const struct chart_event *event = &f->events[i];
-        float x = chart_px_of_x(layout, event->x);
-        if (x < layout->plot.x - 1 || x > layout->plot.x + layout->plot.w + 1) {
-            continue;
-        }
-        if (event->level == THEME_NO_DATA) {
-            draw_hair_v(f->list, x, y - 5, 10, 0, f->theme->secondary);
-        } else {
-            frame_mark(f, event->level, x, y);
+    static const enum theme_health order[] = {
+        THEME_NO_DATA, THEME_CALM, THEME_WATCH, THEME_ALARM};
+    for (size_t k = 0; k < BARO_LEN(order); k++) {
+        float last_x = -1000;
+        for (size_t i = 0; i < f->n_events; i++) {
+            const struct chart_event *event = &f->events[i];
+            float x = chart_px_of_x(layout, event->x);
+            if (event->level != order[k] || x < layout->plot.x - 1 ||
+                x > layout->plot.x + layout->plot.w + 1 || fabsf(x - last_x) < MARK_APART) {
+                continue;
+            }
+            last_x = x;
+            if (event->level == THEME_NO_DATA) {
+                draw_hair_v(f->list, x, y - 5, 10, 0, f->theme->secondary);
+            } else {
+                frame_mark(f, event->level, x, y);
+            }
         }
     }
 }

@@ -2,9 +2,11 @@
 #include "client/view/view.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/view/heat_row.h"
 #include "client/view/inside.h"
 #include "lib/base/mem.h"
 
@@ -44,6 +46,7 @@ void view_destroy(struct view *view)
     if (view != NULL) {
         part_unref(view->tree);
         part_unref(view->tree_of);
+        heat_cache_destroy(view->heat_cache);
         free(view);
     }
 }
@@ -247,11 +250,12 @@ static void gather_events(struct frame *f)
 static void begin_wish(struct view *view, float w, float scale)
 {
     struct model_wish *wish = &view->wish;
+    const double far = 4e18; /* an int64 holds it */
     float plot_px = fmaxf((w - VIEW_SIDE_W) * scale, 64);
     memset(wish, 0, offsetof(struct model_wish, refs));
     wish->run = view->run;
-    wish->from_step = (int64_t)floor(view->lo);
-    wish->to_step = (int64_t)ceil(view->hi);
+    wish->from_step = (int64_t)fmin(fmax(floor(view->lo), -far), far);
+    wish->to_step = (int64_t)fmin(fmax(ceil(view->hi), -far), far);
     wish->columns = plot_px > 4096 ? 4096 : (uint32_t)plot_px;
     wish->coarse_columns = 256;
 }
@@ -268,6 +272,7 @@ static void draw_page(struct frame *f, struct draw_rect rect)
         return;
     }
     draw_clip(f->list, page);
+    f->within = page;
     switch (f->view->page) {
     case VIEW_OVERVIEW:
     case VIEW_PAGE_COUNT: overview_draw(f, page); break;
@@ -275,6 +280,20 @@ static void draw_page(struct frame *f, struct draw_rect rect)
     case VIEW_ALERTS: alerts_draw(f, page); break;
     }
     draw_unclip(f->list);
+    f->within = (struct draw_rect){0};
+}
+
+/* Less room than any page needs: say so rather than draw a heap. */
+static void draw_too_small(struct frame *f, float w, float h)
+{
+    struct draw_style style = {.size = THEME_SIZE_TEXT,
+        .color = f->theme->secondary,
+        .align = DRAW_CENTER,
+        .max_w = w - 8};
+    char text[96];
+    (void)snprintf(text, sizeof text, "The window is too small: it needs %d × %d.",
+        (int)VIEW_MIN_W, (int)VIEW_MIN_H);
+    (void)draw_string(f->list, w / 2, h / 2 + 4, &style, text);
 }
 
 void view_draw(
@@ -297,6 +316,11 @@ void view_draw(
     begin_wish(view, w, draw_scale(list));
     if (is_of_run) {
         gather_events(&f);
+        f.origin = frame_origin(model);
+    }
+    if (w < VIEW_MIN_W || h < VIEW_MIN_H) {
+        draw_too_small(&f, w, h);
+        return;
     }
     float side_w = fminf(VIEW_SIDE_W, w * 0.3F);
     draw_page(&f, (struct draw_rect){side_w, 0, w - side_w, h - VIEW_AXIS_H});

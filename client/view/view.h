@@ -34,6 +34,8 @@ enum {
 #define VIEW_AXIS_H   64.0F
 #define VIEW_HEADER_H 44.0F
 #define VIEW_PAD      16.0F
+#define VIEW_MIN_W    640.0F
+#define VIEW_MIN_H    400.0F
 
 /* What a click or a wheel turn does. a and b: see each. */
 enum view_act {
@@ -60,6 +62,7 @@ enum view_scroll {
     VIEW_SCROLL_RUNS,
     VIEW_SCROLL_TREE,
     VIEW_SCROLL_PAGE,
+    VIEW_SCROLL_HEAT,
     VIEW_SCROLL_COUNT
 };
 
@@ -86,7 +89,10 @@ struct view_found {
     enum view_act act;
     int64_t a;
     const char *name, *kind;
+    uint32_t rank;
 };
+
+struct heat_cache;
 
 struct view {
     /* choices */
@@ -134,8 +140,11 @@ struct view {
     struct view_slot slots[VIEW_MAX_SLOTS];
     struct tree *tree; /* of tree_things */
     const struct model_things
-        *tree_of;       /* a reference, so that it cannot be taken for another */
-    int64_t unit_hover; /* unit under the pointer on the tensor page, -1 */
+        *tree_of;                  /* a reference, so that it cannot be taken for another */
+    struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
+    uint64_t tree_shown;           /* what the tree's scroll position belongs to */
+    uint64_t heat_shown;           /* what the layers' scroll position belongs to */
+    int64_t unit_hover;            /* unit under the pointer on the tensor page, -1 */
     struct view_tip {
         float x, y;
         char text[4][240];

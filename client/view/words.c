@@ -40,6 +40,17 @@ enum theme_health words_run_health(const struct model_run *run)
     return run->n_steps > 0 ? THEME_CALM : THEME_NO_DATA;
 }
 
+char *words_thing(char out[WORDS_MAX], const struct model_thing *thing)
+{
+    if (thing->rank > 0) {
+        (void)snprintf(out, WORDS_MAX, "%.270s @%u", thing->name, thing->rank);
+    } else {
+        (void)snprintf(out, WORDS_MAX, "%s", thing->name);
+    }
+    out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
+    return out;
+}
+
 char *words_shape(char out[WORDS_MAX], const struct model_thing *thing)
 {
     size_t n = 0;
@@ -58,11 +69,58 @@ char *words_shape(char out[WORDS_MAX], const struct model_thing *thing)
     return out;
 }
 
+/* The first thing that has held a NaN or an infinity; NULL if none has. */
+static const struct model_thing *first_nonfinite(const struct model *model)
+{
+    for (size_t i = 0; i < model->things->n; i++) {
+        if (model->things->at[i].n_nonfinite > 0) {
+            return &model->things->at[i];
+        }
+    }
+    return NULL;
+}
+
+/* "Fine: 3,000 steps, every reading of 3 scalars and 32 tensors finite." */
+static void say_fine(
+    char out[WORDS_MAX], const struct model *model, const struct model_run *run)
+{
+    char steps[FORMAT_MAX];
+    char scalars[FORMAT_MAX];
+    char tensors[FORMAT_MAX];
+    int64_t n_tensors = 0;
+    for (size_t i = 0; i < model->things->n; i++) {
+        n_tensors += model->things->at[i].is_tensor ? 1 : 0;
+    }
+    int64_t n_scalars = (int64_t)model->things->n - n_tensors;
+    size_t n = (size_t)snprintf(out, WORDS_MAX,
+        "Fine: %s step%s, no alert; every reading of %s scalar%s",
+        format_count(steps, run->n_steps), run->n_steps == 1 ? "" : "s",
+        format_count(scalars, n_scalars), n_scalars == 1 ? "" : "s");
+    if (n_tensors > 0) {
+        n += (size_t)snprintf(out + n, WORDS_MAX - n, " and %s tensor%s",
+            format_count(tensors, n_tensors), n_tensors == 1 ? "" : "s");
+    }
+    (void)snprintf(out + n, WORDS_MAX - n, " was finite.");
+}
+
+enum theme_health words_headline_health(
+    const struct model *model, const struct model_run *run, const struct model_alert *worst)
+{
+    if (worst != NULL) {
+        return worst->level == BARO_ALARM   ? THEME_ALARM
+               : worst->level == BARO_WATCH ? THEME_WATCH
+                                            : THEME_CALM;
+    }
+    enum theme_health health = words_run_health(run);
+    return health == THEME_CALM && first_nonfinite(model) != NULL ? THEME_WATCH : health;
+}
+
 char *words_headline(char out[WORDS_MAX], const struct model *model,
     const struct model_run *run, const struct model_alert *worst)
 {
     char step[FORMAT_MAX];
     (void)format_count(step, run->last_step);
+    const struct model_thing *bad = first_nonfinite(model);
     if (worst != NULL) {
         (void)snprintf(out, WORDS_MAX, "%s", worst->text);
         out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
@@ -77,11 +135,14 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
             "No step for much longer than usual; the last one was %s.", step);
     } else if (run->n_steps == 0) {
         (void)snprintf(out, WORDS_MAX, "Waiting for the first step.");
-    } else if (!model->has_alerts) {
+    } else if (!model->has_alerts || !model->has_things) {
         (void)snprintf(out, WORDS_MAX, "Reading.");
+    } else if (bad != NULL) {
+        char name[WORDS_MAX];
+        (void)snprintf(out, WORDS_MAX, "No alert, but %.200s has held NaN or Inf.",
+            words_thing(name, bad));
     } else {
-        (void)snprintf(out, WORDS_MAX, "Fine: no alert in %s steps.",
-            format_count(step, run->n_steps));
+        say_fine(out, model, run);
     }
     return out;
 }

@@ -17,8 +17,15 @@ const char *words_status(Baro__RunStatus status);
 /** Health of a run: its alerts and its status together. */
 enum theme_health words_run_health(const struct model_run *run);
 
+/** Name a thing: "encoder.fc1", with its rank unless that is 0: "encoder.fc1 @1". Returns out. */
+char *words_thing(char out[WORDS_MAX], const struct model_thing *thing);
+
 /** Say the shape and type of a tensor: "64 × 784 f32, 64 units". Returns out. */
 char *words_shape(char out[WORDS_MAX], const struct model_thing *thing);
+
+/** How bad what words_headline says is. */
+enum theme_health words_headline_health(const struct model *model,
+    const struct model_run *run, const struct model_alert *worst);
 
 /** Say what matters now about a run in one sentence. Returns out. */
 char *words_headline(char out[WORDS_MAX], const struct model *model,

@@ -156,7 +156,7 @@ static void a_calm_run_is_said_to_be_fine(void **state)
     stage.view->theme = &theme_light;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "Fine: no alert in 400 steps."));
+    assert_true(says(&stage, "Fine: 400 steps, no alert; every reading of"));
     assert_golden(&stage, "overview_fine_light");
     stage_end(&stage);
 }
@@ -209,7 +209,7 @@ static void the_alerts_page_says_what_to_try(void **state)
     oracle_connect(stage.keeper);
     stage_draw(&stage);
     assert_true(says(&stage, "lower the learning rate"));
-    assert_true(says(&stage, "in a batch of 12: samples 100, 107"));
+    assert_true(says(&stage, "Samples of the batch: 100, 107"));
     assert_golden(&stage, "alerts");
     stage_end(&stage);
 }
