@@ -99,6 +99,12 @@ static bool has_part(const char *name, const char *part)
     return strcasestr(name, part) != NULL;
 }
 
+bool alert_is_whole(const struct nonfinite_reading *reading)
+{
+    uint64_t n_bad = reading->n_nan + reading->n_pos_inf + reading->n_neg_inf;
+    return reading->count > 1 && n_bad >= reading->count;
+}
+
 static const char *advice_for_act(const char *name, const struct nonfinite_reading *reading)
 {
     if (has_part(name, "var") || has_part(name, "exp") || has_part(name, "sigma")) {
@@ -125,6 +131,13 @@ static const char *advice_for_act(const char *name, const struct nonfinite_readi
 static const char *advice_for(
     const Baro__Declare *declare, const struct nonfinite_finding *finding)
 {
+    if (finding->began_in_loss) {
+        return finding->news == NONFINITE_LOSS
+                   ? "It began here: every activation measured in this step was finite. Look at "
+                     "the loss function for log(0), 0/0 and overflow, and at the targets."
+                   : "The loss of this step was not finite before any gradient was: see the "
+                     "alert of the loss.";
+    }
     if (finding->news == NONFINITE_LOSS) {
         return "The loss is lost from here on; stop the run, and see the first alert of this "
                "incident for its origin.";
@@ -171,8 +184,13 @@ void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *f
     say(&sentence, " became %s", what_it_became(&finding->reading));
     if (alert->unit >= 0) {
         say(&sentence, " in unit %" PRId64, alert->unit);
+    } else if (alert_is_whole(&finding->reading)) {
+        say(&sentence, " in all of its values");
     }
     say(&sentence, " at step %" PRId64, alert->step);
+    if (finding->began_in_loss && finding->news == NONFINITE_ORIGIN) {
+        say(&sentence, ", because the loss of that step was not finite");
+    }
     say_samples(&sentence, alert, declare);
     replace(&alert->text, sentence.text);
     replace(&alert->advice, advice_for(declare, finding));

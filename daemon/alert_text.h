@@ -12,6 +12,9 @@
  */
 char *alert_module(const Baro__Declare *declare);
 
+/** Tell whether all values of a tensor are bad: then its first unit and row mean nothing. */
+bool alert_is_whole(const struct nonfinite_reading *reading);
+
 /** Write text and advice of a non-finite value; replaces what was there. */
 void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *finding,
     const Baro__Declare *declare);

@@ -117,6 +117,7 @@ static struct stream *meet(struct barod *barod, Baro__Hello **hello,
     if (find_description(sticky, &description, err) != 0) {
         return NULL;
     }
+    int64_t created_ns = description->created_ns;
     uint32_t n_runs = barod->registry.n_runs;
     struct run *run = registry_add_run(&barod->registry, description);
     if (barod->registry.n_runs > n_runs) {
@@ -124,7 +125,9 @@ static struct stream *meet(struct barod *barod, Baro__Hello **hello,
             run->description->project, run->description->name, run->description->run_id);
     }
     barod_open_bundle(barod);
-    return registry_add_stream(&barod->registry, run, BARO_TAKE(*hello));
+    stream = registry_add_stream(&barod->registry, run, BARO_TAKE(*hello));
+    stream->created_ns = created_ns;
+    return stream;
 }
 
 /* Damaged declarations are no reason to refuse the rest: a refusal would come with each Hello. */
@@ -234,8 +237,8 @@ int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *
 /* ---- records ---- */
 
 /* Keep what readings of a thing say about it at a glance. */
-static void note_thing(
-    struct barod *barod, struct thing *thing, const struct reading *reading)
+static void note_thing(struct barod *barod, const struct stream *stream,
+    struct thing *thing, const struct reading *reading)
 {
     int64_t step = reading->header.step;
     bool is_first = thing->n_points + thing->n_unit_points == 0;
@@ -246,7 +249,9 @@ static void note_thing(
     } else {
         bool is_scalar = reading->header.kind == READING_SCALAR;
         thing->n_points++;
-        thing->last_value = is_scalar ? reading->f64[0] : reading->f64[SUMMARY_L2];
+        if (!stream->is_superseded) {
+            thing->last_value = is_scalar ? reading->f64[0] : reading->f64[SUMMARY_L2];
+        }
         thing->n_nonfinite += rules_is_nonfinite(reading) ? 1 : 0;
     }
     registry_touch_thing(&barod->registry, thing);
@@ -289,7 +294,7 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
     bundle_append(barod->open, &row);
     note_run(stream->run, header);
     if (thing != NULL) {
-        note_thing(barod, thing, reading);
+        note_thing(barod, stream, thing, reading);
     }
     status_on_reading(barod, stream, reading);
     live_on_reading(barod, stream, reading);

@@ -62,6 +62,8 @@ struct stream {
     char *status_text; /* reason of a failure, or NULL */
     int64_t last_step;
     int64_t last_time_ns;
+    int64_t created_ns; /* wall time at which its process opened the run; 0: not known */
+    bool is_superseded; /* a process that began later speaks for the rank */
     uint64_t n_dropped_told;     /* by READING_DROPS records */
     uint64_t n_dropped_beat;     /* by heartbeats */
     uint64_t heard_ns;           /* monotonic: last message */

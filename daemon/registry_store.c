@@ -36,7 +36,8 @@ static char *status_text(const struct run *run)
 {
     for (uint32_t i = run->n_streams; i > 0; i--) {
         char *text = run->streams[i - 1]->status_text;
-        if (text != NULL && run->streams[i - 1]->status == run->status) {
+        const struct stream *stream = run->streams[i - 1];
+        if (text != NULL && stream->status == run->status && !stream->is_superseded) {
             return text;
         }
     }
@@ -120,6 +121,7 @@ static void save_stream(struct bundle *bundle, struct stream *stream)
     stored.incident_step = memory.last_step;
     stored.incident_news = memory.news;
     stored.incident_thing = memory.thing;
+    stored.created_ns = stream->created_ns;
     put(bundle, STORE_STREAMS, stream->run->number, stream->n, &stored.base);
     bundle_ack(bundle, stream, stream->last_seq, stream->n_since);
     stream->n_since = 0;
@@ -251,6 +253,7 @@ static int load_stream(
         stream->last_step = stream->moved_step = stored->last_step;
         stream->last_time_ns = stored->last_time_ns;
         stream->n_dropped_told = stored->n_dropped;
+        stream->created_ns = stored->created_ns;
         struct nonfinite_memory memory = {stored->incident, stored->incident_step,
             stored->incident_news, stored->incident_thing};
         nonfinite_resume(stream->nonfinite, &memory);

@@ -56,6 +56,9 @@ static struct nonfinite_reading to_nonfinite(
         .row = -1,
         .is_loss = thing->is_loss,
         .is_weight = thing->declare->is_tensor && thing->declare->role == BARO_WEIGHT,
+        .is_backward =
+            thing->declare->is_tensor &&
+            (thing->declare->role == BARO_GRAD || thing->declare->role == BARO_ACT_GRAD),
     };
     const double *f64 = reading->f64;
     if (reading->header.kind == READING_SCALAR) {
@@ -129,8 +132,10 @@ static void begin_nonfinite(struct barod *barod, struct stream *stream,
     alert->kind = baro_xstrdup("nonfinite");
     alert->level = BARO_ALARM;
     alert->incident = nonfinite_incident(stream->nonfinite);
-    alert->unit = finding->reading.unit;
-    alert->row = finding->reading.row;
+    bool is_whole =
+        alert_is_whole(&finding->reading); /* then no unit and no row is to blame */
+    alert->unit = is_whole ? -1 : finding->reading.unit;
+    alert->row = is_whole ? -1 : finding->reading.row;
     alert->value = finding->reading.n_nan > 0       ? (double)NAN
                    : finding->reading.n_pos_inf > 0 ? (double)INFINITY
                                                     : -(double)INFINITY;
@@ -167,6 +172,9 @@ static bool is_batch_row(const struct stream *stream, const Baro__Declare *decla
         finding->reading.row < 0) {
         return false;
     }
+    if (alert_is_whole(&finding->reading) && finding->batch_size != 1) {
+        return false; /* all rows are bad, not the first alone */
+    }
     return count_rows(declare, finding->reading.count) == finding->batch_size ||
            (uint64_t)declare->shape[0] == stream->most_batch;
 }
@@ -182,6 +190,7 @@ static void add_samples(
     int64_t row = finding->reading.row;
     alert->has_sample =
         is_batch_row(stream, thing->declare, finding) && (uint64_t)row < finding->n_samples;
+    alert->row = alert->has_sample ? row : alert->row;
     size_t n = alert->has_sample ? 1 : finding->n_samples;
     n = n < MAX_ALERT_SAMPLES ? n : MAX_ALERT_SAMPLES;
     const int64_t *from = alert->has_sample ? finding->samples + row : finding->samples;
@@ -275,7 +284,9 @@ void rules_on_reading(struct barod *barod, struct stream *stream, struct thing *
         return;
     }
     feed_nonfinite(barod, stream, thing, reading);
-    if (thing->is_loss && reading->header.kind == READING_SCALAR) {
+    /* What comes late, from before a resume, is no jump of what came since. */
+    if (thing->is_loss && reading->header.kind == READING_SCALAR &&
+        !stream->is_superseded) {
         feed_spike(barod, stream, thing, reading);
     }
 }

@@ -58,11 +58,18 @@ static const char *word(Baro__RunStatus status)
     return (size_t)status < BARO_LEN(words) ? words[status] : "?";
 }
 
-/* Tell whether a later stream of the same rank speaks for it. */
-static bool is_superseded(const struct run *run, uint32_t i)
+/* Tell whether a process began later than another; the ring of an old one may come in last. */
+static bool is_newer(const struct stream *a, const struct stream *b)
 {
-    for (uint32_t k = i + 1; k < run->n_streams; k++) {
-        if (run->streams[k]->hello->rank == run->streams[i]->hello->rank) {
+    return a->created_ns != b->created_ns ? a->created_ns > b->created_ns : a->n > b->n;
+}
+
+/* Tell whether a later process of the same rank speaks for it. */
+static bool is_superseded(const struct run *run, const struct stream *stream)
+{
+    for (uint32_t k = 0; k < run->n_streams; k++) {
+        if (run->streams[k]->hello->rank == stream->hello->rank &&
+            is_newer(run->streams[k], stream)) {
             return true;
         }
     }
@@ -73,9 +80,10 @@ static void derive_run(struct run *run)
 {
     Baro__RunStatus status = BARO__RUN_STATUS__RUN_UNKNOWN;
     for (uint32_t i = 0; i < run->n_streams; i++) {
-        Baro__RunStatus of_stream = run->streams[i]->status;
-        if (gravity(of_stream) > gravity(status) && !is_superseded(run, i)) {
-            status = of_stream;
+        struct stream *stream = run->streams[i];
+        stream->is_superseded = is_superseded(run, stream);
+        if (gravity(stream->status) > gravity(status) && !stream->is_superseded) {
+            status = stream->status;
         }
     }
     if (status != run->status) {
@@ -191,6 +199,7 @@ void status_start(struct barod *barod)
         for (uint32_t k = 0; k < run->n_streams; k++) {
             run->streams[k]->heard_ns = barod->now_ns;
             run->streams[k]->moved_ns = barod->now_ns;
+            run->streams[k]->is_superseded = is_superseded(run, run->streams[k]);
         }
     }
 }

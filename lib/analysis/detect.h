@@ -40,6 +40,7 @@ struct nonfinite_reading {
     int64_t row;  /* its index along the batch axis, or -1 */
     bool is_loss;
     bool is_weight;
+    bool is_backward; /* a gradient: computed from the loss, though it is told before it */
 };
 
 /* One thing worth telling. */
@@ -48,6 +49,7 @@ struct nonfinite_finding {
     bool is_new_incident; /* the caller is to name it with nonfinite_name */
     uint64_t tag;         /* what the caller gave to nonfinite_tag; 0 before */
     struct nonfinite_reading reading;
+    bool began_in_loss;     /* gradients and loss of one step, and nothing before them */
     bool has_batch;         /* the three below are known */
     const int64_t *samples; /* indices in the data set; until the next call */
     size_t n_samples;

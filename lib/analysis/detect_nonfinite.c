@@ -12,6 +12,11 @@
  * are told at most: its origin, that the loss is lost, that a weight is spoilt. Forty tensors that
  * turn NaN in one step are one alert, not forty.
  *
+ * One order is not causal: a training loop knows its loss before the backward pass, but tells it at
+ * the end of the step, after the gradients. When an incident begins in a gradient and the loss of
+ * the same step is not finite either, it began in the loss: all activations, told before, were
+ * finite. Both findings then say so.
+ *
  * An incident goes on as long as readings of it keep coming: within NONFINITE_CALM_STEPS steps,
  * or, because tensors may be looked at rarely, as long as its origin has not been seen finite
  * again. Steps that go back by more than that begin a new incident (the run was resumed).
@@ -30,6 +35,8 @@ struct nonfinite_detector {
     bool has_incident;
     struct nonfinite_memory memory;
     bool is_origin_calm; /* the origin has been seen finite since */
+    bool is_origin_backward;
+    int64_t origin_step;
     int64_t seen_step;
     bool has_seen;
     struct nonfinite_finding waiting[N_WAITING];
@@ -71,6 +78,19 @@ static enum nonfinite_news news_of(const struct nonfinite_reading *reading)
                                 : (enum nonfinite_news)0;
 }
 
+/* A loss that follows a gradient of its own step was the cause of it. */
+static bool blame_loss(struct nonfinite_detector *detector, int64_t step)
+{
+    if (!detector->is_origin_backward || detector->origin_step != step) {
+        return false;
+    }
+    for (size_t i = 0; i < detector->n_waiting; i++) {
+        struct nonfinite_finding *finding = &detector->waiting[i];
+        finding->began_in_loss |= finding->news == NONFINITE_ORIGIN;
+    }
+    return true;
+}
+
 bool nonfinite_add(struct nonfinite_detector *detector,
     const struct nonfinite_reading *reading, struct nonfinite_finding *out_finding)
 {
@@ -87,6 +107,8 @@ bool nonfinite_add(struct nonfinite_detector *detector,
         detector->has_incident = true;
         memory->news = (uint32_t)(NONFINITE_ORIGIN | news);
         memory->thing = reading->thing;
+        detector->is_origin_backward = reading->is_backward;
+        detector->origin_step = reading->step;
         news = NONFINITE_ORIGIN;
     }
     memory->last_step = reading->step;
@@ -99,6 +121,9 @@ bool nonfinite_add(struct nonfinite_detector *detector,
     memory->news |= (uint32_t)news;
     *out_finding = (struct nonfinite_finding){
         .news = news, .is_new_incident = is_new, .reading = *reading};
+    if (news == NONFINITE_LOSS) {
+        out_finding->began_in_loss = blame_loss(detector, reading->step);
+    }
     if (detector->n_waiting < N_WAITING) {
         detector->waiting[detector->n_waiting++] = *out_finding;
     }

@@ -343,6 +343,12 @@ void pusher_reconnect(struct pusher *pusher, const struct rig *rig)
 
 void pusher_init(struct pusher *pusher, const struct rig *rig, const char *run_id, int seed)
 {
+    pusher_init_at(pusher, rig, run_id, seed, 0);
+}
+
+void pusher_init_at(struct pusher *pusher, const struct rig *rig, const char *run_id,
+    int seed, int64_t created_ns)
+{
     *pusher = (struct pusher){.context = zmq_ctx_new()};
     for (int i = 0; i < WIRE_STREAM_BYTES; i++) {
         pusher->stream[i] = (uint8_t)(seed * 31 + i);
@@ -355,6 +361,7 @@ void pusher_init(struct pusher *pusher, const struct rig *rig, const char *run_i
     description.run_id = pusher->run_id;
     description.project = project;
     description.name = pusher->run_id;
+    description.created_ns = created_ns;
     append_message(pusher, READING_RUN, &description.base);
     pusher_reconnect(pusher, rig);
 }

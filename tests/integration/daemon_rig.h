@@ -78,6 +78,9 @@ uint32_t rig_thing(struct rig *rig, uint32_t run, const char *name);
 /** Prepare a client with a stream made from a seed, and connect it. */
 void pusher_init(
     struct pusher *pusher, const struct rig *rig, const char *run_id, int seed);
+/** As pusher_init, for a process that opened the run at a wall time. */
+void pusher_init_at(struct pusher *pusher, const struct rig *rig, const char *run_id,
+    int seed, int64_t created_ns);
 /** Connect anew, as after a lost connection. */
 void pusher_reconnect(struct pusher *pusher, const struct rig *rig);
 /** Close it. */

@@ -227,6 +227,49 @@ static void a_loss_that_is_lost_alone_asks_for_more_measuring(void **state)
     pusher_finish(&pusher);
 }
 
+static void a_tensor_that_is_bad_as_a_whole_names_no_unit_and_no_sample(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin(&pusher, rig);
+    pusher_summary(&pusher, DECODER, 4, 1, 64, 0, 0, 0);
+    push_batch_of(&pusher, 4);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 1);
+    assert_int_equal(alerts->alerts[0]->unit, -1);
+    assert_int_equal(alerts->alerts[0]->row, -1);
+    assert_false(alerts->alerts[0]->has_sample);
+    assert_non_null(
+        strstr(alerts->alerts[0]->text, "became NaN in all of its values at step 4; the"));
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
+static void a_loss_that_overflows_by_itself_is_blamed_and_not_its_gradients(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    pusher_init(&pusher, rig, "vae", 1);
+    pusher_declare_scalar(&pusher, 1, "loss");
+    pusher_declare_tensor(&pusher, 2, "head", BARO_ACT_GRAD, N_SAMPLES, 8);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    pusher_summary(&pusher, 2, 7, 1, 64, 0, 0, 0);
+    pusher_scalar(&pusher, 1, 7, (double)INFINITY);
+    push_batch_of(&pusher, 7);
+    pusher_flush(&pusher);
+    struct link_message reply = {0};
+    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    assert_int_equal(alerts->n_alerts, 2);
+    assert_non_null(strstr(alerts->alerts[0]->text, "because the loss of that step"));
+    assert_non_null(strstr(alerts->alerts[0]->advice, "see the alert of the loss"));
+    assert_non_null(strstr(alerts->alerts[1]->advice, "It began here"));
+    assert_non_null(strstr(alerts->alerts[1]->advice, "log(0)"));
+    link_message_release(&reply);
+    pusher_finish(&pusher);
+}
+
 static void an_alert_is_told_without_a_batch_when_none_comes(void **state)
 {
     struct rig *rig = *state;
@@ -393,6 +436,8 @@ int main(void)
         CASE(a_value_in_the_data_is_laid_to_the_input),
         CASE(a_row_of_a_part_of_the_batch_is_not_taken_for_a_sample),
         CASE(a_loss_that_is_lost_alone_asks_for_more_measuring),
+        CASE(a_tensor_that_is_bad_as_a_whole_names_no_unit_and_no_sample),
+        CASE(a_loss_that_overflows_by_itself_is_blamed_and_not_its_gradients),
         CASE(an_alert_is_told_without_a_batch_when_none_comes),
         CASE(a_loss_spike_is_told_and_survives_a_restart),
         CASE(subscribers_get_records_in_order_things_first_and_alerts),

@@ -264,6 +264,44 @@ static void the_gravest_rank_speaks_for_the_run(void **state)
     pusher_finish(&again);
 }
 
+static void what_comes_late_from_an_earlier_process_does_not_speak_for_the_run(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher newer;
+    struct pusher older;
+    pusher_init_at(&newer, rig, "resumed", 1, 2000);
+    pusher_declare_scalar(&newer, 1, "loss");
+    assert_int_equal(pusher_hello(&newer), 0);
+    for (int64_t step = 60; step < 160; step++) {
+        pusher_scalar(&newer, 1, step, 0.5 + 0.001 * (double)(step % 7));
+    }
+    double end = READING_END_FINISHED;
+    pusher_record(&newer, READING_STATUS, 0, 159, &end, sizeof end);
+    pusher_flush(&newer);
+    pusher_init_at(&older, rig, "resumed", 2, 1000);
+    pusher_declare_scalar(&older, 1, "loss");
+    assert_int_equal(pusher_hello(&older), 0);
+    pusher_scalar(&older, 1, 0, 100); /* far above what is usual at the end */
+    pusher_scalar(&older, 1, 1, 90);
+    pusher_flush(&older);
+    for (int i = 0; i < 2; i++) {
+        struct link_message reply = {0};
+        const Baro__RunInfo *info = rig_run_info(rig, "resumed", &reply);
+        assert_int_equal(info->status, BARO__RUN_STATUS__RUN_FINISHED);
+        assert_true(info->last_loss < 1);
+        assert_int_equal(info->first_step, 0);
+        assert_int_equal(info->last_step, 159);
+        assert_int_equal(info->n_alerts, 0);
+        link_message_release(&reply);
+        if (i == 0) {
+            rig_kill(rig);
+            rig_restart(rig);
+        }
+    }
+    pusher_finish(&newer);
+    pusher_finish(&older);
+}
+
 static void a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start(
     void **state)
 {
@@ -397,6 +435,7 @@ int main(int argc, char **argv)
         CASE(a_trainer_goes_on_through_a_restart_of_the_daemon),
         CASE(a_stopped_trainer_is_stalled_until_it_goes_on),
         CASE(the_gravest_rank_speaks_for_the_run),
+        CASE(what_comes_late_from_an_earlier_process_does_not_speak_for_the_run),
         CASE(a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start),
         CASE(a_run_that_says_it_failed_is_failed_with_its_reason),
         CASE(a_ring_path_that_is_not_the_streams_ring_is_left_alone),

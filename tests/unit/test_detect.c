@@ -20,6 +20,7 @@ static bool add(struct nonfinite_detector *detector, uint32_t thing, int64_t ste
     struct nonfinite_reading reading = reading_of(thing, step, n_nan);
     reading.is_loss = thing == 99;
     reading.is_weight = thing == 50;
+    reading.is_backward = thing == 30;
     nonfinite_see_step(detector, step);
     return nonfinite_add(detector, &reading, finding);
 }
@@ -151,6 +152,43 @@ static void nothing_is_told_again_after_a_restart(void **unused)
     nonfinite_destroy(after);
 }
 
+static void a_loss_told_after_its_gradients_is_blamed_for_them(void **unused)
+{
+    (void)unused;
+    struct nonfinite_detector *detector = nonfinite_create();
+    struct nonfinite_finding finding;
+    assert_true(add(detector, 30, 5, 1, &finding)); /* a gradient */
+    assert_false(finding.began_in_loss);
+    assert_true(add(detector, 99, 5, 1, &finding));
+    assert_true(finding.began_in_loss);
+    assert_true(nonfinite_take(detector, true, &finding));
+    assert_int_equal(finding.news, NONFINITE_ORIGIN);
+    assert_true(finding.began_in_loss);
+    assert_true(nonfinite_take(detector, true, &finding));
+    assert_int_equal(finding.news, NONFINITE_LOSS);
+    assert_true(finding.began_in_loss);
+    nonfinite_destroy(detector);
+}
+
+static void a_loss_is_not_blamed_for_activations_or_for_earlier_gradients(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint32_t origin;
+        int64_t loss_step;
+    } cases[] = {{7, 5}, {30, 6}};
+    for (size_t i = 0; i < BARO_LEN(cases); i++) {
+        struct nonfinite_detector *detector = nonfinite_create();
+        struct nonfinite_finding finding;
+        assert_true(add(detector, cases[i].origin, 5, 1, &finding));
+        assert_true(add(detector, 99, cases[i].loss_step, 1, &finding));
+        assert_false(finding.began_in_loss);
+        assert_true(nonfinite_take(detector, true, &finding));
+        assert_false(finding.began_in_loss);
+        nonfinite_destroy(detector);
+    }
+}
+
 static void a_loss_that_is_the_origin_is_told_once(void **unused)
 {
     (void)unused;
@@ -172,6 +210,8 @@ int main(void)
         cmocka_unit_test(a_calm_while_begins_a_new_incident),
         cmocka_unit_test(a_tensor_seen_rarely_and_always_bad_stays_one_incident),
         cmocka_unit_test(nothing_is_told_again_after_a_restart),
+        cmocka_unit_test(a_loss_told_after_its_gradients_is_blamed_for_them),
+        cmocka_unit_test(a_loss_is_not_blamed_for_activations_or_for_earlier_gradients),
         cmocka_unit_test(a_loss_that_is_the_origin_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
