@@ -32,7 +32,7 @@ def test_own_time_stays_within_the_share():
 
 def test_the_first_steps_are_all_measured():
     measured, _ = drive(Budget(0.01, 0.0), 1000, 0.001, 0.0005)
-    assert all(measured[:400])
+    assert all(measured[:900])
 
 
 def test_steps_are_measured_evenly_once_the_start_is_spent():

@@ -173,6 +173,7 @@ class Watcher:
         self._layout = None       # hint of the last layer whose layout is known
         self._seen = set()        # outputs of this step, so that containers do not repeat them
         self._has_searched = False
+        self._spent_s = 0.0       # own time of the step under way, booked at its end
         self.stamp = 0            # number of the step under way
         self.is_measuring = False
         self._is_decided = False
@@ -331,7 +332,7 @@ class Watcher:
                 self._on_forward = torch_module.register_module_forward_hook(self._forward)
         except Exception as error:
             self._give_up("step", error)
-        self._budget.spend(time.perf_counter() - began)
+        self._spent_s += time.perf_counter() - began
 
     def _give_up(self, what, error):
         """One failure is told and ends this kind of measuring; the training goes on."""
@@ -344,7 +345,7 @@ class Watcher:
         view.stamp = self.stamp
         if self._point(view, tensor):
             self._run._push_view(view)
-        self._budget.spend(time.perf_counter() - began)
+        self._spent_s += time.perf_counter() - began
 
     def _point(self, view, tensor):
         """Point a view at a tensor; False when it cannot be measured, which is told once."""
@@ -402,8 +403,8 @@ class Watcher:
             return
         if not known.model.is_on or not torch.is_grad_enabled():
             return
-        known.stamp = self.stamp
         began = time.perf_counter()
+        known.stamp = self.stamp
         try:
             if known.hint is not None and known.is_leaf:
                 self._layout = known.hint
@@ -417,7 +418,7 @@ class Watcher:
             known.is_wanted = False
             self._run._complain(("forward", type(error).__name__),
                                 f"the output of '{known.name}' is left out: {error!r}")
-        self._budget.spend(time.perf_counter() - began)
+        self._spent_s += time.perf_counter() - began
 
     def _take_output(self, known, suffix, tensor):
         if not tensor.is_cpu:
@@ -431,11 +432,12 @@ class Watcher:
             output = known.outputs[suffix] = Output(self, f"{known.name}{suffix}",
                                                     self._output_hint(known, suffix))
         roles = known.model.roles
-        if "act" in roles and not output.act.is_broken:
-            output.act.stamp = self.stamp
+        act = output.act
+        if "act" in roles and not act.is_broken:
+            act.stamp = self.stamp
             try:
-                output.act.set_torch(tensor)
-                self._run._push_view(output.act)
+                act.set_torch(tensor)
+                self._run._push_view(act)
             except _tensors.Unsupported as reason:
                 output.act.is_broken = output.grad.is_broken = True
                 self._run._complain(("unsupported", str(reason)),
@@ -501,7 +503,7 @@ class Watcher:
             first = at + 1
         if at >= first:
             self._run._push_row(row, first, at + 1)
-        self._budget.spend(time.perf_counter() - began)
+        self._spent_s += time.perf_counter() - began
 
     def close_step(self, is_troubled):
         """End the step: called by log() after the scalars."""
@@ -517,6 +519,8 @@ class Watcher:
                     model.is_on = False
         except Exception as error:
             self._give_up("weights", error)
+        self._budget.spend(self._spent_s)
+        self._spent_s = 0.0
         self.is_measuring = False
         self._is_decided = False
         self.stamp += 1
