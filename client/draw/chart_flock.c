@@ -172,6 +172,59 @@ static float line_alpha(const struct chart_flock *flock)
     return alpha > LEAST_ALPHA ? alpha : LEAST_ALPHA;
 }
 
+/* All that the rows of a flock depend on. */
+static uint64_t key_of(const struct chart_pen *pen, const struct chart_flock *flock)
+{
+    const struct chart_scale *scale = &pen->scale;
+    const double numbers[] = {scale->x.lo, scale->x.hi, scale->y.lo, scale->y.hi,
+        scale->y.linear_to, (double)scale->y.kind, (double)scale->x.kind,
+        (double)scale->plot.x, (double)scale->plot.y, (double)scale->plot.w,
+        (double)scale->plot.h, (double)scale->scale, (double)flock->n,
+        (double)flock->n_lines};
+    uint64_t key = draw_hash(1, numbers, sizeof numbers);
+    key = draw_hash(key, flock->x, flock->n * sizeof *flock->x);
+    key = draw_hash(key, flock->lo, flock->n * flock->n_lines * sizeof *flock->lo);
+    if (flock->hi != NULL) {
+        key = draw_hash(key, flock->hi, flock->n * flock->n_lines * sizeof *flock->hi);
+    }
+    return key | 1;
+}
+
+/* Find the rows of all lines, and the marks that they leave on the edges. */
+static void find_flock(struct chart_pen *pen, const struct shared *s,
+    const struct chart_flock *flock, struct draw_fine *spans)
+{
+    for (size_t line = 0; line < flock->n_lines; line++) {
+        struct draw_fine *row = spans + line * (size_t)s->n_px;
+        for (int x = 0; x < s->n_px; x++) {
+            row[x] = (struct draw_fine){1, 0};
+        }
+        find_rows(pen, s, flock->lo + line * flock->n + s->from);
+        add_line(s, row);
+        if (flock->hi != NULL) {
+            find_rows(pen, s, flock->hi + line * flock->n + s->from);
+            add_line(s, row);
+        }
+    }
+}
+
+/* What a flock leaves besides its rows. */
+struct left {
+    struct chart_beyond above, below;
+    uint8_t edges[];
+};
+
+static void add_beyond(
+    struct chart_beyond *to, const struct chart_beyond *from, bool is_above)
+{
+    bool is_further = to->n == 0 || (from->extreme > to->extreme) == is_above;
+    size_t n = to->n + from->n;
+    if (from->n > 0 && is_further) {
+        *to = *from;
+    }
+    to->n = n;
+}
+
 void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)
 {
     const struct chart_scale *scale = &pen->scale;
@@ -179,19 +232,34 @@ void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)
     if (flock->n == 0 || flock->n_lines == 0 || !share(pen, flock, &s)) {
         return;
     }
-    struct draw_fine *spans = draw_flock(pen->list, scale->x_px,
-        (int)lroundf(scale->plot.y * scale->scale), s.most / EIGHTHS, (size_t)s.n_px,
-        flock->n_lines, 1.0F, draw_fade(flock->color, line_alpha(flock)));
-    for (size_t line = 0; line < flock->n_lines && spans != NULL; line++) {
-        struct draw_fine *row = spans + line * (size_t)s.n_px;
-        for (int x = 0; x < s.n_px; x++) {
-            row[x] = (struct draw_fine){1, 0};
-        }
-        find_rows(pen, &s, flock->lo + line * flock->n + s.from);
-        add_line(&s, row);
-        if (flock->hi != NULL) {
-            find_rows(pen, &s, flock->hi + line * flock->n + s.from);
-            add_line(&s, row);
-        }
+    const struct draw_flock_at at = {
+        .x_px = scale->x_px,
+        .y_px = (int)lroundf(scale->plot.y * scale->scale),
+        .h_px = s.most / EIGHTHS,
+        .n = (size_t)s.n_px,
+        .width = 1.0F,
+        .key = key_of(pen, flock),
+    };
+    bool is_known = false;
+    void *extra = NULL;
+    struct draw_fine *spans = draw_flock_kept(pen->list, &at, flock->n_lines,
+        draw_fade(flock->color, line_alpha(flock)), sizeof(struct left) + (size_t)s.n_px,
+        &extra, &is_known);
+    if (spans == NULL) {
+        return;
     }
+    struct left *left = extra;
+    if (!is_known) {
+        struct chart_pen own = *pen;
+        own.edges = left->edges;
+        own.above = own.below = (struct chart_beyond){0};
+        find_flock(&own, &s, flock, spans);
+        left->above = own.above;
+        left->below = own.below;
+    }
+    for (int x = 0; x < s.n_px; x++) {
+        pen->edges[x] |= left->edges[x];
+    }
+    add_beyond(&pen->above, &left->above, true);
+    add_beyond(&pen->below, &left->below, false);
 }

@@ -19,12 +19,22 @@ enum {
     DEFAULT_MAX_BYTES = 64 * 1024 * 1024,
     CURVE_POINTS = 33,
     MAX_STRING_BYTES = 1024,
+    MAX_KEPT = 4,
 };
+
+#define HASH_PRIME UINT64_C(0x9E3779B97F4A7C15)
 
 struct block {
     struct block *next;
     size_t used, size;
     _Alignas(16) unsigned char bytes[];
+};
+
+/* Rows of a flock that outlive their frame. */
+struct kept {
+    uint64_t key, frame; /* 0: free; frame in which it was last used */
+    size_t n_bytes;
+    void *bytes;
 };
 
 struct draw_list {
@@ -38,7 +48,16 @@ struct draw_list {
     size_t n_dropped;
     int clip_depth;
     int clip_refused; /* draw_clip calls that did not fit: their draw_unclip is ignored */
+    uint64_t frame_no;
+    struct kept kept[MAX_KEPT];
 };
+
+static void drop_kept(struct draw_list *list, struct kept *kept)
+{
+    list->bytes -= kept->n_bytes;
+    free(kept->bytes);
+    *kept = (struct kept){0};
+}
 
 struct draw_list *draw_create(struct font *font, size_t max_bytes)
 {
@@ -58,6 +77,9 @@ void draw_destroy(struct draw_list *list)
         free(block);
         block = next;
     }
+    for (size_t i = 0; i < MAX_KEPT; i++) {
+        free(list->kept[i].bytes);
+    }
     free(list->cmds);
     free(list);
 }
@@ -70,6 +92,12 @@ void draw_set_font(struct draw_list *list, struct font *font)
 void draw_begin(struct draw_list *list, float w, float h, draw_color background)
 {
     list->frame = (struct draw_rect){0, 0, w, h};
+    list->frame_no++;
+    for (size_t i = 0; i < MAX_KEPT; i++) {
+        if (list->kept[i].key != 0 && list->kept[i].frame + 1 < list->frame_no) {
+            drop_kept(list, &list->kept[i]);
+        }
+    }
     list->background = background;
     list->n_cmds = 0;
     list->n_dropped = 0;
@@ -79,6 +107,34 @@ void draw_begin(struct draw_list *list, float w, float h, draw_color background)
         block->used = 0;
     }
     list->current = list->blocks;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    uint64_t mixed = (hash ^ word) * HASH_PRIME;
+    return mixed ^ mixed >> 29;
+}
+
+/* Four independent lanes: arrays can be megabytes long. */
+uint64_t draw_hash(uint64_t hash, const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    uint64_t lanes[4] = {hash, hash + 1, hash + 2, hash + 3};
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        uint64_t words[4];
+        memcpy(words, at + i, sizeof words);
+        for (int lane = 0; lane < 4; lane++) {
+            lanes[lane] = (lanes[lane] ^ words[lane]) * HASH_PRIME;
+            lanes[lane] ^= lanes[lane] >> 29;
+        }
+    }
+    for (; i < n; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, at + i, n - i < 8 ? n - i : 8);
+        lanes[0] = mix(lanes[0], word);
+    }
+    return mix(mix(lanes[0], lanes[1]), mix(lanes[2], lanes[3]) ^ n);
 }
 
 struct font *draw_font(const struct draw_list *list)
@@ -335,30 +391,92 @@ void draw_band(struct draw_list *list, int x_px, const struct draw_span *spans, 
     cmd->u.band.width = width;
 }
 
+/* The command of a flock whose rows are there. */
+static struct draw_cmd *add_flock(struct draw_list *list, const struct draw_flock_at *at,
+    size_t n_lines, const struct draw_fine *spans, draw_color color)
+{
+    float scale = draw_scale(list);
+    struct draw_rect box = {(float)at->x_px / scale, (float)at->y_px / scale,
+        (float)at->n / scale, (float)at->h_px / scale};
+    struct draw_cmd *cmd = add(list, DRAW_FLOCK, box, color);
+    if (cmd != NULL) {
+        cmd->u.flock.spans = spans;
+        cmd->u.flock.n = at->n;
+        cmd->u.flock.n_lines = n_lines;
+        cmd->u.flock.x_px = at->x_px;
+        cmd->u.flock.y_px = at->y_px;
+        cmd->u.flock.h_px = at->h_px;
+        cmd->u.flock.width = at->width;
+        cmd->u.flock.key = at->key;
+    }
+    return cmd;
+}
+
+/* Memory of a key: that of an earlier frame, or new. NULL: it does not fit. */
+static struct kept *find_kept(
+    struct draw_list *list, uint64_t key, size_t n_bytes, bool *out_is_known)
+{
+    struct kept *place = NULL;
+    for (size_t i = 0; i < MAX_KEPT; i++) {
+        struct kept *kept = &list->kept[i];
+        if (kept->key == key && kept->n_bytes == n_bytes) {
+            kept->frame = list->frame_no;
+            *out_is_known = true;
+            return kept;
+        }
+        bool is_free = kept->key == 0 || kept->frame < list->frame_no;
+        place = place == NULL && is_free ? kept : place;
+    }
+    if (place != NULL && place->key != 0) {
+        drop_kept(list, place);
+    }
+    if (place == NULL || n_bytes > list->max_bytes ||
+        list->bytes > list->max_bytes - n_bytes) {
+        return NULL;
+    }
+    *place = (struct kept){key, list->frame_no, n_bytes, baro_xcalloc(n_bytes, 1)};
+    list->bytes += n_bytes;
+    *out_is_known = false;
+    return place;
+}
+
 struct draw_fine *draw_flock(struct draw_list *list, int x_px, int y_px, int h_px, size_t n,
     size_t n_lines, float width, draw_color color)
 {
     size_t cells = 0, bytes = 0;
-    float scale = draw_scale(list);
-    struct draw_rect box = {
-        (float)x_px / scale, (float)y_px / scale, (float)n / scale, (float)h_px / scale};
-    struct draw_fine *kept = NULL;
-    if (baro_mul(n, n_lines, &cells) && baro_mul(cells, sizeof *kept, &bytes)) {
-        kept = draw_scratch(list, bytes);
+    const struct draw_flock_at at = {x_px, y_px, h_px, n, width, 0};
+    struct draw_fine *spans = NULL;
+    if (baro_mul(n, n_lines, &cells) && baro_mul(cells, sizeof *spans, &bytes)) {
+        spans = draw_scratch(list, bytes);
     }
-    struct draw_cmd *cmd = kept != NULL ? add(list, DRAW_FLOCK, box, color) : NULL;
-    if (cmd == NULL) {
-        list->n_dropped += kept == NULL;
+    if (spans == NULL || add_flock(list, &at, n_lines, spans, color) == NULL) {
+        list->n_dropped += spans == NULL;
         return NULL;
     }
-    cmd->u.flock.spans = kept;
-    cmd->u.flock.n = n;
-    cmd->u.flock.n_lines = n_lines;
-    cmd->u.flock.x_px = x_px;
-    cmd->u.flock.y_px = y_px;
-    cmd->u.flock.h_px = h_px;
-    cmd->u.flock.width = width;
-    return kept;
+    return spans;
+}
+
+struct draw_fine *draw_flock_kept(struct draw_list *list, const struct draw_flock_at *at,
+    size_t n_lines, draw_color color, size_t n_extra, void **out_extra, bool *out_is_known)
+{
+    size_t cells = 0, bytes = 0;
+    struct kept *kept = NULL;
+    if (baro_mul(at->n, n_lines, &cells) &&
+        baro_mul(cells, sizeof(struct draw_fine), &bytes)) {
+        bytes = (bytes + 15) & ~(size_t)15;
+        kept = find_kept(list, at->key, bytes + n_extra, out_is_known);
+    }
+    if (kept == NULL) {
+        list->n_dropped++;
+        return NULL;
+    }
+    struct draw_fine *spans = kept->bytes;
+    if (add_flock(list, at, n_lines, spans, color) == NULL) {
+        drop_kept(list, kept);
+        return NULL;
+    }
+    *out_extra = (char *)kept->bytes + bytes;
+    return spans;
 }
 
 static float aligned_x(float x, float w, enum draw_align align)

@@ -127,6 +127,7 @@ struct draw_cmd {
             size_t n, n_lines;
             int x_px, y_px, h_px; /* device pixels: first column, first row, rows */
             float width;          /* logical pixels */
+            uint64_t key;         /* stands for the spans when it is not 0 */
         } flock;
         struct {
             const char *text; /* NUL-terminated UTF-8, already shortened */
@@ -254,6 +255,28 @@ void draw_band(struct draw_list *list, int x_px, const struct draw_span *spans, 
  */
 struct draw_fine *draw_flock(struct draw_list *list, int x_px, int y_px, int h_px, size_t n,
     size_t n_lines, float width, draw_color color);
+
+/* Where a flock lies, as for draw_flock, and its key. */
+struct draw_flock_at {
+    int x_px, y_px, h_px;
+    size_t n;
+    float width;
+    uint64_t
+        key; /* not 0; the same key means the same rows, so it is a hash of all behind them */
+};
+
+/**
+ * Draw very many lines whose rows outlive the frame: they are found again by their key.
+ *
+ * n_extra       bytes for the caller beside them, at *out_extra, zero at first
+ * out_is_known  true: rows and extra are as they were left, and need not be written
+ * returns       as draw_flock
+ */
+struct draw_fine *draw_flock_kept(struct draw_list *list, const struct draw_flock_at *at,
+    size_t n_lines, draw_color color, size_t n_extra, void **out_extra, bool *out_is_known);
+
+/** Hash bytes; not against an adversary. */
+uint64_t draw_hash(uint64_t seed, const void *bytes, size_t n);
 
 /**
  * Draw a string.

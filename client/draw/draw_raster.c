@@ -30,28 +30,6 @@ static uint64_t hash_float(uint64_t hash, float value)
     return hash_word(hash, bits);
 }
 
-/* Four independent lanes: arrays can be megabytes long. */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-    const unsigned char *at = bytes;
-    uint64_t lanes[4] = {hash, hash + 1, hash + 2, hash + 3};
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        uint64_t words[4];
-        memcpy(words, at + i, sizeof words);
-        for (int lane = 0; lane < 4; lane++) {
-            lanes[lane] = (lanes[lane] ^ words[lane]) * HASH_PRIME;
-            lanes[lane] ^= lanes[lane] >> 29;
-        }
-    }
-    for (; i < n; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, at + i, n - i < 8 ? n - i : 8);
-        lanes[0] = hash_word(lanes[0], word);
-    }
-    return hash_word(hash_word(lanes[0], lanes[1]), hash_word(lanes[2], lanes[3]) ^ n);
-}
-
 static uint64_t hash_cmd(const struct draw_cmd *cmd)
 {
     uint64_t hash = hash_word((uint64_t)cmd->op + 1, cmd->color);
@@ -63,27 +41,29 @@ static uint64_t hash_cmd(const struct draw_cmd *cmd)
         return hash_word(hash_float(hash, cmd->u.hair.dash), cmd->u.hair.vertical);
     case DRAW_POLYLINE:
         hash = hash_float(hash, cmd->u.polyline.width);
-        return hash_bytes(
+        return draw_hash(
             hash, cmd->u.polyline.points, cmd->u.polyline.n * sizeof(struct draw_point));
     case DRAW_BAND:
         hash = hash_word(hash_float(hash, cmd->u.band.width), (uint64_t)cmd->u.band.x_px);
-        return hash_bytes(
-            hash, cmd->u.band.spans, cmd->u.band.n * sizeof(struct draw_span));
+        return draw_hash(hash, cmd->u.band.spans, cmd->u.band.n * sizeof(struct draw_span));
     case DRAW_FLOCK:
         hash = hash_word(hash_float(hash, cmd->u.flock.width), (uint64_t)cmd->u.flock.x_px);
         hash = hash_word(hash, (uint64_t)cmd->u.flock.n);
-        return hash_bytes(hash, cmd->u.flock.spans,
+        if (cmd->u.flock.key != 0) {
+            return hash_word(hash, cmd->u.flock.key);
+        }
+        return draw_hash(hash, cmd->u.flock.spans,
             cmd->u.flock.n * cmd->u.flock.n_lines * sizeof(struct draw_fine));
     case DRAW_STRING:
         hash = hash_float(hash_float(hash, cmd->u.string.x), cmd->u.string.y);
         hash = hash_word(hash_float(hash, cmd->u.string.size), cmd->u.string.role);
-        return hash_bytes(hash, cmd->u.string.text, cmd->u.string.n);
+        return draw_hash(hash, cmd->u.string.text, cmd->u.string.n);
     case DRAW_MARK:
         hash = hash_float(hash_float(hash, cmd->u.mark.x), cmd->u.mark.y);
         return hash_word(hash_float(hash, cmd->u.mark.size), cmd->u.mark.kind);
     case DRAW_CELLS:
         hash = hash_word(hash, cmd->u.cells.n_columns);
-        return hash_bytes(hash, cmd->u.cells.colors,
+        return draw_hash(hash, cmd->u.cells.colors,
             (size_t)cmd->u.cells.n_columns * cmd->u.cells.n_rows * sizeof(draw_color));
     case DRAW_CLIP:
     case DRAW_UNCLIP:
@@ -396,6 +376,7 @@ static void play_flock(struct raster *raster, const struct draw_cmd *cmd, float 
         .area = {x, y, x + (int)cmd->u.flock.n, y + cmd->u.flock.h_px},
         .half = cmd->u.flock.width * scale / 2,
         .color = cmd->color,
+        .key = cmd->u.flock.key,
     };
     raster_flock(raster, &flock);
 }

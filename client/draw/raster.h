@@ -70,6 +70,7 @@ struct raster_flock_lines {
     struct raster_box area; /* x1 - x0 = n columns; spans count from y0 */
     float half;             /* half a pen, device pixels */
     draw_color color;       /* of one line */
+    uint64_t key;           /* not 0: stands for spans, area and half */
 };
 
 /** Many bands of one faint colour, order-free; nothing is drawn outside their area. */

@@ -18,7 +18,9 @@ struct raster {
     struct raster_box clip;
     uint8_t *mask;        /* coverage of the line being stroked, column by column of h */
     struct rows *touched; /* w: what of the mask is not zero */
-    uint16_t *density;    /* of the flock being drawn, by rows; NULL until first used */
+    uint16_t *density;    /* of the flock drawn last, by rows; NULL until first used */
+    uint64_t density_key; /* of that flock; 0: none, only what was repainted is there */
+    bool density_is_clean;
     bool has_ink;
     draw_color ink;        /* what alpha_of is for */
     uint8_t alpha_of[256]; /* opacity of ink at a coverage */

@@ -239,30 +239,26 @@ static void density_opacity(uint32_t alpha, size_t n_lines, uint8_t out[DENSITY_
     }
 }
 
-static void flush_density(
-    struct raster *raster, struct raster_box box, draw_color color, const uint8_t *opacity)
+static void blend_density(const struct raster *raster, struct raster_box box,
+    draw_color color, const uint8_t *opacity)
 {
     for (int y = box.y0; y < box.y1; y++) {
         uint32_t *pixels = raster->pixels + (size_t)y * (size_t)raster->w;
-        uint16_t *density = raster->density + (size_t)y * (size_t)raster->w;
+        const uint16_t *density = raster->density + (size_t)y * (size_t)raster->w;
         for (int x = box.x0; x < box.x1; x++) {
             if (density[x] != 0) {
                 uint32_t whole = density[x] / COVER_ONE, part = density[x] % COVER_ONE;
                 uint32_t a = opacity[whole], b = opacity[whole + 1];
                 pixels[x] = raster_blend(pixels[x], color, a + (b - a) * part / COVER_ONE);
-                density[x] = 0;
             }
         }
     }
 }
 
-void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
+/* Count the lines over each pixel of a box. */
+static void find_density(
+    struct raster *raster, const struct raster_flock_lines *flock, struct raster_box cut)
 {
-    if (raster->density == NULL) {
-        raster->density =
-            baro_xcalloc((size_t)raster->w * (size_t)raster->h, sizeof *raster->density);
-    }
-    const struct raster_box cut = raster_box_cut(flock->area, raster->clip);
     const int half = raster_floor(flock->half * 8 + 0.5F);
     const int least = cut.y0 * 8, most = cut.y1 * 8, zero = flock->area.y0 * 8;
     for (size_t line = 0; line < flock->n_lines && cut.y0 < cut.y1; line++) {
@@ -277,7 +273,29 @@ void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
             }
         }
     }
+}
+
+/* A flock with a key is counted once, over all of its area, and then only laid down again. */
+void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
+{
+    const size_t n_pixels = (size_t)raster->w * (size_t)raster->h;
+    const struct raster_box cut = raster_box_cut(flock->area, raster->clip);
+    if (raster->density == NULL) {
+        raster->density = baro_xcalloc(n_pixels, sizeof *raster->density);
+        raster->density_key = 0;
+        raster->density_is_clean = true;
+    }
+    if (flock->key == 0 || flock->key != raster->density_key) {
+        if (!raster->density_is_clean) {
+            memset(raster->density, 0, n_pixels * sizeof *raster->density);
+        }
+        const struct raster_box all = {0, 0, raster->w, raster->h};
+        find_density(
+            raster, flock, flock->key != 0 ? raster_box_cut(flock->area, all) : cut);
+        raster->density_key = flock->key;
+        raster->density_is_clean = false;
+    }
     uint8_t opacity[DENSITY_LEVELS];
     density_opacity(flock->color >> 24, flock->n_lines, opacity);
-    flush_density(raster, cut, flock->color, opacity);
+    blend_density(raster, cut, flock->color, opacity);
 }

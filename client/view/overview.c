@@ -15,6 +15,7 @@
 enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
 
 static const float MIN_SMALL = 110; /* height of a small chart */
+static const float MIN_SMALL_W = 160;
 static const float PEEK = 40; /* of the rows below, so that one sees that they go on */
 
 /* A scalar to be shown: one line a rank. */
@@ -128,25 +129,29 @@ static struct draw_rect draw_scalar(
 
 /* How the charts stand: the loss takes the left, the others columns x rows at its right. */
 struct arrangement {
-    size_t columns, rows; /* of small ones beside the loss */
-    size_t below;         /* rows of four below */
+    size_t columns, rows;  /* of small ones beside the loss */
+    size_t per_row, below; /* in a row below, and rows */
 };
 
-static struct arrangement arrange(size_t n_others)
+static struct arrangement arrange(size_t n_others, float w)
 {
+    struct arrangement a = {.per_row = 4};
+    while (a.per_row > 1 &&
+           (w - THEME_GAP * (float)(a.per_row - 1)) / (float)a.per_row < MIN_SMALL_W) {
+        a.per_row--;
+    }
+    a.columns = a.per_row < 4 || n_others <= 2 ? 1 : 2;
+    size_t most = a.columns == 1 ? 2 : n_others <= 6 ? 3 : 2;
+    size_t rows = (n_others + a.columns - 1) / a.columns;
+    a.rows = rows < most ? rows : most;
     if (n_others == 0) {
-        return (struct arrangement){0, 1, 0};
+        return (struct arrangement){0, 1, a.per_row, 0};
     }
-    if (n_others <= 2) {
-        return (struct arrangement){1, n_others, 0};
+    size_t beside = a.columns * a.rows;
+    if (n_others > beside) {
+        a.below = (n_others - beside + a.per_row - 1) / a.per_row;
     }
-    if (n_others <= 4) {
-        return (struct arrangement){2, 2, 0};
-    }
-    if (n_others <= 6) {
-        return (struct arrangement){2, 3, 0};
-    }
-    return (struct arrangement){2, 2, (n_others - 4 + 3) / 4};
+    return a;
 }
 
 /* The whole page: where charts and layers are. */
@@ -164,7 +169,7 @@ struct plan {
 static struct plan plan_page(struct draw_rect area, size_t n_scalars, float heat_wish)
 {
     const float gap = THEME_GAP;
-    struct plan plan = {.a = arrange(n_scalars - 1), .area = area};
+    struct plan plan = {.a = arrange(n_scalars - 1, area.w), .area = area};
     float n_below = (float)plan.a.below;
     float heat_h = fminf(heat_wish, fmaxf(area.h * 0.45F, 150));
     float heat_all = heat_h > 0 ? heat_h + gap : 0;
@@ -197,8 +202,8 @@ static struct draw_rect place_of(const struct plan *plan, size_t i, size_t n)
     const float gap = THEME_GAP;
     const struct arrangement *a = &plan->a;
     const struct draw_rect area = plan->area;
-    float quarter = (area.w - 3 * gap) / 4;
-    float small_w = a->columns == 1 ? (area.w - 2 * gap) / 3 : quarter;
+    float part = (area.w - gap * (float)(a->per_row - 1)) / (float)a->per_row;
+    float small_w = a->columns == 1 ? fmaxf((area.w - 2 * gap) / 3, 168) : part;
     float small_h = (plan->main_h - gap * (float)(a->rows - 1)) / (float)a->rows;
     float loss_w = area.w - (small_w + gap) * (float)a->columns;
     if (i == 0) {
@@ -215,8 +220,8 @@ static struct draw_rect place_of(const struct plan *plan, size_t i, size_t n)
             small_h};
     }
     at -= a->columns * a->rows;
-    return (struct draw_rect){area.x + (quarter + gap) * (float)(at % 4),
-        area.y + plan->below_y + (plan->below_h + gap) * (float)(at / 4), quarter,
+    return (struct draw_rect){area.x + (part + gap) * (float)(at % a->per_row),
+        area.y + plan->below_y + (plan->below_h + gap) * (float)(at / a->per_row), part,
         plan->below_h};
 }
 

@@ -13,6 +13,7 @@ static const float RUN_ROW = 42;
 static const float TITLE_ROW = 30;
 static const float INDENT = 14;
 static const float SPARK_W = 56;
+static const float MIN_LABEL = 44; /* a sparkline gives way to it */
 
 static void draw_title(struct frame *f, struct draw_rect row, const char *text)
 {
@@ -183,11 +184,12 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
         node->label, node->rank);
     frame_mark(f, frame_health(node->level), right - 4, middle);
     float spark_x = right - 16 - SPARK_W;
-    if (thing != 0) {
+    bool has_spark = thing != 0 && spark_x - x - 20 >= MIN_LABEL;
+    if (has_spark) {
         struct draw_rect spark = {spark_x, row.y + 3, SPARK_W, row.h - 11};
         draw_spark(f, spark, thing);
     }
-    float label_w = (thing != 0 ? spark_x : right - 16) - (x + 14) - 6;
+    float label_w = fmaxf((has_spark ? spark_x : right - 16) - (x + 14) - 6, 8);
     draw_color color = is_here      ? f->theme->alarm
                        : thing != 0 ? f->theme->text
                                     : f->theme->secondary;
