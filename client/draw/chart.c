@@ -53,6 +53,11 @@ static float label_room(struct draw_list *list, const struct chart *chart, float
             n++;
         }
     }
+    if (chart->widest != NULL) {
+        n++;
+        widest = font_width(draw_font(list), FONT_STRONG, THEME_SIZE_AXIS, chart->widest,
+            strlen(chart->widest));
+    }
     if (n == 0 || w < 2 * SMALL_W) {
         return RIGHT_ROOM;
     }

@@ -110,6 +110,9 @@ struct chart {
     bool no_x_labels; /* small multiples above another that has them */
     bool sparkline;   /* the line alone: no title, ticks, labels; rect is the plot */
     const char
+        *widest; /* room for a label like this is kept, whichever lines there are; NULL:
+                         * for those that there are */
+    const char
         *empty; /* said in the middle when there is nothing to draw; NULL = "no data" */
 };
 

@@ -303,6 +303,16 @@ static double gap_of(const struct model_thing *thing, const struct model_units *
     return thing->cadence > 0 ? 4 * thing->cadence + 2 * (double)units->width : 0;
 }
 
+static size_t n_digits(uint32_t n)
+{
+    size_t digits = 1;
+    while (n >= 10) {
+        n /= 10;
+        digits++;
+    }
+    return digits;
+}
+
 void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
     struct view *view = f->view;
@@ -318,9 +328,12 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
     struct chosen chosen = {0};
     struct chart_line lines[MAX_LINES];
     struct chart_flock flock = {0};
+    char widest[] = "unit 8888888888";
+    widest[strlen("unit ") + n_digits(thing->n_units)] = '\0';
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)view->stat),
         .chart = {.title = STAT_WORDS[view->stat],
+            .widest = widest,
             .empty = units == NULL || !units->is_ready ? "reading" : NULL},
         .may_log = view->stat == UNIT_L2 || view->stat == UNIT_ABS_MAX,
     };
