@@ -22,8 +22,7 @@ static const char *obstacle_of(
     } else if (model->state == MODEL_MISMATCH) {
         (void)snprintf(out, out_bytes, "%s", model->trouble);
     } else if (model->has_runs && view->run == 0 && view->wanted_run != NULL) {
-        (void)snprintf(
-            out, out_bytes, "no run '%s'; 'baro runs' lists them", view->wanted_run);
+        (void)model_run_missed(model, view->wanted_run, out, out_bytes);
     } else if (model->has_runs && model->runs->n == 0) {
         (void)snprintf(out, out_bytes, "the daemon has no run yet");
     } else if (model->is_complete && view->wanted_tensor != NULL && view->thing == 0 &&

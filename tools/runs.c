@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/meant.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 
 enum { RUNS_MAX_LISTED = 12 };
 
@@ -43,68 +43,48 @@ void runs_release(struct run_list *runs)
 
 /* ---- finding ---- */
 
-/* The ways in which a text can mean a run, from the strictest on. */
-enum match { MATCH_ID = 0, MATCH_FULL_NAME, MATCH_NAME, MATCH_ID_PREFIX, MATCH_COUNT };
-
-static void full_name(const Baro__RunInfo *run, char *out, size_t out_bytes)
+/* What the runs are called; to be freed. */
+static struct baro_called *called_of(const struct run_list *runs)
 {
-    (void)snprintf(
-        out, out_bytes, "%s/%s", run->description->project, run->description->name);
-}
-
-static bool matches(const Baro__RunInfo *run, const char *text, enum match match)
-{
-    char full[2048];
-    const Baro__RunDescription *description = run->description;
-    switch (match) {
-    case MATCH_ID: return strcmp(description->run_id, text) == 0;
-    case MATCH_FULL_NAME: full_name(run, full, sizeof full); return strcmp(full, text) == 0;
-    case MATCH_NAME: return strcmp(description->name, text) == 0;
-    case MATCH_ID_PREFIX: return strncmp(description->run_id, text, strlen(text)) == 0;
-    case MATCH_COUNT: break;
+    struct baro_called *called = baro_xcalloc(runs->n_runs + 1, sizeof *called);
+    for (size_t i = 0; i < runs->n_runs; i++) {
+        const Baro__RunDescription *description = runs->runs[i]->description;
+        called[i] = (struct baro_called){
+            description->run_id, description->project, description->name};
     }
-    return false;
+    return called;
 }
 
-static void say_nothing_found(const struct run_list *runs, const char *text)
+static void say_nothing_found(
+    const struct run_list *runs, const struct baro_called *called, const char *text)
 {
+    char near[2048];
     if (runs->n_runs == 0) {
         (void)cli_fail("no run '%s': the daemon has no runs yet", text);
-        return;
-    }
-    size_t n_names = 3 * runs->n_runs;
-    baro_autofree char *full = baro_xcalloc(runs->n_runs, 2048);
-    baro_autofree const char **names = baro_xcalloc(n_names, sizeof *names);
-    for (size_t i = 0; i < runs->n_runs; i++) {
-        full_name(runs->runs[i], full + i * 2048, 2048);
-        names[3 * i] = runs->runs[i]->description->name;
-        names[3 * i + 1] = full + i * 2048;
-        names[3 * i + 2] = runs->runs[i]->description->run_id;
-    }
-    const char *near = baro_nearest(text, names, n_names);
-    if (near != NULL) {
+    } else if (baro_meant_near(called, runs->n_runs, text, near, sizeof near)) {
         (void)cli_fail("no run '%s'; did you mean '%s'?", text, near);
     } else {
         (void)cli_fail("no run '%s'; 'baro runs' lists them", text);
     }
 }
 
-static void say_ambiguous(const struct run_list *runs, const char *text, enum match match)
+static void say_ambiguous(const struct run_list *runs, const char *text, const bool *fits)
 {
     struct term term;
     term_init(&term, stderr);
     size_t n_found = 0;
     for (size_t i = 0; i < runs->n_runs; i++) {
-        n_found += matches(runs->runs[i], text, match) ? 1 : 0;
+        n_found += fits[i] ? 1 : 0;
     }
     (void)cli_fail("'%s' means %zu runs; give the id of one:", text, n_found);
     size_t n_listed = 0;
     for (size_t i = 0; i < runs->n_runs && n_listed < RUNS_MAX_LISTED; i++) {
         const Baro__RunInfo *run = runs->runs[i];
-        if (matches(run, text, match)) {
+        if (fits[i]) {
             char name[2048];
             char safe[2048];
-            full_name(run, name, sizeof name);
+            (void)snprintf(name, sizeof name, "%s/%s", run->description->project,
+                run->description->name);
             (void)fprintf(stderr, "  %s  %s  %s\n", run->description->run_id,
                 term_safe(&term, name, safe, sizeof safe), run_status_name(run->status));
             n_listed++;
@@ -117,36 +97,26 @@ static void say_ambiguous(const struct run_list *runs, const char *text, enum ma
 
 const Baro__RunInfo *runs_find(const struct run_list *runs, const char *name)
 {
-    if (name == NULL || strcmp(name, "latest") == 0) {
-        if (runs->n_runs == 0) {
-            (void)cli_fail("the daemon has no runs yet");
-            return NULL;
-        }
-        return runs->runs[0];
+    const char *text = name != NULL ? name : "latest";
+    baro_autofree struct baro_called *called = called_of(runs);
+    baro_autofree bool *fits = baro_xcalloc(runs->n_runs + 1, sizeof *fits);
+    size_t at = 0;
+    if (strcmp(text, "latest") == 0 && runs->n_runs == 0) {
+        (void)cli_fail("the daemon has no runs yet");
+        return NULL;
     }
-    for (enum match match = MATCH_ID; match < MATCH_COUNT && name[0] != '\0'; match++) {
-        const Baro__RunInfo *found = NULL;
-        for (size_t i = 0; i < runs->n_runs; i++) {
-            if (matches(runs->runs[i], name, match)) {
-                if (found != NULL) {
-                    say_ambiguous(runs, name, match);
-                    return NULL;
-                }
-                found = runs->runs[i];
-            }
-        }
-        if (found != NULL) {
-            return found;
-        }
+    switch (baro_meant_find(called, runs->n_runs, text, &at, fits)) {
+    case BARO_MEANT_ONE: return runs->runs[at];
+    case BARO_MEANT_NONE: say_nothing_found(runs, called, text); break;
+    case BARO_MEANT_SEVERAL: say_ambiguous(runs, text, fits); break;
     }
-    say_nothing_found(runs, name);
     return NULL;
 }
 
 const Baro__RunInfo *runs_by_id(const struct run_list *runs, const char *id)
 {
     for (size_t i = 0; i < runs->n_runs; i++) {
-        if (matches(runs->runs[i], id, MATCH_ID)) {
+        if (strcmp(runs->runs[i]->description->run_id, id) == 0) {
             return runs->runs[i];
         }
     }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/meant.h"
 #include "lib/base/mem.h"
 
 /* How far model_wish_add looks back for the same series. */
@@ -46,43 +48,47 @@ const struct model_run *model_run_find(const struct model *model, uint32_t run)
     return NULL;
 }
 
-/* How well a text names a run: 0 not at all, larger is better. */
-static int fit_of(const struct model_run *run, const char *text)
+/* What the runs are called; to be freed. */
+static struct baro_called *called_of(const struct model *model)
 {
-    char *end = NULL;
-    unsigned long number = strtoul(text, &end, 10);
-    size_t n_project = strlen(run->project);
-    if (strcmp(run->id, text) == 0) {
-        return 5;
+    struct baro_called *called = baro_xcalloc(model->runs->n + 1, sizeof *called);
+    for (size_t i = 0; i < model->runs->n; i++) {
+        const struct model_run *run = &model->runs->at[i];
+        called[i] = (struct baro_called){run->id, run->project, run->name};
     }
-    if (end != text && *end == '\0' && number == run->run) {
-        return 4;
-    }
-    if (strcmp(run->name, text) == 0) {
-        return 3;
-    }
-    if (strncmp(run->project, text, n_project) == 0 && text[n_project] == '/' &&
-        strcmp(run->name, text + n_project + 1) == 0) {
-        return 3;
-    }
-    if (strcmp(run->project, text) == 0) {
-        return 2;
-    }
-    return strncmp(run->id, text, strlen(text)) == 0 ? 1 : 0;
+    return called;
 }
 
 const struct model_run *model_run_meant(const struct model *model, const char *text)
 {
-    const struct model_run *best = NULL;
-    int best_fit = 0;
-    for (size_t i = 0; i < model->runs->n; i++) {
-        int fit = fit_of(&model->runs->at[i], text);
-        if (fit > best_fit) {
-            best_fit = fit;
-            best = &model->runs->at[i];
+    baro_autofree struct baro_called *called = called_of(model);
+    size_t at = 0;
+    return baro_meant_find(called, model->runs->n, text, &at, NULL) == BARO_MEANT_ONE
+               ? &model->runs->at[at]
+               : NULL;
+}
+
+char *model_run_missed(
+    const struct model *model, const char *text, char *out, size_t out_bytes)
+{
+    baro_autofree struct baro_called *called = called_of(model);
+    baro_autofree bool *fits = baro_xcalloc(model->runs->n + 1, sizeof *fits);
+    char near[512];
+    size_t at = 0;
+    if (baro_meant_find(called, model->runs->n, text, &at, fits) == BARO_MEANT_SEVERAL) {
+        size_t n = 0;
+        for (size_t i = 0; i < model->runs->n; i++) {
+            n += fits[i] ? 1 : 0;
         }
+        (void)snprintf(out, out_bytes,
+            "'%s' means %zu runs; give the id of one, the newest is %s", text, n,
+            model->runs->at[at].id);
+    } else if (baro_meant_near(called, model->runs->n, text, near, sizeof near)) {
+        (void)snprintf(out, out_bytes, "no run '%s'; did you mean '%s'?", text, near);
+    } else {
+        (void)snprintf(out, out_bytes, "no run '%s'; 'baro runs' lists them", text);
     }
-    return best;
+    return out;
 }
 
 const struct model_thing *model_thing_find(const struct model *model, uint32_t thing)

@@ -190,11 +190,15 @@ struct model *model_create(void);
 const struct model_run *model_run_find(const struct model *model, uint32_t run);
 
 /**
- * Find the run that a person means: number, id or its beginning, name, "project/name".
+ * Find the run that a person means: "latest", id or its beginning, name, PROJECT/NAME.
  *
- * returns  the newest that fits, exact ones first; NULL if none
+ * returns  NULL if none, or several
  */
 const struct model_run *model_run_meant(const struct model *model, const char *text);
+
+/** Say in a sentence why a text means no run, with the nearest name. Returns out. */
+char *model_run_missed(
+    const struct model *model, const char *text, char *out, size_t out_bytes);
 
 /** Find a thing by its id; NULL if there is none. */
 const struct model_thing *model_thing_find(const struct model *model, uint32_t thing);

@@ -93,12 +93,14 @@ static void draw_no_run(struct frame *f, struct draw_rect rect)
 static void draw_lost_run(struct frame *f, struct draw_rect rect)
 {
     char title[WORDS_MAX];
+    char why[WORDS_MAX];
     (void)snprintf(title, sizeof title, "There is no run '%.100s'.", f->view->wanted_run);
+    (void)model_run_missed(f->model, f->view->wanted_run, why, sizeof why);
     draw_words(f, rect,
         &(struct words_page){
             .health = THEME_NO_DATA,
             .title = title,
-            .text = {"Choose one at the left, or list them all with"},
+            .text = {why, "Choose one at the left, or list them all with"},
             .code = {"baro runs"},
         });
 }

@@ -81,7 +81,7 @@ static void lists_arrive_before_anything_is_drawn_from_them(void **state)
     assert_int_equal(model->events->n, 1);
     assert_string_equal(model->events->at[0].text, "learning rate cut");
     assert_ptr_equal(model_run_meant(model, "vae/beta-4"), &model->runs->at[0]);
-    assert_ptr_equal(model_run_meant(model, "7"), &model->runs->at[0]);
+    assert_ptr_equal(model_run_meant(model, "latest"), &model->runs->at[0]);
     assert_ptr_equal(model_run_meant(model, "abc"), &model->runs->at[0]);
     assert_null(model_run_meant(model, "gamma"));
     part_unref(model);
