@@ -126,9 +126,10 @@ static int print_stored(struct cli *cli, uint32_t run, uint64_t *last_id, size_t
 }
 
 /* Handle one live message; returns true when the run has ended. */
-static bool take_live(
-    struct cli *cli, uint32_t run, const Baro__Envelope *envelope, uint64_t *last_id)
+static bool take_live(struct cli *cli, struct follow *follow,
+    const Baro__Envelope *envelope, uint64_t *last_id)
 {
+    uint32_t run = follow->run;
     if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_ALERT) {
         const Baro__Alert *alert = envelope->live_alert->alert;
         if (alert != NULL && alert->run == run && alert->id > *last_id) {
@@ -137,7 +138,10 @@ static bool take_live(
         }
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RUN) {
         const Baro__RunInfo *info = envelope->live_run->run;
-        return info != NULL && info->run == run && run_has_ended(info->status);
+        if (info != NULL && info->run == run) {
+            follow_note(follow, info);
+            return run_has_ended(info->status);
+        }
     }
     return false;
 }
@@ -162,12 +166,26 @@ static int follow(struct cli *cli, struct follow *follow, uint64_t last_id)
             return cli_fail_err(&err);
         }
         if (rc > 0) {
-            has_ended = take_live(cli, follow->run, message.wire.envelope, &last_id);
+            has_ended = take_live(cli, follow, message.wire.envelope, &last_id);
             link_message_release(&message);
         }
     }
     /* The alert that comes with the end may be stored behind the news of it. */
     return print_stored(cli, follow->run, &last_id, &n);
+}
+
+/* A run that failed without any alert has a reason of its own. */
+static void say_how_it_ended(const struct cli *cli, const struct follow *run)
+{
+    if (run->status != BARO__RUN_STATUS__RUN_FAILED &&
+        run->status != BARO__RUN_STATUS__RUN_KILLED) {
+        return;
+    }
+    (void)printf("%sthe run %s at step %lld%s%s%s\n",
+        term_paint(&cli->out, run_status_paint(run->status)),
+        run->status == BARO__RUN_STATUS__RUN_FAILED ? "failed" : "was killed",
+        (long long)run->last_step, run->reason[0] != '\0' ? ": " : "", run->reason,
+        term_paint(&cli->out, TERM_PLAIN));
 }
 
 int cmd_alerts(struct cli *cli)
@@ -186,6 +204,9 @@ int cmd_alerts(struct cli *cli)
     }
     if (rc == CLI_OK && cli->values.is_follow) {
         rc = follow(cli, &run, last_id);
+    }
+    if (rc == CLI_OK && !cli->values.is_json) {
+        say_how_it_ended(cli, &run);
     }
     follow_end(&run);
     return rc;

@@ -25,7 +25,12 @@
 #include "tools/json.h"
 #include "tools/runs.h"
 
-enum { RECOVER_TIMEOUT_MS = 20000, RECOVER_BUSY_MS = 30000, RECOVER_POLL_MS = 50 };
+enum {
+    RECOVER_TIMEOUT_MS = 20000,
+    RECOVER_BUSY_MS = 30000,
+    RECOVER_POLL_MS = 50,
+    RECOVER_BY_ITSELF_S = 10
+};
 
 /* One ring on our way, and what became of it. */
 struct found {
@@ -179,6 +184,17 @@ static void survey(struct found *found)
     ringfile_close(ring);
 }
 
+/*
+ * Tell whether a ring of a run that the daemon knows will not be fetched by it: its process ended
+ * before it met the daemon. What the daemon fetches by itself it fetches within seconds.
+ */
+static bool is_left_behind(const struct found *found)
+{
+    struct stat status;
+    return found->entry.info.unacked_bytes > 0 && stat(found->entry.path, &status) == 0 &&
+           time(NULL) - status.st_mtime > RECOVER_BY_ITSELF_S;
+}
+
 size_t rings_waiting(const struct run_list *runs)
 {
     struct found_list list = {0};
@@ -193,8 +209,10 @@ size_t rings_waiting(const struct run_list *runs)
                 read_description(found, ring);
             }
             ringfile_close(ring);
-            n_waiting +=
-                found->run_id[0] != '\0' && runs_by_id(runs, found->run_id) == NULL ? 1 : 0;
+            bool is_waiting =
+                found->run_id[0] != '\0' &&
+                (runs_by_id(runs, found->run_id) == NULL || is_left_behind(found));
+            n_waiting += is_waiting ? 1 : 0;
         }
     }
     free(list.rings);
@@ -423,6 +441,15 @@ static int recover_all(struct cli *cli, struct found_list *list)
     return rc;
 }
 
+/* In the order in which their processes began, so that the newest run is the newest here too. */
+static int by_age(const void *a, const void *b)
+{
+    const struct found *x = a;
+    const struct found *y = b;
+    return (x->entry.info.created_ns > y->entry.info.created_ns) -
+           (x->entry.info.created_ns < y->entry.info.created_ns);
+}
+
 int cmd_recover(struct cli *cli)
 {
     struct found_list list = {0};
@@ -438,6 +465,7 @@ int cmd_recover(struct cli *cli)
         (void)printf("no rings in %s\n", places);
     }
     if (rc == CLI_OK && list.n_rings > 0) {
+        qsort(list.rings, list.n_rings, sizeof *list.rings, by_age);
         rc = recover_all(cli, &list);
     }
     free(list.rings);

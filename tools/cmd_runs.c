@@ -59,9 +59,11 @@ static int id_columns(const struct cli *cli, const struct run_list *runs)
     return columns;
 }
 
-static void add_row(struct table *table, const Baro__RunInfo *run, int id_width)
+static void add_row(const struct cli *cli, struct table *table, const Baro__RunInfo *run,
+    int id_width, bool has_reasons)
 {
     char age[32];
+    char reason[1024];
     int64_t age_ns = baro_wall_ns() - run->description->created_ns;
     table_cell(table, TERM_ACCENT, "%.*s", id_width, run->description->run_id);
     table_cell(table, TERM_PLAIN, "%s", run->description->project);
@@ -80,6 +82,10 @@ static void add_row(struct table *table, const Baro__RunInfo *run, int id_width)
     table_cell(table, run->n_alerts > 0 ? paint : TERM_DIM, "%u", run->n_alerts);
     table_cell(table, TERM_DIM, "%s",
         baro_format_duration((uint64_t)(age_ns > 0 ? age_ns : 0), age, sizeof age));
+    if (has_reasons) {
+        table_cell(
+            table, TERM_DIM, "%s", run_reason(&cli->out, run, reason, sizeof reason));
+    }
 }
 
 static void print_table(const struct cli *cli, const struct run_list *runs)
@@ -88,12 +94,19 @@ static void print_table(const struct cli *cli, const struct run_list *runs)
         {"PROJECT", false, TABLE_CUT_MIDDLE}, {"NAME", false, TABLE_CUT_MIDDLE},
         {"STATUS", false, TABLE_WHOLE}, {"STEPS", true, TABLE_WHOLE},
         {"LOSS", true, TABLE_WHOLE}, {"ALERTS", true, TABLE_WHOLE},
-        {"AGE", true, TABLE_WHOLE}};
-    struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
+        {"AGE", true, TABLE_WHOLE}, {"REASON", false, TABLE_CUT_MIDDLE}};
+    bool has_reasons = false;
+    for (size_t i = 0; i < runs->n_runs; i++) {
+        const Baro__RunInfo *run = runs->runs[i];
+        has_reasons = has_reasons || (run->status == BARO__RUN_STATUS__RUN_FAILED &&
+                                         run->status_text[0] != '\0');
+    }
+    struct table *table =
+        table_create(&cli->out, columns, BARO_LEN(columns) - (has_reasons ? 0 : 1));
     int id_width = id_columns(cli, runs);
     uint64_t n_dropped = 0;
     for (size_t i = 0; i < runs->n_runs; i++) {
-        add_row(table, runs->runs[i], id_width);
+        add_row(cli, table, runs->runs[i], id_width, has_reasons);
         n_dropped += runs->runs[i]->n_dropped;
     }
     table_print(table, stdout);

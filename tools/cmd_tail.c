@@ -327,9 +327,7 @@ static void take_run(struct tail *tail, const Baro__RunInfo *info)
         return;
     }
     bool is_news = info->status != tail->follow.status;
-    tail->follow.status = info->status;
-    tail->follow.last_step = info->last_step;
-    tail->follow.last_loss = info->has_loss ? info->last_loss : (double)NAN;
+    follow_note(&tail->follow, info);
     tail->has_ended = run_has_ended(info->status);
     if (is_news && !tail->has_ended) {
         tail_view_note(tail->view, run_status_paint(info->status), "%s is %s",
@@ -425,16 +423,17 @@ static void print_status(struct tail *tail)
 {
     const struct follow *follow = &tail->follow;
     if (tail->cli->values.is_json) {
-        json_print(
-            &tail->cli->out, json_pack("{s:s, s:s, s:s, s:I, s:o}", "type", "status", "run",
-                                 follow->id, "status", run_status_name(follow->status),
-                                 "last_step", (json_int_t)follow->last_step, "last_loss",
-                                 json_number(follow->last_loss)));
+        json_print(&tail->cli->out,
+            json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "type", "status", "run", follow->id,
+                "status", run_status_name(follow->status), "last_step",
+                (json_int_t)follow->last_step, "last_loss", json_number(follow->last_loss),
+                "text", json_text_or_null(follow->reason)));
         return;
     }
     tail_view_note(tail->view, run_status_paint(follow->status),
-        "%s %s at step %lld, loss %.6g", follow->name, run_status_name(follow->status),
-        (long long)follow->last_step, cli_number(follow->last_loss));
+        "%s %s at step %lld, loss %.6g%s%s", follow->name, run_status_name(follow->status),
+        (long long)follow->last_step, cli_number(follow->last_loss),
+        follow->reason[0] != '\0' ? ": " : "", follow->reason);
 }
 
 /* Let the store commit what came before the subscription. */

@@ -47,8 +47,12 @@ static int subscribe(struct follow *follow)
     return CLI_OK;
 }
 
-static void take_info(struct follow *follow, const Baro__RunInfo *info)
+void follow_note(struct follow *follow, const Baro__RunInfo *info)
 {
+    char reason[1024];
+    free(follow->reason);
+    follow->reason =
+        baro_xstrdup(run_reason(&follow->cli->out, info, reason, sizeof reason));
     follow->run = info->run;
     follow->status = info->status;
     follow->last_step = info->last_step;
@@ -74,7 +78,7 @@ int follow_begin(struct cli *cli, const char *name, bool is_live, struct follow 
         text, sizeof text, "%s/%s", info->description->project, info->description->name);
     out_follow->id = baro_xstrdup(info->description->run_id);
     out_follow->name = baro_xstrdup(term_safe(&cli->out, text, safe, sizeof safe));
-    take_info(out_follow, info);
+    follow_note(out_follow, info);
     runs_release(&runs);
     if (is_live) {
         struct sigaction action = {.sa_handler = on_signal};
@@ -93,6 +97,7 @@ void follow_end(struct follow *follow)
 {
     free(follow->id);
     free(follow->name);
+    free(follow->reason);
     *follow = (struct follow){0};
 }
 
@@ -109,7 +114,7 @@ static enum follow_news resume(struct follow *follow)
         (void)cli_fail("the daemon is back, but has no run %s", follow->id);
         return FOLLOW_LOST_RUN;
     }
-    take_info(follow, info);
+    follow_note(follow, info);
     runs_release(&runs);
     if (subscribe(follow) != CLI_OK) {
         return FOLLOW_NOTHING;

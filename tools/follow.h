@@ -16,6 +16,7 @@ struct follow {
     char *name;             /* PROJECT/NAME, safe to print */
     uint32_t run;           /* its number in the daemon now */
     Baro__RunStatus status; /* when last asked */
+    char *reason;           /* why it failed, safe to print; else empty */
     int64_t last_step;
     double last_loss;    /* NaN when there is none */
     unsigned n_connects; /* of the link when last subscribed */
@@ -41,6 +42,9 @@ int follow_begin(
 
 /** Release what follow_begin took. */
 void follow_end(struct follow *follow);
+
+/** Keep what the daemon says of the run. */
+void follow_note(struct follow *follow, const Baro__RunInfo *info);
 
 /** See whether the daemon has gone or come back; call once a turn, beside link_next. */
 enum follow_news follow_check(struct follow *follow);

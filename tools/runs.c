@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/runs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -143,6 +144,16 @@ bool run_has_ended(Baro__RunStatus status)
 {
     return status == BARO__RUN_STATUS__RUN_FINISHED ||
            status == BARO__RUN_STATUS__RUN_FAILED || status == BARO__RUN_STATUS__RUN_KILLED;
+}
+
+char *run_reason(
+    const struct term *term, const Baro__RunInfo *run, char *out, size_t out_bytes)
+{
+    char line[1024];
+    bool has_reason = run->status == BARO__RUN_STATUS__RUN_FAILED;
+    (void)snprintf(line, sizeof line, "%s", has_reason ? run->status_text : "");
+    line[strcspn(line, "\r\n")] = '\0';
+    return term_safe(term, line, out, out_bytes);
 }
 
 enum term_paint run_status_paint(Baro__RunStatus status)

@@ -40,6 +40,15 @@ const char *run_status_name(Baro__RunStatus status);
 /** Tell whether a run has ended: finished, failed or killed. */
 bool run_has_ended(Baro__RunStatus status);
 
+/**
+ * Say why a run failed, on one line and safe to print; an exception's text may have several lines.
+ *
+ * out      out_bytes > 0; empty when it did not fail or gave no reason
+ * returns  out
+ */
+char *run_reason(
+    const struct term *term, const Baro__RunInfo *run, char *out, size_t out_bytes);
+
 /** Choose the colour of a status. */
 enum term_paint run_status_paint(Baro__RunStatus status);
 

@@ -7,7 +7,7 @@
  * prints "run ID RING" and then obeys lines of words with tabs between them:
  *
  *     step N | scalar NAME VALUE | tensor NAME ROLE ROWS VALUES... | batch SAMPLES... |
- *     event TEXT | sync (prints "ok") | close (prints the code and ends)
+ *     event TEXT | fail TEXT | sync (prints "ok") | close (prints the code and ends)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +69,8 @@ static int obey(struct baro_run *run, char **words, int n_words)
         push_batch(run, words, n_words);
     } else if (strcmp(word, "event") == 0 && n_words == 2) {
         (void)baro_event(run, BARO_WATCH, words[1]);
+    } else if (strcmp(word, "fail") == 0 && n_words == 2) {
+        (void)baro_fail(run, words[1]);
     } else if (strcmp(word, "sync") == 0) {
         (void)printf("ok\n");
     } else if (strcmp(word, "close") == 0 && n_words == 2) {

@@ -448,6 +448,24 @@ class ManyRuns(unittest.TestCase):
                   for name in ("loss", "loss@0", "loss@1")]
         self.assertEqual(values, [10.0, 10.0, 11.0])
 
+    def test_a_failed_run_says_why_wherever_it_is_listed(self):
+        run = self.place.run("broken")
+        run.step(0)
+        run.scalar("loss", 1.0)
+        run.tell("fail", "ValueError: bad \033[2JJPEG")
+        self.assertEqual(run.close(), 0)
+        self.assertIn("failed at step 0: ValueError: bad", self.place.baro("alerts").stdout)
+        self.assertIn("loss 1: ValueError: bad", self.place.baro("tail").stdout)
+        text = self.place.baro("runs").stdout
+        self.assertIn("REASON", text)
+        self.assertIn("ValueError: bad", text)
+        self.assertNotIn("\033", text)
+
+    def test_runs_that_went_well_need_no_column_for_reasons(self):
+        self.push("fine")
+        self.assertNotIn("REASON", self.place.baro("runs").stdout)
+        self.assertEqual(self.place.baro("alerts").stdout, "no alerts\n")
+
     def test_a_name_with_escapes_does_not_reach_the_terminal(self):
         self.push("evil\033[2Jname")
         text = self.place.in_terminal(["runs"], env={"NO_COLOR": "1"})[1]
@@ -589,6 +607,17 @@ class Recovering(unittest.TestCase):
         self.assertEqual([point["step"] for point in points], list(range(30)))
         self.assertEqual(points[9]["value"], 1.0 / 10)
         self.assertEqual(self.place.json("recover"), [])
+
+    def test_rings_come_in_in_the_order_in_which_their_runs_began(self):
+        ids = []
+        for i in range(6):
+            run = self.place.run(f"run-{i}", mode="offline")
+            run.step(0)
+            run.scalar("loss", float(i))
+            ids.append(run.id)
+            run.close(0)
+        self.assertEqual([ring["run"] for ring in self.place.json("recover")], ids)
+        self.assertEqual([run["id"] for run in self.place.json("runs")], ids[::-1])
 
     def test_an_offline_run_comes_in_later(self):
         run = self.place.run("offline", mode="offline")
