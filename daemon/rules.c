@@ -188,8 +188,9 @@ static void add_samples(
         return;
     }
     int64_t row = finding->reading.row;
-    alert->has_sample =
-        is_batch_row(stream, thing->declare, finding) && (uint64_t)row < finding->n_samples;
+    alert->has_sample = !finding->began_in_loss &&
+                        is_batch_row(stream, thing->declare, finding) &&
+                        (uint64_t)row < finding->n_samples;
     alert->row = alert->has_sample ? row : alert->row;
     size_t n = alert->has_sample ? 1 : finding->n_samples;
     n = n < MAX_ALERT_SAMPLES ? n : MAX_ALERT_SAMPLES;
@@ -210,6 +211,9 @@ static void end_nonfinite(struct barod *barod, struct stream *stream, bool is_fi
         }
         Baro__Alert *alert = run->alerts[finding.tag - 1];
         const struct thing *thing = registry_thing(run, alert->thing);
+        if (finding.began_in_loss) {
+            alert->row = -1; /* the loss is one number: no row is to blame for it */
+        }
         if (finding.has_batch && alert->n_samples == 0) {
             add_samples(stream, alert, &finding);
         }

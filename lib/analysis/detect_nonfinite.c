@@ -175,6 +175,12 @@ bool nonfinite_is_waiting(const struct nonfinite_detector *detector)
     return detector->n_waiting > 0;
 }
 
+/* A gradient that is an origin may have a loss to blame, which comes last of its step. */
+static bool awaits_loss(const struct nonfinite_finding *finding)
+{
+    return finding->news == NONFINITE_ORIGIN && finding->reading.is_backward;
+}
+
 bool nonfinite_take(struct nonfinite_detector *detector, bool is_final,
     struct nonfinite_finding *out_finding)
 {
@@ -183,7 +189,8 @@ bool nonfinite_take(struct nonfinite_detector *detector, bool is_final,
         bool has_batch =
             detector->has_batch && detector->batch_step == finding->reading.step;
         bool is_over = detector->has_seen && detector->seen_step != finding->reading.step;
-        if (!has_batch && !is_over && !is_final) {
+        bool is_known = has_batch && (!awaits_loss(finding) || finding->began_in_loss);
+        if (!is_known && !is_over && !is_final) {
             continue;
         }
         *out_finding = *finding;

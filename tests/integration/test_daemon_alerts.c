@@ -255,14 +255,18 @@ static void a_loss_that_overflows_by_itself_is_blamed_and_not_its_gradients(void
     pusher_declare_scalar(&pusher, 1, "loss");
     pusher_declare_tensor(&pusher, 2, "head", BARO_ACT_GRAD, N_SAMPLES, 8);
     assert_int_equal(pusher_hello(&pusher), 0);
-    pusher_summary(&pusher, 2, 7, 1, 64, 0, 0, 0);
+    pusher_summary(&pusher, 2, 7, 1, 8, 0, 0, 0);
+    push_batch_of(&pusher, 7); /* Python tells its batch before its scalars */
     pusher_scalar(&pusher, 1, 7, (double)INFINITY);
-    push_batch_of(&pusher, 7);
+    pusher_scalar(&pusher, 1, 8, (double)INFINITY);
     pusher_flush(&pusher);
     struct link_message reply = {0};
     const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
     assert_int_equal(alerts->n_alerts, 2);
     assert_non_null(strstr(alerts->alerts[0]->text, "because the loss of that step"));
+    assert_false(alerts->alerts[0]->has_sample);
+    assert_int_equal(alerts->alerts[0]->row, -1);
+    assert_int_equal(alerts->alerts[0]->unit, 0);
     assert_non_null(strstr(alerts->alerts[0]->advice, "see the alert of the loss"));
     assert_non_null(strstr(alerts->alerts[1]->advice, "It began here"));
     assert_non_null(strstr(alerts->alerts[1]->advice, "log(0)"));

@@ -159,12 +159,15 @@ static void a_loss_told_after_its_gradients_is_blamed_for_them(void **unused)
     struct nonfinite_finding finding;
     assert_true(add(detector, 30, 5, 1, &finding)); /* a gradient */
     assert_false(finding.began_in_loss);
+    const int64_t samples[] = {5};
+    nonfinite_batch(detector, 5, samples, 1, 1);
+    assert_false(nonfinite_take(detector, false, &finding)); /* the loss is still to come */
     assert_true(add(detector, 99, 5, 1, &finding));
     assert_true(finding.began_in_loss);
-    assert_true(nonfinite_take(detector, true, &finding));
+    assert_true(nonfinite_take(detector, false, &finding));
     assert_int_equal(finding.news, NONFINITE_ORIGIN);
     assert_true(finding.began_in_loss);
-    assert_true(nonfinite_take(detector, true, &finding));
+    assert_true(nonfinite_take(detector, false, &finding));
     assert_int_equal(finding.news, NONFINITE_LOSS);
     assert_true(finding.began_in_loss);
     nonfinite_destroy(detector);
