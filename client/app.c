@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "client/canvas.h"
 #include "client/draw/png.h"
@@ -34,6 +36,8 @@ struct app {
     Uint32 wake_event;
     atomic_bool is_woken; /* a wake event waits in SDL's queue */
     bool must_draw, must_quit, must_present;
+    bool has_shown;       /* a run */
+    bool must_upload_all; /* pixels have been drawn that the texture does not have */
     uint64_t start_ns;
     int status;
 };
@@ -149,6 +153,22 @@ static void upload(struct app *app, const struct raster_box *boxes, size_t n)
     }
 }
 
+/* A run that the daemon did not have when the window opened is most likely a slip: say so and
+ * go. One that is waited for, without a daemon or before its training, is waited for. */
+static void refuse_lost_run(struct app *app)
+{
+    enum { AT_ONCE_MS = 2000 };
+    char text[600];
+    bool is_early = baro_now_ns() - app->start_ns < (uint64_t)AT_ONCE_MS * 1000000;
+    if (app->view->has_lost_run && is_early && app->model->runs->n > 0 && !app->has_shown) {
+        (void)fprintf(stderr, "baro-view: %s\n",
+            model_run_missed(app->model, app->view->wanted_run, text, sizeof text));
+        app->status = 1;
+        app->must_quit = true;
+    }
+    app->has_shown = app->has_shown || app->view->run != 0;
+}
+
 static void draw(struct app *app)
 {
     struct raster_box dirty[RASTER_MAX_DIRTY];
@@ -157,8 +177,16 @@ static void draw(struct app *app)
     part_unref(app->model);
     app->model = model;
     size_t n = canvas_draw(app->canvas, app->view, model, dirty);
+    refuse_lost_run(app);
     (void)feed_wish(app->feed, &app->view->wish);
-    upload(app, dirty, n);
+    if (app->must_upload_all) {
+        const struct raster_box all = {0, 0, canvas_w(app->canvas), canvas_h(app->canvas)};
+        upload(app, &all, 1);
+        app->must_present = true;
+        app->must_upload_all = false;
+    } else {
+        upload(app, dirty, n);
+    }
     if (n > 0 || app->must_present) {
         (void)SDL_RenderCopy(app->renderer, app->texture, NULL, NULL);
         SDL_RenderPresent(app->renderer);
@@ -263,11 +291,55 @@ static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
     return key != INPUT_NONE && input_key(app->view, app->model, key, has_shift);
 }
 
+/* A path in the current folder that is not taken yet: vae-beta-4-overview.png. */
+static void export_path(const struct app *app, char *out, size_t out_bytes)
+{
+    const struct model_run *run = model_run_find(app->model, app->view->run);
+    char name[96];
+    (void)snprintf(name, sizeof name, "%.30s-%.40s-%s", run != NULL ? run->project : "baro",
+        run != NULL ? run->name : "view", view_page_name(app->view->page));
+    for (char *c = name; *c != '\0'; c++) {
+        bool is_plain = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
+                        (*c >= 'A' && *c <= 'Z') || *c == '_' || *c == '.';
+        *c = is_plain ? *c : '-';
+    }
+    (void)snprintf(out, out_bytes, "./%s.png", name);
+    for (int i = 2; i < 10000 && access(out, F_OK) == 0; i++) {
+        (void)snprintf(out, out_bytes, "./%s-%d.png", name, i);
+    }
+}
+
+/* Key e: the window as it is, as a PNG; says where. */
+static void export_window(struct app *app)
+{
+    struct baro_err err = {0};
+    char path[128];
+    char *notice = app->view->notice;
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    notice[0] = '\0'; /* the last one is no part of the picture */
+    (void)canvas_draw(app->canvas, app->view, app->model, dirty);
+    app->must_upload_all = true;
+    export_path(app, path, sizeof path);
+    if (png_save(path, canvas_pixels(app->canvas), canvas_w(app->canvas),
+            canvas_h(app->canvas), &err) == 0) {
+        char *full = realpath(path, NULL);
+        (void)snprintf(
+            notice, sizeof app->view->notice, "Saved %.240s", full != NULL ? full : path);
+        free(full);
+    } else {
+        (void)snprintf(notice, sizeof app->view->notice, "Not saved: %.200s", err.text);
+    }
+}
+
 static bool on_text(struct app *app, const char *text)
 {
     if (app->view->overlay != VIEW_FIND && text[0] == 'q') {
         app->must_quit = true;
         return false;
+    }
+    if (app->view->overlay != VIEW_FIND && text[0] == 'e') {
+        export_window(app);
+        return true;
     }
     return input_char(app->view, app->model, text);
 }
@@ -277,6 +349,7 @@ static bool on_button(struct app *app, const SDL_MouseButtonEvent *event)
     if (event->button != SDL_BUTTON_LEFT && event->button != SDL_BUTTON_RIGHT) {
         return false;
     }
+    app->view->has_shift = (SDL_GetModState() & KMOD_SHIFT) != 0;
     enum input_button button = event->button == SDL_BUTTON_LEFT ? INPUT_MAIN : INPUT_SECOND;
     float x = logical(app, event->x);
     float y = logical(app, event->y);

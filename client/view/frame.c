@@ -264,8 +264,9 @@ static bool tip_of_alert(struct frame *f, const struct chart_layout *layout)
 }
 
 /* What is being dragged out in a chart of the page. */
-static void draw_selection(struct frame *f, const struct chart_layout *layout)
+static void draw_selection(struct frame *f, const struct view_slot *slot)
 {
+    const struct chart_layout *layout = &slot->layout;
     const struct view *view = f->view;
     if (view->drag != DRAG_ZOOM) {
         return;
@@ -274,9 +275,14 @@ static void draw_selection(struct frame *f, const struct chart_layout *layout)
     float b = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->mx));
     float left = fmaxf(fminf(a, b), layout->plot.x);
     float right = fminf(fmaxf(a, b), layout->plot.x + layout->plot.w);
-    if (right > left) {
-        draw_fill(f->list,
-            (struct draw_rect){left, layout->plot.y, right - left, layout->plot.h},
+    float top = layout->plot.y;
+    float bottom = layout->plot.y + layout->plot.h;
+    if (view->drag_is_both && slot == &view->slots[view->drag_slot]) {
+        top = fmaxf(fminf(view->drag_y0, view->my), top);
+        bottom = fminf(fmaxf(view->drag_y0, view->my), bottom);
+    }
+    if (right > left && bottom > top) {
+        draw_fill(f->list, (struct draw_rect){left, top, right - left, bottom - top},
             draw_fade(f->theme->accent, 0.15F));
     }
 }
@@ -304,6 +310,12 @@ struct view_slot *frame_chart(
             frame_fit_log(chart);
         }
     }
+    chart->zero_in_view |= slot->has_zero;
+    if (slot->has_y) {
+        chart->y_fixed = true;
+        chart->y_lo = slot->y_lo;
+        chart->y_hi = slot->y_hi;
+    }
     if (!is_over) {
         slot->hover = -1;
     }
@@ -313,7 +325,7 @@ struct view_slot *frame_chart(
     }
     chart_draw(f->list, f->theme, rect, chart, &slot->state, &slot->layout);
     slot->has_layout = true;
-    draw_selection(f, &slot->layout);
+    draw_selection(f, slot);
     frame_zone(f, rect, VIEW_CHART, slot - view->slots, of->thing);
     struct chart_hit hit;
     int hover = -1;

@@ -175,22 +175,34 @@ static void toggle_live(struct view *view)
     }
 }
 
-static void toggle_log(struct view *view)
+/* The chart under the pointer, else the first of the page; NULL: none. */
+static struct view_slot *meant_chart(struct view *view)
 {
     const struct view_zone *zone = zone_at(view, view->mx, view->my, true);
-    for (size_t i = view->n_zones; i > 0 && (zone == NULL || zone->act != VIEW_CHART);
-         i--) {
-        zone = &view->zones[i - 1];
+    for (size_t i = 0; i < view->n_zones && (zone == NULL || zone->act != VIEW_CHART);
+         i++) {
+        zone = view->zones[i].act == VIEW_CHART ? &view->zones[i] : zone;
     }
-    size_t first = 0; /* the page's first chart when the pointer is on none */
-    while (zone == NULL && first < view->n_zones) {
-        zone = view->zones[first].act == VIEW_CHART ? &view->zones[first] : NULL;
-        first++;
-    }
-    if (zone != NULL && zone->act == VIEW_CHART) {
-        struct view_slot *slot = &view->slots[zone->a];
+    return zone != NULL && zone->act == VIEW_CHART ? &view->slots[zone->a] : NULL;
+}
+
+static void toggle_log(struct view *view)
+{
+    struct view_slot *slot = meant_chart(view);
+    if (slot != NULL) {
         slot->is_log = !slot->is_log;
         slot->has_chosen = true;
+        slot->has_y = false;
+        chart_refit(&slot->state);
+    }
+}
+
+static void toggle_zero(struct view *view)
+{
+    struct view_slot *slot = meant_chart(view);
+    if (slot != NULL) {
+        slot->has_zero = !slot->has_zero;
+        slot->has_y = false;
         chart_refit(&slot->state);
     }
 }
@@ -211,6 +223,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     if (view->overlay == VIEW_FIND) {
         return find_char(view, text);
     }
+    view->notice[0] = '\0';
     switch (text[0]) {
     case '1': show_page(view, VIEW_OVERVIEW); break;
     case '2': show_page(view, VIEW_TENSOR); break;
@@ -226,6 +239,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case ' ': toggle_live(view); break;
     case 'f': fit(view); break;
     case 'l': toggle_log(view); break;
+    case '0': toggle_zero(view); break;
     case 's': view->stat = (enum unit_stat)(((int)view->stat + 1) % UNIT_STAT_COUNT); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
     default: return false;
@@ -326,6 +340,7 @@ bool input_leave(struct view *view)
 
 bool input_down(struct view *view, float x, float y, enum input_button button, int n_clicks)
 {
+    view->notice[0] = '\0';
     (void)input_move(view, x, y);
     const struct view_zone *zone = zone_at(view, x, y, true);
     const struct chart_layout *layout = layout_of(view, zone);
@@ -341,11 +356,39 @@ bool input_down(struct view *view, float x, float y, enum input_button button, i
                  : zone->act == VIEW_TIMELINE ? DRAG_TIMELINE
                                               : DRAG_ZOOM;
     view->drag_layout = *layout;
+    view->drag_slot = zone->a;
+    view->drag_is_both = view->has_shift && view->drag == DRAG_ZOOM;
     view->drag_x0 = x;
     view->drag_y0 = y;
     view->drag_lo = view->lo;
     view->drag_hi = view->hi;
     return true;
+}
+
+/* The value at a row of the chart that is dragged in; NaN on an axis that has no simple one. */
+static double value_at(const struct chart_layout *layout, float y)
+{
+    double t = (double)((layout->plot.y + layout->plot.h - y) / layout->plot.h);
+    t = fmin(fmax(t, 0), 1);
+    if (layout->y.kind == AXIS_LINEAR) {
+        return layout->y.lo + (layout->y.hi - layout->y.lo) * t;
+    }
+    return layout->y.kind == AXIS_LOG && layout->y.lo > 0
+               ? layout->y.lo * pow(layout->y.hi / layout->y.lo, t)
+               : (double)NAN;
+}
+
+/* End of a drag with shift: its chart shows these values until it is fit again. */
+static void set_y_range(struct view *view, float y)
+{
+    struct view_slot *slot = &view->slots[view->drag_slot];
+    double a = value_at(&view->drag_layout, view->drag_y0);
+    double b = value_at(&view->drag_layout, y);
+    if (fabsf(y - view->drag_y0) >= CLICK_PX && fmin(a, b) < fmax(a, b)) {
+        slot->has_y = true;
+        slot->y_lo = fmin(a, b);
+        slot->y_hi = fmax(a, b);
+    }
 }
 
 bool input_up(struct view *view, const struct model *model, float x, float y,
@@ -358,6 +401,9 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
         double from = chart_x_at(&view->drag_layout, view->drag_x0);
         double to = chart_x_at(&view->drag_layout, x);
         view_set_range(view, fmin(from, to), fmax(from, to));
+        if (view->drag_is_both) {
+            set_y_range(view, y);
+        }
         return true;
     }
     const struct view_zone *zone = zone_at(view, x, y, false);

@@ -18,10 +18,13 @@ static const char *const KEYS[][2] = {
     {"← →", "move the cursor by a step, with shift by ten"},
     {"f", "fit: all steps, fresh scales"},
     {"l", "linear or logarithmic: the chart under the pointer"},
+    {"0", "zero in view, or not: the chart under the pointer"},
     {"s", "next statistic of the units"},
+    {"e", "export the window as a PNG in the current folder"},
     {"t", "dark or light"},
     {"drag", "zoom into a range of steps; on the time axis too"},
-    {"wheel", "zoom at the pointer"},
+    {"shift drag", "zoom into steps and values of one chart"},
+    {"wheel", "zoom at the pointer; scrolls lists and pages"},
     {"right drag", "move along"},
     {"double click", "all steps"},
     {"ctrl + -", "larger, smaller"},
@@ -44,7 +47,8 @@ static struct draw_rect begin_box(struct frame *f, struct draw_rect rect, float 
 
 static void draw_keys(struct frame *f, struct draw_rect rect)
 {
-    const float row = 24;
+    const float row =
+        fminf(24, fmaxf((rect.h - 88) / (float)BARO_LEN(KEYS), 15)); /* low windows */
     struct draw_rect box =
         begin_box(f, rect, fminf(560, rect.w - 32), row * (float)BARO_LEN(KEYS) + 64);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, box.x + 24,
@@ -142,10 +146,29 @@ static void draw_find(struct frame *f, struct draw_rect rect)
     }
 }
 
+/* What has just been done, above the time axis. */
+static void draw_notice(struct frame *f, struct draw_rect rect)
+{
+    const char *text = f->view->notice;
+    struct draw_style style = {.size = THEME_SIZE_TEXT,
+        .color = f->theme->text,
+        .align = DRAW_CENTER,
+        .max_w = rect.w - 64};
+    if (text[0] == '\0') {
+        return;
+    }
+    float y = rect.y + rect.h - VIEW_AXIS_H - 20;
+    struct draw_rect box = draw_string_box(f->list, rect.x + rect.w / 2, y, &style, text);
+    struct draw_rect ground = {box.x - 14, y - 20, box.w + 28, 30};
+    draw_fill_round(f->list, ground, 2, f->theme->raised);
+    draw_outline(f->list, ground, f->theme->hairline);
+    (void)draw_string(f->list, rect.x + rect.w / 2, y, &style, text);
+}
+
 void overlay_draw(struct frame *f, struct draw_rect rect)
 {
     switch (f->view->overlay) {
-    case VIEW_PLAIN: break;
+    case VIEW_PLAIN: draw_notice(f, rect); break;
     case VIEW_KEYS: draw_keys(f, rect); break;
     case VIEW_FIND: draw_find(f, rect); break;
     }

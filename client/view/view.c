@@ -68,6 +68,7 @@ void view_refit(struct view *view)
 {
     for (size_t i = 0; i < VIEW_MAX_SLOTS; i++) {
         chart_refit(&view->slots[i].state);
+        view->slots[i].has_y = false;
     }
 }
 

@@ -80,7 +80,10 @@ struct view_slot {
     bool has_layout;
     bool is_log;     /* logarithmic y axis */
     bool has_chosen; /* the person chose so; else the view does, once */
-    int hover;       /* line under the pointer, -1: none */
+    bool has_zero;   /* 0 is kept in view */
+    bool has_y;      /* y_lo to y_hi is shown, as dragged out */
+    double y_lo, y_hi;
+    int hover; /* line under the pointer, -1: none */
     uint64_t last_frame;
 };
 
@@ -128,6 +131,9 @@ struct view {
     bool has_mouse;
     enum view_drag { DRAG_NONE, DRAG_ZOOM, DRAG_PAN, DRAG_TIMELINE } drag;
     float drag_x0, drag_y0;
+    bool has_shift; /* held down: a drag chooses both axes */
+    bool drag_is_both;
+    int64_t drag_slot;
     double drag_lo, drag_hi; /* range when it began */
     struct chart_layout drag_layout;
 
@@ -145,6 +151,7 @@ struct view {
     uint64_t tree_shown;           /* what the tree's scroll position belongs to */
     uint64_t heat_shown;           /* what the layers' scroll position belongs to */
     int64_t unit_hover;            /* unit under the pointer on the tensor page, -1 */
+    char notice[256];              /* said at the bottom until the next key or click */
     struct view_tip {
         float x, y;
         char text[4][240];
