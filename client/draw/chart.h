@@ -88,6 +88,7 @@ struct chart_flock {
 struct chart_event {
     double x;
     enum theme_health level; /* THEME_NO_DATA = a neutral event */
+    bool is_major;           /* keeps its line in a crowd of events */
 };
 
 /* What to draw. Zero is the default everywhere but where said. */

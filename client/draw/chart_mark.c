@@ -132,25 +132,27 @@ void chart_draw_edges(struct chart_pen *pen)
     }
 }
 
-/* Whether there are so many events that their lines would hide the data. */
-static bool is_crowded(const struct chart_pen *pen)
+/* Whether there are so many events, or major ones, that their lines would hide the data. */
+static bool is_crowded(const struct chart_pen *pen, bool of_major)
 {
     const struct chart_scale *scale = &pen->scale;
     size_t n = 0;
     for (size_t i = 0; i < pen->chart->n_events; i++) {
-        double x = pen->chart->events[i].x;
-        n += x >= scale->x.lo && x <= scale->x.hi ? 1 : 0;
+        const struct chart_event *event = &pen->chart->events[i];
+        bool is_seen = event->x >= scale->x.lo && event->x <= scale->x.hi;
+        n += is_seen && (event->is_major || !of_major) ? 1 : 0;
     }
     return (float)n > fmaxf(scale->plot.w / EVENT_APART, 8);
 }
 
-/* Each event is a line with its mark; of a crowd only the first alarm goes all the way down, the
- * others are ticks at the top. */
+/* Each event is a line with its mark; of a crowd only the major ones go all the way down, of a
+ * crowd of those the first; the others are ticks at the top. */
 void chart_draw_events(struct chart_pen *pen)
 {
     const struct chart_scale *scale = &pen->scale;
-    bool is_short = is_crowded(pen);
-    bool has_alarm = false;
+    bool is_crowd = is_crowded(pen, false);
+    bool is_major_crowd = is_crowded(pen, true);
+    bool has_major = false;
     float last_head = -1e9F;
     int last_column = -1;
     for (size_t i = 0; i < pen->chart->n_events; i++) {
@@ -163,11 +165,11 @@ void chart_draw_events(struct chart_pen *pen)
         float middle = left + 0.5F / scale->scale;
         draw_color color = theme_health_color(pen->theme, event->level);
         float dash = event->level == THEME_NO_DATA ? 3 : 0;
-        bool is_first = event->level == THEME_ALARM && !has_alarm;
-        has_alarm = has_alarm || is_first;
-        if (column != last_column || is_first) {
+        bool is_long = !is_crowd || (event->is_major && (!is_major_crowd || !has_major));
+        has_major = has_major || event->is_major;
+        if (column != last_column || is_long) {
             draw_hair_v(pen->list, left, scale->plot.y,
-                is_short && !is_first ? fminf(6, scale->plot.h) : scale->plot.h, dash,
+                is_long ? scale->plot.h : fminf(6, scale->plot.h), dash,
                 draw_fade(color, EVENT_ALPHA));
         }
         if (!pen->chart->sparkline && fabsf(middle - last_head) >= MARK_APART) {

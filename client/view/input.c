@@ -309,6 +309,21 @@ static void drag_to(struct view *view, float x)
     }
 }
 
+bool input_point(struct view *view)
+{
+    double before = view->cursor;
+    if (!view->has_mouse || view->cursor_is_kept || view->drag != DRAG_NONE) {
+        return false;
+    }
+    const struct chart_layout *layout =
+        layout_of(view, zone_at(view, view->mx, view->my, true));
+    bool is_in = layout != NULL && view->overlay == VIEW_PLAIN &&
+                 draw_inside(layout->plot, view->mx, view->my);
+    view->cursor = is_in ? round(chart_x_at(layout, view->mx)) : (double)NAN;
+    bool is_same = isnan(before) ? isnan(view->cursor) : fabs(view->cursor - before) < 0.5;
+    return !is_same;
+}
+
 bool input_move(struct view *view, float x, float y)
 {
     view->mx = x;
@@ -318,14 +333,11 @@ bool input_move(struct view *view, float x, float y)
         drag_to(view, x);
         return true;
     }
-    const struct view_zone *zone = zone_at(view, x, y, true);
-    const struct chart_layout *layout = layout_of(view, zone);
+    const struct chart_layout *layout = layout_of(view, zone_at(view, x, y, true));
     if (layout != NULL && draw_inside(layout->plot, x, y) && view->overlay == VIEW_PLAIN) {
-        view->cursor = round(chart_x_at(layout, x));
         view->cursor_is_kept = false;
-    } else if (!view->cursor_is_kept) {
-        view->cursor = (double)NAN;
     }
+    (void)input_point(view);
     return true;
 }
 

@@ -33,6 +33,9 @@ bool input_key(
 /** The pointer is at a point. */
 bool input_move(struct view *view, float x, float y);
 
+/** Put the cursor on the step under the pointer, unless it is kept elsewhere; true: it moved. */
+bool input_point(struct view *view);
+
 /** The pointer has left the window. */
 bool input_leave(struct view *view);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/view/heat_row.h"
+#include "client/view/input.h"
 #include "client/view/inside.h"
 #include "lib/base/mem.h"
 
@@ -239,12 +240,12 @@ static void gather_events(struct frame *f)
     for (size_t i = 0; i < model->events->n; i++) {
         const struct model_event *event = &model->events->at[i];
         f->events[f->n_events++] = (struct chart_event){(double)event->step,
-            event->level >= BARO_WATCH ? frame_health(event->level) : THEME_NO_DATA};
+            event->level >= BARO_WATCH ? frame_health(event->level) : THEME_NO_DATA, false};
     }
     for (size_t i = 0; i < model->alerts->n; i++) {
         const struct model_alert *alert = &model->alerts->at[i];
         f->events[f->n_events++] =
-            (struct chart_event){(double)alert->step, frame_health(alert->level)};
+            (struct chart_event){(double)alert->step, frame_health(alert->level), true};
     }
 }
 
@@ -329,4 +330,6 @@ void view_draw(
     timeline_draw(&f, (struct draw_rect){0, h - VIEW_AXIS_H, w, VIEW_AXIS_H});
     tip_draw(&f, (struct draw_rect){0, 0, w, h});
     overlay_draw(&f, (struct draw_rect){0, 0, w, h});
+    view->is_dirty |=
+        input_point(view); /* what lies under a still pointer may have moved */
 }
