@@ -19,7 +19,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
 
-enum { MAX_TURNS = 3, STEPS = 3400, QUICK_STEPS = 100 };
+enum { MAX_TURNS = 3, STEPS = 2800, QUICK_STEPS = 100 };
 
 /* The ways to run the example. */
 static const struct {
