@@ -45,6 +45,21 @@ assert 'libbaro' not in open('/proc/self/maps').read()
     assert not live.rings()
 
 
+def test_a_cell_that_is_run_again_finishes_the_run_before():
+    program = """
+import sys, barograph
+if {interactive}: sys.ps1 = ">>> "
+first = barograph.init(project="life", mode="offline")
+first.log({{"loss": 1.0}})
+second = barograph.init(project="life", mode="offline")
+assert first.is_active != {interactive} and second.is_active and barograph.run is second
+second.finish()
+assert barograph.init(project="life", mode="offline").is_active
+"""
+    for interactive in (True, False):
+        live.good(program.format(interactive=interactive))
+
+
 def test_offline_leaves_a_ring_and_starts_no_daemon():
     done = live.python(TRAIN, BARO_MODE="offline", BARO_AUTOSTART="1")
     assert done.returncode == 0 and not done.stderr, done.stderr

@@ -14,6 +14,7 @@ Nothing but ctypes and libbaro is needed; torch is touched only by watch(). BARO
 all of it do nothing. See docs/tutorial/first-light.md.
 """
 import atexit
+import builtins
 import collections.abc
 import dataclasses
 import json
@@ -45,6 +46,8 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     budget      share of the time that measuring may take; default: BARO_BUDGET, else 0.01
     first_step  number of the first step, for a training that goes on from a checkpoint
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
+
+    In a notebook or at a prompt the run before is finished first: its cell is run once more.
     """
     global run
     if _adopt is not None:
@@ -66,6 +69,7 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     if mode == "off":
         run = SilentRun(config)
         return run
+    _finish_previous()
     try:
         run = _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step)
     except Exception as error:  # whatever is wrong with the monitoring, the training goes on
@@ -105,6 +109,21 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step):
     _live.add(opened)
     _prepare()
     return opened
+
+
+def _is_interactive():
+    """Tell whether a person types: at Python's prompt, in IPython, in a notebook."""
+    return hasattr(sys, "ps1") or "get_ipython" in vars(builtins)
+
+
+def _finish_previous():
+    """A program that opens two runs wants both; a person who runs a cell again wants one."""
+    if run is None or not run.is_active or not _is_interactive():
+        return
+    try:
+        run.finish(timeout=1.0)
+    except Exception as error:
+        warnings.warn(f"barograph: the run before did not end well: {error!r}", stacklevel=3)
 
 
 def _start_daemon(daemon, endpoint, library_path):
