@@ -17,6 +17,8 @@
 
 enum { UNITS_MAX_DRAWN = 4096, MAX_ALARMED = 6, MAX_LINES = MAX_ALARMED + 4 };
 
+static const float STATS_W = 480; /* of all their words */
+
 static const char *const STAT_WORDS[] = {
     "mean", "l2 norm", "largest magnitude", "share of zeros", "non-finite"};
 _Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_COUNT, "each statistic has its words");
@@ -273,8 +275,18 @@ static void draw_stats(struct frame *f, struct draw_rect rect)
         values[i] = i;
         words[i] = STAT_WORDS[i];
     }
-    (void)frame_switch(f, rect.x + 8 + CHART_GUTTER, rect.y + 20, words, values,
-        UNIT_STAT_COUNT, (int64_t)f->view->stat, VIEW_PICK_STAT, false);
+    float x = rect.x + 8 + CHART_GUTTER;
+    if (rect.w <
+        STATS_W) { /* no room for all: the chosen one, and how to get at the others */
+        struct draw_rect box = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x,
+            rect.y + 20, rect.w - CHART_GUTTER - 16, words[f->view->stat]);
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary,
+            box.x + box.w + 8, rect.y + 20, fmaxf(rect.x + rect.w - box.x - box.w - 16, 8),
+            "s: the next");
+        return;
+    }
+    (void)frame_switch(f, x, rect.y + 20, words, values, UNIT_STAT_COUNT,
+        (int64_t)f->view->stat, VIEW_PICK_STAT, false);
 }
 
 /* "64 units, all drawn; 2 held NaN or Inf" */

@@ -3,8 +3,10 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "client/model/tree.h"
+#include "lib/base/meant.h"
 #include "tests/view/oracle.h"
 
 static struct model_wish wish; /* large: not on the stack */
@@ -342,6 +344,61 @@ static void a_tree_is_made_of_the_dots_in_names(void **state)
     keeper_destroy(keeper);
 }
 
+static void each_rank_has_leaves_of_its_own_in_the_tree(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    struct model_things *things =
+        part_create(sizeof *things + N * sizeof things->at[0], NULL);
+    const struct model_thing all[N] = {
+        {.thing = 1, .is_tensor = true, .name = "net.fc1", .role = BARO_ACT},
+        {.thing = 2, .is_tensor = true, .name = "net.fc1.weight", .role = BARO_WEIGHT},
+        {.thing = 3, .rank = 1, .is_tensor = true, .name = "net.fc1", .role = BARO_ACT},
+        {.thing = 4,
+            .rank = 1,
+            .is_tensor = true,
+            .name = "net.fc1.weight",
+            .role = BARO_WEIGHT},
+    };
+    things->n = N;
+    memcpy(things->at, all, sizeof all);
+    struct tree *tree = tree_create(things);
+    assert_int_equal(tree->n, 5); /* net, fc1, weight, weight of rank 1, fc1 of rank 1 */
+    assert_int_equal(tree->nodes[1].roles[BARO_ACT], 1);
+    assert_int_equal(tree->nodes[2].roles[BARO_WEIGHT], 2);
+    assert_int_equal(tree->nodes[3].roles[BARO_WEIGHT], 4);
+    assert_int_equal(tree->nodes[3].rank, 1);
+    assert_int_equal(tree->nodes[4].roles[BARO_ACT], 3);
+    assert_int_equal(tree->nodes[4].rank, 1);
+    assert_int_equal(tree->nodes[1].rank, 0);
+    part_unref(tree);
+    part_unref(things);
+}
+
+static void a_name_that_several_runs_have_means_none_of_them(void **state)
+{
+    (void)state;
+    static const struct baro_called runs[] = {{"k7x2", "vae", "beta"},
+        {"k7a9", "vae", "beta"}, {"p001", "gan", "small"}, {"small", "odd", "x"}};
+    size_t at = 99;
+    bool fits[4];
+    assert_int_equal(baro_meant_find(runs, 4, "latest", &at, NULL), BARO_MEANT_ONE);
+    assert_int_equal(at, 0);
+    assert_int_equal(baro_meant_find(runs, 4, "vae/beta", &at, fits), BARO_MEANT_SEVERAL);
+    assert_true(fits[0] && fits[1] && !fits[2] && !fits[3]);
+    assert_int_equal(baro_meant_find(runs, 4, "k7a", &at, NULL), BARO_MEANT_ONE);
+    assert_int_equal(at, 1);
+    assert_int_equal(baro_meant_find(runs, 4, "k7", &at, NULL), BARO_MEANT_SEVERAL);
+    assert_int_equal(baro_meant_find(runs, 4, "small", &at, NULL), BARO_MEANT_ONE);
+    assert_int_equal(at, 3); /* an id goes before a name */
+    assert_int_equal(baro_meant_find(runs, 4, "", &at, NULL), BARO_MEANT_NONE);
+    assert_int_equal(baro_meant_find(runs, 0, "latest", &at, NULL), BARO_MEANT_NONE);
+    char near[64];
+    assert_true(baro_meant_near(runs, 4, "gan/smal", near, sizeof near));
+    assert_string_equal(near, "gan/small");
+    assert_false(baro_meant_near(runs, 4, "something else", near, sizeof near));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +413,8 @@ int main(void)
         cmocka_unit_test(alerts_come_in_the_order_of_their_steps_and_once),
         cmocka_unit_test(answers_of_the_wrong_size_leave_a_gap_and_no_damage),
         cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
+        cmocka_unit_test(each_rank_has_leaves_of_its_own_in_the_tree),
+        cmocka_unit_test(a_name_that_several_runs_have_means_none_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
