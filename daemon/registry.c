@@ -29,12 +29,21 @@ static bool is_loss_name(const char *name)
     return n >= 4 && strcasecmp(name + n - 4, "loss") == 0;
 }
 
-/* The run's loss is the first scalar named "loss", else the first whose name ends so. */
+static bool is_named_loss(const struct thing *thing)
+{
+    return strcmp(thing->declare->name, "loss") == 0;
+}
+
+/*
+ * The run's loss is the scalar named "loss", else the first whose name ends so; of its lowest
+ * rank, whichever rank is the first to speak.
+ */
 static void consider_loss(struct run *run, struct thing *thing)
 {
-    bool is_better =
-        run->loss == NULL || (strcmp(thing->declare->name, "loss") == 0 &&
-                                 strcmp(run->loss->declare->name, "loss") != 0);
+    const struct thing *loss = run->loss;
+    bool is_same = loss != NULL && strcmp(loss->declare->name, thing->declare->name) == 0;
+    bool is_better = loss == NULL || (is_same && thing->rank < loss->rank) ||
+                     (is_named_loss(thing) && !is_named_loss(loss));
     if (thing->is_loss && is_better) {
         run->loss = thing;
     }

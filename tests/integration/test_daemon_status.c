@@ -264,6 +264,24 @@ static void the_gravest_rank_speaks_for_the_run(void **state)
     pusher_finish(&again);
 }
 
+static void the_loss_of_the_lowest_rank_is_the_runs(void **state)
+{
+    struct rig *rig = *state;
+    for (int rank = 1; rank >= 0; rank--) {
+        struct pusher pusher;
+        pusher_init(&pusher, rig, "order", 1 + rank);
+        pusher.rank = (uint32_t)rank;
+        pusher_declare_scalar(&pusher, 1, "train/loss");
+        assert_int_equal(pusher_hello(&pusher), 0);
+        pusher_scalar(&pusher, 1, 0, 10 + rank);
+        pusher_flush(&pusher);
+        pusher_finish(&pusher);
+    }
+    struct link_message reply = {0};
+    assert_true(rig_run_info(rig, "order", &reply)->last_loss == 10);
+    link_message_release(&reply);
+}
+
 static void what_comes_late_from_an_earlier_process_does_not_speak_for_the_run(void **state)
 {
     struct rig *rig = *state;
@@ -435,6 +453,7 @@ int main(int argc, char **argv)
         CASE(a_trainer_goes_on_through_a_restart_of_the_daemon),
         CASE(a_stopped_trainer_is_stalled_until_it_goes_on),
         CASE(the_gravest_rank_speaks_for_the_run),
+        CASE(the_loss_of_the_lowest_rank_is_the_runs),
         CASE(what_comes_late_from_an_earlier_process_does_not_speak_for_the_run),
         CASE(a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start),
         CASE(a_run_that_says_it_failed_is_failed_with_its_reason),
