@@ -59,7 +59,11 @@ struct baro_options {
     void *payload; /* handed to on_message */
 };
 /* clang-format off */
-#define BARO_OPTIONS_INIT {0}
+#ifdef __cplusplus
+#    define BARO_OPTIONS_INIT {} /* without a warning of g++ -Wextra */
+#else
+#    define BARO_OPTIONS_INIT {0}
+#endif
 /* clang-format on */
 
 /* One tensor at the current step; everything is borrowed for the call. */
