@@ -167,7 +167,7 @@ static struct chart_line line_of(
                      ? f->theme->accent
                      : theme_series(f->theme, as == AS_LARGEST ? 1 : 2),
         .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
-        .alarmed = as == AS_ALARMED,
+        .alarmed = as == AS_ALARMED || as == AS_LARGEST || as == AS_SMALLEST,
         .envelope = units->n > 0 && units->count[0] > 2,
     };
     return line;
