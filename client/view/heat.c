@@ -208,7 +208,7 @@ static float draw_figures(struct frame *f, const struct heat *heat, struct draw_
     double octaves = log2(reading->mean) - of->usual;
     if (is_hit) {
         (void)snprintf(change, sizeof change, "NaN, Inf");
-    } else if (isfinite(octaves) && fabs(octaves) >= 0.07) {
+    } else if (isfinite(octaves) && fabs(octaves) >= 0.0704) {
         double times = exp2(fabs(octaves));
         (void)snprintf(change, sizeof change, times < 100 ? "%s%.1f" : "%s%.0f",
             octaves > 0 ? "×" : "÷", fmin(times, 9999));
@@ -302,15 +302,17 @@ static size_t choose_labels(const struct heat *heat, size_t first, size_t end, s
         for (size_t i = first; i < end && n < MAX_LABELS; i++) {
             const struct model_thing *thing = heat->rows[i];
             enum baro_level level = model_thing_level(thing);
+            float y = heat->row_h * ((float)i + 0.5F) - heat->scroll;
+            bool is_in = y >= 3 && y <= heat->plot.h - 3;
             bool is_mine = turn == 0   ? is_origin(heat, thing)
                            : turn == 1 ? level >= BARO_ALARM
                            : turn == 2 ? level >= BARO_WATCH
                                        : true;
-            for (size_t k = 0; k < n && is_mine; k++) {
+            for (size_t k = 0; k < n && is_mine && is_in; k++) {
                 float apart = fabsf((float)i - (float)out[k]) * heat->row_h;
                 is_mine = apart >= LABEL_ROW - 0.01F;
             }
-            if (is_mine) {
+            if (is_mine && is_in) {
                 out[n++] = i;
             }
         }
@@ -326,6 +328,7 @@ static void draw_rows(struct frame *f, const struct heat *heat)
     size_t first = (size_t)(heat->scroll / h);
     size_t end = (size_t)ceilf((heat->scroll + heat->plot.h) / h);
     end = end < heat->n ? end : heat->n;
+    draw_clip(f->list, heat->plot);
     for (size_t i = first; i < end; i++) {
         const struct model_thing *thing = heat->rows[i];
         bool is_soft = is_soft_allowed && thing->worst_level < BARO_ALARM;
@@ -340,6 +343,7 @@ static void draw_rows(struct frame *f, const struct heat *heat)
             tip_of_row(f, heat, thing, &row);
         }
     }
+    draw_unclip(f->list);
     size_t n = choose_labels(heat, first, end, labels);
     for (size_t k = 0; k < n; k++) {
         const struct model_thing *thing = heat->rows[labels[k]];
@@ -408,7 +412,7 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
     slot->has_layout = true;
     struct draw_rect rows = {rect.x, heat.plot.y, rect.w, heat.plot.h};
     struct draw_rect within = f->within;
-    draw_clip(f->list, rows);
+    draw_clip(f->list, (struct draw_rect){rows.x, rows.y - 4, rows.w, rows.h + 8});
     if (heat.plot.h < heat.row_h * (float)heat.n) {
         frame_zone(f, rows, VIEW_SCROLL, VIEW_SCROLL_HEAT, 0);
     }
