@@ -394,7 +394,7 @@ static void a_name_that_several_runs_have_means_none_of_them(void **state)
     assert_int_equal(baro_meant_find(runs, 4, "", &at, NULL), BARO_MEANT_NONE);
     assert_int_equal(baro_meant_find(runs, 0, "latest", &at, NULL), BARO_MEANT_NONE);
     char near[64];
-    assert_true(baro_meant_near(runs, 4, "gan/smll", near, sizeof near));
+    assert_true(baro_meant_near(runs, 4, "gam/small", near, sizeof near));
     assert_string_equal(near, "gan/small");
     assert_false(baro_meant_near(runs, 4, "something else", near, sizeof near));
 }
