@@ -343,6 +343,17 @@ static int check_refusal(struct link_message *reply, struct baro_err *err)
     return code;
 }
 
+/* A daemon that listens but is stopped or overrun is another trouble than one that is absent. */
+static int fail_unanswered(const struct link *link, struct baro_err *err)
+{
+    bool is_local = strncmp(link->endpoint, "ipc://", 6) == 0;
+    return baro_err_set(err, BARO_ETIMEOUT,
+        is_local && link_is_served(link)
+            ? "the daemon at %s listens but does not answer; is it stopped? See 'baro status'"
+            : "no daemon answers at %s; start one with 'baro up'",
+        link->endpoint);
+}
+
 int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
     struct link_message *out_reply, struct baro_err *err)
 {
@@ -373,8 +384,7 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
         }
     } while (baro_now_ns() < deadline_ns);
     link->abandoned[link->next_abandoned++ % LINK_N_ABANDONED] = (uint64_t)number;
-    return baro_err_set(err, BARO_ETIMEOUT,
-        "no daemon answers at %s; start one with 'baro up'", link->endpoint);
+    return fail_unanswered(link, err);
 }
 
 /* ---- the rest ---- */

@@ -41,7 +41,7 @@ const char *link_endpoint(const struct link *link);
  * Ask and wait for the reply.
  *
  * request  its request number is set here
- * returns  0; BARO_ETIMEOUT ("no daemon answers at ...; start one with 'baro up'"); the code of a
+ * returns  0; BARO_ETIMEOUT (no daemon answers, or one listens but does not answer); the code of a
  *          Refusal with its text; BARO_EVERSION
  * Live messages that arrive meanwhile are kept for link_next.
  */

@@ -199,8 +199,7 @@ static void an_answer_that_comes_too_late_is_thrown_away(void **state)
     Baro__Envelope request = status_request();
     struct link_message reply;
     assert_int_equal(link_ask(fake->link, &request, SHORT_MS, &reply, &err), BARO_ETIMEOUT);
-    assert_non_null(strstr(err.text, "no daemon answers at ipc://"));
-    assert_non_null(strstr(err.text, "start one with 'baro up'"));
+    assert_non_null(strstr(err.text, "listens but does not answer"));
     uint64_t late = take_request(fake);
     send_status(fake, late, 7);
     send_live(fake, 5, NULL);
