@@ -347,7 +347,7 @@ uint32_t font_next_char(const char *text, size_t n, size_t *at)
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     unsigned char lead = (unsigned char)text[(*at)++];
     if (lead < 0x80) {
-        return lead;
+        return lead < 0x20 || lead == 0x7F ? ' ' : lead; /* a line break in a message */
     }
     size_t more = lead >= 0xF0 && lead < 0xF5 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC2 ? 1 : 0;
     if (more == 0 || lead >= 0xF5 || *at + more > n) {

@@ -75,7 +75,7 @@ size_t font_ellipsize(struct font *font, enum font_role role, float size, const 
     size_t n, float max_w, char *out);
 
 /**
- * Decode one character; a damaged byte counts as U+FFFD of one byte.
+ * Decode one character; a damaged byte counts as U+FFFD of one byte, a control one as a space.
  *
  * at       advanced; must be below n
  */

@@ -311,6 +311,15 @@ static void long_text_ends_in_an_ellipsis_that_fits(void **state)
     free_board(&b);
 }
 
+static void a_line_break_in_a_message_is_drawn_as_a_space(void **state)
+{
+    struct board b = make_board(1, true);
+    const struct draw_style style = {.role = FONT_TEXT, .size = 13, .color = BLACK};
+    float broken = draw_string(b.list, 5, 20, &style, "bad\nvalue\x1b").w;
+    assert_true(broken == draw_string(b.list, 5, 40, &style, "bad value ").w);
+    free_board(&b);
+}
+
 static void damaged_utf8_is_shown_and_never_read_past_its_end(void **state)
 {
     static const char *const bad[] = {"\xC3", "\xE2\x82", "\xF0\x9F\x98", "\xFF\xFE",
@@ -406,6 +415,7 @@ int main(void)
         cmocka_unit_test(text_has_ink_and_stays_inside_its_box),
         cmocka_unit_test(numbers_have_digits_of_one_width),
         cmocka_unit_test(long_text_ends_in_an_ellipsis_that_fits),
+        cmocka_unit_test(a_line_break_in_a_message_is_drawn_as_a_space),
         cmocka_unit_test(damaged_utf8_is_shown_and_never_read_past_its_end),
         cmocka_unit_test(a_full_list_drops_and_counts),
         cmocka_unit_test(wild_coordinates_are_harmless),
