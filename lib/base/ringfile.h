@@ -218,10 +218,14 @@ int ringfile_read(struct ringfile *ring, struct ringfile_cursor *cursor, void *o
     size_t out_bytes, size_t max_records, size_t *out_n_bytes, size_t *out_n_records);
 
 /**
- * Say how far records have been handed to the socket, so that those which give way while under
- * way are not counted as dropped before it is known. seq: never goes back but to acked.
+ * Say how far records are about to be handed to the socket, so that those which give way while
+ * under way are not counted as dropped before it is known.
+ *
+ * seq      of the newest that was copied out; never goes back but to acked
+ * returns  the oldest sequence number that still lay in the ring at that moment: copies of older
+ *          records are counted as dropped already and must not be sent any more
  */
-void ringfile_set_sent(struct ringfile *ring, uint64_t seq);
+uint64_t ringfile_set_sent(struct ringfile *ring, uint64_t seq);
 
 /**
  * Say how far the daemon has committed. Ignored when it goes back or beyond the head.

@@ -101,6 +101,21 @@ static void count_eviction(struct ringfile *ring, uint64_t pos, uint64_t bytes)
     }
 }
 
+uint64_t ringfile_set_sent(struct ringfile *ring, uint64_t seq)
+{
+    /* Only a living writer evicts. The lock keeps it from doing so between the two looks; without
+     * it (a writer that was held up) records may count as dropped that do arrive. */
+    bool is_locked = ring->map != NULL && ringfile_lock(ring);
+    atomic_store_explicit(&ring->sent_seq, seq, memory_order_relaxed);
+    uint64_t oldest = 0;
+    if (is_locked) {
+        oldest = ring->tail < ring->head ? data_word(ring, ring->tail, SEQ_WORD)
+                                         : ringfile_head_seq(ring) + 1;
+        ringfile_unlock(ring);
+    }
+    return oldest;
+}
+
 /* Move the tail until a record of that length fits. */
 static void make_room(struct ringfile *ring, uint64_t bytes)
 {

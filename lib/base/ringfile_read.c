@@ -310,11 +310,6 @@ static uint64_t pos_after(struct ringfile *ring, uint64_t seq)
     return after;
 }
 
-void ringfile_set_sent(struct ringfile *ring, uint64_t seq)
-{
-    atomic_store_explicit(&ring->sent_seq, seq, memory_order_relaxed);
-}
-
 void ringfile_set_acked(struct ringfile *ring, uint64_t seq, bool is_settled)
 {
     uint64_t acked = 0;
@@ -328,7 +323,7 @@ void ringfile_set_acked(struct ringfile *ring, uint64_t seq, bool is_settled)
         (void)RINGFILE_STORE(ring, acked_pos, pos);
     }
     if (is_settled) {
-        ringfile_set_sent(ring, seq);
+        atomic_store_explicit(&ring->sent_seq, seq, memory_order_relaxed);
     }
     if (ring->map != NULL && ringfile_lock(ring)) {
         ringfile_settle(ring, seq, is_settled);

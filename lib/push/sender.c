@@ -241,12 +241,31 @@ static bool build_drops(struct sender *s, size_t *out_n_bytes)
     return true;
 }
 
+/* Leave out of a batch what gave way, and was counted as dropped, after it was copied. */
+static void skip_dropped(uint64_t oldest_seq, struct record_header *first,
+    const uint8_t **bytes, size_t *n_bytes, size_t *n_records)
+{
+    while (*n_records > 0 && first->seq < oldest_seq) {
+        *bytes += first->bytes;
+        *n_bytes -= first->bytes;
+        if (--*n_records > 0) {
+            memcpy(first, *bytes, sizeof *first);
+        }
+    }
+}
+
 /* Send what lies in the buffer; a failure leads back to RESTING. */
 static bool send_batch(struct sender *s, uint64_t now, size_t n_bytes, size_t n_records)
 {
     struct record_header first;
-    memcpy(&first, s->buffer, sizeof first);
+    const uint8_t *bytes = s->buffer;
+    memcpy(&first, bytes, sizeof first);
     uint64_t last_seq = first.seq + n_records - 1;
+    skip_dropped(
+        ringfile_set_sent(s->ring, last_seq), &first, &bytes, &n_bytes, &n_records);
+    if (n_records == 0) {
+        return true; /* the next batch begins behind the gap */
+    }
     uint64_t used =
         ringfile_sticky_used(s->ring); /* after the records: names all of them */
     if (ringfile_copy_sticky(s->ring, s->sticky_sent, used, s->sticky) != 0) {
@@ -264,8 +283,7 @@ static bool send_batch(struct sender *s, uint64_t now, size_t n_bytes, size_t n_
     envelope.body_case = BARO__ENVELOPE__BODY_BATCH;
     envelope.batch = &batch;
     const struct peer_frame frames[2] = {
-        {s->sticky, (size_t)(used - s->sticky_sent)}, {s->buffer, n_bytes}};
-    ringfile_set_sent(s->ring, last_seq);
+        {s->sticky, (size_t)(used - s->sticky_sent)}, {bytes, n_bytes}};
     if (peer_send(s->peer, &envelope, frames, 2) != 0) {
         rest(s, now, lost_pause_ns);
         return false;

@@ -293,7 +293,7 @@ static void only_what_nobody_has_counts_as_dropped(void **state)
     for (uint64_t id = 1; id <= 1000; id++) {
         assert_int_equal(put(ring, id, 90), 0);
     }
-    ringfile_set_sent(ring, 900);
+    assert_int_equal(ringfile_set_sent(ring, 900), 1);
     ringfile_set_acked(ring, 500, false);
     ringfile_set_acked(ring, 400, false);  /* going back is ignored */
     ringfile_set_acked(ring, 5000, false); /* and so is what does not exist */
@@ -312,6 +312,37 @@ static void only_what_nobody_has_counts_as_dropped(void **state)
     ringfile_set_acked(ring, 700, true); /* the daemon had got no further */
     assert_int_equal(ringfile_read_info(ring, &info), 0);
     assert_int_equal(info.dropped_records, n_gone - 700);
+    assert_int_equal(ringfile_unlink(ring), 0);
+    ringfile_close(ring);
+}
+
+static void what_gave_way_between_copying_and_sending_is_either_sent_or_counted(
+    void **state)
+{
+    struct ringfile *ring = make_ring(RING);
+    struct ringfile_info info;
+    for (uint64_t id = 1; id <= 100; id++) {
+        assert_int_equal(put(ring, id, 90), 0);
+    }
+    struct ringfile_cursor cursor = {0};
+    size_t n_bytes = 0;
+    size_t n_copied = 0;
+    assert_int_equal(
+        ringfile_read(ring, &cursor, buffer, 100000, 100, &n_bytes, &n_copied), 0);
+    assert_int_equal(n_copied, 100);
+    do { /* until some of the copied ones are gone */
+        assert_int_equal(put(ring, ringfile_head_seq(ring) + 1, 90), 0);
+        assert_int_equal(ringfile_read_info(ring, &info), 0);
+    } while (info.dropped_records < 40);
+    uint64_t oldest = ringfile_set_sent(ring, 100);
+    assert_int_equal(oldest - 1, info.dropped_records); /* these must not be sent */
+    uint64_t head = ringfile_head_seq(ring);
+    do { /* until the others are gone too: they are under way, not dropped */
+        assert_int_equal(put(ring, ringfile_head_seq(ring) + 1, 90), 0);
+    } while (ringfile_head_seq(ring) < head + 60);
+    uint64_t n_dropped = info.dropped_records;
+    assert_int_equal(ringfile_read_info(ring, &info), 0);
+    assert_int_equal(info.dropped_records, n_dropped);
     assert_int_equal(ringfile_unlink(ring), 0);
     ringfile_close(ring);
 }
@@ -651,6 +682,8 @@ int main(void)
         cmocka_unit_test(a_reader_at_any_lag_gets_whole_records_or_a_count),
         cmocka_unit_test(threads_push_while_one_reads),
         cmocka_unit_test(only_what_nobody_has_counts_as_dropped),
+        cmocka_unit_test(
+            what_gave_way_between_copying_and_sending_is_either_sent_or_counted),
         cmocka_unit_test(drops_are_told_once_and_again_if_the_telling_is_lost),
         cmocka_unit_test(a_record_too_large_is_refused_and_counted),
         cmocka_unit_test(names_fill_up_and_stay),
