@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/ingest.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ static struct stream *meet(struct barod *barod, Baro__Hello **hello,
     if (find_description(sticky, &description, err) != 0) {
         return NULL;
     }
+    assert(description != NULL);
     int64_t created_ns = description->created_ns;
     uint32_t n_runs = barod->registry.n_runs;
     struct run *run = registry_add_run(&barod->registry, description);

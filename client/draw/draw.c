@@ -116,8 +116,9 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 }
 
 /* Four independent lanes: arrays can be megabytes long. */
-uint64_t draw_hash(uint64_t hash, const void *bytes, size_t n)
+uint64_t draw_hash(uint64_t seed, const void *bytes, size_t n)
 {
+    uint64_t hash = seed;
     const unsigned char *at = bytes;
     uint64_t lanes[4] = {hash, hash + 1, hash + 2, hash + 3};
     size_t i = 0;

@@ -135,7 +135,10 @@ static void fill_row(
 
 static bool same_double(double a, double b)
 {
-    return memcmp(&a, &b, sizeof a) == 0;
+    uint64_t bits[2]; /* NaN is the same as itself here */
+    memcpy(&bits[0], &a, sizeof a);
+    memcpy(&bits[1], &b, sizeof b);
+    return bits[0] == bits[1];
 }
 
 static bool key_equal(const struct heat_key *a, const struct heat_key *b)
