@@ -43,6 +43,7 @@ static int find_example(char *out_script, char *out_package)
         const char *package;
     } places[] = {
         {"/../../tools/examples/vae_digits.py", "/../../lib/python"},
+        {"/../../../tools/examples/vae_digits.py", "/../../../lib/python"},
         {"/../share/barograph/examples/vae_digits.py", "/../lib/python3/dist-packages"},
     };
     char self[BARO_PATH_BYTES];
@@ -141,7 +142,9 @@ int bench_train(struct bench *bench)
     char package[BARO_PATH_BYTES];
     struct bench_daemon daemon;
     if (find_example(script, package) != 0) {
-        return bench_fail(bench, "cannot find the example training vae_digits.py");
+        return bench_fail(bench,
+            "cannot find tools/examples/vae_digits.py: use the baro of a build folder "
+            "in the source tree, or an installed one");
     }
     if (bench_daemon_start(bench, &daemon) != 0) {
         return -1;
