@@ -91,7 +91,7 @@ static int commit(struct committer *committer, const struct bundle *bundle)
 static void seal(struct committer *committer, bool *is_sealing)
 {
     struct baro_err err = {0};
-    int rc = store_seal_step(committer->store, &err);
+    int rc = store_work_step(committer->store, &err);
     *is_sealing = rc > 0;
     if (rc < 0) {
         log_warn_every_second("cannot pack older records for now: %s", err.text);

@@ -24,6 +24,7 @@ enum {
     REGISTRY_MAX_THINGS = 1 << 20,        /* of one run */
     REGISTRY_MAX_STREAM_THINGS = 1 << 17, /* ids that one stream may declare */
     REGISTRY_MAX_TEXT_BYTES = 512,
+    REGISTRY_MAX_LINEAGE = 64, /* branches of branches that are followed */
     STREAM_N_PACES = 64
 };
 
@@ -151,6 +152,24 @@ struct stream *registry_stream(const struct registry *registry, const uint8_t *i
  * description  taken over; its run_id is not empty
  */
 struct run *registry_add_run(struct registry *registry, Baro__RunDescription *description);
+
+/* Where a part of a thing's history lies. */
+struct lineage_part {
+    uint32_t run;
+    uint32_t thing;
+    int64_t to_step; /* the last step of this part; INT64_MAX: to its end */
+};
+
+/**
+ * Tell where a thing's history lies, oldest part first: what it inherited from the runs that its
+ * run branched from, up to the step of the branch, then its own.
+ *
+ * thing    NULL: the run itself (thing 0)
+ * out      REGISTRY_MAX_LINEAGE
+ * returns  the number of parts, at least 1
+ */
+size_t registry_lineage(const struct registry *registry, const struct run *run,
+    const struct thing *thing, struct lineage_part *out);
 
 /**
  * Add a stream to a run.

@@ -65,7 +65,7 @@ static bool rebuild(const struct store *store, MDB_txn *txn, const uint8_t *grou
     while (rc == 0 && key.mv_size == sizeof bytes &&
            memcmp(key.mv_data, group_key, KEY_GROUP_BYTES) == 0) {
         add_chunk(out, &is_first,
-            key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8), &value);
+            key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8), &value);
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);

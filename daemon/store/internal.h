@@ -16,7 +16,8 @@
 #define STORE_LOCK_FILE "store.lock"
 
 enum {
-    STORE_FORMAT = 1, /* version of the layout on disk: docs/STORAGE.md */
+    STORE_FORMAT = 2,     /* version of the layout on disk: docs/STORAGE.md */
+    STORE_MAX_LEVELS = 8, /* of summaries */
     STORE_MAX_VALUE_BYTES = 1 << 20
 };
 
@@ -59,17 +60,23 @@ struct store {
     struct store_batch sealing; /* writer */
 };
 
-/* A group's record in the index; little-endian on disk. */
+/* What the index says of a group; little-endian on disk, where the last fields may be cut off
+ * behind the n_levels-th number of each list. */
 struct group_record {
     uint64_t check; /* XXH3-64 of the rest */
     uint32_t n_f64;
     uint32_t n_f32;
-    uint64_t n_rows; /* in chunks */
+    uint64_t n_rows; /* in chunks, those pruned included */
     int64_t first_step;
     int64_t last_step;
-    uint64_t bytes; /* of chunks */
+    uint64_t bytes;        /* of chunks of all strands */
+    uint64_t parted_rows;  /* rows before this one are in parts, not in part 0 */
+    uint32_t part_columns; /* columns of a part; 0: no parts */
+    uint32_t n_levels;     /* of summaries that exist: levels 1 .. n_levels */
+    uint64_t covered[STORE_MAX_LEVELS]; /* level k + 1 covers the rows before this one */
+    uint64_t
+        pruned[STORE_MAX_LEVELS + 1]; /* level k: what covered the rows before is gone */
 };
-_Static_assert(sizeof(struct group_record) == 48, "this is the layout on disk");
 
 /** Turn an LMDB or system code into one of ours with a sentence. Returns the code. */
 int store_lmdb_error(

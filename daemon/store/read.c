@@ -197,7 +197,8 @@ static int fetch_chunk(struct reader *reader, uint64_t next, struct baro_err *er
 {
     const struct store_query *query = reader->query;
     uint8_t wanted[KEY_CHUNK_BYTES];
-    key_chunk(wanted, query->run, query->thing, query->kind, next + 1);
+    key_chunk(
+        wanted, &(struct strand_id){query->run, query->thing, query->kind, 0, 0}, next + 1);
     MDB_val key = {.mv_size = sizeof wanted, .mv_data = wanted};
     MDB_val value;
     MDB_txn *txn = NULL;
@@ -213,15 +214,15 @@ static int fetch_chunk(struct reader *reader, uint64_t next, struct baro_err *er
         rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
     }
     bool is_ours = rc == 0 && key.mv_size == sizeof wanted &&
-                   memcmp(key.mv_data, wanted, KEY_GROUP_BYTES) == 0;
+                   memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0;
     if (rc == 0 && !is_ours) { /* rows are missing: go on with what comes after them */
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
         is_ours = rc == 0 && key.mv_size == sizeof wanted &&
-                  memcmp(key.mv_data, wanted, KEY_GROUP_BYTES) == 0;
+                  memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0;
     }
     if (is_ours) {
         found = 1;
-        reader->first_row = key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8);
+        reader->first_row = key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8);
         reader->n_bytes = value.mv_size;
         if (reader->bytes == NULL || value.mv_size > reader->room) {
             reader->room = value.mv_size * 2;
@@ -231,8 +232,8 @@ static int fetch_chunk(struct reader *reader, uint64_t next, struct baro_err *er
         reader->follow = reader->sealed_rows;
         if (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 &&
             key.mv_size == sizeof wanted &&
-            memcmp(key.mv_data, wanted, KEY_GROUP_BYTES) == 0) {
-            uint64_t row = key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8);
+            memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0) {
+            uint64_t row = key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8);
             reader->follow = row < reader->follow ? row : reader->follow;
         }
     }

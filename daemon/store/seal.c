@@ -113,16 +113,17 @@ static bool take_last_chunk(struct sealing *sealing, MDB_cursor *cursor,
     const struct tail_group *group, uint64_t end, size_t max_bytes)
 {
     uint8_t bytes[KEY_CHUNK_BYTES];
-    key_chunk(bytes, group->run->run, group->thing, group->kind, end);
+    key_chunk(
+        bytes, &(struct strand_id){group->run->run, group->thing, group->kind, 0, 0}, end);
     MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
     MDB_val value;
     int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
     if (rc != 0 || key.mv_size != sizeof bytes ||
-        memcmp(key.mv_data, bytes, KEY_GROUP_BYTES) != 0 || value.mv_size > max_bytes) {
+        memcmp(key.mv_data, bytes, KEY_STRAND_BYTES) != 0 || value.mv_size > max_bytes) {
         return false;
     }
-    uint64_t first_row = key_get((const uint8_t *)key.mv_data + KEY_GROUP_BYTES, 8);
+    uint64_t first_row = key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8);
     return copy_chunk(sealing, group, &value, first_row, end);
 }
 
@@ -274,7 +275,9 @@ static int put_chunks(struct sealing *sealing, const struct tail_group *group,
             return rc;
         }
         uint8_t key[KEY_CHUNK_BYTES];
-        key_chunk(key, group->run->run, group->thing, group->kind, first_row + from);
+        key_chunk(key,
+            &(struct strand_id){group->run->run, group->thing, group->kind, 0, 0},
+            first_row + from);
         store_batch_put(&sealing->store->sealing, sealing->store->chunk_table, key,
             sizeof key, bytes, n_bytes);
         *out_bytes += n_bytes;
@@ -315,7 +318,9 @@ static int seal_group(
         uint8_t key[KEY_CHUNK_BYTES];
         first_row = sealing->chunks[i].first_row;
         bytes -= sealing->chunks[i].n_bytes;
-        key_chunk(key, group->run->run, group->thing, group->kind, first_row);
+        key_chunk(key,
+            &(struct strand_id){group->run->run, group->thing, group->kind, 0, 0},
+            first_row);
         store_batch_delete(
             &sealing->store->sealing, sealing->store->chunk_table, key, sizeof key);
     }
@@ -383,7 +388,7 @@ static int seal_run(struct store *store, struct tail_run *run, struct baro_err *
     return 0;
 }
 
-int store_seal_step(struct store *store, struct baro_err *err)
+int store_work_step(struct store *store, struct baro_err *err)
 {
     if (store->txn.is_open) {
         return baro_err_set(err, BARO_EINVAL, "sealing inside a transaction");

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "lib/analysis/columns.h"
 #include "lib/base/baro_types.h"
 
 struct store;
@@ -22,6 +23,7 @@ struct store_options {
     uint64_t map_bytes;       /* first size of the map; grows by itself; 0: 64 MiB */
     uint64_t quota_bytes;     /* the file never grows past it; 0: no limit but the disk */
     uint64_t seal_tail_bytes; /* seal a run's tail when it is larger; 0: 4 MiB */
+    bool is_exact;            /* keep all bits of floats and times: see lib/codec/chunk.h */
 };
 
 /* Small values by (run, id): descriptions, positions of streams, alerts. */
@@ -48,10 +50,13 @@ struct store_row {
 
 /* Rows of one group, as columns; valid during the callback only. */
 struct store_block {
+    uint64_t
+        next_row; /* number of the row behind the last: store_query.first_row goes on */
+    uint32_t first_column; /* of those below: wide groups come in several passes */
     size_t n_rows;
     const int64_t *steps;
     const int64_t *times_ns;
-    size_t n_columns;  /* as asked for */
+    size_t n_columns;
     const double *f64; /* column-major [n_columns][n_rows], or NULL for float columns */
     const float *f32;  /* likewise */
     const uint32_t
@@ -73,7 +78,8 @@ struct store_group_info {
     uint64_t n_rows;
     int64_t first_step; /* smallest and largest step */
     int64_t last_step;
-    uint64_t bytes; /* in chunks, plus the raw size of what is in the tail */
+    uint64_t bytes;    /* in chunks, plus the raw size of what is in the tail */
+    uint64_t n_pruned; /* the first so many rows are known by their summaries only */
 };
 
 /* Which rows of which columns to read. */
@@ -86,6 +92,7 @@ struct store_query {
     bool with_extra;
     int64_t from_step; /* inclusive */
     int64_t to_step;
+    uint64_t first_row; /* rows with smaller numbers are passed over */
 };
 
 /**
@@ -127,13 +134,18 @@ void store_append(struct store_txn *txn, const struct store_row *row);
 int store_commit(struct store_txn *txn, struct baro_err *err);
 
 /**
- * Seal the tails of runs that have grown past seal_tail_bytes, one run a call; or the largest
- * tail when all together are past eight times that, or when a commit found no room.
+ * Do one bounded piece of background work, the most urgent first: seal the tail of a run that
+ * has grown past seal_tail_bytes, or the largest when all together are past eight times that, or
+ * when a commit found no room; bring chunks into the other order (parts.c); build summaries
+ * (tiers.c); make room when the quota is near (prune.c).
  *
  * thread   the writing thread, with no transaction open
- * returns  1 when it sealed one, 0 when there was nothing to do, negative code
+ * returns  1 when it did something, 0 when there was nothing to do, negative code
  */
-int store_seal_step(struct store *store, struct baro_err *err);
+int store_work_step(struct store *store, struct baro_err *err);
+
+/** Seal a run's tail now, however small: it has ended or is idle. Thread, result: as above. */
+int store_seal_run(struct store *store, uint32_t run, struct baro_err *err);
 
 /** Read one small value; returns its size, copied to out_value (caller frees), or negative. */
 int64_t store_get(struct store *store, enum store_table table, uint32_t run, uint64_t id,
@@ -153,11 +165,99 @@ int store_each(struct store *store, enum store_table table, uint32_t run, store_
 int store_read(struct store *store, const struct store_query *query, store_block_fn fn,
     void *payload, struct baro_err *err);
 
+/**
+ * Reduce rows of a group to pixel columns, from summaries wherever they are fine enough.
+ *
+ * query    its step range is the cut's; first_row and with_extra are not heeded
+ * out      query->n_columns * cut->n_columns, zeroed by the caller, series by series; the caller
+ *          calls column_finish
+ * out_n_rows    readings within the range
+ * out_n_coarse  of them those whose details were pruned: each lies in the column of the middle of
+ *          its summary
+ * returns  as store_read
+ * cost     grows with the number of columns, not with the number of rows
+ */
+int store_read_columns(struct store *store, const struct store_query *query,
+    const struct column_cut *cut, struct column *out, uint64_t *out_n_rows,
+    uint64_t *out_n_coarse, struct baro_err *err);
+
 /** Describe all groups of a run; *out_infos is the caller's to free. Any thread. */
 int store_groups(struct store *store, uint32_t run, struct store_group_info **out_infos,
     size_t *out_n, struct baro_err *err);
 
 /** Tell the bytes that the store takes on disk. Any thread. */
 uint64_t store_bytes(struct store *store);
+
+/** Tell how many of them are in pages that hold nothing and will be used again. Any thread. */
+uint64_t store_free_bytes(struct store *store);
+
+/* What prune may take, in the order in which it goes. */
+enum store_prune_level {
+    STORE_PRUNE_READINGS = 0, /* the rows themselves; their summaries stay */
+    STORE_PRUNE_FINE,         /* all summaries but the coarsest */
+    STORE_PRUNE_RUN           /* everything that is known of a run */
+};
+
+/* One thing that went or would go. */
+struct store_prune_item {
+    uint32_t run;
+    enum store_prune_level level;
+    uint64_t n_rows;
+    uint64_t bytes;
+};
+
+/* Tells what to prune. */
+struct store_prune {
+    bool is_dry_run;
+    uint64_t to_bytes;    /* of pages in use; UINT64_MAX: whatever n_runs and level say */
+    const uint32_t *runs; /* which may give way, in this order: the oldest first */
+    size_t n_runs;
+    enum store_prune_level level; /* the last that may be used */
+};
+
+typedef int (*store_prune_fn)(const struct store_prune_item *item, void *payload);
+
+/**
+ * Make room: take level by level from run after run until to_bytes is reached. Each step is a
+ * transaction of its own, so that a kill leaves a store that is whole.
+ *
+ * thread   the writing thread, with no transaction open; a dry run: any
+ * returns  0; 1 when to_bytes cannot be reached; BARO_EIO, BARO_EFULL
+ */
+int store_prune(struct store *store, const struct store_prune *what, store_prune_fn fn,
+    void *payload, struct baro_err *err);
+
+/**
+ * Give free pages back to the file system: write the store anew without them and put the new
+ * file in the old one's place. Readers wait meanwhile.
+ *
+ * thread   the writing thread, with no transaction open
+ * returns  0; BARO_EFULL when the disk has no room for the copy: the old file stays; BARO_EIO
+ */
+int store_compact(struct store *store, struct baro_err *err);
+
+/* Where a check goes on; zero is the beginning. */
+struct store_verify {
+    uint8_t key[32];
+    uint32_t key_bytes;
+    uint32_t part;
+    bool is_done;
+    uint64_t n_chunks; /* checked by the last step */
+    uint64_t n_bytes;
+};
+
+/* Tell one piece of damage. */
+typedef void (*store_damage_fn)(
+    uint32_t run, uint32_t thing, uint16_t kind, const char *sentence, void *payload);
+
+/**
+ * Check the next bounded part of the store: every chunk's checksum and contents, the index
+ * against the chunks, summaries against the rows, pieces of tail, small values' keys.
+ *
+ * thread   any; each step sees what is committed then
+ * returns  0, also when damage was told; BARO_EIO
+ */
+int store_verify_step(struct store *store, struct store_verify *verify, store_damage_fn fn,
+    void *payload, struct baro_err *err);
 
 #endif

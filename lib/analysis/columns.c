@@ -19,6 +19,7 @@ struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_col
 {
     return (struct column_cut){
         .from_step = from_step,
+        .to_step = to_step,
         .span = (uint64_t)to_step - (uint64_t)from_step + 1,
         .n_columns = n_columns,
     };

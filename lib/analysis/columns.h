@@ -28,15 +28,24 @@ struct column {
 /* How steps are cut into columns; made by columns_cut. */
 struct column_cut {
     int64_t from_step;
+    int64_t to_step;
     uint64_t span; /* steps covered, 0 stands for 2^64 */
     uint32_t n_columns;
+    uint32_t
+        edge_shift; /* all steps of an aligned interval of 2^edge_shift share a column */
 };
 
 /**
  * Cut an inclusive range of steps into columns.
  *
- * Column c covers the steps from_step + floor(c * span / n_columns) up to, not including,
- * from_step + floor((c + 1) * span / n_columns), where span = to_step - from_step + 1.
+ * With span = to_step - from_step + 1, the even cut gives column c the steps from
+ * from_step + floor(c * span / n_columns) up to, not including,
+ * from_step + floor((c + 1) * span / n_columns). The edges are then moved to multiples of
+ * 2^edge_shift, the largest power of two that is at most half of span / n_columns (1 when columns
+ * are narrower than two steps): a step belongs to the column in which the even cut has the
+ * middle, floor(step / 2^s) * 2^s + 2^(s-1), of its aligned interval, held within the range. So
+ * no edge moves by more than a quarter of a column, and summaries of aligned intervals, which the
+ * store keeps, fall into one column each.
  *
  * to_step    >= from_step
  * n_columns  >= 1
@@ -50,8 +59,18 @@ struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_col
  */
 uint32_t columns_find(const struct column_cut *cut, int64_t step);
 
+/** Tell the first step of column c; for c = n_columns the step behind the last, held in range. */
+int64_t columns_edge(const struct column_cut *cut, uint32_t c);
+
 /** Add one reading to its column. The order of arrival does not matter but for equal steps. */
 void column_add(struct column *column, int64_t step, double value);
+
+/**
+ * Add all that is known of some readings to a column; later in arrival than what is there.
+ *
+ * part     as column_add left it, before column_finish
+ */
+void column_merge(struct column *column, const struct column *part);
 
 /** End a column: without a finite reading min, max and mean become NaN. */
 void column_finish(struct column *column);

@@ -16,6 +16,14 @@ enum {
     CHUNK_TARGET_BYTES = 16 * 4096 - 16 /* fills sixteen pages of LMDB to the last byte */
 };
 
+/* Which bits are kept. Doubles always keep all of theirs. */
+enum chunk_precision {
+    CHUNK_EXACT = 0,
+    CHUNK_ROUND_TIMES, /* times to an eighth of the usual distance between rows, see chunk.c */
+    CHUNK_ROUND_ALL /* floats too, to 12 bits behind the point (relative error up to 2^-13); the
+                       smallest and the largest of a column, zeros, NaN, infinities stay exact */
+};
+
 /* Rows to encode, as columns; all borrowed. Column c of the doubles starts at f64 + c * stride. */
 struct chunk_columns {
     uint32_t n_rows; /* 1 .. CHUNK_MAX_ROWS */
@@ -30,6 +38,9 @@ struct chunk_columns {
         *extra_ends;      /* n_rows: end of each row's extra bytes, counted from extra */
     uint32_t extra_start; /* where the first row's extra bytes begin */
     const uint8_t *extra; /* may be NULL when there are none */
+    uint64_t
+        covers; /* rows of the series that this chunk stands for: the writer's own figure */
+    enum chunk_precision precision;
 };
 
 /* An opened chunk; borrows its bytes. Read n_rows to last_step; the rest is private. */
@@ -38,7 +49,9 @@ struct chunk {
     uint32_t n_f64;
     uint32_t n_f32;
     uint32_t extra_bytes; /* of all rows */
-    int64_t first_step;   /* smallest and largest */
+    uint64_t covers;      /* as the writer gave it */
+    enum chunk_precision precision;
+    int64_t first_step; /* smallest and largest */
     int64_t last_step;
     const uint8_t *table; /* sections: stored and raw bytes of each */
     const uint8_t *data;  /* the first section */

@@ -352,7 +352,7 @@ static int64_t commit_until_full(
         if (*out_rc != 0) {
             return step;
         }
-        int sealed = store_seal_step(rig->store, err);
+        int sealed = store_work_step(rig->store, err);
         *out_rc = sealed < 0 ? sealed : 0;
     }
     return step;
@@ -387,7 +387,7 @@ static void a_full_quota_loses_nothing_and_goes_on_when_raised(void **state)
     check_steps(rig, n);
     /* Sealing still can, and leaves room, although the tail is not at its limit. */
     int64_t more = n;
-    while (store_seal_step(rig->store, &err) == 1) {
+    while (store_work_step(rig->store, &err) == 1) {
         more = commit_until_full(rig, more, &seed, &rc, &err);
         assert_int_equal(rc, BARO_EFULL);
     }
@@ -448,7 +448,7 @@ static void child_writes(struct rig *rig, int64_t step, int out)
         rig_append(txn, 1, 2, step, (double)-step);
         store_put(txn, STORE_STREAMS, 1, 0, &step, sizeof step);
         if (store_commit(txn, NULL) != 0 || write(out, &step, sizeof step) != sizeof step ||
-            store_seal_step(rig->store, NULL) < 0) {
+            store_work_step(rig->store, NULL) < 0) {
             _exit(1);
         }
     }

@@ -187,7 +187,7 @@ static void run_model(
         if (chance == 0) {
             rig_reopen(rig);
         }
-        assert_true(chance % 3 != 0 || store_seal_step(rig->store, NULL) >= 0);
+        assert_true(chance % 3 != 0 || store_work_step(rig->store, NULL) >= 0);
         check_group(&model, &model.groups[rig_random(&model.seed) % N_GROUPS]);
     }
     rig_reopen(rig);

@@ -106,10 +106,10 @@ static inline void rig_seal(struct rig *rig)
 {
     struct baro_err err = {0};
     int rc = 0;
-    while ((rc = store_seal_step(rig->store, &err)) == 1) {
+    while ((rc = store_work_step(rig->store, &err)) == 1) {
     }
     if (rc != 0) {
-        fail_msg("store_seal_step: %d %s", rc, err.text);
+        fail_msg("store_work_step: %d %s", rc, err.text);
     }
 }
 

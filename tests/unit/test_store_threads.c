@@ -110,7 +110,7 @@ static void readers_beside_the_writer_see_each_row_once(void **state)
         atomic_store(&shared.begun, (commit + 1) * ROWS_PER_COMMIT);
         rig_commit(txn);
         atomic_store(&shared.committed, (commit + 1) * ROWS_PER_COMMIT);
-        n_seals += store_seal_step(rig->store, NULL);
+        n_seals += store_work_step(rig->store, NULL);
     }
     atomic_store(&shared.is_done, true);
     for (int i = 0; i < N_READERS; i++) {
