@@ -43,9 +43,10 @@ struct baro_run;
 
 /* What happens when the run exists already. Nothing of it is ever silent: the run tells. */
 enum baro_resume {
-    BARO_RESUME_APPEND = 0, /* its readings go on; steps that come again are kept and marked */
-    BARO_RESUME_OVERWRITE,  /* from resume_step on the new readings take the old ones' place */
-    BARO_RESUME_BRANCH      /* likewise, and the old ones stay, shown as a branch of the run */
+    BARO_RESUME_APPEND =
+        0, /* its readings go on; steps that come again are kept and marked */
+    BARO_RESUME_OVERWRITE, /* from resume_step on the new readings take the old ones' place */
+    BARO_RESUME_BRANCH /* likewise, and the old ones stay, shown as a branch of the run */
 };
 
 /* How to open a run. Zero or NULL means the default; explicit values win over the environment. */
@@ -54,14 +55,14 @@ struct baro_options {
     const char *name;    /* else made from the time */
     const char *run_id;  /* BARO_RUN_ID, else random; the same id again continues the run */
     const char *config;  /* JSON object text, or NULL */
-    const char *endpoint; /* BARO_ENDPOINT, else the user's own daemon */
-    const char *mode;     /* BARO_MODE: "online" (default), "offline", "off" */
-    const char *ring_dir; /* BARO_RING_DIR, else tmpfs (online), data folder (offline) */
-    uint64_t ring_bytes;  /* BARO_RING_BYTES, else 64 MiB; at least 1 MiB */
+    const char *endpoint;    /* BARO_ENDPOINT, else the user's own daemon */
+    const char *mode;        /* BARO_MODE: "online" (default), "offline", "off" */
+    const char *ring_dir;    /* BARO_RING_DIR, else tmpfs (online), data folder (offline) */
+    uint64_t ring_bytes;     /* BARO_RING_BYTES, else 64 MiB; at least 1 MiB */
     enum baro_resume resume; /* BARO_RESUME: "append", "overwrite", "branch" */
     int64_t resume_step; /* BARO_RESUME_STEP; 0: the first step that this process begins */
-    int rank;             /* this process's place in a parallel run, 0 .. n_ranks-1 */
-    int n_ranks;          /* 0 means 1 */
+    int rank;            /* this process's place in a parallel run, 0 .. n_ranks-1 */
+    int n_ranks;         /* 0 means 1 */
     /* Called with one sentence when something is wrong (at most once a second, from the sender
      * thread or from baro_open); NULL is silence. */
     void (*on_message)(const char *text, void *payload);
