@@ -16,8 +16,8 @@
  *
  *   offset size  meaning
  *   0      4     magic "BARC"
- *   4      2     version, 1
- *   6      2     0
+ *   4      2     version, 2
+ *   6      2     precision: which bits were kept, enum chunk_precision
  *   8      4     bytes of the whole chunk, checksum included
  *   12     4     n_rows
  *   16     4     n_f64
@@ -28,7 +28,8 @@
  *   40     8     largest step
  *   48     4     bytes of extra data of all rows
  *   52     4     0
- *   56     8*k   section table: stored bytes (4), raw bytes (4) of each of k sections
+ *   56     8     rows of the series that the chunk stands for
+ *   64     8*k   section table: stored bytes (4), raw bytes (4) of each of k sections
  *   ...          sections: steps, times, ends of extra data, extra data, blocks of doubles,
  *                blocks of floats
  *   end-8  8     XXH3-64 over everything before
@@ -133,15 +134,19 @@ int chunk_open(
     if (XXH3_64bits(bytes, n_bytes - CHUNK_CHECK_BYTES) != check) {
         return corrupt(err, "the checksum does not match");
     }
-    if (get32(bytes + 4) != CHUNK_VERSION) {
+    uint32_t version = get32(bytes + 4) & 0xffff;
+    if (version != CHUNK_VERSION) {
         return baro_err_set(err, BARO_EVERSION,
-            "chunk of version %u; this program knows %d", get32(bytes + 4), CHUNK_VERSION);
+            "chunk of version %u; this program knows %d", version, CHUNK_VERSION);
     }
+    uint32_t precision = get32(bytes + 4) >> 16;
     struct chunk chunk = {
         .n_rows = get32(bytes + 12),
         .n_f64 = get32(bytes + 16),
         .n_f32 = get32(bytes + 20),
         .extra_bytes = get32(bytes + 48),
+        .covers = (uint64_t)get64(bytes + 56),
+        .precision = (enum chunk_precision)precision,
         .first_step = get64(bytes + 32),
         .last_step = get64(bytes + 40),
         .f64_per_block = get32(bytes + 24),
@@ -149,7 +154,8 @@ int chunk_open(
         .table = bytes + CHUNK_HEADER_BYTES,
     };
     if (!chunk_within_limits(chunk.n_rows, chunk.n_f64, chunk.n_f32, chunk.extra_bytes) ||
-        chunk.f64_per_block == 0 || chunk.f32_per_block == 0) {
+        chunk.f64_per_block == 0 || chunk.f32_per_block == 0 ||
+        precision > CHUNK_ROUND_ALL) {
         return corrupt(err, "its counts are out of bounds");
     }
     chunk.n_sections = SECTION_BLOCKS + chunk_blocks(chunk.n_f64, chunk.f64_per_block) +

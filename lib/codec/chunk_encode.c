@@ -112,7 +112,7 @@ static void put_header(
         last = columns->steps[i] > last ? columns->steps[i] : last;
     }
     memcpy(at, chunk_magic, sizeof chunk_magic);
-    put32(at + 4, CHUNK_VERSION);
+    put32(at + 4, CHUNK_VERSION | (uint32_t)columns->precision << 16);
     put32(at + 12, columns->n_rows);
     put32(at + 16, columns->n_f64);
     put32(at + 20, columns->n_f32);
@@ -122,6 +122,7 @@ static void put_header(
     memcpy(at + 40, &last, 8);
     put32(at + 48, extra_bytes);
     put32(at + 52, 0);
+    memcpy(at + 56, &columns->covers, 8);
 }
 
 int chunk_encode(struct chunk_codec *codec, const struct chunk_columns *columns,

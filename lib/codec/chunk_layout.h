@@ -11,8 +11,8 @@
 #include "lib/codec/chunk.h"
 
 enum {
-    CHUNK_VERSION = 1,
-    CHUNK_HEADER_BYTES = 56,
+    CHUNK_VERSION = 2,
+    CHUNK_HEADER_BYTES = 64,
     CHUNK_ENTRY_BYTES = 8, /* of the section table */
     CHUNK_CHECK_BYTES = 8
 };

@@ -147,6 +147,7 @@ static void sample_init(struct sample *sample, uint32_t n_rows, uint32_t n_f64,
         .f32 = (const float *)(const void *)sample->f32,
         .extra_ends = sample->ends,
         .extra = sample->extra,
+        .covers = UINT64_C(5000000000) + n_rows,
     };
 }
 
@@ -227,6 +228,8 @@ static void every_shape_comes_back_bit_for_bit(void **state)
         assert_int_equal(chunk.n_rows, shape[0]);
         assert_int_equal(chunk.n_f64, shape[1]);
         assert_int_equal(chunk.n_f32, shape[2]);
+        assert_int_equal(chunk.covers, UINT64_C(5000000000) + shape[0]);
+        assert_int_equal(chunk.precision, CHUNK_EXACT);
         check_numbers(&sample, codec, &chunk);
         for (int turn = 0; turn < 10; turn++) {
             bool is_f64 = turn % 2 == 0;
@@ -379,7 +382,7 @@ static void a_newer_chunk_is_told_apart_from_a_damaged_one(void **state)
     assert_int_equal(chunk_encode(codec, &sample.columns, &bytes, &n, NULL), 0);
     uint8_t *copy = baro_xcalloc(n, 1);
     memcpy(copy, bytes, n);
-    copy[4] = 2;
+    copy[4] = 3;
     uint64_t check = XXH3_64bits(copy, n - 8);
     memcpy(copy + n - 8, &check, 8);
     struct chunk chunk;
