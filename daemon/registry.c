@@ -49,9 +49,20 @@ static void consider_loss(struct run *run, struct thing *thing)
     }
 }
 
+static int compare_number(const void *key, const void *run)
+{
+    uint32_t number = *(const uint32_t *)key;
+    uint32_t other = (*(struct run *const *)run)->number;
+    return (number > other) - (number < other);
+}
+
 struct run *registry_run(const struct registry *registry, uint32_t number)
 {
-    return number >= 1 && number <= registry->n_runs ? registry->runs[number - 1] : NULL;
+    struct run **found = registry->n_runs == 0
+                             ? NULL
+                             : bsearch(&number, registry->runs, registry->n_runs,
+                                   sizeof(struct run *), compare_number);
+    return found != NULL ? *found : NULL;
 }
 
 struct thing *registry_thing(const struct run *run, uint32_t id)
@@ -79,11 +90,39 @@ struct run *registry_add_run(struct registry *registry, Baro__RunDescription *de
     registry->runs =
         baro_xrealloc(registry->runs, registry->n_runs + 1, sizeof(struct run *));
     registry->runs[registry->n_runs++] = run;
-    run->number = registry->n_runs;
+    run->number = ++registry->last_number;
     HASH_ADD_KEYPTR(
         hh, registry->runs_by_id, description->run_id, strlen(description->run_id), run);
     registry_touch_run(run);
     return run;
+}
+
+void registry_remove_run(struct registry *registry, struct run *run)
+{
+    uint32_t at = 0;
+    while (at < registry->n_runs && registry->runs[at] != run) {
+        at++;
+    }
+    if (at == registry->n_runs) {
+        return; /* it is gone already */
+    }
+    registry->n_runs--;
+    memmove(&registry->runs[at], &registry->runs[at + 1],
+        (registry->n_runs - at) * sizeof(struct run *));
+    HASH_DEL(registry->runs_by_id, run);
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        HASH_DEL(registry->streams_by_id, run->streams[i]);
+    }
+    size_t n_kept = 0;
+    for (size_t i = 0; i < registry->n_dirty_things; i++) {
+        if (registry->dirty_things[i]->run != run) {
+            registry->dirty_things[n_kept++] = registry->dirty_things[i];
+        }
+    }
+    registry->n_dirty_things = n_kept;
+    registry->removed =
+        baro_xrealloc(registry->removed, registry->n_removed + 1, sizeof(struct run *));
+    registry->removed[registry->n_removed++] = run;
 }
 
 size_t registry_lineage(const struct registry *registry, const struct run *run,
@@ -223,7 +262,11 @@ void registry_finish(struct registry *registry)
     for (uint32_t i = 0; i < registry->n_runs; i++) {
         finish_run(registry->runs[i]);
     }
+    for (uint32_t i = 0; i < registry->n_removed; i++) {
+        finish_run(registry->removed[i]);
+    }
     free(registry->runs);
+    free(registry->removed);
     free(registry->dirty_things);
     *registry = (struct registry){0};
 }

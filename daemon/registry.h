@@ -123,8 +123,11 @@ struct run {
 
 struct registry {
     struct run *runs_by_id;
-    struct run **runs; /* runs[i] has the number i + 1 */
+    struct run **runs; /* by rising number; those of removed runs are missing */
     uint32_t n_runs;
+    uint32_t last_number; /* largest that a run ever had: none is given twice */
+    struct run **removed; /* in no list any more, but pointers to them stay good */
+    uint32_t n_removed;
     struct stream *streams_by_id;
     struct thing **dirty_things;
     size_t n_dirty_things;
@@ -152,6 +155,13 @@ struct stream *registry_stream(const struct registry *registry, const uint8_t *i
  * description  taken over; its run_id is not empty
  */
 struct run *registry_add_run(struct registry *registry, Baro__RunDescription *description);
+
+/**
+ * Forget a run: nothing finds it, its streams or its things any more, and nothing of it is saved
+ * again. Its memory, and its number, stay taken until registry_finish, so that what still points
+ * to it (a bundle under way, a worker, a subscriber) stays good.
+ */
+void registry_remove_run(struct registry *registry, struct run *run);
 
 /* Where a part of a thing's history lies. */
 struct lineage_part {

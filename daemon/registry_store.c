@@ -184,8 +184,9 @@ static int load_run(
     struct loading *loading = payload;
     Baro__RunInfo *info = baro__run_info__unpack(NULL, n_bytes, value);
     bool is_good = info != NULL && info->description != NULL &&
-                   number == loading->registry->n_runs + 1;
+                   number > loading->registry->last_number;
     if (is_good) {
+        loading->registry->last_number = number - 1; /* removed runs leave gaps */
         struct run *run = registry_add_run(loading->registry, BARO_TAKE(info->description));
         is_good = run->number == number;
         run->status = info->status;
