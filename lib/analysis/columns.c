@@ -4,41 +4,84 @@
 #include <math.h>
 
 /*
- * The column of a step. With o = step - from_step, the column wanted is the largest c with
+ * The even cut. With o = step - from_step, the column wanted is the largest c with
  * floor(c * span / n) <= o. That is c * span < (o + 1) * n, hence c = ((o + 1) * n - 1) / span
  * in integer division: no rounding, no step in two columns, none in between.
  * Worked number: 10 steps in 4 columns begin at 0, 2, 5, 7; step 4 gives (5 * 4 - 1) / 10 = 1.
  *
+ * Moved edges. All steps of an aligned interval of 2^s steps go where the even cut has the
+ * interval's middle. The middle of interval k, k * 2^s + 2^(s-1), is at or behind an even edge e
+ * if and only if k >= ceil((e - 2^(s-1)) / 2^s): so the edge moves to that multiple of 2^s, by at
+ * most 2^(s-1) steps, which is at most a quarter of a column. Columns are at least 2^(s+1) steps
+ * wide, so no column becomes empty and no edge leaves the range.
+ * Worked number: 0 to 39 in 4 columns are cut evenly at 10, 20, 30; s is 2 (2^3 * 4 <= 40), so
+ * the edges move to 8, 20, 28: 10 - 2 = 8 is a multiple of 4, and 30 - 2 = 28 is one too.
+ *
+ * A step near the ends of the numbers: everything that can leave 64 bits is done in 128.
+ *
  * The mean is updated as mean + (value - mean) / n with the products taken apart, so that
- * readings near the largest double do not overflow on the way.
+ * readings near the largest double do not overflow on the way; two means are weighed as a sum of
+ * shares for the same reason, held between the extremes, so that a constant's mean is the constant.
  */
 
 __extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 i128;
+
+enum { MAX_SHIFT = 63 };
+
+static u128 whole_span(const struct column_cut *cut)
+{
+    return cut->span != 0 ? cut->span : (u128)1 << 64;
+}
 
 struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_columns)
 {
-    return (struct column_cut){
+    struct column_cut cut = {
         .from_step = from_step,
         .to_step = to_step,
         .span = (uint64_t)to_step - (uint64_t)from_step + 1,
         .n_columns = n_columns,
     };
+    while (cut.edge_shift < MAX_SHIFT &&
+           (u128)n_columns << (cut.edge_shift + 2) <= whole_span(&cut)) {
+        cut.edge_shift++;
+    }
+    return cut;
 }
 
 uint32_t columns_find(const struct column_cut *cut, int64_t step)
 {
-    if (step < cut->from_step) {
+    if (step < cut->from_step || step > cut->to_step) {
         return cut->n_columns;
+    }
+    if (cut->edge_shift > 0) {
+        uint64_t low = (UINT64_C(1) << cut->edge_shift) - 1;
+        step = (int64_t)(((uint64_t)step & ~low) + (low >> 1) + 1);
+        step = step < cut->from_step ? cut->from_step : step;
+        step = step > cut->to_step ? cut->to_step : step;
     }
     uint64_t offset = (uint64_t)step - (uint64_t)cut->from_step;
-    if (cut->span != 0 && offset >= cut->span) {
-        return cut->n_columns;
-    }
     if (cut->span != 0 && cut->span < UINT64_C(1) << 31) {
         return (uint32_t)(((offset + 1) * cut->n_columns - 1) / cut->span);
     }
-    u128 span = cut->span != 0 ? cut->span : (u128)1 << 64;
-    return (uint32_t)((((u128)offset + 1) * cut->n_columns - 1) / span);
+    return (uint32_t)((((u128)offset + 1) * cut->n_columns - 1) / whole_span(cut));
+}
+
+int64_t columns_edge(const struct column_cut *cut, uint32_t c)
+{
+    if (c == 0) {
+        return cut->from_step;
+    }
+    if (c >= cut->n_columns) {
+        return cut->to_step < INT64_MAX ? cut->to_step + 1 : INT64_MAX;
+    }
+    i128 edge = cut->from_step + (i128)(c * whole_span(cut) / cut->n_columns);
+    if (cut->edge_shift > 0) {
+        i128 interval = (i128)1 << cut->edge_shift;
+        i128 shifted = edge - interval / 2 + interval - 1;
+        edge = shifted & -interval;
+    }
+    return edge > cut->from_step ? (int64_t)edge : cut->from_step;
 }
 
 void column_add(struct column *column, int64_t step, double value)
@@ -71,9 +114,50 @@ void column_add(struct column *column, int64_t step, double value)
     column->mean += value * share - column->mean * share;
 }
 
+static uint32_t n_finite(const struct column *column)
+{
+    return column->count - column->n_nan - column->n_pos_inf - column->n_neg_inf;
+}
+
+void column_merge(struct column *column, const struct column *part)
+{
+    if (part->count == 0) {
+        return;
+    }
+    if (column->count == 0) {
+        *column = *part;
+        return;
+    }
+    if (part->first_step < column->first_step) {
+        column->first_step = part->first_step;
+        column->first = part->first;
+    }
+    if (part->last_step >= column->last_step) {
+        column->last_step = part->last_step;
+        column->last = part->last;
+    }
+    uint32_t here = n_finite(column);
+    uint32_t there = n_finite(part);
+    if (here == 0) {
+        column->min = part->min;
+        column->max = part->max;
+        column->mean = part->mean;
+    } else if (there > 0) {
+        double share = (double)there / ((double)here + (double)there);
+        column->min = part->min < column->min ? part->min : column->min;
+        column->max = part->max > column->max ? part->max : column->max;
+        double mean = column->mean * (1 - share) + part->mean * share;
+        column->mean = mean < column->min ? column->min : fmin(mean, column->max);
+    }
+    column->count += part->count;
+    column->n_nan += part->n_nan;
+    column->n_pos_inf += part->n_pos_inf;
+    column->n_neg_inf += part->n_neg_inf;
+}
+
 void column_finish(struct column *column)
 {
-    if (column->count == column->n_nan + column->n_pos_inf + column->n_neg_inf) {
+    if (n_finite(column) == 0) {
         column->min = column->max = column->mean = (double)NAN;
     }
 }

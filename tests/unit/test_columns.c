@@ -16,13 +16,12 @@ static uint64_t next_random(void)
     return state >> 17;
 }
 
-/* The definition, word by word, in exact arithmetic. */
-static uint32_t slow_find(int64_t from, int64_t to, uint32_t n, int64_t step)
+__extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 i128;
+
+/* The even cut, word by word, in exact arithmetic. */
+static uint32_t even_find(int64_t from, int64_t to, uint32_t n, int64_t step)
 {
-    __extension__ typedef unsigned __int128 u128;
-    if (step < from || step > to) {
-        return n;
-    }
     u128 span = (u128)((uint64_t)to - (uint64_t)from) + 1;
     u128 offset = (uint64_t)step - (uint64_t)from;
     uint32_t found = n;
@@ -34,6 +33,34 @@ static uint32_t slow_find(int64_t from, int64_t to, uint32_t n, int64_t step)
     }
     assert_int_not_equal(found, n);
     return found;
+}
+
+/* The largest power of two that is at most half of span / n, as its exponent. */
+static uint32_t slow_shift(int64_t from, int64_t to, uint32_t n)
+{
+    u128 span = (u128)((uint64_t)to - (uint64_t)from) + 1;
+    uint32_t shift = 0;
+    while (((u128)1 << (shift + 1)) * 2 * n <= span) {
+        shift++;
+    }
+    return shift;
+}
+
+/* The definition in columns.h: the even cut's column of the middle of the aligned interval. */
+static uint32_t slow_find(int64_t from, int64_t to, uint32_t n, int64_t step)
+{
+    if (step < from || step > to) {
+        return n;
+    }
+    uint32_t shift = slow_shift(from, to, n);
+    if (shift == 0) {
+        return even_find(from, to, n, step);
+    }
+    i128 interval = (i128)1 << shift;
+    i128 below = step % interval;
+    i128 middle = step - (below < 0 ? below + interval : below) + interval / 2;
+    middle = middle < from ? from : middle > to ? to : middle;
+    return even_find(from, to, n, (int64_t)middle);
 }
 
 static void every_step_is_in_exactly_one_column(void **unused)
@@ -51,13 +78,19 @@ static void every_step_is_in_exactly_one_column(void **unused)
     }
 }
 
-static void the_worked_number_of_the_essay_is_right(void **unused)
+static void the_worked_numbers_of_the_essay_are_right(void **unused)
 {
     (void)unused;
     struct column_cut cut = columns_cut(0, 9, 4);
     const uint32_t columns[] = {0, 0, 1, 1, 1, 2, 2, 3, 3, 3};
     for (int64_t step = 0; step < 10; step++) {
         assert_int_equal(columns_find(&cut, step), columns[step]);
+    }
+    cut = columns_cut(0, 39, 4);
+    const int64_t edges[] = {0, 8, 20, 28, 40};
+    assert_int_equal(cut.edge_shift, 2);
+    for (uint32_t c = 0; c <= 4; c++) {
+        assert_int_equal(columns_edge(&cut, c), edges[c]);
     }
 }
 
@@ -74,6 +107,80 @@ static void ranges_to_the_ends_of_the_numbers_are_cut_right(void **unused)
             assert_int_equal(
                 columns_find(&cut, step), slow_find(ends[i][0], ends[i][1], 97, step));
         }
+    }
+}
+
+/* A step of any size, often near an end of the numbers or near a power of two. */
+static int64_t random_step(void)
+{
+    uint64_t r = (next_random() << 40) ^ (next_random() << 20) ^ next_random();
+    r = r >> (next_random() % 64);
+    switch (next_random() % 4) {
+    case 0: return (int64_t)((uint64_t)INT64_MIN + r);
+    case 1: return (int64_t)((uint64_t)INT64_MAX - r);
+    case 2: return (int64_t)(0 - r);
+    default: return (int64_t)r;
+    }
+}
+
+/* One cut: every edge, the steps around it, and some more. */
+static void check_cut(int64_t from, int64_t to, uint32_t n)
+{
+    struct column_cut cut = columns_cut(from, to, n);
+    u128 span = (u128)((uint64_t)to - (uint64_t)from) + 1;
+    assert_int_equal(cut.edge_shift, slow_shift(from, to, n));
+    assert_int_equal(columns_edge(&cut, 0), from);
+    assert_int_equal(columns_edge(&cut, n), to < INT64_MAX ? to + 1 : to);
+    assert_int_equal(columns_find(&cut, to), n - 1);
+    for (uint32_t c = 1; c < n; c++) {
+        int64_t edge = columns_edge(&cut, c);
+        i128 even = from + (i128)(c * span / n);
+        i128 moved = edge > even ? edge - even : even - edge;
+        assert_true(edge >= from && edge <= to && edge >= columns_edge(&cut, c - 1));
+        assert_true(moved * 4 * n <= (i128)span); /* at most a quarter of a column */
+        assert_int_equal(edge & ((INT64_C(1) << cut.edge_shift) - 1), 0);
+        if (edge > from) {
+            assert_true(columns_find(&cut, edge) >= c);
+            assert_true(columns_find(&cut, edge - 1) < c);
+        }
+        assert_int_equal(columns_find(&cut, edge), slow_find(from, to, n, edge));
+    }
+    for (int k = 0; k < 20; k++) {
+        int64_t step = (int64_t)((uint64_t)from + (uint64_t)(next_random() * span >> 47));
+        step = k % 5 == 0 ? random_step() : step;
+        assert_int_equal(columns_find(&cut, step), slow_find(from, to, n, step));
+    }
+}
+
+static void moved_edges_are_aligned_and_agree_with_the_definition(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 4000; round++) {
+        int64_t a = random_step();
+        int64_t b = round % 3 == 0 ? random_step()
+                                   : (int64_t)((uint64_t)a + next_random() % 100000);
+        uint32_t n = 1 + (uint32_t)(next_random() % (round % 5 == 0 ? 600 : 40));
+        check_cut(a < b ? a : b, a < b ? b : a, n);
+    }
+    check_cut(INT64_MIN, INT64_MAX, 1);
+    check_cut(INT64_MIN, INT64_MAX, 2);
+    check_cut(INT64_MIN, -1, 1);
+    check_cut(INT64_MAX, INT64_MAX, 7);
+}
+
+static void an_aligned_interval_is_in_one_column(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 2000; round++) {
+        int64_t from = (int64_t)(next_random() % 20000) - 10000;
+        int64_t to = from + (int64_t)(next_random() % 20000);
+        struct column_cut cut = columns_cut(from, to, 1 + (uint32_t)(next_random() % 500));
+        int64_t low = (INT64_C(1) << cut.edge_shift) - 1;
+        int64_t step = from + (int64_t)(next_random() % (uint64_t)(to - from + 1));
+        int64_t first = (step & ~low) < from ? from : step & ~low;
+        int64_t last = (step | low) > to ? to : step | low;
+        assert_int_equal(columns_find(&cut, first), columns_find(&cut, step));
+        assert_int_equal(columns_find(&cut, last), columns_find(&cut, step));
     }
 }
 
@@ -177,6 +284,45 @@ static void first_and_last_go_by_step_and_then_by_arrival(void **unused)
     assert_true(isnan(column.last));
 }
 
+static bool same_value(double a, double b)
+{
+    return isnan(a) ? isnan(b) : !isnan(b) && !(a < b) && !(a > b);
+}
+
+static void merging_parts_gives_what_adding_all_gives(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 3000; round++) {
+        struct column all = {0};
+        struct column merged = {0};
+        for (uint64_t parts = next_random() % 5; parts > 0; parts--) {
+            struct column part = {0};
+            for (uint64_t n = next_random() % 6; n > 0; n--) {
+                int64_t step = (int64_t)(next_random() % 8);
+                double value = random_value();
+                column_add(&all, step, value);
+                column_add(&part, step, value);
+            }
+            column_merge(&merged, &part);
+        }
+        column_finish(&all);
+        column_finish(&merged);
+        assert_int_equal(merged.count, all.count);
+        assert_int_equal(merged.n_nan, all.n_nan);
+        assert_int_equal(merged.n_pos_inf, all.n_pos_inf);
+        assert_int_equal(merged.n_neg_inf, all.n_neg_inf);
+        assert_true(same_value(merged.min, all.min) && same_value(merged.max, all.max));
+        assert_true(same_value(merged.mean, all.mean) ||
+                    fabs(merged.mean - all.mean) <= 1e-12 * fmax(fabs(all.min), all.max));
+        if (all.count > 0) {
+            assert_int_equal(merged.first_step, all.first_step);
+            assert_int_equal(merged.last_step, all.last_step);
+            assert_true(same_value(merged.first, all.first));
+            assert_true(same_value(merged.last, all.last));
+        }
+    }
+}
+
 static void an_empty_column_has_no_extremes(void **unused)
 {
     (void)unused;
@@ -190,10 +336,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_is_in_exactly_one_column),
-        cmocka_unit_test(the_worked_number_of_the_essay_is_right),
+        cmocka_unit_test(the_worked_numbers_of_the_essay_are_right),
         cmocka_unit_test(ranges_to_the_ends_of_the_numbers_are_cut_right),
+        cmocka_unit_test(moved_edges_are_aligned_and_agree_with_the_definition),
+        cmocka_unit_test(an_aligned_interval_is_in_one_column),
         cmocka_unit_test(columns_agree_with_brute_force),
         cmocka_unit_test(first_and_last_go_by_step_and_then_by_arrival),
+        cmocka_unit_test(merging_parts_gives_what_adding_all_gives),
         cmocka_unit_test(an_empty_column_has_no_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
