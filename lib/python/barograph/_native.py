@@ -17,6 +17,8 @@ DTYPES = {  # element types by the name that both NumPy and torch use
 }
 ROLES = {"weight": 1, "grad": 2, "act": 3, "act_grad": 4, "update": 5, "input": 6, "opt": 7}
 LEVELS = {"info": 1, "watch": 2, "alarm": 3}
+RESUMES = {"append": 0, "overwrite": 1, "branch": 2}
+MAX_STEP = 2**63 - 1
 ETIMEOUT = -12
 
 
@@ -34,6 +36,8 @@ class Options(ctypes.Structure):
         ("mode", ctypes.c_char_p),
         ("ring_dir", ctypes.c_char_p),
         ("ring_bytes", ctypes.c_uint64),
+        ("resume", ctypes.c_int),
+        ("resume_step", ctypes.c_int64),
         ("rank", ctypes.c_int),
         ("n_ranks", ctypes.c_int),
         # Left NULL: a callback from the sender's thread into an interpreter that is shutting
