@@ -246,7 +246,8 @@ bool control_on_request(
         submit(barod, peer, request, range_job(run, envelope->range_request, &err), &err);
         break;
     case BARO__ENVELOPE__BODY_ROWS_REQUEST:
-        submit(barod, peer, request, rows_job(run, envelope->rows_request, &err), &err);
+        submit(barod, peer, request,
+            rows_job(&barod->registry, run, envelope->rows_request, &err), &err);
         break;
     default: return false;
     }

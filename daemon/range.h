@@ -5,6 +5,7 @@
 
 #include "daemon/query.h"
 
+struct registry;
 struct run;
 
 /** Make the job that answers a RangeRequest; NULL and err when it cannot be answered. */
@@ -12,8 +13,8 @@ struct job *range_job(
     const struct run *run, const Baro__RangeRequest *request, struct baro_err *err);
 
 /** Make the job that answers a RowsRequest; NULL and err when it cannot be answered. */
-struct job *rows_job(
-    const struct run *run, const Baro__RowsRequest *request, struct baro_err *err);
+struct job *rows_job(const struct registry *registry, const struct run *run,
+    const Baro__RowsRequest *request, struct baro_err *err);
 
 /** Make the job that answers a SeriesRequest; NULL and err when it cannot be answered. */
 struct job *series_job(

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "daemon/range.h"
-#include "daemon/registry.h"
+#include "daemon/rows.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -17,9 +17,8 @@ enum { DEFAULT_LIMIT = 1000, MAX_LIMIT = 1 << 20 };
 /* The newest records of a range: a list of their ends in a buffer whose front is let go. */
 struct rows {
     struct job job;
-    struct store_query query;
-    uint32_t n_f64;
-    uint32_t n_f32;
+    struct row_source source;
+    uint64_t cursor; /* of pages */
     uint32_t limit;
     uint8_t *bytes;
     size_t n_bytes;
@@ -76,36 +75,73 @@ static uint8_t *begin_record(struct rows *rows, size_t n_bytes)
     return record;
 }
 
-static void add_row(struct rows *rows, const struct store_block *block, size_t row)
+/* ---- what both ways of reading share ---- */
+
+struct store_query row_query(const struct row_source *source, size_t part)
 {
-    size_t extra_begin =
-        row > 0 && block->extra_ends != NULL ? block->extra_ends[row - 1] : 0;
-    size_t extra_end = block->extra_ends != NULL ? block->extra_ends[row] : 0;
-    size_t n_payload =
-        8 * (size_t)rows->n_f64 + 4 * (size_t)rows->n_f32 + extra_end - extra_begin;
-    uint8_t *record = begin_record(rows, record_bytes((uint32_t)n_payload));
-    uint8_t *payload = record + RECORD_HEADER_BYTES;
-    for (size_t c = 0; c < rows->n_f64; c++) {
-        memcpy(payload + 8 * c, &block->f64[c * block->n_rows + row], 8);
+    const struct lineage_part *lies = &source->parts[part];
+    return (struct store_query){
+        .run = lies->run,
+        .thing = lies->thing,
+        .kind = source->kind,
+        .first_column = source->first_column,
+        .n_columns = source->n_f64 + source->n_f32,
+        .with_extra = source->with_extra,
+        .from_step = source->from_step,
+        .to_step = source->to_step < lies->to_step ? source->to_step : lies->to_step,
+    };
+}
+
+size_t row_fixed_bytes(const struct row_source *source)
+{
+    return 8 * (size_t)source->n_f64 + 4 * (size_t)source->n_f32;
+}
+
+size_t row_extra(const struct store_block *block, size_t row, size_t *out_begin)
+{
+    if (block->extra_ends == NULL) {
+        *out_begin = 0;
+        return 0;
     }
-    for (size_t c = 0; c < rows->n_f32; c++) {
-        memcpy(payload + 4 * c, &block->f32[c * block->n_rows + row], 4);
-    }
-    if (extra_end > extra_begin) {
-        memcpy(payload + n_payload - (extra_end - extra_begin), block->extra + extra_begin,
-            extra_end - extra_begin);
-    }
+    *out_begin = row > 0 ? block->extra_ends[row - 1] : 0;
+    return block->extra_ends[row] - *out_begin;
+}
+
+void row_seal(const struct row_source *source, uint8_t *record, size_t payload_bytes,
+    int64_t step, int64_t time_ns)
+{
     struct record_header header = {
-        .bytes = record_bytes((uint32_t)n_payload),
-        .step = block->steps[row],
-        .time_ns = block->times_ns[row],
-        .thing = rows->query.thing,
-        .kind = rows->query.kind,
-        .payload_bytes = (uint32_t)n_payload,
+        .bytes = record_bytes((uint32_t)payload_bytes),
+        .step = step,
+        .time_ns = time_ns,
+        .thing = source->thing,
+        .kind = source->kind,
+        .payload_bytes = (uint32_t)payload_bytes,
     };
     memcpy(record, &header, sizeof header);
     header.check = record_check(record);
     memcpy(record, &header, sizeof header);
+}
+
+/* ---- the newest ---- */
+
+static void add_row(struct rows *rows, const struct store_block *block, size_t row)
+{
+    size_t extra_begin = 0;
+    size_t n_extra = row_extra(block, row, &extra_begin);
+    size_t n_payload = row_fixed_bytes(&rows->source) + n_extra;
+    uint8_t *record = begin_record(rows, record_bytes((uint32_t)n_payload));
+    uint8_t *payload = record + RECORD_HEADER_BYTES;
+    for (size_t c = 0; c < rows->source.n_f64; c++) {
+        memcpy(payload + 8 * c, &block->f64[c * block->n_rows + row], 8);
+    }
+    for (size_t c = 0; c < rows->source.n_f32; c++) {
+        memcpy(payload + 4 * c, &block->f32[c * block->n_rows + row], 4);
+    }
+    if (n_extra > 0) {
+        memcpy(payload + n_payload - n_extra, block->extra + extra_begin, n_extra);
+    }
+    row_seal(&rows->source, record, n_payload, block->steps[row], block->times_ns[row]);
 }
 
 static int add_rows(const struct store_block *block, void *payload)
@@ -121,10 +157,72 @@ static int add_rows(const struct store_block *block, void *payload)
     return 0;
 }
 
-static void rows_work(struct job *job, struct store *store)
+static void reply_rows(
+    struct job *job, Baro__RowsReply *reply, uint8_t *bytes, size_t n_bytes)
+{
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_ROWS_REPLY;
+    envelope.rows_reply = reply;
+    job->frames = baro_xcalloc(1, sizeof *job->frames);
+    job->frames[0] = (struct frame){bytes, n_bytes, true};
+    job->n_frames = 1;
+    query_reply(job, &envelope);
+}
+
+/* Add whole records. */
+static void add_records(struct rows *rows, const uint8_t *bytes, size_t n_bytes)
+{
+    for (size_t at = 0; at < n_bytes;) {
+        const struct record_header *header = (const void *)(bytes + at);
+        size_t n = header->bytes;
+        memcpy(begin_record(rows, n), bytes + at, n);
+        at += n;
+    }
+    keep_newest(rows, rows->limit, WIRE_MAX_FRAME_BYTES);
+}
+
+/* Wide rows come in passes, each with some of their columns: pages put them together. */
+static int read_newest_wide(struct rows *rows, struct store *store, struct baro_err *damage)
+{
+    uint64_t cursor = 0;
+    int rc = 0;
+    do {
+        struct row_page page = {0};
+        rc = rows_page(&rows->source, store, cursor, 0, &page, &rows->job.err);
+        add_records(rows, page.bytes, rc == 0 ? page.n_bytes : 0);
+        if (page.damage.code != 0) {
+            *damage = page.damage;
+        }
+        free(page.bytes);
+        cursor = page.cursor;
+    } while (rc == 0 && cursor != 0);
+    return rc;
+}
+
+static int read_newest(struct rows *rows, struct store *store, struct baro_err *damage)
+{
+    int rc = 0;
+    for (size_t part = 0; rc == 0 && part < rows->source.n_parts; part++) {
+        struct store_query query = row_query(&rows->source, part);
+        struct baro_err err = {0};
+        rc = store_read(store, &query, add_rows, rows, &err);
+        if (rc == BARO_ECORRUPT) { /* the rest has been given */
+            *damage = err;
+            rc = 0;
+        } else if (rc != 0) {
+            rows->job.err = err;
+        }
+    }
+    return rc;
+}
+
+static void newest_work(struct job *job, struct store *store)
 {
     struct rows *rows = (struct rows *)job;
-    int rc = store_read(store, &rows->query, add_rows, rows, &job->err);
+    struct baro_err damage = {0};
+    int rc = rows->source.n_f32 > 0 ? read_newest_wide(rows, store, &damage)
+                                    : read_newest(rows, store, &damage);
     if (rc != 0) {
         if (job->err.code == 0) {
             (void)baro_err_set(&job->err, rc, "the records cannot be read");
@@ -136,14 +234,27 @@ static void rows_work(struct job *job, struct store *store)
     baro__rows_reply__init(&reply);
     reply.n_records = (uint32_t)rows->n;
     reply.is_cut = rows->is_cut;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_ROWS_REPLY;
-    envelope.rows_reply = &reply;
-    job->frames = baro_xcalloc(1, sizeof *job->frames);
-    job->frames[0] = (struct frame){BARO_TAKE(rows->bytes), rows->n_bytes, true};
-    job->n_frames = 1;
-    query_reply(job, &envelope);
+    reply.damage = damage.text;
+    uint8_t *bytes = BARO_TAKE(rows->bytes);
+    reply_rows(job, &reply, bytes, rows->n_bytes);
+}
+
+static void page_work(struct job *job, struct store *store)
+{
+    struct rows *rows = (struct rows *)job;
+    struct row_page page = {0};
+    if (rows_page(&rows->source, store, rows->cursor, rows->limit, &page, &job->err) != 0) {
+        free(page.bytes);
+        return;
+    }
+    Baro__RowsReply reply;
+    baro__rows_reply__init(&reply);
+    reply.n_records = page.n_records;
+    reply.is_cut = page.cursor != 0;
+    reply.cursor = page.cursor;
+    reply.n_pruned = page.n_pruned;
+    reply.damage = page.damage.text;
+    reply_rows(job, &reply, page.bytes, page.n_bytes);
 }
 
 /* Tell how the rows of a kind are made up; false for a kind that has none. */
@@ -171,8 +282,31 @@ static bool find_layout(
     return is_of_thing == (thing != NULL) && *out_n_f64 + *out_n_f32 > 0;
 }
 
-struct job *rows_job(
-    const struct run *run, const Baro__RowsRequest *request, struct baro_err *err)
+/* Take whole records, or the columns asked for. */
+static int choose_columns(
+    struct row_source *source, const Baro__RowsRequest *request, struct baro_err *err)
+{
+    uint32_t n_columns = source->n_f64 + source->n_f32;
+    source->with_extra = request->n_columns == 0;
+    if (request->n_columns == 0) {
+        return 0;
+    }
+    if (request->first_column >= n_columns ||
+        request->n_columns > n_columns - request->first_column) {
+        return baro_err_set(err, BARO_EINVAL,
+            "records of kind %" PRIu32 " of series %" PRIu32 " have %" PRIu32
+            " numbers; %" PRIu32 " from number %" PRIu32 " on were asked for",
+            request->kind, request->thing, n_columns, request->n_columns,
+            request->first_column);
+    }
+    source->first_column = request->first_column;
+    source->n_f64 = source->n_f64 > 0 ? request->n_columns : 0;
+    source->n_f32 = source->n_f32 > 0 ? request->n_columns : 0;
+    return 0;
+}
+
+struct job *rows_job(const struct registry *registry, const struct run *run,
+    const Baro__RowsRequest *request, struct baro_err *err)
 {
     const struct thing *thing = registry_thing(run, request->thing);
     if (thing == NULL && request->thing != 0) {
@@ -180,31 +314,30 @@ struct job *rows_job(
             run->number, request->thing);
         return NULL;
     }
-    uint32_t n_f64 = 0;
-    uint32_t n_f32 = 0;
-    if (!find_layout(thing, request->kind, &n_f64, &n_f32)) {
+    struct row_source source = {
+        .thing = request->thing,
+        .kind = (uint16_t)request->kind,
+        .from_step = request->from_step,
+        .to_step = request->to_step,
+    };
+    if (!find_layout(thing, request->kind, &source.n_f64, &source.n_f32)) {
         (void)baro_err_set(err, BARO_EINVAL,
             "series %" PRIu32 " has no records of kind %" PRIu32, request->thing,
             request->kind);
         return NULL;
     }
+    if (choose_columns(&source, request, err) != 0) {
+        return NULL;
+    }
+    source.n_parts = registry_lineage(registry, run, thing, source.parts);
     struct rows *rows = baro_xcalloc(1, sizeof *rows);
-    rows->job = (struct job){.work = rows_work, .destroy = rows_destroy};
-    rows->n_f64 = n_f64;
-    rows->n_f32 = n_f32;
-    rows->limit = request->limit == 0          ? DEFAULT_LIMIT
-                  : request->limit < MAX_LIMIT ? request->limit
-                                               : MAX_LIMIT;
-    rows->query = (struct store_query){
-        .run = run->number,
-        .thing = request->thing,
-        .kind = (uint16_t)request->kind,
-        .first_column = 0,
-        .n_columns = n_f64 + n_f32,
-        .with_extra = true,
-        .from_step = request->from_step,
-        .to_step = request->to_step,
-    };
+    rows->job = (struct job){
+        .work = request->is_forward ? page_work : newest_work, .destroy = rows_destroy};
+    rows->source = source;
+    rows->cursor = request->cursor;
+    uint32_t limit =
+        request->limit == 0 && !request->is_forward ? DEFAULT_LIMIT : request->limit;
+    rows->limit = limit < MAX_LIMIT ? limit : MAX_LIMIT;
     return &rows->job;
 }
 
@@ -247,7 +380,11 @@ static int add_bytes(struct series *series, struct store *store)
     int rc = store_groups(store, series->run, &groups, &n_groups, &series->job.err);
     for (size_t i = 0; rc == 0 && i < n_groups; i++) {
         if (groups[i].thing >= 1 && groups[i].thing <= series->n) {
-            series->infos[groups[i].thing - 1].bytes += groups[i].bytes;
+            Baro__ThingInfo *info = &series->infos[groups[i].thing - 1];
+            info->bytes += groups[i].bytes;
+            if (groups[i].kind == READING_SCALAR || groups[i].kind == READING_SUMMARY) {
+                info->n_pruned = groups[i].n_pruned;
+            }
         }
     }
     return rc;

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/rows.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/base/record.h"
+#include "proto/wire.h"
+
+/*
+ * A page is as many records as a raw frame takes. Rows of a wide group come in passes, each with
+ * some of its columns for all rows: the first pass chooses the rows of the page and makes their
+ * records, the others fill in what they have. Rows are the same, and in the same order, in every
+ * pass; only where something is damaged is one missing, and then its record is left out.
+ *
+ * A cursor says where to go on, so that each row is given exactly once although rows arrive, and
+ * chunks are merged, between two pages:
+ *
+ *     bits 58-63  part of the lineage
+ *     bits 24-57  row: those with smaller numbers have been given, or lie out of range
+ *     bits 0-23   rows within the range, from that one on, that have been given, too
+ *
+ * The last is needed because a page ends anywhere within a block, and of a block of which some
+ * rows lie out of range the others' numbers are not known.
+ */
+enum { CURSOR_SKIP_BITS = 24, CURSOR_PART_SHIFT = 58, STOP = 1 };
+
+static const uint64_t CURSOR_MAX_SKIP = (UINT64_C(1) << CURSOR_SKIP_BITS) - 1;
+static const uint64_t CURSOR_MAX_ROW =
+    (UINT64_C(1) << (CURSOR_PART_SHIFT - CURSOR_SKIP_BITS)) - 1;
+
+/* Where in a part reading goes on. */
+struct place {
+    uint64_t row;
+    uint64_t skip;
+};
+
+/* One record of the page, while its numbers are gathered. */
+struct gathered {
+    size_t at; /* in the page's bytes */
+    size_t payload_bytes;
+    int64_t step;
+    int64_t time_ns;
+    uint32_t n_filled; /* columns */
+};
+
+/* A page in the making. */
+struct paging {
+    const struct row_source *source;
+    struct row_page *page;
+    size_t size; /* of page->bytes */
+    struct gathered *rows;
+    size_t n_rows;
+    size_t rows_size;
+    uint32_t limit;
+    size_t first_of_part;  /* row of the page */
+    struct place place;    /* where the next page would go on */
+    uint64_t n_to_skip;    /* rows still to pass over */
+    uint32_t pass_columns; /* columns of the first pass; 0: none seen yet */
+    bool is_full;
+    size_t next; /* later passes: the row that comes next */
+};
+
+static uint32_t n_columns_of(const struct row_source *source)
+{
+    return source->n_f64 + source->n_f32;
+}
+
+/* Copy a row's numbers of the columns from..to of a block to where they belong in its record. */
+static void copy_columns(const struct paging *paging, const struct store_block *block,
+    size_t row, uint32_t n_columns, uint8_t *payload)
+{
+    uint32_t first = block->first_column - paging->source->first_column;
+    for (uint32_t c = 0; c < n_columns; c++) {
+        size_t at = (size_t)c * block->n_rows + row;
+        if (block->f64 != NULL) {
+            memcpy(payload + 8 * (size_t)(first + c), &block->f64[at], 8);
+        } else {
+            memcpy(payload + 4 * (size_t)(first + c), &block->f32[at], 4);
+        }
+    }
+}
+
+/* Make a record with the columns that the first pass has. False when the page is full. */
+static bool add_row(struct paging *paging, const struct store_block *block, size_t row)
+{
+    struct row_page *page = paging->page;
+    size_t extra_begin = 0;
+    size_t n_extra = row_extra(block, row, &extra_begin);
+    size_t n_payload = row_fixed_bytes(paging->source) + n_extra;
+    size_t n_bytes = record_bytes((uint32_t)n_payload);
+    if (paging->n_rows > 0 && (page->n_bytes + n_bytes > WIRE_MAX_FRAME_BYTES ||
+                                  paging->n_rows >= paging->limit)) {
+        return false;
+    }
+    if (paging->n_rows == paging->rows_size) {
+        paging->rows_size = 2 * paging->rows_size + 256;
+        paging->rows = baro_xrealloc(paging->rows, paging->rows_size, sizeof *paging->rows);
+    }
+    if (page->n_bytes + n_bytes > paging->size) {
+        paging->size = 2 * paging->size + n_bytes;
+        page->bytes = baro_xrealloc(page->bytes, paging->size, 1);
+    }
+    uint8_t *record = page->bytes + page->n_bytes;
+    memset(record, 0, n_bytes);
+    uint32_t n_columns = paging->pass_columns;
+    copy_columns(paging, block, row, n_columns, record + RECORD_HEADER_BYTES);
+    if (n_extra > 0) {
+        memcpy(record + RECORD_HEADER_BYTES + n_payload - n_extra,
+            block->extra + extra_begin, n_extra);
+    }
+    paging->rows[paging->n_rows++] = (struct gathered){
+        page->n_bytes, n_payload, block->steps[row], block->times_ns[row], n_columns};
+    page->n_bytes += n_bytes;
+    return true;
+}
+
+static int on_first_pass(const struct store_block *block, void *payload)
+{
+    struct paging *paging = payload;
+    const struct row_source *source = paging->source;
+    if (block->first_column != source->first_column) {
+        return STOP; /* the second pass begins */
+    }
+    if (paging->pass_columns == 0) {
+        paging->pass_columns = block->n_columns;
+    }
+    for (size_t i = 0; i < block->n_rows; i++) {
+        if (paging->n_to_skip > 0) {
+            paging->n_to_skip--;
+        } else if (!add_row(paging, block, i)) {
+            paging->is_full = true;
+            paging->place.skip = i; /* of this block; place.row is where it began */
+            return STOP;
+        }
+    }
+    paging->place = (struct place){block->next_row, paging->n_to_skip};
+    return 0;
+}
+
+static int on_later_pass(const struct store_block *block, void *payload)
+{
+    struct paging *paging = payload;
+    if (paging->pass_columns == 0) {
+        paging->pass_columns = block->n_columns;
+    }
+    for (size_t i = 0; i < block->n_rows; i++) {
+        if (paging->n_to_skip > 0) {
+            paging->n_to_skip--;
+            continue;
+        }
+        size_t at = paging->next;
+        while (at < paging->n_rows && paging->rows[at].step != block->steps[i]) {
+            at++;
+        }
+        if (at == paging->n_rows) {
+            continue; /* the first pass could not read it */
+        }
+        struct gathered *row = &paging->rows[at];
+        copy_columns(paging, block, i, paging->pass_columns,
+            paging->page->bytes + row->at + RECORD_HEADER_BYTES);
+        row->n_filled += paging->pass_columns;
+        paging->next = at + 1;
+    }
+    return paging->next == paging->n_rows ? STOP : 0;
+}
+
+/* Ask the store; what is damaged is noted and passed over. */
+static int read_pass(struct paging *paging, struct store *store,
+    const struct store_query *query, store_block_fn fn, struct baro_err *err)
+{
+    struct baro_err cause = {0};
+    int rc = store_read(store, query, fn, paging, &cause);
+    if ((rc == BARO_ECORRUPT || rc == STOP) && cause.code == BARO_ECORRUPT) {
+        paging->page->damage = cause;
+        return 0;
+    }
+    if (rc < 0) {
+        return baro_err_set(
+            err, rc, "%s", cause.code != 0 ? cause.text : "the records cannot be read");
+    }
+    return 0;
+}
+
+/* Read what the first pass left out of wide rows. */
+static int read_later_passes(struct paging *paging, struct store *store,
+    const struct store_query *first, struct baro_err *err)
+{
+    struct store_query query = *first;
+    uint32_t end = first->first_column + first->n_columns;
+    uint64_t skip = paging->n_to_skip;
+    uint32_t width = paging->pass_columns;
+    int rc = 0;
+    while (rc == 0 && paging->n_rows > paging->first_of_part &&
+           query.first_column + width < end) {
+        query.first_column += width;
+        query.n_columns = end - query.first_column;
+        paging->next = paging->first_of_part;
+        paging->n_to_skip = skip;
+        paging->pass_columns = 0;
+        rc = read_pass(paging, store, &query, on_later_pass, err);
+        width = paging->pass_columns;
+        if (width == 0) {
+            break; /* nothing of these columns can be read */
+        }
+    }
+    return rc;
+}
+
+/* Add rows of one part from a place on. */
+static int read_part(struct paging *paging, struct store *store, size_t part,
+    struct place from, struct baro_err *err)
+{
+    struct store_query query = row_query(paging->source, part);
+    query.first_row = from.row;
+    paging->place = from;
+    paging->n_to_skip = from.skip;
+    paging->pass_columns = 0;
+    paging->first_of_part = paging->n_rows;
+    int rc = read_pass(paging, store, &query, on_first_pass, err);
+    paging->n_to_skip = from.skip;
+    return rc == 0 ? read_later_passes(paging, store, &query, err) : rc;
+}
+
+/* Finish the records, closing up over those that miss something. */
+static void seal_rows(struct paging *paging)
+{
+    struct row_page *page = paging->page;
+    size_t to = 0;
+    for (size_t i = 0; i < paging->n_rows; i++) {
+        const struct gathered *row = &paging->rows[i];
+        if (row->n_filled != n_columns_of(paging->source)) {
+            continue;
+        }
+        size_t n_bytes = record_bytes((uint32_t)row->payload_bytes);
+        uint8_t *record = page->bytes + to;
+        if (to != row->at) {
+            memmove(record, page->bytes + row->at, n_bytes);
+        }
+        row_seal(paging->source, record, row->payload_bytes, row->step, row->time_ns);
+        page->n_records++;
+        to += n_bytes;
+    }
+    page->n_bytes = to;
+}
+
+static int note_first(const struct store_block *block, void *payload)
+{
+    uint64_t *n_pruned = payload;
+    *n_pruned += block->next_row - block->n_rows;
+    return STOP;
+}
+
+/* Count rows of which only summaries are left: the numbers of those that are there begin later. */
+static void count_pruned(
+    const struct row_source *source, struct store *store, struct row_page *page)
+{
+    for (size_t part = 0; part < source->n_parts; part++) {
+        struct store_query query = row_query(source, part);
+        query.n_columns = 0;
+        query.with_extra = false;
+        query.from_step = INT64_MIN;
+        query.to_step = INT64_MAX;
+        (void)store_read(store, &query, note_first, &page->n_pruned, NULL);
+    }
+}
+
+int rows_page(const struct row_source *source, struct store *store, uint64_t cursor,
+    uint32_t limit, struct row_page *page, struct baro_err *err)
+{
+    struct paging paging = {
+        .source = source, .page = page, .limit = limit > 0 ? limit : UINT32_MAX};
+    size_t part = cursor >> CURSOR_PART_SHIFT;
+    struct place from = {
+        cursor >> CURSOR_SKIP_BITS & CURSOR_MAX_ROW, cursor & CURSOR_MAX_SKIP};
+    int rc = 0;
+    if (cursor == 0) {
+        count_pruned(source, store, page);
+    }
+    for (; rc == 0 && part < source->n_parts && !paging.is_full; part++) {
+        rc = read_part(&paging, store, part, from, err);
+        from = (struct place){0, 0};
+    }
+    if (rc == 0 && paging.is_full) { /* go on within the part that was read last */
+        const struct place *place = &paging.place;
+        if (place->row > CURSOR_MAX_ROW || place->skip > CURSOR_MAX_SKIP) {
+            rc = baro_err_set(err, BARO_ELIMIT,
+                "row %" PRIu64 " is beyond what a page tells", place->row);
+        }
+        page->cursor = (uint64_t)(part - 1) << CURSOR_PART_SHIFT |
+                       place->row << CURSOR_SKIP_BITS | place->skip;
+    }
+    seal_rows(&paging);
+    free(paging.rows);
+    return rc;
+}
