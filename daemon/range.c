@@ -56,13 +56,21 @@ struct range {
 
 /* What a pass over the store fills. */
 struct pass {
-    struct column_cut cut;
     struct column *columns; /* [n_series][n_columns] */
     struct point *points;   /* when every point is wanted */
     size_t n_points;
     size_t points_size;
     size_t max_points;
     uint64_t n_readings;
+    uint64_t n_coarse;
+};
+
+/* What the reply says of each series asked for. */
+struct answer {
+    uint32_t *n_series;
+    uint64_t *n_points;
+    uint64_t *n_coarse;
+    size_t bytes_left; /* that points may still take */
 };
 
 static void destroy(struct job *job)
@@ -146,24 +154,6 @@ static double value_at(const struct store_block *block, size_t column, size_t ro
     return block->f64 != NULL ? block->f64[at] : (double)block->f32[at];
 }
 
-static int add_columns(const struct store_block *block, void *payload)
-{
-    struct pass *pass = payload;
-    uint32_t n_columns = pass->cut.n_columns;
-    for (size_t row = 0; row < block->n_rows; row++) {
-        uint32_t c = columns_find(&pass->cut, block->steps[row]);
-        if (c == n_columns) {
-            continue;
-        }
-        pass->n_readings++;
-        for (size_t k = 0; k < block->n_columns; k++) {
-            column_add(&pass->columns[k * n_columns + c], block->steps[row],
-                value_at(block, k, row));
-        }
-    }
-    return 0;
-}
-
 static int add_points(const struct store_block *block, void *payload)
 {
     struct pass *pass = payload;
@@ -225,14 +215,12 @@ static int clip(struct range *range, struct store *store)
     return 0;
 }
 
-/* Tell whether the store has rows of the group at all; a group without rows is no error. */
-static int read_one(struct range *range, struct store *store, const struct wanted *wanted,
-    struct pass *pass)
+/* Read every point; a group without rows is no error. */
+static int read_points(struct range *range, struct store *store,
+    const struct wanted *wanted, struct pass *pass)
 {
     struct store_query query = query_for(range, wanted);
-    bool is_points = range->n_columns == 0;
-    int rc = store_read(
-        store, &query, is_points ? add_points : add_columns, pass, &range->job.err);
+    int rc = store_read(store, &query, add_points, pass, &range->job.err);
     if (rc == BARO_ELIMIT) {
         return baro_err_set(&range->job.err, BARO_ELIMIT,
             "more than 64 MiB of points lie in that range: ask with columns, or for less");
@@ -240,30 +228,40 @@ static int read_one(struct range *range, struct store *store, const struct wante
     return rc;
 }
 
-static int answer_one(struct range *range, struct store *store, const struct wanted *wanted,
-    struct frame *out_frame, uint64_t *out_n_readings, size_t *bytes_left)
+static int read_columns(struct range *range, struct store *store,
+    const struct column_cut *cut, const struct wanted *wanted, struct pass *pass)
 {
-    struct pass pass = {
-        .cut = columns_cut(
-            range->from_step, range->to_step, range->n_columns > 0 ? range->n_columns : 1),
-        .max_points = *bytes_left / sizeof(struct point),
-    };
-    size_t n_columns = (size_t)wanted->n_series * range->n_columns;
-    if (n_columns > 0) {
-        pass.columns = baro_xcalloc(n_columns, sizeof *pass.columns);
+    struct store_query query = query_for(range, wanted);
+    size_t n = (size_t)wanted->n_series * cut->n_columns;
+    pass->columns = baro_xcalloc(n, sizeof *pass->columns);
+    int rc = store_read_columns(store, &query, cut, pass->columns, &pass->n_readings,
+        &pass->n_coarse, &range->job.err);
+    for (size_t i = 0; i < n; i++) {
+        column_finish(&pass->columns[i]);
     }
-    int rc = read_one(range, store, wanted, &pass);
-    for (size_t i = 0; i < n_columns; i++) {
-        column_finish(&pass.columns[i]);
-    }
-    *out_n_readings = pass.n_readings;
+    return rc;
+}
+
+static int answer_one(struct range *range, struct store *store,
+    const struct column_cut *cut, size_t at, struct answer *answer)
+{
+    const struct wanted *wanted = &range->wanted[at];
+    struct pass pass = {.max_points = answer->bytes_left / sizeof(struct point)};
+    int rc = 0;
     if (range->n_columns > 0) {
-        *out_frame = (struct frame){pass.columns, n_columns * sizeof *pass.columns, true};
+        rc = read_columns(range, store, cut, wanted, &pass);
+        size_t n_bytes = (size_t)wanted->n_series * range->n_columns * sizeof *pass.columns;
+        range->job.frames[at] = (struct frame){pass.columns, n_bytes, true};
     } else {
+        rc = read_points(range, store, wanted, &pass);
         size_t n_bytes = pass.n_points * sizeof *pass.points;
-        *out_frame = (struct frame){pass.points, n_bytes, true};
-        *bytes_left -= n_bytes;
+        range->job.frames[at] = (struct frame){pass.points, n_bytes, true};
+        answer->bytes_left -= n_bytes;
     }
+    range->job.n_frames++;
+    answer->n_series[at] = wanted->n_series;
+    answer->n_points[at] = pass.n_readings;
+    answer->n_coarse[at] = pass.n_coarse;
     return rc;
 }
 
@@ -274,15 +272,15 @@ static void work(struct job *job, struct store *store)
         return;
     }
     size_t n = range->n_wanted;
+    struct column_cut cut = columns_cut(
+        range->from_step, range->to_step, range->n_columns > 0 ? range->n_columns : 1);
     job->frames = baro_xcalloc(n, sizeof *job->frames);
     baro_autofree uint32_t *n_series = baro_xcalloc(n, sizeof *n_series);
     baro_autofree uint64_t *n_points = baro_xcalloc(n, sizeof *n_points);
-    size_t bytes_left = WIRE_MAX_REPLY_BYTES;
+    baro_autofree uint64_t *n_coarse = baro_xcalloc(n, sizeof *n_coarse);
+    struct answer answer = {n_series, n_points, n_coarse, WIRE_MAX_REPLY_BYTES};
     for (size_t i = 0; i < n; i++) {
-        n_series[i] = range->wanted[i].n_series;
-        int rc = answer_one(
-            range, store, &range->wanted[i], &job->frames[i], &n_points[i], &bytes_left);
-        job->n_frames++;
+        int rc = answer_one(range, store, &cut, i, &answer);
         if (rc != 0) {
             if (job->err.code == 0) {
                 (void)baro_err_set(&job->err, rc, "the history cannot be read");
@@ -295,10 +293,13 @@ static void work(struct job *job, struct store *store)
     reply.from_step = range->from_step;
     reply.to_step = range->to_step;
     reply.n_columns = range->n_columns;
+    reply.edge_shift = range->n_columns > 0 ? cut.edge_shift : 0;
     reply.n_n_series = n;
     reply.n_series = n_series;
     reply.n_n_points = n;
     reply.n_points = n_points;
+    reply.n_n_coarse = n;
+    reply.n_coarse = n_coarse;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;

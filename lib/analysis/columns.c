@@ -84,6 +84,11 @@ int64_t columns_edge(const struct column_cut *cut, uint32_t c)
     return edge > cut->from_step ? (int64_t)edge : cut->from_step;
 }
 
+static uint32_t n_finite(const struct column *column)
+{
+    return column->count - column->n_nan - column->n_pos_inf - column->n_neg_inf;
+}
+
 void column_add(struct column *column, int64_t step, double value)
 {
     if (column->count == 0 || step < column->first_step) {
@@ -103,7 +108,7 @@ void column_add(struct column *column, int64_t step, double value)
         *(value > 0 ? &column->n_pos_inf : &column->n_neg_inf) += 1;
         return;
     }
-    uint32_t n = column->count - column->n_nan - column->n_pos_inf - column->n_neg_inf;
+    uint32_t n = n_finite(column);
     if (n == 1) {
         column->min = column->max = column->mean = value;
         return;
@@ -112,11 +117,6 @@ void column_add(struct column *column, int64_t step, double value)
     column->max = value > column->max ? value : column->max;
     double share = 1.0 / (double)n;
     column->mean += value * share - column->mean * share;
-}
-
-static uint32_t n_finite(const struct column *column)
-{
-    return column->count - column->n_nan - column->n_pos_inf - column->n_neg_inf;
 }
 
 void column_merge(struct column *column, const struct column *part)
@@ -159,5 +159,147 @@ void column_finish(struct column *column)
 {
     if (n_finite(column) == 0) {
         column->min = column->max = column->mean = (double)NAN;
+    }
+}
+
+/* Widen a span by the reading at i. */
+static void widen(struct column_span *span, int64_t step, uint32_t i)
+{
+    if (step < span->first_step) {
+        span->first_step = step;
+        span->first_at = i;
+    }
+    if (step >= span->last_step) {
+        span->last_step = step;
+        span->last_at = i;
+    }
+    span->n++;
+}
+
+size_t columns_spans(
+    const struct column_cut *cut, const int64_t *steps, size_t n, struct column_span *out)
+{
+    size_t n_spans = 0;
+    struct column_span span = {0};
+    int64_t low = 1; /* steps low .. high are in span's column; none at first */
+    int64_t high = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t step = steps[i];
+        if (step >= low && step <= high) {
+            widen(&span, step, (uint32_t)i);
+            continue;
+        }
+        if (span.n > 0) {
+            out[n_spans++] = span;
+            span.n = 0;
+        }
+        uint32_t c = columns_find(cut, step);
+        low = c < cut->n_columns ? columns_edge(cut, c) : 1;
+        high = c == cut->n_columns      ? 0
+               : c + 1 < cut->n_columns ? columns_edge(cut, c + 1) - 1
+                                        : cut->to_step;
+        if (c < cut->n_columns) {
+            uint32_t at = (uint32_t)i;
+            span = (struct column_span){c, at, 1, at, at, step, step};
+        }
+    }
+    if (span.n > 0) {
+        out[n_spans++] = span;
+    }
+    return n_spans;
+}
+
+/* What a pass over some readings finds. */
+struct tally {
+    double min; /* of the finite ones, if any */
+    double max;
+    double sum;
+    uint32_t n_nan;
+    uint32_t n_pos_inf;
+    uint32_t n_neg_inf;
+};
+
+static void tally_one(struct tally *tally, double value)
+{
+    if (isnan(value)) {
+        tally->n_nan++;
+    } else if (isinf(value)) {
+        *(value > 0 ? &tally->n_pos_inf : &tally->n_neg_inf) += 1;
+    } else {
+        tally->min = value < tally->min ? value : tally->min;
+        tally->max = value > tally->max ? value : tally->max;
+        tally->sum += value;
+    }
+}
+
+/* Add what n readings of a span gave, as a part that comes later. */
+static void merge_tally(struct column *column, const struct column_span *span,
+    const struct tally *tally, double first, double last)
+{
+    struct column part = {
+        .first_step = span->first_step,
+        .last_step = span->last_step,
+        .first = first,
+        .last = last,
+        .count = span->n,
+        .n_nan = tally->n_nan,
+        .n_pos_inf = tally->n_pos_inf,
+        .n_neg_inf = tally->n_neg_inf,
+    };
+    uint32_t n = n_finite(&part);
+    if (n > 0) {
+        double mean = tally->sum / n;
+        part.min = tally->min;
+        part.max = tally->max;
+        part.mean = mean < part.min ? part.min : fmin(mean, part.max);
+    }
+    column_merge(column, &part);
+}
+
+/* The same one by one, where the sum leaves the range of double. */
+static void add_each(
+    struct column *columns, const struct column_span *span, const double *values)
+{
+    struct column part = {0};
+    for (uint32_t i = 0; i < span->n; i++) {
+        column_add(&part, span->first_step, values[span->from + i]);
+    }
+    part.last_step = span->last_step;
+    part.first = values[span->first_at];
+    part.last = values[span->last_at];
+    column_merge(&columns[span->column], &part);
+}
+
+static const struct tally no_tally = {.min = (double)INFINITY, .max = -(double)INFINITY};
+
+void columns_add_f64(struct column *columns, const struct column_span *spans,
+    size_t n_spans, const double *values)
+{
+    for (size_t s = 0; s < n_spans; s++) {
+        const struct column_span *span = &spans[s];
+        struct tally tally = no_tally;
+        for (uint32_t i = 0; i < span->n; i++) {
+            tally_one(&tally, values[span->from + i]);
+        }
+        if (isfinite(tally.sum)) {
+            merge_tally(&columns[span->column], span, &tally, values[span->first_at],
+                values[span->last_at]);
+        } else {
+            add_each(columns, span, values);
+        }
+    }
+}
+
+void columns_add_f32(struct column *columns, const struct column_span *spans,
+    size_t n_spans, const float *values)
+{
+    for (size_t s = 0; s < n_spans; s++) {
+        const struct column_span *span = &spans[s];
+        struct tally tally = no_tally; /* floats never leave the range of double */
+        for (uint32_t i = 0; i < span->n; i++) {
+            tally_one(&tally, (double)values[span->from + i]);
+        }
+        merge_tally(&columns[span->column], span, &tally, (double)values[span->first_at],
+            (double)values[span->last_at]);
     }
 }

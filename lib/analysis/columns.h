@@ -62,6 +62,35 @@ uint32_t columns_find(const struct column_cut *cut, int64_t step);
 /** Tell the first step of column c; for c = n_columns the step behind the last, held in range. */
 int64_t columns_edge(const struct column_cut *cut, uint32_t c);
 
+/* Readings one behind the other that fall into one column; from and so on are positions among
+ * the steps that were given. */
+struct column_span {
+    uint32_t column;
+    uint32_t from;
+    uint32_t n;
+    uint32_t first_at; /* the earliest of those with the smallest step */
+    uint32_t last_at;  /* the latest of those with the largest */
+    int64_t first_step;
+    int64_t last_step;
+};
+
+/**
+ * Find which readings fall together into one column; those outside the range are left out.
+ *
+ * out      room for n
+ * returns  how many spans there are
+ */
+size_t columns_spans(
+    const struct column_cut *cut, const int64_t *steps, size_t n, struct column_span *out);
+
+/** Add the readings of spans to the columns of one series; values: of all steps. */
+void columns_add_f64(struct column *columns, const struct column_span *spans,
+    size_t n_spans, const double *values);
+
+/** Add the readings of spans to the columns of one series; values: of all steps. */
+void columns_add_f32(struct column *columns, const struct column_span *spans,
+    size_t n_spans, const float *values);
+
 /** Add one reading to its column. The order of arrival does not matter but for equal steps. */
 void column_add(struct column *column, int64_t step, double value);
 

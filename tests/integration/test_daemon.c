@@ -261,14 +261,16 @@ static void columns_hold_the_extremes_of_all_units(void **state)
     assert_int_equal(head->n_series[0], UNITS);
     assert_int_equal(head->n_points[0], STEPS);
     assert_int_equal(reply.frames[0].n_bytes, UNITS * COLUMNS * sizeof(struct wire_column));
+    assert_int_equal(head->edge_shift, 2); /* 4 is at most half of 100 / 10 */
+    const int edges[COLUMNS + 1] = {0, 8, 20, 28, 40, 48, 60, 68, 80, 88, 100};
     const struct wire_column *columns = (const void *)reply.frames[0].bytes;
     for (int unit = 0; unit < UNITS; unit++) {
         for (int c = 0; c < COLUMNS; c++) {
             const struct wire_column *column = &columns[unit * COLUMNS + c];
-            assert_int_equal(column->count, 10);
-            assert_int_equal(column->first_step, 10 * c);
-            assert_true(column->min == 1000 * unit + 10 * c);
-            assert_true(column->max == 1000 * unit + 10 * c + 9);
+            assert_int_equal(column->count, edges[c + 1] - edges[c]);
+            assert_int_equal(column->first_step, edges[c]);
+            assert_true(column->min == 1000 * unit + edges[c]);
+            assert_true(column->max == 1000 * unit + edges[c + 1] - 1);
         }
     }
     link_message_release(&reply);
