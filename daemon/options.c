@@ -13,7 +13,7 @@
 #include "lib/base/text.h"
 #include "proto/wire.h"
 
-enum { KEY_INSECURE = 256, KEY_CHECK, KEY_LOG_LEVEL, KEY_HELP, KEY_USAGE };
+enum { KEY_INSECURE = 256, KEY_EXACT, KEY_CHECK, KEY_LOG_LEVEL, KEY_HELP, KEY_USAGE };
 
 static const struct argp_option rows[] = {
     {"dir", 'd', "DIR", 0,
@@ -23,7 +23,12 @@ static const struct argp_option rows[] = {
         "(default: a socket in DIR that only you can open)",
         0},
     {"quota", 'q', "SIZE", 0,
-        "Never let the data grow past SIZE, a number with K, M, G or T (default: no limit)",
+        "Never let the data grow past SIZE, a number with K, M, G or T (default: no limit); at "
+        "it the oldest readings give way to summaries of them",
+        0},
+    {"exact", KEY_EXACT, NULL, 0,
+        "Keep every bit of unit statistics and wall times, in about twice the room (default: "
+        "unit statistics to 1 part in 8192)",
         0},
     {"insecure", KEY_INSECURE, NULL, 0,
         "Allow tcp:// although anyone who reaches it can read and write", 0},
@@ -97,6 +102,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
                 "--quota: '%.40s' is not a size; use a number with K, M, G or T", arg);
         }
         break;
+    case KEY_EXACT: options->is_exact = true; break;
     case KEY_INSECURE: options->is_insecure = true; break;
     case KEY_CHECK: options->is_check_only = true; break;
     case KEY_LOG_LEVEL: set_log_level(options, arg); break;

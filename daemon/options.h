@@ -16,6 +16,7 @@ struct options {
     char *endpoints[OPTIONS_MAX_ENDPOINTS];
     unsigned n_endpoints;
     uint64_t quota_bytes; /* 0: no limit but the disk */
+    bool is_exact;        /* keep all bits of unit statistics and times */
     bool is_insecure;
     bool is_check_only;
     enum baro_log_level log_level;

@@ -379,7 +379,8 @@ static int open_all(struct server *server, struct baro_err *err)
     const struct options *options = barod->options;
     int rc = baro_make_dir(options->dir, err);
     rc = rc != 0 ? rc : open_signals(server, err);
-    struct store_options store_options = {.quota_bytes = options->quota_bytes};
+    struct store_options store_options = {
+        .quota_bytes = options->quota_bytes, .is_exact = options->is_exact};
     rc = rc != 0 ? rc : store_open(options->dir, &store_options, &barod->store, err);
     rc = rc != 0 ? rc : registry_load(&barod->registry, barod->store, err);
     if (rc != 0) {

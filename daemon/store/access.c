@@ -49,6 +49,11 @@ int store_lmdb_error(
 int store_reading_begin(struct store *store, MDB_txn **out_txn, struct baro_err *err)
 {
     (void)pthread_rwlock_rdlock(&store->map_lock);
+    if (store->env == NULL) {
+        (void)pthread_rwlock_unlock(&store->map_lock);
+        return baro_err_set(err, BARO_EIO,
+            "'%s' could not be opened again; restart the daemon", store->path);
+    }
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, out_txn);
     if (rc != 0) {
         (void)pthread_rwlock_unlock(&store->map_lock);
@@ -118,10 +123,26 @@ static int apply_once(struct store *store, const struct store_batch *batch)
     return mdb_txn_commit(txn); /* the handle is gone, whatever this says */
 }
 
+/* After a compaction that ended without an open file: try again. */
+static int reopen(struct store *store, struct baro_err *err)
+{
+    if (store->env != NULL) { /* only this thread changes it */
+        return 0;
+    }
+    (void)pthread_rwlock_wrlock(&store->map_lock);
+    int rc = store_env_open(store, err);
+    (void)pthread_rwlock_unlock(&store->map_lock);
+    return rc;
+}
+
 int store_apply(struct store *store, const struct store_batch *batch, uint64_t limit,
     struct baro_err *err)
 {
-    int rc = apply_once(store, batch);
+    int rc = reopen(store, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = apply_once(store, batch);
     while (rc == MDB_MAP_FULL) {
         rc = grow_map(store, limit);
         if (rc == 0) {

@@ -37,7 +37,8 @@ struct store_txn {
 struct store {
     char *path; /* of the LMDB file */
     int lock_fd;
-    MDB_env *env;
+    uint64_t map_bytes; /* first size of the map */
+    MDB_env *env;       /* NULL when it could not be opened again after store_compact */
     MDB_dbi tables[STORE_TABLE_COUNT];
     MDB_dbi tail_table;
     MDB_dbi chunk_table;
@@ -46,6 +47,7 @@ struct store {
     uint64_t seal_tail_bytes;
     uint64_t commit_limit; /* bytes that the map may have for commits ... */
     uint64_t seal_limit;   /* ... and for sealing, which frees what it took */
+    uint64_t quota_limit;  /* ... and for pruning, which frees more than it takes */
     bool is_full;          /* writer: a commit found no room since the last seal */
     bool is_seal_full;     /* writer: so did sealing; no more of it before a commit does */
 
@@ -125,6 +127,17 @@ bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *
  */
 int store_group_load(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
     struct tail_group **out_group, struct baro_err *err);
+
+/**
+ * Open the LMDB file that store->path names, and its tables; store->env is NULL before, and after
+ * a failure.
+ *
+ * thread   nobody else may look at store->env meanwhile
+ */
+int store_env_open(struct store *store, struct baro_err *err);
+
+/** Make the last change of names in the store's folder durable; 0 or -1 with errno. */
+int store_sync_folder(const struct store *store);
 
 /** Read all tails from LMDB into memory; at open. */
 int store_replay(struct store *store, struct baro_err *err);

@@ -31,6 +31,7 @@ enum {
 static const uint32_t lmdb_magic = 0xBEEFC0DE;
 static const uint64_t default_map_bytes = UINT64_C(64) << 20;
 static const uint64_t default_seal_bytes = UINT64_C(4) << 20;
+static const uint64_t max_pruning_bytes = UINT64_C(4) << 20;
 static const uint64_t no_quota_bytes = UINT64_C(1) << 44;
 
 static const char *const table_names[STORE_TABLE_COUNT] = {
@@ -154,21 +155,30 @@ static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
     return mdb_dbi_open(txn, "meta", flags, &store->meta_table);
 }
 
-static int sync_folder(const char *dir)
+/* The names of a file in the making and of its table of readers. */
+static void new_names(
+    const struct store *store, char path[PATH_MAX], char lock[PATH_MAX + 8])
 {
-    baro_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -1 : fsync(fd);
+    (void)snprintf(path, PATH_MAX, "%s.new", store->path);
+    (void)snprintf(lock, PATH_MAX + 8, "%s-lock", path);
 }
 
-/* Make an empty store under another name and rename it. */
-static int create(struct store *store, const char *dir, struct baro_err *err)
+/* Remove what a creation or a compaction left that was cut short. */
+static void remove_leftovers(const struct store *store)
 {
     char path[PATH_MAX];
     char lock[PATH_MAX + 8];
-    (void)snprintf(path, sizeof path, "%s.new", store->path);
-    (void)snprintf(lock, sizeof lock, "%s-lock", path);
-    (void)unlink(path); /* of a creation that was cut short */
+    new_names(store, path, lock);
+    (void)unlink(path);
     (void)unlink(lock);
+}
+
+/* Make an empty store under another name and rename it. */
+static int create(struct store *store, struct baro_err *err)
+{
+    char path[PATH_MAX];
+    char lock[PATH_MAX + 8];
+    new_names(store, path, lock);
     int rc = open_env(store, path, default_map_bytes, err);
     MDB_txn *txn = NULL;
     if (rc == 0) {
@@ -186,7 +196,7 @@ static int create(struct store *store, const char *dir, struct baro_err *err)
     mdb_env_close(store->env);
     store->env = NULL;
     (void)unlink(lock);
-    if (rc == 0 && (rename(path, store->path) != 0 || sync_folder(dir) != 0)) {
+    if (rc == 0 && (rename(path, store->path) != 0 || store_sync_folder(store) != 0)) {
         rc = system_error(err, "create", store->path);
     }
     return rc;
@@ -221,30 +231,45 @@ static int check_format(struct store *store, MDB_txn *txn, struct baro_err *err)
     return 0;
 }
 
-static int open_existing(struct store *store, uint64_t bytes, struct baro_err *err)
+int store_env_open(struct store *store, struct baro_err *err)
 {
     MDB_txn *txn = NULL;
-    int rc = store_check_pages(store->path, err);
-    if (rc != 0 || (rc = open_env(store, store->path, bytes, err)) != 0) {
-        return rc;
+    int rc = open_env(store, store->path, store->map_bytes, err);
+    if (rc == 0 && (rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0) {
+        rc = store_lmdb_error(store, rc, "open", err);
     }
-    rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
-    if (rc != 0) {
-        return store_lmdb_error(store, rc, "open", err);
+    if (rc == 0) {
+        rc = check_format(store, txn, err);
     }
-    rc = check_format(store, txn, err);
     if (rc == 0 && (rc = open_tables(store, txn, 0)) != 0) {
         rc = store_lmdb_error(store, rc, "open", err);
     }
+    if (rc == 0) { /* of a reading one: keeps the handles of the tables */
+        rc = mdb_txn_commit(BARO_TAKE(txn));
+        rc = rc == 0 ? 0 : store_lmdb_error(store, rc, "open", err);
+    }
     if (rc != 0) {
         mdb_txn_abort(txn);
-        return rc;
+        mdb_env_close(store->env);
+        store->env = NULL;
     }
-    rc = mdb_txn_commit(txn); /* of a reading one: keeps the handles of the tables */
-    return rc == 0 ? 0 : store_lmdb_error(store, rc, "open", err);
+    return rc;
 }
 
-/* Sealing may go further than commits, since in the end it makes room. */
+int store_sync_folder(const struct store *store)
+{
+    char dir[PATH_MAX];
+    (void)snprintf(dir, sizeof dir, "%s", store->path);
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    baro_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -1 : fsync(fd);
+}
+
+/* Sealing may go further than commits, and pruning further than sealing, since in the end they
+ * make room. */
 static void set_limits(struct store *store, const struct store_options *options)
 {
     uint64_t quota = options->quota_bytes > 0 ? options->quota_bytes : no_quota_bytes;
@@ -254,9 +279,12 @@ static void set_limits(struct store *store, const struct store_options *options)
     if (store->seal_tail_bytes > quota / 8) {
         store->seal_tail_bytes = quota / 8;
     }
-    uint64_t reserve = store->seal_tail_bytes * 2;
-    store->seal_limit = quota / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
-    store->commit_limit = (quota - reserve) / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
+    uint64_t for_pruning = quota / 16 < max_pruning_bytes ? quota / 16 : max_pruning_bytes;
+    uint64_t for_sealing = quota - for_pruning;
+    uint64_t for_commits = for_sealing - store->seal_tail_bytes * 2;
+    store->quota_limit = quota / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
+    store->seal_limit = for_sealing / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
+    store->commit_limit = for_commits / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
 }
 
 static void init_locks(struct store *store)
@@ -278,14 +306,19 @@ static int open_all(struct store *store, const char *dir,
         (rc = look_at_file(store->path, err)) < 0) {
         return rc;
     }
-    if (rc == 0 && (rc = create(store, dir, err)) != 0) {
+    remove_leftovers(store);
+    if (rc == 0 && (rc = create(store, err)) != 0) {
         return rc;
     }
     set_limits(store, options);
     uint64_t bytes = options->map_bytes > 0 ? options->map_bytes : default_map_bytes;
     bytes = bytes < store->commit_limit ? bytes : store->commit_limit;
-    rc = open_existing(store, bytes / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES, err);
-    return rc == 0 ? store_replay(store, err) : rc;
+    store->map_bytes = bytes / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
+    if ((rc = store_check_pages(store->path, err)) != 0 ||
+        (rc = store_env_open(store, err)) != 0) {
+        return rc;
+    }
+    return store_replay(store, err);
 }
 
 int store_open(const char *dir, const struct store_options *options,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "daemon/store/internal.h"
 #include "lib/base/err.h"
@@ -234,10 +233,4 @@ int store_groups(struct store *store, uint32_t run, struct store_group_info **ou
     *out_infos = infos.list;
     *out_n = infos.n;
     return 0;
-}
-
-uint64_t store_bytes(struct store *store)
-{
-    struct stat file;
-    return stat(store->path, &file) == 0 ? (uint64_t)file.st_blocks * 512 : 0;
 }

@@ -191,6 +191,12 @@ uint64_t store_bytes(struct store *store);
 /** Tell how many of them are in pages that hold nothing and will be used again. Any thread. */
 uint64_t store_free_bytes(struct store *store);
 
+/** Tell how many of them hold something: what pruning counts with. Any thread. */
+uint64_t store_used_bytes(struct store *store);
+
+/** Tell how many bytes commits may still take within the quota. Any thread. */
+uint64_t store_room_bytes(struct store *store);
+
 /* What prune may take, in the order in which it goes. */
 enum store_prune_level {
     STORE_PRUNE_READINGS = 0, /* the rows themselves; their summaries stay */
