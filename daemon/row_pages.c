@@ -249,7 +249,7 @@ static void seal_rows(struct paging *paging)
 static int note_first(const struct store_block *block, void *payload)
 {
     uint64_t *n_pruned = payload;
-    *n_pruned += block->next_row - block->n_rows;
+    *n_pruned += block->next_row > block->n_rows ? block->next_row - block->n_rows : 0;
     return STOP;
 }
 

@@ -11,17 +11,13 @@
 #include "lib/base/mem.h"
 #include "tools/cli.h"
 #include "tools/json.h"
+#include "tools/rows.h"
 #include "tools/runs.h"
 #include "tools/series.h"
 
-enum {
-    GET_MAX_COLUMNS = 8192,
-    GET_TIMEOUT_MS = 60000,
-    GET_MAX_DIGITS = 24,
-    GET_POINTS_A_QUESTION = 1 << 20 /* aimed at; the daemon refuses replies beyond 64 MiB */
-};
+enum { GET_MAX_COLUMNS = 8192, GET_TIMEOUT_MS = 60000, GET_MAX_DIGITS = 24 };
 
-/* A point of a raw frame. */
+/* A reading of the series. */
 struct point {
     int64_t step;
     int64_t time_ns;
@@ -63,22 +59,16 @@ static void print_point(const struct cli *cli, enum form form, const struct poin
     }
 }
 
-static void print_points(
-    const struct cli *cli, const struct link_frame *frame, bool with_header)
+static int print_row(const struct row *row, void *payload)
 {
-    enum form form = form_of(cli);
-    if (with_header && form == FORM_CSV) {
-        (void)printf("step,time_ns,value\n");
-    } else if (with_header && form == FORM_PEOPLE && cli->out.is_tty) {
-        (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
-            GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
-    }
-    size_t n_points = frame->n_bytes / sizeof(struct point);
-    for (size_t i = 0; i < n_points; i++) {
-        struct point point;
-        memcpy(&point, frame->bytes + i * sizeof point, sizeof point);
-        print_point(cli, form, &point);
-    }
+    const struct cli *cli = payload;
+    const struct point point = {
+        .step = row->step,
+        .time_ns = row->time_ns,
+        .value = row->f64 != NULL ? row->f64[0] : (double)row->f32[0],
+    };
+    print_point(cli, form_of(cli), &point);
+    return CLI_OK;
 }
 
 static void print_column(
@@ -134,24 +124,52 @@ static void print_columns(const struct cli *cli, const struct link_frame *frame)
     }
 }
 
-/* What is asked for. */
-struct question {
-    const Baro__RunInfo *run;
-    Baro__SeriesRef reference;
-    uint64_t n_points; /* about so many there are */
-};
-
-static int ask_range(struct cli *cli, struct question *question, int64_t from, int64_t to,
-    struct link_message *out_reply)
+/* Every point, page by page: no series is too long. */
+static int print_points(struct cli *cli, const Baro__RunInfo *run,
+    const Baro__SeriesRef *reference, uint32_t n_units)
 {
-    Baro__SeriesRef *reference = &question->reference;
+    enum form form = form_of(cli);
+    bool is_units = reference->kind == READING_UNITS;
+    const struct rows_wanted wanted = {
+        .run = run->run,
+        .thing = reference->thing,
+        .kind = (enum reading_kind)reference->kind,
+        .from = cli->values.from,
+        .to = cli->values.to,
+        .n_units = n_units,
+        .first_column = is_units ? reference->stat * n_units + (uint32_t)reference->unit
+                                 : reference->stat,
+        .n_columns = 1,
+    };
+    struct rows_told told = {0};
+    if (form == FORM_CSV) {
+        (void)printf("step,time_ns,value\n");
+    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
+        (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
+            GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
+    }
+    int rc = rows_each(cli, &wanted, print_row, NULL, cli, &told);
+    if (rc == CLI_OK && told.n_pruned > 0) {
+        (void)cli_fail("the first %" PRIu64 " readings were pruned: of them only summaries "
+                       "are left, see --columns",
+            told.n_pruned);
+    }
+    if (rc == CLI_OK && told.damage[0] != '\0') {
+        rc = cli_fail("%s", told.damage);
+    }
+    return rc;
+}
+
+static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
+    Baro__SeriesRef *reference, struct link_message *out_reply)
+{
     struct baro_err err = {0};
     Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
-    body.run = question->run->run;
+    body.run = run->run;
     body.n_series = 1;
     body.series = &reference;
-    body.from_step = from;
-    body.to_step = to;
+    body.from_step = cli->values.from;
+    body.to_step = cli->values.to;
     body.columns = (uint32_t)cli->values.columns;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
@@ -167,65 +185,33 @@ static int ask_range(struct cli *cli, struct question *question, int64_t from, i
     return CLI_OK;
 }
 
-/* Ask for a piece of the range and print it. */
-static int print_range(
-    struct cli *cli, struct question *question, int64_t from, int64_t to, bool is_first)
-{
-    struct link_message reply;
-    int rc = ask_range(cli, question, from, to, &reply);
-    if (rc != CLI_OK) {
-        return rc;
-    }
-    if (reply.wire.envelope->range_reply->n_columns == 0) {
-        print_points(cli, &reply.frames[0], is_first);
-    } else {
-        print_columns(cli, &reply.frames[0]);
-    }
-    link_message_release(&reply);
-    return CLI_OK;
-}
-
-/* Every point of a long series does not fit one reply: ask piece by piece. */
-static int print_pieces(struct cli *cli, struct question *question)
-{
-    uint64_t n_pieces =
-        cli->values.columns > 0 ? 1 : question->n_points / GET_POINTS_A_QUESTION + 1;
-    int64_t first = question->run->first_step;
-    int64_t last = question->run->last_step;
-    int64_t from = cli->values.from > first ? cli->values.from : first;
-    int64_t to = cli->values.to < last ? cli->values.to : last;
-    if (n_pieces == 1 || from > to) {
-        return print_range(cli, question, cli->values.from, cli->values.to, true);
-    }
-    int64_t steps = (to - from) / (int64_t)n_pieces + 1;
-    for (int64_t piece = from; piece <= to; piece += steps) {
-        /* The last piece goes on to what has come in meanwhile. */
-        int64_t end = piece + steps > to ? cli->values.to : piece + steps - 1;
-        int rc = print_range(cli, question, piece, end, piece == from);
-        if (rc != CLI_OK) {
-            return rc;
-        }
-    }
-    return CLI_OK;
-}
-
 static int print_series(struct cli *cli, const Baro__RunInfo *run)
 {
     struct thing_list things;
-    struct question question = {.run = run, .n_points = (uint64_t)run->n_steps};
-    baro__series_ref__init(&question.reference);
+    struct link_message reply = {0};
+    uint32_t n_units = 0;
+    Baro__SeriesRef reference = BARO__SERIES_REF__INIT;
     int rc = things_ask(cli, run->run, NULL, &things);
     if (rc != CLI_OK) {
         return rc;
     }
-    rc = series_find(&things, cli->arguments[1], &question.reference);
+    rc = series_find(&things, cli->arguments[1], &reference);
     for (size_t i = 0; rc == CLI_OK && i < things.n_things; i++) {
-        if (things.things[i]->thing == question.reference.thing) {
-            question.n_points = things.things[i]->n_points;
+        if (things.things[i]->thing == reference.thing &&
+            thing_is_tensor(things.things[i])) {
+            n_units = things.things[i]->declare->n_units;
         }
     }
     things_release(&things);
-    return rc == CLI_OK ? print_pieces(cli, &question) : rc;
+    if (rc != CLI_OK || cli->values.columns == 0) {
+        return rc == CLI_OK ? print_points(cli, run, &reference, n_units) : rc;
+    }
+    rc = ask_columns(cli, run, &reference, &reply);
+    if (rc == CLI_OK) {
+        print_columns(cli, &reply.frames[0]);
+        link_message_release(&reply);
+    }
+    return rc;
 }
 
 int cmd_get(struct cli *cli)
