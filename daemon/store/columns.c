@@ -71,6 +71,30 @@ int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     return 0;
 }
 
+void columns_add_rows(struct columns *columns, const struct columns *rows)
+{
+    size_t at = columns->n_rows;
+    size_t n = rows->n_rows;
+    memcpy(columns->steps + at, rows->steps, n * sizeof *rows->steps);
+    memcpy(columns->times_ns + at, rows->times_ns, n * sizeof *rows->times_ns);
+    for (uint32_t c = 0; c < columns->n_f64; c++) {
+        memcpy(columns->f64 + c * columns->room + at, rows->f64 + c * rows->room,
+            n * sizeof *rows->f64);
+    }
+    for (uint32_t c = 0; c < columns->n_f32; c++) {
+        memcpy(columns->f32 + c * columns->room + at, rows->f32 + c * rows->room,
+            n * sizeof *rows->f32);
+    }
+    for (size_t i = 0; i < n; i++) {
+        columns->extra_ends[at + i] = (uint32_t)columns->extra_bytes + rows->extra_ends[i];
+    }
+    if (rows->extra_bytes > 0) {
+        memcpy(columns->extra + columns->extra_bytes, rows->extra, rows->extra_bytes);
+    }
+    columns->extra_bytes += rows->extra_bytes;
+    columns->n_rows += n;
+}
+
 void columns_add_row(struct columns *columns, const struct tail_row *row, uint32_t row_f64,
     uint32_t row_f32, uint32_t first_f64, uint32_t first_f32, bool with_extra)
 {

@@ -43,6 +43,9 @@ void columns_finish(struct columns *columns);
 int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     const struct chunk *chunk, struct baro_err *err);
 
+/** Append all rows and columns of others with the same layout; there must be room. */
+void columns_add_rows(struct columns *columns, const struct columns *rows);
+
 /**
  * Append one row; there must be room.
  *

@@ -16,8 +16,7 @@
 #define STORE_LOCK_FILE "store.lock"
 
 enum {
-    STORE_FORMAT = 2,     /* version of the layout on disk: docs/STORAGE.md */
-    STORE_MAX_LEVELS = 8, /* of summaries */
+    STORE_FORMAT = 2, /* version of the layout on disk: docs/STORAGE.md */
     STORE_MAX_VALUE_BYTES = 1 << 20
 };
 
@@ -45,11 +44,13 @@ struct store {
     MDB_dbi group_table;
     MDB_dbi meta_table;
     uint64_t seal_tail_bytes;
-    uint64_t commit_limit; /* bytes that the map may have for commits ... */
-    uint64_t seal_limit;   /* ... and for sealing, which frees what it took */
-    uint64_t quota_limit;  /* ... and for pruning, which frees more than it takes */
-    bool is_full;          /* writer: a commit found no room since the last seal */
-    bool is_seal_full;     /* writer: so did sealing; no more of it before a commit does */
+    bool is_exact;
+    uint64_t rounded_kinds; /* bit k: floats of kind k may be rounded */
+    uint64_t commit_limit;  /* bytes that the map may have for commits ... */
+    uint64_t seal_limit;    /* ... and for sealing, which frees what it took */
+    uint64_t quota_limit;   /* ... and for pruning, which frees more than it takes */
+    bool is_full;           /* writer: a commit found no room since the last seal */
+    bool is_seal_full;      /* writer: so did sealing; no more of it before a commit does */
 
     /* Held shared by readers while they have an LMDB transaction, and alone to move the map. */
     pthread_rwlock_t map_lock;
@@ -60,24 +61,6 @@ struct store {
 
     struct store_txn txn;       /* writer */
     struct store_batch sealing; /* writer */
-};
-
-/* What the index says of a group; little-endian on disk, where the last fields may be cut off
- * behind the n_levels-th number of each list. */
-struct group_record {
-    uint64_t check; /* XXH3-64 of the rest */
-    uint32_t n_f64;
-    uint32_t n_f32;
-    uint64_t n_rows; /* in chunks, those pruned included */
-    int64_t first_step;
-    int64_t last_step;
-    uint64_t bytes;        /* of chunks of all strands */
-    uint64_t parted_rows;  /* rows before this one are in parts, not in part 0 */
-    uint32_t part_columns; /* columns of a part; 0: no parts */
-    uint32_t n_levels;     /* of summaries that exist: levels 1 .. n_levels */
-    uint64_t covered[STORE_MAX_LEVELS]; /* level k + 1 covers the rows before this one */
-    uint64_t
-        pruned[STORE_MAX_LEVELS + 1]; /* level k: what covered the rows before is gone */
 };
 
 /** Turn an LMDB or system code into one of ours with a sentence. Returns the code. */
@@ -122,11 +105,22 @@ bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *
 /**
  * Find a group in memory or bring it there.
  *
- * thread   the writing thread
+ * thread   the writing thread; good until the next store_work_step, store_seal_run or prune
  * returns  0; BARO_ECORRUPT, BARO_EIO
  */
 int store_group_load(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
     struct tail_group **out_group, struct baro_err *err);
+
+/**
+ * Add the put of a group's record to a batch: a changed copy of group->record. Once the batch
+ * is applied, store_group_publish makes it what memory says.
+ */
+void store_group_put(const struct store *store, struct store_batch *batch,
+    const struct tail_group *group, const struct group_record *record);
+
+/** Make a record that is on disk now what memory says of its group. The writing thread. */
+void store_group_publish(
+    struct store *store, struct tail_group *group, const struct group_record *record);
 
 /**
  * Open the LMDB file that store->path names, and its tables; store->env is NULL before, and after

@@ -178,6 +178,7 @@ static int list_index(
             info->first_step = record.first_step;
             info->last_step = record.last_step;
             info->bytes = record.bytes;
+            info->n_pruned = record.pruned[0];
         }
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
@@ -196,7 +197,7 @@ static void overlay_memory(struct store *store, uint32_t run, struct infos *info
     const struct tail_run *in_memory = tail_find_run(&store->tail, run);
     const struct tail_group *group = in_memory != NULL ? in_memory->groups : NULL;
     for (; group != NULL; group = group->in_run) {
-        if (group->sealed_rows + group->tail_rows == 0) {
+        if (group->record.n_rows + group->tail_rows == 0) {
             continue;
         }
         struct store_group_info wanted = {.thing = group->thing, .kind = group->kind};
@@ -207,12 +208,13 @@ static void overlay_memory(struct store *store, uint32_t run, struct infos *info
         if (info == NULL) {
             info = add_info(infos, group->thing, group->kind);
         }
-        info->n_f64 = group->n_f64;
-        info->n_f32 = group->n_f32;
-        info->n_rows = group->sealed_rows + group->tail_rows;
-        info->first_step = group->first_step;
-        info->last_step = group->last_step;
-        info->bytes = group->sealed_bytes + group->tail_bytes;
+        info->n_f64 = group->record.n_f64;
+        info->n_f32 = group->record.n_f32;
+        info->n_rows = group->record.n_rows + group->tail_rows;
+        info->first_step = group->record.first_step;
+        info->last_step = group->record.last_step;
+        info->bytes = group->record.bytes + group->tail_bytes;
+        info->n_pruned = group->record.pruned[0];
     }
     (void)pthread_mutex_unlock(&store->memory_lock);
     if (infos->n > n_indexed) {

@@ -72,9 +72,9 @@ static bool hold_tail(struct reader *reader)
     struct tail_group *group =
         tail_find(&store->tail, query->run, query->thing, query->kind);
     if (group != NULL) {
-        reader->n_f64 = group->n_f64;
-        reader->n_f32 = group->n_f32;
-        reader->sealed_rows = group->sealed_rows;
+        reader->n_f64 = group->record.n_f64;
+        reader->n_f32 = group->record.n_f32;
+        reader->sealed_rows = group->record.n_rows;
         reader->segments = baro_xcalloc(group->n_segments, sizeof *reader->segments);
         for (uint32_t i = 0; i < group->n_segments; i++) {
             struct tail_segment *segment = group->segments[i];

@@ -34,16 +34,18 @@ static bool check_piece(struct store *store, uint32_t run, const MDB_val *piece)
         if (store_group_load(store, run, record.thing, record.kind, &group, NULL) != 0) {
             return false;
         }
-        bool is_empty = group->sealed_rows + group->tail_rows == 0;
-        if (!is_empty && (group->n_f64 != record.n_f64 || group->n_f32 != record.n_f32)) {
+        bool is_empty = group->record.n_rows + group->tail_rows == 0;
+        if (!is_empty &&
+            (group->record.n_f64 != record.n_f64 || group->record.n_f32 != record.n_f32)) {
             return false;
         }
     }
     return got == 0;
 }
 
-/* Bring all rows of a piece into memory; false, and none of them, when it is damaged. */
-static bool replay_piece(struct store *store, uint32_t run, const MDB_val *piece)
+/* Bring the rows of a piece into memory that are not in chunks; false, and none of them, when it is damaged. */
+static bool replay_piece(
+    struct store *store, uint32_t run, uint64_t ordinal, const MDB_val *piece)
 {
     if (!check_piece(store, run, piece)) {
         return false;
@@ -52,8 +54,10 @@ static bool replay_piece(struct store *store, uint32_t run, const MDB_val *piece
     const uint8_t *payload = NULL;
     size_t at = TAIL_PIECE_HEAD_BYTES;
     while (tail_piece_next(piece->mv_data, piece->mv_size, &at, &record, &payload) == 1) {
-        tail_push(&store->tail, tail_find(&store->tail, run, record.thing, record.kind),
-            &record, payload);
+        struct tail_group *group = tail_find(&store->tail, run, record.thing, record.kind);
+        if (ordinal >= group->record.tail_from) {
+            tail_push(&store->tail, group, &record, payload);
+        }
     }
     return true;
 }
@@ -82,7 +86,7 @@ int store_replay(struct store *store, struct baro_err *err)
             run->first_ordinal = ordinal;
         }
         run->next_ordinal = ordinal + 1;
-        if (!replay_piece(store, number, &piece)) {
+        if (!replay_piece(store, number, ordinal, &piece)) {
             remember_damage(run, ordinal);
         }
     }

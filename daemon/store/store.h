@@ -24,6 +24,7 @@ struct store_options {
     uint64_t quota_bytes;     /* the file never grows past it; 0: no limit but the disk */
     uint64_t seal_tail_bytes; /* seal a run's tail when it is larger; 0: 4 MiB */
     bool is_exact;            /* keep all bits of floats and times: see lib/codec/chunk.h */
+    uint64_t rounded_kinds; /* bit k: floats of kind k keep 12 bits behind the point only */
 };
 
 /* Small values by (run, id): descriptions, positions of streams, alerts. */

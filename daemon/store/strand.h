@@ -30,6 +30,14 @@ struct strand_chunk {
 int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
     struct strand_chunk *out, struct baro_err *err);
 
+/**
+ * Tell the row behind the last that a strand covers.
+ *
+ * returns  1; 0 when it has no chunks; BARO_ECORRUPT when the last one is damaged; BARO_EIO
+ */
+int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
+    uint64_t *out_end, struct baro_err *err);
+
 /** Bytes of all chunks of a strand that cover rows before a number: what dropping would free. */
 int strand_bytes_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
     uint64_t row, uint64_t *out_bytes, struct baro_err *err);
@@ -43,9 +51,17 @@ struct strand_writer *strand_writer_create(struct store *store, struct store_bat
 /** Release a writer; accepts NULL. */
 void strand_writer_destroy(struct strand_writer *writer);
 
+/** Merge all small chunks at a strand's end from now on: nothing will come behind them soon. */
+void strand_writer_pack(struct strand_writer *writer);
+
+/** Tell how many bytes, decoded, the writer has encoded so far: what its work costs. */
+size_t strand_writer_work(const struct strand_writer *writer);
+
 /**
  * Append rows behind the last chunk of a strand: as chunks of CHUNK_TARGET_BYTES, small old ones
- * at the end merged with them by fours (strand.c). Puts and deletes go to the writer's batch.
+ * at the end merged with them by fours (strand.c). Puts and deletes go to the writer's batch,
+ * which must be applied before the same strand is appended to again. Doubles and floats of
+ * summaries keep all bits; of rows those that the store's options say.
  *
  * first_row   of the group: what the first of the rows stands for begins here
  * rows        all columns of the strand

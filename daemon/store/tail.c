@@ -125,6 +125,7 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
     group->kind = kind;
     group->in_run = group->run->groups;
     group->run->groups = group;
+    group->run->n_groups++;
     uint32_t to = bucket_of(run, thing, kind, tail->n_buckets);
     group->in_bucket = tail->buckets[to];
     tail->buckets[to] = group;
@@ -172,15 +173,15 @@ void tail_push(struct tail *tail, struct tail_group *group,
     }
     segment->used += row.bytes;
     segment->n_rows++;
-    bool is_first = group->sealed_rows + group->tail_rows == 0;
-    if (is_first || row.step < group->first_step) {
-        group->first_step = row.step;
+    bool is_first = group->record.n_rows + group->tail_rows == 0;
+    if (is_first || row.step < group->record.first_step) {
+        group->record.first_step = row.step;
     }
-    if (is_first || row.step > group->last_step) {
-        group->last_step = row.step;
+    if (is_first || row.step > group->record.last_step) {
+        group->record.last_step = row.step;
     }
-    group->n_f64 = record->n_f64;
-    group->n_f32 = record->n_f32;
+    group->record.n_f64 = record->n_f64;
+    group->record.n_f32 = record->n_f32;
     group->tail_rows++;
     group->tail_bytes += row.bytes;
     group->run->tail_bytes += row.bytes;
@@ -190,7 +191,6 @@ void tail_push(struct tail *tail, struct tail_group *group,
 void tail_drop(struct tail *tail, struct tail_group *group)
 {
     drop_segments(group);
-    group->sealed_rows += group->tail_rows;
     group->tail_rows = 0;
     group->run->tail_bytes -= group->tail_bytes;
     tail->bytes -= group->tail_bytes;

@@ -10,6 +10,7 @@
 #ifndef BARO_STORE_TAIL_H
 #define BARO_STORE_TAIL_H
 
+#include "daemon/store/record.h"
 #include "daemon/store/store.h"
 
 /* Before each row in a segment; its payload follows, padded to 8 bytes. */
@@ -30,24 +31,20 @@ struct tail_segment {
 
 struct tail_run;
 
-/* A group that has, or since the start had, rows in its tail. Lives until the store closes. */
+/* A group that has, or had of late, rows in its tail. */
 struct tail_group {
     struct tail_run *run;
     uint32_t thing;
     uint16_t kind;
-    uint32_t n_f64; /* the layout counts once there is a row */
-    uint32_t n_f32;
-    uint64_t sealed_rows;  /* in chunks; the number of the tail's first row */
-    uint64_t sealed_bytes; /* of chunks */
+    /* As on disk: record.n_rows is the number of the tail's first row. The layout counts once
+     * there is a row; first_step and last_step are of all rows, those of the tail included. */
+    struct group_record record;
     uint64_t tail_rows;
     uint64_t tail_bytes;
-    int64_t first_step; /* smallest and largest of all rows, if there are any */
-    int64_t last_step;
     struct tail_segment **segments;
     uint32_t n_segments;
     uint32_t segments_room;
-    uint64_t txn_number;    /* writer: the transaction whose first row fixed the layout */
-    uint64_t sealing_bytes; /* writer: sealed_bytes if the seal in progress succeeds */
+    uint64_t txn_number; /* writer: the transaction whose first row fixed the layout */
     struct tail_group *in_run; /* next of the same run */
     struct tail_group *in_bucket;
 };
@@ -60,8 +57,11 @@ struct tail_run {
     uint64_t *damaged; /* ordinals of pieces that could not be read: kept, and told of */
     uint32_t n_damaged;
     struct tail_group *groups;
-    struct tail_group *merge_first; /* writer: whose turn it is in sealing; NULL: groups */
-    uint8_t *piece; /* writer: the piece that the commit in progress fills */
+    uint32_t n_groups;
+    uint64_t
+        sweep_end; /* writer: a seal is under way of what is before this ordinal; 0: none */
+    struct tail_group *sweep_next; /* writer: and goes on here */
+    uint8_t *piece;                /* writer: the piece that the commit in progress fills */
     size_t piece_bytes;
     size_t piece_room;
     uint32_t piece_rows;
@@ -134,7 +134,7 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
 void tail_push(struct tail *tail, struct tail_group *group,
     const struct tail_record *record, const uint8_t *payload);
 
-/** Drop the tail of a group whose rows are in chunks now; under the memory lock. */
+/** Drop the tail of a group; its new record is the caller's care; under the memory lock. */
 void tail_drop(struct tail *tail, struct tail_group *group);
 
 /** Give back one reference to a segment; under the memory lock. */

@@ -115,20 +115,20 @@ static int find_groups(struct store_txn *txn, struct baro_err *err)
             return rc;
         }
         struct tail_group *group = row->group;
-        bool is_empty = group->sealed_rows + group->tail_rows == 0;
+        bool is_empty = group->record.n_rows + group->tail_rows == 0;
         if (is_empty && group->txn_number != txn->number) {
             (void)pthread_mutex_lock(&txn->store->memory_lock);
-            group->n_f64 = record->n_f64;
-            group->n_f32 = record->n_f32;
+            group->record.n_f64 = record->n_f64;
+            group->record.n_f32 = record->n_f32;
             (void)pthread_mutex_unlock(&txn->store->memory_lock);
             group->txn_number = txn->number;
         }
-        if (group->n_f64 != record->n_f64 || group->n_f32 != record->n_f32) {
+        if (group->record.n_f64 != record->n_f64 || group->record.n_f32 != record->n_f32) {
             return baro_err_set(err, BARO_EINVAL,
                 "run %u thing %u kind %u: a row of %u doubles and %u floats does not fit a "
                 "group of %u and %u",
                 row->run, record->thing, record->kind, record->n_f64, record->n_f32,
-                group->n_f64, group->n_f32);
+                group->record.n_f64, group->record.n_f32);
         }
     }
     return 0;

@@ -120,8 +120,8 @@ static void a_newer_format_is_refused_and_left_alone(void **state)
     struct rig *rig = *state;
     rig_open(rig);
     rig_close(rig);
-    static const uint8_t format_is_1[] = {'f', 'o', 'r', 'm', 'a', 't', 1, 0, 0, 0};
-    assert_true(patch_file(rig, format_is_1, sizeof format_is_1, 6, 1 ^ 9) > 0);
+    static const uint8_t format_is_2[] = {'f', 'o', 'r', 'm', 'a', 't', 2, 0, 0, 0};
+    assert_true(patch_file(rig, format_is_2, sizeof format_is_2, 6, 2 ^ 9) > 0);
     size_t n_before = 0;
     size_t n_after = 0;
     uint8_t *before = read_file(rig, &n_before);

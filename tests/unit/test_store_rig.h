@@ -44,6 +44,7 @@ static inline int rig_setup(void **state)
     (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/baro-store-XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     rig->options.seal_tail_bytes = 1;
+    rig->options.is_exact = true; /* what is read is compared bit by bit */
     *state = rig;
     return 0;
 }

@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/store/strand.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+/*
+ * Small chunks are merged by fours: when the last three chunks of a strand are about as large as
+ * what is appended will make, they are encoded again together with it, and so on with the three
+ * before those. Each row is thus encoded about log4(65520 / bytes of one append) times more, and
+ * a strand has at most a handful of small chunks. Sizes aim at CHUNK_TARGET_BYTES, which fills
+ * LMDB's pages: a value of n bytes takes (n + 16) / 4096 pages, rounded up, unless it is so small
+ * that it shares one. The rows of one chunk tell how many fit into the next.
+ *
+ * A chunk that is damaged, or that does not end where the new rows begin, is left as it is.
+ * Where the new rows stand for several rows of the group each, it is not known what each row of
+ * an old chunk stands for, only what they do together: then an old chunk is never cut in two.
+ */
+
+enum {
+    MAX_RAW_BYTES = CHUNK_MAX_ROWS * 24, /* of a chunk with more than one row, decoded */
+    SLACK_BYTES = 512, /* small chunks this far apart are about as large as each other */
+    HEAD_BYTES = 112,  /* what a chunk takes before its first row */
+    FAN_IN = 4,        /* chunks that become one: what is appended and three old ones */
+    MAX_MERGED = 32,   /* old chunks merged in one append */
+    PAGE_BYTES = 4096,
+    PAGE_HEAD_BYTES = 16,
+    MAX_TRIES = 4 /* encodings of one chunk until its pages are full */
+};
+
+/* One chunk of the strand that the new rows take with them. */
+struct old_chunk {
+    size_t at; /* in writer->old */
+    size_t n_bytes;
+    uint64_t first_row;
+    uint64_t covers;
+    uint32_t n_rows;
+    uint32_t extra_bytes;
+};
+
+struct strand_writer {
+    struct store *store;
+    struct store_batch *batch;
+    struct chunk_codec *codec;
+    bool is_packing;
+    size_t work_bytes;
+    struct columns columns;              /* old and new rows together */
+    struct old_chunk chunks[MAX_MERGED]; /* to merge, latest first */
+    uint32_t n_chunks;
+    uint8_t *old; /* their bytes */
+    size_t old_bytes;
+    size_t old_room;
+};
+
+/* What one append does. */
+struct append {
+    const struct strand_id *id;
+    uint64_t first_row;         /* that the first of rows stands for */
+    const struct columns *rows; /* old ones and then new ones */
+    size_t n_old;               /* of rows */
+    uint64_t old_covers;
+    const uint32_t *covers; /* of the new rows; NULL: one each */
+    enum chunk_precision precision;
+};
+
+/* ---- finding ---- */
+
+static bool is_of(const MDB_val *key, const uint8_t *chunk_key)
+{
+    return key->mv_size == KEY_CHUNK_BYTES &&
+           memcmp(key->mv_data, chunk_key, KEY_STRAND_BYTES) == 0;
+}
+
+static uint64_t row_of(const MDB_val *key)
+{
+    return key_get((const uint8_t *)key->mv_data + KEY_STRAND_BYTES, 8);
+}
+
+/* Whether a chunk ends at or before a row; one that is damaged does not say. */
+static bool ends_before(const struct strand_chunk *found, uint64_t row)
+{
+    struct chunk chunk;
+    return chunk_open(&chunk, found->value.mv_data, found->value.mv_size, NULL) == 0 &&
+           found->first_row + chunk.covers <= row;
+}
+
+int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
+    struct strand_chunk *out, struct baro_err *err)
+{
+    uint8_t bytes[KEY_CHUNK_BYTES];
+    key_chunk(bytes, id, row);
+    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
+    MDB_val value;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
+    if (rc != 0) {
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    bool has_next = rc == 0 && is_of(&key, bytes);
+    struct strand_chunk next = {0};
+    if (has_next) {
+        next = (struct strand_chunk){.first_row = row_of(&key), .value = value};
+    }
+    int found = has_next ? 1 : 0;
+    *out = next;
+    if ((rc == 0 || rc == MDB_NOTFOUND) && !(has_next && next.first_row == row)) {
+        rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+        if (rc == 0 && is_of(&key, bytes)) {
+            struct strand_chunk before = {.first_row = row_of(&key), .value = value};
+            if (!ends_before(&before, row)) {
+                *out = before;
+                found = 1;
+            }
+        }
+    }
+    mdb_cursor_close(cursor);
+    return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
+}
+
+/* Go to the last chunk of a strand that begins before a row. */
+static bool last_before(MDB_cursor *cursor, const struct strand_id *id, uint64_t row,
+    MDB_val *key, MDB_val *value, int *out_rc)
+{
+    uint8_t bytes[KEY_CHUNK_BYTES];
+    key_chunk(bytes, id, row);
+    *key = (MDB_val){.mv_size = sizeof bytes, .mv_data = bytes};
+    int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+    rc = mdb_cursor_get(cursor, key, value, rc == 0 ? MDB_PREV : MDB_LAST);
+    *out_rc = rc == MDB_NOTFOUND ? 0 : rc;
+    return rc == 0 && is_of(key, bytes);
+}
+
+int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
+    uint64_t *out_end, struct baro_err *err)
+{
+    MDB_val key;
+    MDB_val value;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
+    if (rc != 0) {
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    bool is_found = last_before(cursor, id, UINT64_MAX, &key, &value, &rc);
+    mdb_cursor_close(cursor);
+    if (!is_found) {
+        return rc == 0 ? 0 : store_lmdb_error(store, rc, "read", err);
+    }
+    struct chunk chunk;
+    rc = chunk_open(&chunk, value.mv_data, value.mv_size, err);
+    if (rc == 0) {
+        *out_end = row_of(&key) + chunk.covers;
+    }
+    return rc == 0 ? 1 : rc;
+}
+
+/* Walk the chunks of a strand that end at or before a row: add up their bytes and, with a batch,
+ * delete them. The last chunk of a strand ends where it says, any other at the latest where the
+ * next one begins. */
+static int walk_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
+    uint64_t row, struct store_batch *batch, uint64_t *out_bytes, struct baro_err *err)
+{
+    uint8_t bytes[KEY_CHUNK_BYTES];
+    key_chunk(bytes, id, 0);
+    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
+    MDB_val value;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
+    if (rc != 0) {
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    *out_bytes = 0;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (rc == 0 && is_of(&key, bytes) && row_of(&key) < row) {
+        struct strand_chunk chunk = {.first_row = row_of(&key), .value = value};
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        bool is_followed = rc == 0 && is_of(&key, bytes) && row_of(&key) <= row;
+        if (!is_followed && !ends_before(&chunk, row)) {
+            break;
+        }
+        *out_bytes += chunk.value.mv_size;
+        if (batch != NULL) {
+            uint8_t gone[KEY_CHUNK_BYTES];
+            key_chunk(gone, id, chunk.first_row);
+            store_batch_delete(batch, store->chunk_table, gone, sizeof gone);
+        }
+    }
+    mdb_cursor_close(cursor);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
+}
+
+int strand_bytes_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
+    uint64_t row, uint64_t *out_bytes, struct baro_err *err)
+{
+    return walk_before(store, txn, id, row, NULL, out_bytes, err);
+}
+
+/* ---- the writer ---- */
+
+struct strand_writer *strand_writer_create(struct store *store, struct store_batch *batch)
+{
+    struct strand_writer *writer = baro_xcalloc(1, sizeof *writer);
+    writer->store = store;
+    writer->batch = batch;
+    writer->codec = chunk_codec_create();
+    return writer;
+}
+
+void strand_writer_destroy(struct strand_writer *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+    chunk_codec_destroy(writer->codec);
+    columns_finish(&writer->columns);
+    free(writer->old);
+    free(writer);
+}
+
+void strand_writer_pack(struct strand_writer *writer)
+{
+    writer->is_packing = true;
+}
+
+size_t strand_writer_work(const struct strand_writer *writer)
+{
+    return writer->work_bytes;
+}
+
+int strand_drop_before(struct strand_writer *writer, const struct strand_id *id,
+    uint64_t row, uint64_t *io_bytes, struct baro_err *err)
+{
+    MDB_txn *txn = NULL;
+    uint64_t bytes = 0;
+    int rc = store_reading_begin(writer->store, &txn, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = walk_before(writer->store, txn, id, row, writer->batch, &bytes, err);
+    store_reading_end(writer->store, txn);
+    *io_bytes -= bytes < *io_bytes ? bytes : *io_bytes;
+    return rc;
+}
+
+/* ---- choosing what to merge ---- */
+
+static size_t row_raw_bytes(const struct columns *rows)
+{
+    return 16 + 8 * (size_t)rows->n_f64 + 4 * (size_t)rows->n_f32;
+}
+
+/* Copy a chunk that ends at row end behind the others; false when it is not a whole one that
+ * belongs there: then it stays as it is. */
+static bool copy_chunk(struct strand_writer *writer, const struct columns *rows,
+    const MDB_val *value, uint64_t first_row, uint64_t end)
+{
+    size_t n = value->mv_size;
+    if (writer->old_bytes + n > writer->old_room) {
+        writer->old_room = (writer->old_bytes + n) * 2;
+        writer->old = baro_xrealloc(writer->old, writer->old_room, 1);
+    }
+    memcpy(writer->old + writer->old_bytes, value->mv_data, n);
+    struct chunk chunk;
+    if (chunk_open(&chunk, writer->old + writer->old_bytes, n, NULL) != 0 ||
+        chunk.n_f64 != rows->n_f64 || chunk.n_f32 != rows->n_f32 ||
+        first_row + chunk.covers != end) {
+        return false;
+    }
+    writer->chunks[writer->n_chunks++] = (struct old_chunk){
+        .at = writer->old_bytes,
+        .n_bytes = n,
+        .first_row = first_row,
+        .covers = chunk.covers,
+        .n_rows = chunk.n_rows,
+        .extra_bytes = chunk.extra_bytes,
+    };
+    writer->old_bytes += n;
+    return true;
+}
+
+/* Take the chunk before the cursor's place if it ends at row end and has at most max_bytes. */
+static bool take_last_chunk(struct strand_writer *writer, MDB_cursor *cursor,
+    const struct append *append, uint64_t end, size_t max_bytes)
+{
+    MDB_val key;
+    MDB_val value;
+    int rc = 0;
+    return last_before(cursor, append->id, end, &key, &value, &rc) &&
+           value.mv_size <= max_bytes &&
+           copy_chunk(writer, append->rows, &value, row_of(&key), end);
+}
+
+/* Take chunks level by level; those of a level that is not full yet are left again. */
+static void take_levels(struct strand_writer *writer, MDB_cursor *cursor,
+    const struct append *append, size_t budget)
+{
+    const struct columns *rows = append->rows;
+    uint64_t raw = rows->n_rows * row_raw_bytes(rows) + rows->extra_bytes;
+    uint64_t end = append->first_row;
+    uint32_t n_sure = 0;
+    size_t sure_bytes = 0;
+    size_t bytes = 0;
+    size_t level = CHUNK_TARGET_BYTES;
+    while (writer->n_chunks < MAX_MERGED && end > 0 &&
+           take_last_chunk(writer, cursor, append, end, level)) {
+        const struct old_chunk *chunk = &writer->chunks[writer->n_chunks - 1];
+        if (writer->n_chunks == 1) { /* new rows will take about as much as the last ones */
+            size_t data =
+                chunk->n_bytes > 2 * HEAD_BYTES ? chunk->n_bytes - HEAD_BYTES : HEAD_BYTES;
+            bytes = data * rows->n_rows / chunk->n_rows + HEAD_BYTES;
+            level = bytes + bytes / 2 + SLACK_BYTES;
+        }
+        raw += chunk->n_rows * row_raw_bytes(rows) + chunk->extra_bytes;
+        bytes += chunk->n_bytes;
+        end = chunk->first_row;
+        if ((chunk->n_bytes > level && !writer->is_packing) || raw > MAX_RAW_BYTES ||
+            bytes > CHUNK_TARGET_BYTES || writer->old_bytes > budget) {
+            break;
+        }
+        if (writer->is_packing || writer->n_chunks - n_sure == FAN_IN - 1) {
+            n_sure = writer->n_chunks;
+            sure_bytes = writer->old_bytes;
+            level = writer->is_packing ? CHUNK_TARGET_BYTES : bytes + bytes / 2;
+        }
+    }
+    writer->n_chunks = n_sure;
+    writer->old_bytes = sure_bytes;
+}
+
+/* Choose the last chunks of a strand that new rows take with them. */
+static int choose_chunks(struct strand_writer *writer, const struct append *append,
+    size_t budget, struct baro_err *err)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    writer->n_chunks = 0;
+    writer->old_bytes = 0;
+    if (append->first_row == 0) {
+        return 0;
+    }
+    int rc = store_reading_begin(writer->store, &txn, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_cursor_open(txn, writer->store->chunk_table, &cursor);
+    if (rc == 0) {
+        take_levels(writer, cursor, append, budget);
+        mdb_cursor_close(cursor);
+    }
+    store_reading_end(writer->store, txn);
+    return rc == 0 ? 0 : store_lmdb_error(writer->store, rc, "read", err);
+}
+
+/* Bring the chosen chunks and the new rows together. Chunks that turn out damaged inside stay
+ * as they are, with those before them. */
+static void gather_old(struct strand_writer *writer, struct append *append)
+{
+    const struct columns *new_rows = append->rows;
+    size_t n_rows = new_rows->n_rows;
+    size_t extra = new_rows->extra_bytes;
+    for (uint32_t i = 0; i < writer->n_chunks; i++) {
+        n_rows += writer->chunks[i].n_rows;
+        extra += writer->chunks[i].extra_bytes;
+    }
+    struct columns *columns = &writer->columns;
+    columns_reset(columns, n_rows, new_rows->n_f64, new_rows->n_f32, extra);
+    append->old_covers = 0;
+    for (uint32_t left = writer->n_chunks; left > 0; left--) {
+        const struct old_chunk *old = &writer->chunks[left - 1];
+        struct chunk chunk;
+        append->old_covers += old->covers;
+        if (chunk_open(&chunk, writer->old + old->at, old->n_bytes, NULL) != 0 ||
+            columns_add_chunk(columns, writer->codec, &chunk, NULL) != 0) {
+            columns->n_rows = 0;
+            columns->extra_bytes = 0;
+            append->old_covers = 0;
+            writer->n_chunks = left - 1;
+        }
+    }
+    append->n_old = columns->n_rows;
+    append->first_row -= append->old_covers;
+    columns_add_rows(columns, new_rows);
+    append->rows = columns;
+}
+
+/* ---- encoding ---- */
+
+/* Rows of the group that rows [from, from + n) stand for; 0 when that would cut an old chunk. */
+static uint64_t covers_of(const struct append *append, size_t from, size_t n)
+{
+    if (append->covers == NULL) {
+        return n;
+    }
+    uint64_t covers = 0;
+    size_t first_new = from;
+    if (from < append->n_old) {
+        if (from > 0 || n < append->n_old) {
+            return 0;
+        }
+        covers = append->old_covers;
+        first_new = append->n_old;
+    }
+    for (size_t i = first_new; i < from + n; i++) {
+        covers += append->covers[i - append->n_old];
+    }
+    return covers;
+}
+
+static int encode(struct strand_writer *writer, const struct append *append, size_t from,
+    size_t n, const uint8_t **out_bytes, size_t *out_n, struct baro_err *err)
+{
+    const struct columns *rows = append->rows;
+    struct chunk_columns part = {
+        .n_rows = (uint32_t)n,
+        .n_f64 = rows->n_f64,
+        .n_f32 = rows->n_f32,
+        .stride = rows->room,
+        .steps = rows->steps + from,
+        .times_ns = rows->times_ns + from,
+        .f64 = rows->n_f64 > 0 ? rows->f64 + from : NULL,
+        .f32 = rows->n_f32 > 0 ? rows->f32 + from : NULL,
+        .extra_ends = rows->extra_ends + from,
+        .extra_start = from > 0 ? rows->extra_ends[from - 1] : 0,
+        .extra = rows->extra,
+        .covers = covers_of(append, from, n),
+        .precision = append->precision,
+    };
+    writer->work_bytes += n * row_raw_bytes(rows);
+    return chunk_encode(writer->codec, &part, out_bytes, out_n, err);
+}
+
+/* How many rows from one on make at most about MAX_RAW_BYTES, at least 1. */
+static size_t rows_in_raw_limit(const struct columns *rows, size_t from)
+{
+    size_t raw = 0;
+    size_t n = 0;
+    size_t start = from > 0 ? rows->extra_ends[from - 1] : 0;
+    while (from + n < rows->n_rows && n < CHUNK_MAX_ROWS) {
+        raw += row_raw_bytes(rows);
+        if (n > 0 && raw + rows->extra_ends[from + n] - start > MAX_RAW_BYTES) {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+/* Whether a chunk is good as it is: not too large, and its last page is nearly full or there is
+ * nothing to fill it with. */
+static bool is_good_size(size_t n_bytes, size_t n, size_t n_most)
+{
+    size_t pages = (n_bytes + PAGE_HEAD_BYTES + PAGE_BYTES - 1) / PAGE_BYTES;
+    size_t waste = pages * PAGE_BYTES - PAGE_HEAD_BYTES - n_bytes;
+    return n_bytes <= CHUNK_TARGET_BYTES && (n == n_most || waste * 64 <= n_bytes);
+}
+
+/* Encode as many rows from one on as fill a chunk: *io_guess, or as many as fit. */
+static int encode_full(struct strand_writer *writer, const struct append *append,
+    size_t from, size_t *io_guess, const uint8_t **out_bytes, size_t *out_n_bytes,
+    size_t *out_n, struct baro_err *err)
+{
+    size_t most = rows_in_raw_limit(append->rows, from);
+    size_t n = most < *io_guess ? most : *io_guess;
+    size_t best = 0; /* rows that are known to fit */
+    for (int tries = 1;; tries++) {
+        int rc = encode(writer, append, from, n, out_bytes, out_n_bytes, err);
+        if (rc != 0) {
+            return rc;
+        }
+        bool fits = *out_n_bytes <= CHUNK_TARGET_BYTES;
+        best = fits && n > best ? n : best;
+        if (n == 1 || (fits && (tries >= MAX_TRIES || n < best)) ||
+            is_good_size(*out_n_bytes, n, most)) {
+            break;
+        }
+        size_t next = n * CHUNK_TARGET_BYTES / *out_n_bytes;
+        next -= next / (fits ? 256 : 64);
+        if (tries >= MAX_TRIES && best > 0) {
+            next = best; /* known to fit: encode that again and be done */
+        }
+        next = next < 1 ? 1 : next > most ? most : next;
+        if (next == n) {
+            if (fits) {
+                break;
+            }
+            next = n - 1;
+        }
+        n = next;
+    }
+    *out_n = n;
+    *io_guess = n < most ? n : CHUNK_MAX_ROWS;
+    return 0;
+}
+
+/* Add the chunks of all rows to the batch; BARO_ELIMIT when that would cut an old chunk. */
+static int put_chunks(struct strand_writer *writer, const struct append *append,
+    uint64_t *out_bytes, struct baro_err *err)
+{
+    size_t guess = CHUNK_MAX_ROWS;
+    uint64_t first_row = append->first_row;
+    *out_bytes = 0;
+    for (size_t from = 0; from < append->rows->n_rows;) {
+        const uint8_t *bytes = NULL;
+        size_t n_bytes = 0;
+        size_t n = 0;
+        int rc = encode_full(writer, append, from, &guess, &bytes, &n_bytes, &n, err);
+        if (rc != 0) {
+            return rc;
+        }
+        uint64_t covers = covers_of(append, from, n);
+        if (covers == 0) {
+            return BARO_ELIMIT;
+        }
+        uint8_t key[KEY_CHUNK_BYTES];
+        key_chunk(key, append->id, first_row);
+        store_batch_put(
+            writer->batch, writer->store->chunk_table, key, sizeof key, bytes, n_bytes);
+        *out_bytes += n_bytes;
+        first_row += covers;
+        from += n;
+    }
+    return 0;
+}
+
+/* Delete the old chunks and put the merged ones; returns as put_chunks. */
+static int put_merged(struct strand_writer *writer, struct append *append,
+    uint64_t *io_bytes, struct baro_err *err)
+{
+    struct store_batch before = *writer->batch;
+    uint64_t old_bytes = 0;
+    uint64_t new_bytes = 0;
+    gather_old(writer, append);
+    for (uint32_t i = 0; i < writer->n_chunks; i++) {
+        uint8_t key[KEY_CHUNK_BYTES];
+        key_chunk(key, append->id, writer->chunks[i].first_row);
+        store_batch_delete(writer->batch, writer->store->chunk_table, key, sizeof key);
+        old_bytes += writer->chunks[i].n_bytes;
+    }
+    int rc = put_chunks(writer, append, &new_bytes, err);
+    if (rc != 0) {
+        writer->batch->n_ops = before.n_ops;
+        writer->batch->n_bytes = before.n_bytes;
+        return rc;
+    }
+    *io_bytes += new_bytes;
+    *io_bytes -= old_bytes < *io_bytes ? old_bytes : *io_bytes;
+    return 0;
+}
+
+static enum chunk_precision precision_of(
+    const struct store *store, const struct strand_id *id)
+{
+    if (store->is_exact || id->level > 0) {
+        return CHUNK_EXACT;
+    }
+    bool is_rounded = id->kind < 64 && (store->rounded_kinds >> id->kind & 1) != 0;
+    return is_rounded ? CHUNK_ROUND_ALL : CHUNK_ROUND_TIMES;
+}
+
+int strand_append(struct strand_writer *writer, const struct strand_id *id,
+    uint64_t first_row, const struct columns *rows, const uint32_t *covers, size_t *budget,
+    uint64_t *io_bytes, struct baro_err *err)
+{
+    struct append append = {
+        .id = id,
+        .first_row = first_row,
+        .rows = rows,
+        .covers = covers,
+        .precision = precision_of(writer->store, id),
+    };
+    if (rows->n_rows == 0) {
+        return 0;
+    }
+    int rc = choose_chunks(writer, &append, *budget, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (writer->n_chunks > 0) {
+        *budget -= writer->old_bytes;
+        struct append merged = append;
+        rc = put_merged(writer, &merged, io_bytes, err);
+        if (rc != BARO_ELIMIT || covers == NULL) {
+            return rc;
+        }
+    }
+    uint64_t bytes = 0;
+    rc = put_chunks(writer, &append, &bytes, err);
+    *io_bytes += rc == 0 ? bytes : 0;
+    return rc;
+}

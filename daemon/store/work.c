@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/store/internal.h"
+#include "daemon/store/seal.h"
+#include "lib/base/err.h"
+
+/*
+ * Background work, a bounded piece at a time, the most urgent first. Sealing comes first since
+ * it keeps memory and the log of the tail small. After sealing found no room nothing of it is
+ * tried again before a commit succeeded.
+ */
+
+int store_work_step(struct store *store, struct baro_err *err)
+{
+    if (store->txn.is_open) {
+        return baro_err_set(err, BARO_EINVAL, "work inside a transaction");
+    }
+    struct tail_run *run = store->is_seal_full ? NULL : seal_pick(store);
+    if (run != NULL) {
+        int rc = seal_step(store, run, false, err);
+        store->is_seal_full = rc == BARO_EFULL;
+        return rc == 0 ? 1 : rc;
+    }
+    return 0;
+}
+
+int store_seal_run(struct store *store, uint32_t run_number, struct baro_err *err)
+{
+    if (store->txn.is_open) {
+        return baro_err_set(err, BARO_EINVAL, "work inside a transaction");
+    }
+    struct tail_run *run = tail_find_run(&store->tail, run_number);
+    if (run == NULL || run->tail_bytes == 0) {
+        return 0;
+    }
+    int rc = seal_step(store, run, true, err);
+    return rc == 0 ? 1 : rc;
+}
