@@ -113,12 +113,17 @@ static void exec_barod(
     (void)dup2(null_fd, STDIN_FILENO);
     (void)dup2(log_fd, STDOUT_FILENO);
     (void)dup2(log_fd, STDERR_FILENO);
+    const char *argv[8] = {"barod", "--dir", options->dir};
+    size_t n = 3;
     if (options->endpoint != NULL) {
-        (void)execl(program, "barod", "--dir", options->dir, "--listen", options->endpoint,
-            (char *)NULL);
-    } else {
-        (void)execl(program, "barod", "--dir", options->dir, (char *)NULL);
+        argv[n++] = "--listen";
+        argv[n++] = options->endpoint;
     }
+    if (options->argument != NULL) {
+        argv[n++] = options->argument;
+    }
+    argv[n] = NULL;
+    (void)execv(program, (char **)(uintptr_t)argv);
     _exit(127);
 }
 

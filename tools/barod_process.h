@@ -14,6 +14,7 @@ struct barod_options {
     const char *dir;      /* data folder; made when it is not there */
     const char *endpoint; /* NULL: the folder's own socket */
     const char *log_path; /* its output is appended here */
+    const char *argument; /* one more, "--exact"; NULL: none */
     bool is_private;      /* ends with the process that started it */
 };
 

@@ -55,7 +55,16 @@ static const struct cli_option recover_options[] = {
     OPTION_JSON,
 };
 
-static const struct cli_option bench_options[] = {OPTION_QUICK, OPTION_JSON};
+static const struct cli_option bench_options[] = {
+    OPTION_QUICK,
+    {"corpus", 0, CLI_TEXT, VALUE(corpus), "DIR",
+        "recorded series: a folder that record_corpus.py has filled"},
+    {"points", 0, CLI_NUMBER, VALUE(points), "N",
+        "points of the store that 'store open' and 'store range' read"},
+    {"seconds", 0, CLI_NUMBER, VALUE(seconds), "N",
+        "how long 'store memory' takes data in"},
+    OPTION_JSON,
+};
 
 const struct cli_command cli_commands[] = {
     {"up", "", 0, 0, "Start your daemon in the background, unless it runs",
@@ -91,8 +100,9 @@ const struct cli_command cli_commands[] = {
         "of the data folder. A ring is removed once the daemon has committed all of it.",
         recover_options, BARO_LEN(recover_options), cmd_recover},
     {"bench", "[NAME]...", 0, 16, "Measure Barograph, beside this machine's limits",
-        "NAME is summarise, push, ingest or train; without it all run. Benches use a daemon and "
-        "a folder of their own.",
+        "NAME is summarise, push, ingest, train or store; without it all run. Behind 'store' its "
+        "cases can be chosen: size, range, open, mixed, memory. Benches use a daemon and a folder "
+        "of their own.",
         bench_options, BARO_LEN(bench_options), cmd_bench},
     {"completions", "SHELL", 1, 1, "Print completions for bash, zsh or fish", NULL, NULL, 0,
         cmd_completions},

@@ -39,6 +39,7 @@ static const struct {
         "what one call costs the training, with the daemon alive, dead, stopped"},
     {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
     {"train", bench_train, "a step of the example training, watched and not"},
+    {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };
 
 struct bench {
@@ -48,6 +49,8 @@ struct bench {
     size_t n_daemons;
     char limit_name[160]; /* last printed, to say it once */
     char bench_name[64];
+    char **cases; /* of the bench that were named; none: all */
+    int n_cases;
 };
 
 /* ---- figures ---- */
@@ -191,6 +194,32 @@ bool bench_is_quick(const struct bench *bench)
     return bench->cli->values.is_quick;
 }
 
+bool bench_wants(const struct bench *bench, const char *case_name)
+{
+    bool is_named = bench->n_cases == 0;
+    for (int i = 0; i < bench->n_cases; i++) {
+        is_named = is_named || strcmp(bench->cases[i], case_name) == 0;
+    }
+    return is_named;
+}
+
+int64_t bench_points(const struct bench *bench, int64_t default_points)
+{
+    int64_t points = bench->cli->values.points;
+    return points > 0 ? points : default_points;
+}
+
+int64_t bench_seconds(const struct bench *bench, int64_t default_seconds)
+{
+    int64_t seconds = bench->cli->values.seconds;
+    return seconds > 0 ? seconds : default_seconds;
+}
+
+const char *bench_corpus(const struct bench *bench)
+{
+    return bench->cli->values.corpus;
+}
+
 /* ---- the private folder and daemons ---- */
 
 static int remove_one(
@@ -219,36 +248,79 @@ const char *bench_dir(struct bench *bench)
     return bench->dir;
 }
 
-int bench_daemon_start(struct bench *bench, struct bench_daemon *out_daemon)
+/* Remember the process, so that it is ended with the bench; one entry for each folder. */
+static void remember(struct bench *bench, const struct bench_daemon *daemon)
 {
-    struct baro_err err = {0};
-    *out_daemon = (struct bench_daemon){0};
+    for (size_t i = 0; i < bench->n_daemons; i++) {
+        if (strcmp(bench->daemons[i].dir, daemon->dir) == 0) {
+            bench->daemons[i] = *daemon;
+            return;
+        }
+    }
     if (bench->n_daemons == BENCH_MAX_DAEMONS) {
         bench->n_daemons = 0; /* the earlier ones are over */
     }
-    (void)snprintf(out_daemon->dir, sizeof out_daemon->dir, "%s/daemon-%zu-XXXXXX",
-        bench_dir(bench), bench->n_daemons);
+    bench->daemons[bench->n_daemons++] = *daemon;
+}
+
+static void log_path_of(const struct bench_daemon *daemon, char *out, size_t out_bytes)
+{
+    (void)snprintf(out, out_bytes, "%s/barod.log", daemon->dir);
+}
+
+int bench_daemon_spawn(struct bench *bench, struct bench_daemon *daemon)
+{
+    struct baro_err err = {0};
     char log_path[320];
+    log_path_of(daemon, log_path, sizeof log_path);
+    struct barod_options options = {.dir = daemon->dir,
+        .log_path = log_path,
+        .argument = daemon->argument,
+        .is_private = true};
+    pid_t pid = 0;
+    if (barod_start(&options, &pid, &err) != 0) {
+        return bench_fail(bench, "%s", err.text);
+    }
+    daemon->pid = pid;
+    remember(bench, daemon);
+    return 0;
+}
+
+int bench_daemon_restart(struct bench *bench, struct bench_daemon *daemon)
+{
+    struct baro_err err = {0};
+    pid_t pid = 0;
+    if (bench_daemon_spawn(bench, daemon) != 0) {
+        return -1;
+    }
+    if (barod_await(daemon->endpoint, daemon->pid, BENCH_START_MS, &pid, &err) != 0) {
+        char log_path[320];
+        char line[512];
+        log_path_of(daemon, log_path, sizeof log_path);
+        barod_last_line(log_path, line, sizeof line);
+        return bench_fail(bench, "%s: %s", err.text, line);
+    }
+    return 0;
+}
+
+int bench_daemon_start_with(
+    struct bench *bench, const char *argument, struct bench_daemon *out_daemon)
+{
+    struct baro_err err = {0};
+    *out_daemon = (struct bench_daemon){.argument = argument};
+    (void)snprintf(out_daemon->dir, sizeof out_daemon->dir, "%s/daemon-%zu-XXXXXX",
+        bench_dir(bench), bench->n_daemons % BENCH_MAX_DAEMONS);
     if (mkdtemp(out_daemon->dir) == NULL ||
         wire_endpoint(out_daemon->dir, out_daemon->endpoint, sizeof out_daemon->endpoint,
             &err) != 0) {
         return bench_fail(bench, "cannot make a daemon's folder: %s", err.text);
     }
-    (void)snprintf(log_path, sizeof log_path, "%s/barod.log", out_daemon->dir);
-    struct barod_options options = {
-        .dir = out_daemon->dir, .log_path = log_path, .is_private = true};
-    pid_t pid = 0;
-    if (barod_start(&options, &pid, &err) != 0) {
-        return bench_fail(bench, "%s", err.text);
-    }
-    out_daemon->pid = pid;
-    bench->daemons[bench->n_daemons++] = *out_daemon;
-    if (barod_await(out_daemon->endpoint, pid, BENCH_START_MS, &pid, &err) != 0) {
-        char line[512];
-        barod_last_line(log_path, line, sizeof line);
-        return bench_fail(bench, "%s: %s", err.text, line);
-    }
-    return 0;
+    return bench_daemon_restart(bench, out_daemon);
+}
+
+int bench_daemon_start(struct bench *bench, struct bench_daemon *out_daemon)
+{
+    return bench_daemon_start_with(bench, NULL, out_daemon);
 }
 
 void bench_daemon_pause(struct bench_daemon *daemon, bool is_paused)
@@ -304,14 +376,30 @@ static int find_bench(const char *name)
         (void)cli_misuse("no bench '%s'; did you mean '%s'?", name, near);
     } else {
         (void)cli_misuse(
-            "no bench '%s'; there are summarise, push, ingest and train", name);
+            "no bench '%s'; there are summarise, push, ingest, train and store", name);
     }
     return -1;
 }
 
-static int run_bench(struct cli *cli, size_t idx)
+/* Count the arguments behind a bench's name that are names of its cases. */
+static int count_cases(const struct cli *cli, int at, size_t idx)
 {
-    struct bench bench = {.cli = cli};
+    int n = 0;
+    bool is_case = benches[idx].run == bench_store;
+    while (is_case && at + 1 + n < cli->n_arguments) {
+        is_case = false;
+        for (size_t i = 0; bench_store_cases[i] != NULL; i++) {
+            is_case =
+                is_case || strcmp(bench_store_cases[i], cli->arguments[at + 1 + n]) == 0;
+        }
+        n += is_case ? 1 : 0;
+    }
+    return n;
+}
+
+static int run_bench(struct cli *cli, size_t idx, char **cases, int n_cases)
+{
+    struct bench bench = {.cli = cli, .cases = cases, .n_cases = n_cases};
     int rc = benches[idx].run(&bench);
     clean_up(&bench);
     return rc == 0 ? CLI_OK : CLI_FAILED;
@@ -320,9 +408,11 @@ static int run_bench(struct cli *cli, size_t idx)
 int cmd_bench(struct cli *cli)
 {
     for (int i = 0; i < cli->n_arguments; i++) {
-        if (find_bench(cli->arguments[i]) < 0) {
+        int idx = find_bench(cli->arguments[i]);
+        if (idx < 0) {
             return CLI_USAGE;
         }
+        i += count_cases(cli, i, (size_t)idx);
     }
     /* The user's own settings must not leak into what is measured. */
     static const char *const foreign[] = {"BARO_ENDPOINT", "BARO_DIR", "BARO_RING_DIR",
@@ -332,12 +422,15 @@ int cmd_bench(struct cli *cli)
     }
     int rc = CLI_OK;
     for (size_t i = 0; cli->n_arguments == 0 && i < BARO_LEN(benches); i++) {
-        int rc_one = run_bench(cli, i);
+        int rc_one = run_bench(cli, i, NULL, 0);
         rc = rc == CLI_OK ? rc_one : rc;
     }
     for (int i = 0; i < cli->n_arguments; i++) {
-        int rc_one = run_bench(cli, (size_t)find_bench(cli->arguments[i]));
+        size_t idx = (size_t)find_bench(cli->arguments[i]);
+        int n_cases = count_cases(cli, i, idx);
+        int rc_one = run_bench(cli, idx, cli->arguments + i + 1, n_cases);
         rc = rc == CLI_OK ? rc_one : rc;
+        i += n_cases;
     }
     return rc;
 }

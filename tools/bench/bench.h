@@ -23,6 +23,7 @@ struct bench_daemon {
     pid_t pid; /* 0: none */
     char dir[256];
     char endpoint[320];
+    const char *argument; /* of barod, beside the usual ones; NULL: none */
 };
 
 /** Measure the statistics of a tensor against a plain read of its memory. */
@@ -33,6 +34,10 @@ int bench_push(struct bench *bench);
 int bench_ingest(struct bench *bench);
 /** Measure steps of the example training, watched and not. */
 int bench_train(struct bench *bench);
+/** Measure the store: size, ranges, opening, load and memory; its cases have names. */
+int bench_store(struct bench *bench);
+/* Names of those cases, NULL at the end. */
+extern const char *const bench_store_cases[];
 
 /**
  * Print one figure beside its limit and their ratio.
@@ -77,6 +82,18 @@ int bench_fail(struct bench *bench, const char *format, ...)
 /** Tell whether a short run is wanted (--quick: tests): small sizes, few turns. */
 bool bench_is_quick(const struct bench *bench);
 
+/** Tell whether a case of the bench is to run: it was named, or none was. */
+bool bench_wants(const struct bench *bench, const char *case_name);
+
+/** Give the number of points that --points asks for, else the default. */
+int64_t bench_points(const struct bench *bench, int64_t default_points);
+
+/** Give the seconds that --seconds asks for, else the default. */
+int64_t bench_seconds(const struct bench *bench, int64_t default_seconds);
+
+/** Give the folder of recorded series that --corpus names; NULL when it names none. */
+const char *bench_corpus(const struct bench *bench);
+
 /** Give a private folder that is removed with all it holds when the bench ends. */
 const char *bench_dir(struct bench *bench);
 
@@ -87,6 +104,21 @@ const char *bench_dir(struct bench *bench);
  * returns  0, or -1 after bench_fail
  */
 int bench_daemon_start(struct bench *bench, struct bench_daemon *out_daemon);
+
+/** The same with one more argument of barod's ("--exact"), or NULL; it must outlive the daemon. */
+int bench_daemon_start_with(
+    struct bench *bench, const char *argument, struct bench_daemon *out_daemon);
+
+/**
+ * Start barod again in the folder of one that has been stopped; does not wait for it.
+ *
+ * daemon   its pid is set
+ * returns  0, or -1 after bench_fail
+ */
+int bench_daemon_spawn(struct bench *bench, struct bench_daemon *daemon);
+
+/** Start barod again in the folder of one that has been stopped, and wait until it answers. */
+int bench_daemon_restart(struct bench *bench, struct bench_daemon *daemon);
 
 /** Stop it in its tracks (SIGSTOP), or let it go on; waits until it has happened. */
 void bench_daemon_pause(struct bench_daemon *daemon, bool is_paused);
