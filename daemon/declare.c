@@ -42,8 +42,9 @@ static int check_tensor(const Baro__Declare *declare, struct baro_err *err)
 int declare_check(const Baro__Declare *declare, struct baro_err *err)
 {
     if (declare->id == 0 || declare->id >= REGISTRY_MAX_STREAM_THINGS) {
-        return baro_err_set(err, BARO_ELIMIT, "a thing has the id %u; 1 to %d are allowed",
-            declare->id, REGISTRY_MAX_STREAM_THINGS - 1);
+        return baro_err_set(err, BARO_ELIMIT,
+            "a process declares at most %d names, with ids from 1, and this is %u",
+            REGISTRY_MAX_STREAM_THINGS - 1, declare->id);
     }
     if (declare->name[0] == '\0') {
         return baro_err_set(err, BARO_ECORRUPT, "thing %u has no name", declare->id);
@@ -63,6 +64,11 @@ int declare_check_run(const Baro__RunDescription *description, struct baro_err *
     if (description->run_id[0] == '\0') {
         return baro_err_set(err, BARO_ECORRUPT, "the run has no id");
     }
+    if (description->resume > BARO_RESUME_BRANCH || description->resume_step < -1) {
+        return baro_err_set(err, BARO_EINVAL,
+            "the run is to be resumed in the way %u at step %lld, which means nothing here",
+            description->resume, (long long)description->resume_step);
+    }
     const struct {
         const char *what;
         const char *text;
@@ -74,6 +80,7 @@ int declare_check_run(const Baro__RunDescription *description, struct baro_err *
         {"run's config", description->config, READING_MAX_CONFIG_BYTES},
         {"host's name", description->host, REGISTRY_MAX_TEXT_BYTES},
         {"client's name", description->client, REGISTRY_MAX_TEXT_BYTES},
+        {"job's name", description->job, REGISTRY_MAX_TEXT_BYTES},
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof texts[0]; i++) {

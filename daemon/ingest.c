@@ -8,6 +8,7 @@
 
 #include "daemon/declare.h"
 #include "daemon/live.h"
+#include "daemon/resume.h"
 #include "daemon/rules.h"
 #include "daemon/status.h"
 #include "lib/base/clock.h"
@@ -41,11 +42,15 @@ static void refuse(struct barod *barod, const struct peer *peer, uint64_t reques
     (void)outbox_refuse(barod->socket, peer, request, code, text);
 }
 
-static void send_ack(struct barod *barod, const struct peer *peer, uint64_t seq)
+static void send_ack(
+    struct barod *barod, const struct peer *peer, uint64_t seq, const char *note)
 {
     Baro__Ack ack;
     baro__ack__init(&ack);
     ack.last_seq = seq;
+    if (note != NULL) {
+        ack.note = (char *)(uintptr_t)note;
+    }
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_ACK;
@@ -120,12 +125,7 @@ static struct stream *meet(struct barod *barod, Baro__Hello **hello,
     }
     assert(description != NULL);
     int64_t created_ns = description->created_ns;
-    uint32_t n_runs = barod->registry.n_runs;
-    struct run *run = registry_add_run(&barod->registry, description);
-    if (barod->registry.n_runs > n_runs) {
-        log_info("run %" PRIu32 " is new: project '%s' name '%s' id '%s'", run->number,
-            run->description->project, run->description->name, run->description->run_id);
-    }
+    struct run *run = resume_run(barod, description, (*hello)->rank, (*hello)->is_recovery);
     barod_open_bundle(barod);
     stream = registry_add_stream(&barod->registry, run, BARO_TAKE(*hello));
     stream->created_ns = created_ns;
@@ -160,6 +160,7 @@ void ingest_hello(struct barod *barod, const struct peer *peer, uint64_t request
     }
     stream->peer = *peer;
     stream->is_held = false;
+    stream->met_ns = barod->now_ns;
     status_on_hello(barod, stream, is_recovery);
     take_sticky(barod, stream, &frames[0]);
     Baro__Welcome welcome;
@@ -209,8 +210,9 @@ static int take_declare(struct barod *barod, struct stream *stream,
     barod_open_bundle(barod);
     return stream->map[id] != NULL
                ? 0
-               : baro_err_set(
-                     err, BARO_ELIMIT, "a run has at most %d things", REGISTRY_MAX_THINGS);
+               : baro_err_set(err, BARO_ELIMIT,
+                     "a run has at most %d names, and a name at most %d epochs",
+                     REGISTRY_MAX_THINGS, REGISTRY_MAX_EPOCHS);
 }
 
 int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *frame,
@@ -227,6 +229,9 @@ int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *
             take_declare(barod, stream, &header, payload, err) != 0) {
             count(&barod->counters, COUNT_BAD_RECORD, 1);
             result = BARO_ECORRUPT;
+            if (err->code == BARO_ELIMIT) {
+                resume_on_limit(barod, stream, err->text);
+            }
         }
     }
     if (rc < 0) {
@@ -239,14 +244,19 @@ int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *
 /* ---- records ---- */
 
 /* Keep what readings of a thing say about it at a glance. */
-static void note_thing(struct barod *barod, const struct stream *stream,
-    struct thing *thing, const struct reading *reading)
+static void note_thing(struct barod *barod, struct stream *stream, struct thing *thing,
+    const struct reading *reading)
 {
     int64_t step = reading->header.step;
     bool is_first = thing->n_points + thing->n_unit_points == 0;
+    if (is_first && thing->epoch > 1) {
+        resume_on_epoch(barod, stream, thing, reading);
+    }
+    bool is_point = reading->header.kind != READING_UNITS;
+    thing->n_repeats += is_point && thing->n_points > 0 && step <= thing->last_step ? 1 : 0;
     thing->first_step = is_first || step < thing->first_step ? step : thing->first_step;
     thing->last_step = is_first || step > thing->last_step ? step : thing->last_step;
-    if (reading->header.kind == READING_UNITS) {
+    if (!is_point) {
         thing->n_unit_points++;
     } else {
         bool is_scalar = reading->header.kind == READING_SCALAR;
@@ -259,16 +269,22 @@ static void note_thing(struct barod *barod, const struct stream *stream,
     registry_touch_thing(&barod->registry, thing);
 }
 
-static void note_run(struct run *run, const struct record_header *header)
+static void note_run(
+    struct run *run, const struct stream *stream, const struct record_header *header)
 {
     run->n_records++;
     if (header->kind == READING_DROPS) {
         return; /* a recovery tells them behind the last record, at no step of their own */
     }
+    if (run->first_time_ns == 0) {
+        run->first_time_ns = run->last_time_ns = header->time_ns;
+    }
+    if (!stream->has_begun) {
+        return; /* an event before its first step */
+    }
     if (!run->has_steps) {
         run->has_steps = true;
         run->first_step = run->last_step = header->step;
-        run->first_time_ns = run->last_time_ns = header->time_ns;
     }
     run->first_step = header->step < run->first_step ? header->step : run->first_step;
     run->last_step = header->step > run->last_step ? header->step : run->last_step;
@@ -282,6 +298,7 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
 {
     struct record_header *header = &reading->header;
     header->thing = thing != NULL ? thing->id : 0;
+    resume_on_reading(barod, stream, reading);
     struct store_row row = {
         .run = stream->run->number,
         .thing = header->thing,
@@ -294,7 +311,7 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
         .payload = (const uint8_t *)reading->f64,
     };
     bundle_append(barod->open, &row);
-    note_run(stream->run, header);
+    note_run(stream->run, stream, header);
     if (thing != NULL) {
         note_thing(barod, stream, thing, reading);
     }
@@ -429,6 +446,7 @@ void ingest_batch(struct barod *barod, const struct peer *peer, uint64_t request
         return;
     }
     status_on_sign_of_life(barod, stream);
+    resume_on_sign_of_life(barod, stream);
     if (n_frames < 2 || frames[0].n_bytes > WIRE_MAX_FRAME_BYTES ||
         frames[1].n_bytes > WIRE_MAX_FRAME_BYTES) {
         refuse(barod, peer, request, COUNT_BAD_LIMIT, BARO_ELIMIT,
@@ -452,7 +470,7 @@ void ingest_batch(struct barod *barod, const struct peer *peer, uint64_t request
         }
     }
     if (stream->last_seq == stream->committed_seq) {
-        send_ack(barod, peer, stream->committed_seq); /* all of it was a repeat */
+        send_ack(barod, peer, stream->committed_seq, NULL); /* all of it was a repeat */
     }
 }
 
@@ -472,6 +490,8 @@ void ingest_heartbeat(struct barod *barod, const struct peer *peer, uint64_t req
         stream->run->is_live_dirty = true;
     }
     status_on_sign_of_life(barod, stream);
+    resume_on_sign_of_life(barod, stream);
     status_on_step(barod, stream, beat->step);
-    send_ack(barod, peer, stream->committed_seq);
+    baro_autofree char *note = BARO_TAKE(stream->note);
+    send_ack(barod, peer, stream->committed_seq, note);
 }

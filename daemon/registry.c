@@ -10,17 +10,61 @@
 #include "lib/base/mem.h"
 
 /*
- * Identity of a thing within its run: (rank, role, number of units, is it a tensor, name). The
- * units belong to it because the rows of one group have one layout: a layer that comes back with
- * another width after a resume is another series.
+ * Identity of a thing within its run: (rank, is it a tensor, role, name), and its layout. Rows of
+ * one group have one layout: a layer that comes back with another type, shape or width is another
+ * epoch of the series, a thing of its own. A layout that comes back is the epoch it was before.
  */
 static char *make_key(uint32_t rank, const Baro__Declare *declare)
 {
     size_t size = strlen(declare->name) + 64;
     char *key = baro_xcalloc(size, 1);
-    (void)snprintf(key, size, "%u/%d/%u/%u/%s", rank, declare->is_tensor ? 1 : 0,
-        declare->role, declare->n_units, declare->name);
+    (void)snprintf(key, size, "%u/%d/%u/%s", rank, declare->is_tensor ? 1 : 0,
+        declare->role, declare->name);
     return key;
+}
+
+/* Of what follows the data the batch and the time may vary; of what belongs to the model nothing. */
+static bool has_loose_shape(const Baro__Declare *declare)
+{
+    return declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||
+           declare->role == BARO_INPUT;
+}
+
+static bool is_same_layout(const Baro__Declare *a, const Baro__Declare *b)
+{
+    if (!a->is_tensor) {
+        return true;
+    }
+    if (a->n_units != b->n_units || a->dtype != b->dtype ||
+        (a->n_units > 0 && a->unit_axis != b->unit_axis)) {
+        return false;
+    }
+    if (has_loose_shape(a)) {
+        return true;
+    }
+    return a->n_shape == b->n_shape &&
+           (a->n_shape == 0 ||
+               memcmp(a->shape, b->shape, a->n_shape * sizeof *a->shape) == 0);
+}
+
+/* Find the epoch of a key with a declaration's layout; *out_last: the newest epoch, or NULL. */
+static struct thing *find_epoch(const struct run *run, const char *key,
+    const Baro__Declare *declare, struct thing **out_last)
+{
+    struct thing *thing = NULL;
+    HASH_FIND_STR(run->things_by_key, key, thing);
+    *out_last = thing;
+    while (thing != NULL && !is_same_layout(thing->declare, declare)) {
+        *out_last = thing;
+        thing = thing->next_epoch;
+    }
+    return thing;
+}
+
+struct thing *registry_find_like(const struct run *run, const struct thing *thing)
+{
+    struct thing *last = NULL;
+    return find_epoch(run, thing->key, thing->declare, &last);
 }
 
 static bool is_loss_name(const char *name)
@@ -110,6 +154,7 @@ void registry_remove_run(struct registry *registry, struct run *run)
     memmove(&registry->runs[at], &registry->runs[at + 1],
         (registry->n_runs - at) * sizeof(struct run *));
     HASH_DEL(registry->runs_by_id, run);
+    registry_disown_branches(registry, run);
     for (uint32_t i = 0; i < run->n_streams; i++) {
         HASH_DEL(registry->streams_by_id, run->streams[i]);
     }
@@ -123,14 +168,6 @@ void registry_remove_run(struct registry *registry, struct run *run)
     registry->removed =
         baro_xrealloc(registry->removed, registry->n_removed + 1, sizeof(struct run *));
     registry->removed[registry->n_removed++] = run;
-}
-
-size_t registry_lineage(const struct registry *registry, const struct run *run,
-    const struct thing *thing, struct lineage_part *out)
-{
-    (void)registry;
-    out[0] = (struct lineage_part){run->number, thing != NULL ? thing->id : 0, INT64_MAX};
-    return 1;
 }
 
 struct stream *registry_add_stream(
@@ -149,13 +186,25 @@ struct stream *registry_add_stream(
     return stream;
 }
 
-struct thing *registry_add_thing(
+const struct thing *registry_epoch_before(const struct thing *thing)
+{
+    const struct thing *before = NULL;
+    HASH_FIND_STR(thing->run->things_by_key, thing->key, before);
+    while (before != NULL && before->next_epoch != thing) {
+        before = before->next_epoch;
+    }
+    return before;
+}
+
+static struct thing *add_thing(
     struct registry *registry, struct run *run, uint32_t rank, Baro__Declare *declare)
 {
     baro_autofree char *key = make_key(rank, declare);
-    struct thing *thing = NULL;
-    HASH_FIND_STR(run->things_by_key, key, thing);
-    if (thing != NULL || run->n_things >= REGISTRY_MAX_THINGS) {
+    struct thing *last = NULL;
+    struct thing *thing = find_epoch(run, key, declare, &last);
+    bool is_full = run->n_things >= REGISTRY_MAX_THINGS ||
+                   (last != NULL && last->epoch >= REGISTRY_MAX_EPOCHS);
+    if (thing != NULL || is_full) {
         baro__declare__free_unpacked(declare, NULL);
         return thing;
     }
@@ -164,6 +213,7 @@ struct thing *registry_add_thing(
     thing->rank = rank;
     thing->declare = declare;
     thing->key = BARO_TAKE(key);
+    thing->epoch = last != NULL ? last->epoch + 1 : 1;
     thing->last_value = (double)NAN;
     thing->is_loss = !declare->is_tensor && is_loss_name(declare->name);
     if (run->n_things == run->things_size) {
@@ -173,9 +223,49 @@ struct thing *registry_add_thing(
     run->things[run->n_things++] = thing;
     thing->id = run->n_things;
     declare->id = thing->id;
-    HASH_ADD_KEYPTR(hh, run->things_by_key, thing->key, strlen(thing->key), thing);
+    if (last != NULL) {
+        last->next_epoch = thing;
+    } else {
+        HASH_ADD_KEYPTR(hh, run->things_by_key, thing->key, strlen(thing->key), thing);
+    }
     consider_loss(run, thing);
     registry_touch_thing(registry, thing);
+    return thing;
+}
+
+void registry_hand_down(
+    struct registry *registry, struct run *branch, const struct thing *thing)
+{
+    Baro__Declare *declare = baro_xcalloc(1, sizeof *declare);
+    *declare = *thing->declare;
+    declare->base.n_unknown_fields = 0;
+    declare->base.unknown_fields = NULL;
+    declare->name = baro_xstrdup(thing->declare->name);
+    declare->shape = NULL;
+    if (declare->n_shape > 0) {
+        declare->shape = baro_xcalloc(declare->n_shape, sizeof *declare->shape);
+        memcpy(declare->shape, thing->declare->shape,
+            declare->n_shape * sizeof *declare->shape);
+    }
+    (void)add_thing(registry, branch, thing->rank, declare);
+}
+
+struct thing *registry_add_thing(
+    struct registry *registry, struct run *run, uint32_t rank, Baro__Declare *declare)
+{
+    uint32_t n_things = run->n_things;
+    struct thing *thing = add_thing(registry, run, rank, declare);
+    if (run->n_things == n_things || run->n_branches == 0 || registry->is_loading) {
+        return thing;
+    }
+    /* A ring that is read late names more than its run had when it was branched from. */
+    for (uint32_t i = 0; i < registry->n_runs; i++) {
+        for (struct run *of = registry->runs[i]->parent; of != NULL; of = of->parent) {
+            if (of == run) {
+                registry_hand_down(registry, registry->runs[i], thing);
+            }
+        }
+    }
     return thing;
 }
 
@@ -246,6 +336,7 @@ static void finish_run(struct run *run)
         free(stream->map);
         free(stream->live);
         free(stream->status_text);
+        free(stream->note);
         free(stream);
     }
     baro__run_description__free_unpacked(run->description, NULL);

@@ -24,7 +24,8 @@ enum {
     REGISTRY_MAX_THINGS = 1 << 20,        /* of one run */
     REGISTRY_MAX_STREAM_THINGS = 1 << 17, /* ids that one stream may declare */
     REGISTRY_MAX_TEXT_BYTES = 512,
-    REGISTRY_MAX_LINEAGE = 64, /* branches of branches that are followed */
+    REGISTRY_MAX_LINEAGE = 64,  /* branches of branches that are followed */
+    REGISTRY_MAX_EPOCHS = 1024, /* of one name and role */
     STREAM_N_PACES = 64
 };
 
@@ -33,11 +34,14 @@ struct thing {
     uint32_t id; /* within the run, from 1 */
     uint32_t rank;
     struct run *run;
-    Baro__Declare *declare; /* its id is the thing's */
-    char *key;              /* rank, role, units and name: what makes it the same thing */
+    Baro__Declare *declare;   /* its id is the thing's */
+    char *key;                /* rank, role and name; the layout tells epochs of it apart */
+    uint32_t epoch;           /* from 1 */
+    struct thing *next_epoch; /* of the same key, or NULL */
     uint64_t n_points;
     uint64_t n_unit_points;
     uint64_t n_nonfinite;
+    uint64_t n_repeats; /* points at a step that is not after all before it */
     int64_t first_step; /* valid if n_points + n_unit_points > 0 */
     int64_t last_step;
     double last_value;
@@ -63,8 +67,14 @@ struct stream {
     char *status_text; /* reason of a failure, or NULL */
     int64_t last_step;
     int64_t last_time_ns;
-    int64_t created_ns; /* wall time at which its process opened the run; 0: not known */
-    bool is_superseded; /* a process that began later speaks for the rank */
+    int64_t created_ns;  /* wall time at which its process opened the run; 0: not known */
+    bool has_begun;      /* a reading with a step of its own has come */
+    int64_t max_step;    /* valid if has_begun */
+    char *note;          /* for its user, to go with the next acknowledgement; or NULL */
+    bool has_told_rival; /* that another process of its rank lives, too */
+    bool has_told_limit; /* that it declared more than it may */
+    uint64_t met_ns;     /* monotonic: its last Hello */
+    bool is_superseded;  /* a process that began later speaks for the rank */
     uint64_t n_dropped_told;     /* by READING_DROPS records */
     uint64_t n_dropped_beat;     /* by heartbeats */
     uint64_t heard_ns;           /* monotonic: last message */
@@ -92,8 +102,14 @@ struct stream {
 /* One training job. */
 struct run {
     uint32_t number; /* from 1 */
-    Baro__RunDescription *description;
+    Baro__RunDescription
+        *description; /* its run_id changes once, when a branch takes it over */
     Baro__RunStatus status;
+    struct run *parent;  /* what it branched from, a smaller number; or NULL */
+    int64_t branch_step; /* with a parent: its own steps begin here */
+    bool is_branch_open; /* with a parent: no reading of its own has come yet */
+    bool is_overwritten; /* its last branch took its place */
+    uint32_t n_branches;
     int64_t first_step; /* valid if has_steps */
     int64_t last_step;
     bool has_steps;
@@ -132,6 +148,7 @@ struct registry {
     struct thing **dirty_things;
     size_t n_dirty_things;
     size_t dirty_size;
+    bool is_loading;
 };
 
 /** Read all runs, things, streams and alerts of the store; the registry is zeroed before. */
@@ -162,6 +179,59 @@ struct run *registry_add_run(struct registry *registry, Baro__RunDescription *de
  * to it (a bundle under way, a worker, a subscriber) stays good.
  */
 void registry_remove_run(struct registry *registry, struct run *run);
+
+/**
+ * Make a branch of a run: a run of its own, which inherits what its parent has before a step.
+ * The things of the parent become things of it, too.
+ *
+ * description  taken over; a run_id that is taken must be the parent's: then the branch gets it,
+ *              and the parent is called "ID~1", or the first such name that is free. Otherwise the
+ *              branch itself gets such a name
+ * returns  the branch, with is_branch_open
+ */
+struct run *registry_add_branch(struct registry *registry, struct run *parent,
+    Baro__RunDescription *description, int64_t branch_step);
+
+/**
+ * Fix where a branch begins, at its first reading: it inherits the parent's alerts before that.
+ *
+ * bundle   takes the copies of the alerts
+ */
+void registry_close_branch(
+    struct registry *registry, struct run *run, int64_t branch_step, struct bundle *bundle);
+
+/** Give the oldest run that a run descends from, itself when it is no branch. */
+struct run *registry_root(struct run *run);
+
+/** Declare a thing of a run in a branch of it, where it has readings by inheritance. */
+void registry_hand_down(
+    struct registry *registry, struct run *branch, const struct thing *thing);
+
+/** Let the branches of a run that is forgotten descend from its parent, if it has one. */
+void registry_disown_branches(struct registry *registry, const struct run *run);
+
+/** Find the epoch of a thing's name and role in another run; NULL when it is not there. */
+struct thing *registry_find_like(const struct run *run, const struct thing *thing);
+
+/** Give the epoch before a thing's, NULL for the first. */
+const struct thing *registry_epoch_before(const struct thing *thing);
+
+/* What a thing has of the runs that its run branched from. */
+struct inheritance {
+    uint64_t n_points;  /* estimated where the branch begins among them */
+    int64_t first_step; /* valid if n_points > 0 */
+    int64_t last_step;  /* at most */
+};
+
+/** Sum up what a thing inherits. */
+struct inheritance registry_inherited(const struct thing *thing);
+
+/**
+ * Tell which steps a run has, what it inherits included.
+ *
+ * returns  false when it has none; then the outputs are untouched
+ */
+bool registry_steps(const struct run *run, int64_t *out_first, int64_t *out_last);
 
 /* Where a part of a thing's history lies. */
 struct lineage_part {

@@ -44,21 +44,31 @@ static char *status_text(const struct run *run)
     return (char *)(uintptr_t) "";
 }
 
-void registry_describe_run(const struct run *run, Baro__RunInfo *out)
+static void describe_steps(Baro__RunInfo *out, int64_t first_step, int64_t last_step)
+{
+    int64_t n_before_last = 0;
+    bool is_beyond = __builtin_sub_overflow(last_step, first_step, &n_before_last) ||
+                     n_before_last == INT64_MAX;
+    out->n_steps = is_beyond ? INT64_MAX : n_before_last + 1;
+    out->first_step = first_step;
+    out->last_step = last_step;
+}
+
+/* As it is kept: without what is inherited. */
+static void describe_own_run(const struct run *run, Baro__RunInfo *out)
 {
     baro__run_info__init(out);
     out->run = run->number;
     out->description = run->description;
     out->status = run->status;
     if (run->has_steps) {
-        int64_t n_before_last = 0;
-        bool is_beyond =
-            __builtin_sub_overflow(run->last_step, run->first_step, &n_before_last) ||
-            n_before_last == INT64_MAX;
-        out->n_steps = is_beyond ? INT64_MAX : n_before_last + 1;
-        out->first_step = run->first_step;
-        out->last_step = run->last_step;
+        describe_steps(out, run->first_step, run->last_step);
     }
+    out->parent = run->parent != NULL ? run->parent->number : 0;
+    out->branch_step = run->parent != NULL ? run->branch_step : 0;
+    out->is_branch_open = run->is_branch_open;
+    out->is_overwritten = run->is_overwritten;
+    out->n_branches = run->n_branches;
     out->first_time_ns = run->first_time_ns;
     out->last_time_ns = run->last_time_ns;
     if (run->loss != NULL && run->loss->n_points > 0) {
@@ -73,7 +83,18 @@ void registry_describe_run(const struct run *run, Baro__RunInfo *out)
     out->n_records = run->n_committed;
 }
 
-void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
+void registry_describe_run(const struct run *run, Baro__RunInfo *out)
+{
+    int64_t first_step = 0;
+    int64_t last_step = 0;
+    describe_own_run(run, out);
+    if (run->parent != NULL && registry_steps(run, &first_step, &last_step)) {
+        describe_steps(out, first_step, last_step);
+    }
+}
+
+/* As it is kept: without what is inherited. */
+static void describe_own_thing(const struct thing *thing, Baro__ThingInfo *out)
 {
     baro__thing_info__init(out);
     out->thing = thing->id;
@@ -90,6 +111,28 @@ void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
     out->last_value = thing->last_value;
     out->worst_level = thing->worst_level;
     out->n_nonfinite = thing->n_nonfinite;
+    out->epoch = thing->epoch;
+    out->n_repeats = thing->n_repeats;
+}
+
+void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
+{
+    describe_own_thing(thing, out);
+    const struct inheritance inherited = registry_inherited(thing);
+    if (inherited.n_points == 0) {
+        return;
+    }
+    bool has_own = out->n_points + out->n_unit_points > 0;
+    out->n_inherited = inherited.n_points;
+    out->first_step = !has_own || inherited.first_step < out->first_step
+                          ? inherited.first_step
+                          : out->first_step;
+    out->last_step = !has_own || inherited.last_step > out->last_step ? inherited.last_step
+                                                                      : out->last_step;
+    uint64_t n = out->n_points + inherited.n_points;
+    if (n > 1) {
+        out->cadence = ((double)out->last_step - (double)out->first_step) / (double)(n - 1);
+    }
 }
 
 /* ---- saving ---- */
@@ -122,6 +165,8 @@ static void save_stream(struct bundle *bundle, struct stream *stream)
     stored.incident_news = memory.news;
     stored.incident_thing = memory.thing;
     stored.created_ns = stream->created_ns;
+    stored.has_begun = stream->has_begun;
+    stored.max_step = stream->max_step;
     put(bundle, STORE_STREAMS, stream->run->number, stream->n, &stored.base);
     bundle_ack(bundle, stream, stream->last_seq, stream->n_since);
     stream->n_since = 0;
@@ -137,7 +182,7 @@ void registry_save_alert(
 static void save_run(struct bundle *bundle, struct run *run)
 {
     Baro__RunInfo info;
-    registry_describe_run(run, &info);
+    describe_own_run(run, &info);
     info.n_records = run->n_records; /* all of them are committed together with this */
     put(bundle, STORE_RUNS, run->number, 0, &info.base);
     for (uint32_t i = 0; i < run->n_streams; i++) {
@@ -153,7 +198,7 @@ void registry_save(struct registry *registry, struct bundle *bundle)
     for (size_t i = 0; i < registry->n_dirty_things; i++) {
         struct thing *thing = registry->dirty_things[i];
         Baro__ThingInfo info;
-        registry_describe_thing(thing, &info);
+        describe_own_thing(thing, &info);
         put(bundle, STORE_THINGS, thing->run->number, thing->id, &info.base);
         thing->is_dirty = false;
     }
@@ -196,6 +241,13 @@ static int load_run(
         run->first_time_ns = info->first_time_ns;
         run->last_time_ns = info->last_time_ns;
         run->n_records = run->n_committed = info->n_records;
+        run->parent = registry_run(loading->registry, info->parent);
+        run->branch_step = info->branch_step;
+        run->is_branch_open = info->is_branch_open && run->parent != NULL;
+        run->is_overwritten = info->is_overwritten;
+        if (run->parent != NULL) {
+            run->parent->n_branches++;
+        }
         run->is_dirty = run->is_live_dirty = false;
     }
     if (info != NULL) {
@@ -223,6 +275,7 @@ static int load_thing(
             thing->last_step = info->last_step;
             thing->last_value = info->last_value;
             thing->n_nonfinite = info->n_nonfinite;
+            thing->n_repeats = info->n_repeats;
             thing->worst_level = info->worst_level;
             thing->is_dirty = false;
         }
@@ -255,6 +308,8 @@ static int load_stream(
         stream->last_time_ns = stored->last_time_ns;
         stream->n_dropped_told = stored->n_dropped;
         stream->created_ns = stored->created_ns;
+        stream->has_begun = stored->has_begun;
+        stream->max_step = stored->max_step;
         struct nonfinite_memory memory = {stored->incident, stored->incident_step,
             stored->incident_news, stored->incident_thing};
         nonfinite_resume(stream->nonfinite, &memory);
@@ -296,11 +351,11 @@ int registry_load(struct registry *registry, struct store *store, struct baro_er
         {STORE_ALERTS, load_alert},
     };
     struct loading loading = {registry, err};
-    for (size_t i = 0; i < BARO_LEN(parts); i++) {
-        int rc = store_each(store, parts[i].table, 0, parts[i].load, &loading, err);
-        if (rc != 0) {
-            return rc;
-        }
+    int rc = 0;
+    registry->is_loading = true;
+    for (size_t i = 0; rc == 0 && i < BARO_LEN(parts); i++) {
+        rc = store_each(store, parts[i].table, 0, parts[i].load, &loading, err);
     }
-    return 0;
+    registry->is_loading = false;
+    return rc;
 }

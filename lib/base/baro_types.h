@@ -80,6 +80,14 @@ enum baro_level {
 
 enum { BARO_MAX_DIMS = 8, BARO_NO_UNITS = -1 };
 
+/* What happens when the run exists already. Nothing of it is ever silent: the run tells. */
+enum baro_resume {
+    BARO_RESUME_APPEND =
+        0, /* its readings go on; steps that come again are kept and marked */
+    BARO_RESUME_OVERWRITE, /* from resume_step on the new readings take the old ones' place */
+    BARO_RESUME_BRANCH /* likewise, and the old ones stay, shown as a branch of the run */
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -41,14 +41,6 @@ extern "C" {
 
 struct baro_run;
 
-/* What happens when the run exists already. Nothing of it is ever silent: the run tells. */
-enum baro_resume {
-    BARO_RESUME_APPEND =
-        0, /* its readings go on; steps that come again are kept and marked */
-    BARO_RESUME_OVERWRITE, /* from resume_step on the new readings take the old ones' place */
-    BARO_RESUME_BRANCH /* likewise, and the old ones stay, shown as a branch of the run */
-};
-
 /* How to open a run. Zero or NULL means the default; explicit values win over the environment. */
 struct baro_options {
     const char *project; /* BARO_PROJECT, else "default" */
