@@ -212,7 +212,11 @@ struct feed *feed_open(
     feed->payload = payload;
     feed->start_ns = baro_now_ns();
     pthread_mutex_init(&feed->mutex, NULL);
-    pthread_cond_init(&feed->is_new, NULL);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&feed->is_new, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     feed->link = link_open(endpoint, err);
     if (feed->link == NULL || feed->event_fd < 0) {
         feed_close(feed);
@@ -285,7 +289,7 @@ const struct model *feed_model(struct feed *feed)
 bool feed_wait(struct feed *feed, const struct model *than, int timeout_ms)
 {
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
     until.tv_sec += ns / 1000000000;
     until.tv_nsec = ns % 1000000000;

@@ -45,7 +45,8 @@ static void set_trouble(struct committer *committer, const char *text)
 static bool wait_or_stop(struct committer *committer)
 {
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(
+        CLOCK_MONOTONIC, &until); /* a wall clock may be set back by hours */
     until.tv_sec += RETRY_MS / 1000;
     pthread_mutex_lock(&committer->lock);
     int rc = 0;
@@ -138,7 +139,11 @@ struct committer *committer_start(struct store *store, struct baro_err *err)
     struct committer *committer = baro_xcalloc(1, sizeof *committer);
     committer->store = store;
     (void)pthread_mutex_init(&committer->lock, NULL);
-    (void)pthread_cond_init(&committer->wake, NULL);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&committer->wake, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     committer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (committer->event_fd < 0 ||
         pthread_create(&committer->thread, NULL, run, committer) != 0) {

@@ -58,9 +58,17 @@ static const char *word(Baro__RunStatus status)
     return (size_t)status < BARO_LEN(words) ? words[status] : "?";
 }
 
-/* Tell whether a process began later than another; the ring of an old one may come in last. */
+/* Tell whether a process began later than another; the ring of an old one may come in last. On
+ * one machine, between two starts of it, the kernel's count tells, whatever the wall clock has
+ * been set to meanwhile. */
 static bool is_newer(const struct stream *a, const struct stream *b)
 {
+    uint64_t a_start = a->hello->process_start;
+    uint64_t b_start = b->hello->process_start;
+    if (a_start > 0 && b_start > 0 && a_start != b_start &&
+        strcmp(a->hello->boot_id, b->hello->boot_id) == 0) {
+        return a_start > b_start;
+    }
     return a->created_ns != b->created_ns ? a->created_ns > b->created_ns : a->n > b->n;
 }
 

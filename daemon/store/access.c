@@ -120,29 +120,33 @@ static int apply_once(struct store *store, const struct store_batch *batch)
         mdb_txn_abort(txn);
         return rc;
     }
-    return mdb_txn_commit(txn); /* the handle is gone, whatever this says */
+    uint64_t number = mdb_txn_id(txn);
+    rc = mdb_txn_commit(txn); /* the handle is gone, whatever this says */
+    store->failed_txn = rc == 0 ? 0 : number;
+    return rc;
 }
 
-/* After a compaction that ended without an open file: try again. */
-static int reopen(struct store *store, struct baro_err *err)
+/* The same; LMDB that has given up, or has not been opened again, is put right before. */
+static int apply_mended(
+    struct store *store, const struct store_batch *batch, struct baro_err *err, int *out_rc)
 {
-    if (store->env != NULL) { /* only this thread changes it */
-        return 0;
+    int rc = store->env != NULL ? apply_once(store, batch) : MDB_PANIC;
+    *out_rc = 0;
+    if (rc == MDB_PANIC) {
+        *out_rc = store_mend(store, err);
+        rc = *out_rc == 0 ? apply_once(store, batch) : rc;
     }
-    (void)pthread_rwlock_wrlock(&store->map_lock);
-    int rc = store_env_open(store, err);
-    (void)pthread_rwlock_unlock(&store->map_lock);
     return rc;
 }
 
 int store_apply(struct store *store, const struct store_batch *batch, uint64_t limit,
     struct baro_err *err)
 {
-    int rc = reopen(store, err);
-    if (rc != 0) {
-        return rc;
+    int mended = 0;
+    int rc = apply_mended(store, batch, err, &mended);
+    if (mended != 0) {
+        return mended;
     }
-    rc = apply_once(store, batch);
     while (rc == MDB_MAP_FULL) {
         rc = grow_map(store, limit);
         if (rc == 0) {

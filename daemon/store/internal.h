@@ -36,8 +36,9 @@ struct store_txn {
 struct store {
     char *path; /* of the LMDB file */
     int lock_fd;
-    uint64_t map_bytes; /* first size of the map */
-    MDB_env *env;       /* NULL when it could not be opened again after store_compact */
+    uint64_t map_bytes;  /* first size of the map */
+    MDB_env *env;        /* NULL when it could not be opened again after store_compact */
+    uint64_t failed_txn; /* writer: LMDB's number of the commit that failed last; 0: none */
     MDB_dbi tables[STORE_TABLE_COUNT];
     MDB_dbi tail_table;
     MDB_dbi chunk_table;
@@ -129,6 +130,15 @@ void store_group_publish(
  * thread   nobody else may look at store->env meanwhile
  */
 int store_env_open(struct store *store, struct baro_err *err);
+
+/**
+ * Open LMDB again after a commit that failed so badly that it takes no more, or after it could
+ * not be opened: the failed commit is surely undone then.
+ *
+ * thread   the writing thread, with no transaction open
+ * returns  0; BARO_EIO, BARO_EFULL, BARO_EACCES: not yet; store->env may be NULL
+ */
+int store_mend(struct store *store, struct baro_err *err);
 
 /** Make the last change of names in the store's folder durable; 0 or -1 with errno. */
 int store_sync_folder(const struct store *store);

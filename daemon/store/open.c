@@ -224,9 +224,11 @@ static int check_format(struct store *store, MDB_txn *txn, struct baro_err *err)
     memcpy(&format, value.mv_data, sizeof format);
     if (format != STORE_FORMAT) {
         return baro_err_set(err, BARO_EVERSION,
-            "'%s' has format %u, this program knows %d; open it with the version that wrote "
-            "it, or a newer one",
-            store->path, format, STORE_FORMAT);
+            "'%s' has format %u, this program knows %d; %s", store->path, format,
+            STORE_FORMAT,
+            format > STORE_FORMAT ? "open it with the version that wrote it, or a newer one"
+                                  : "open it with the version that wrote it, or move it "
+                                    "away to start anew");
     }
     return 0;
 }

@@ -97,9 +97,10 @@ int run_stop_sender(struct baro_run *run)
     if (run->has_thread) {
         struct timespec deadline;
         atomic_store_explicit(&run->is_stopping, true, memory_order_release);
-        (void)clock_gettime(CLOCK_REALTIME, &deadline);
+        (void)clock_gettime(
+            CLOCK_MONOTONIC, &deadline); /* the wall clock may be set back */
         deadline.tv_sec += JOIN_S;
-        if (pthread_timedjoin_np(run->thread, NULL, &deadline) != 0) {
+        if (pthread_clockjoin_np(run->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0) {
             (void)pthread_detach(run->thread);
             return BARO_ETIMEOUT;
         }

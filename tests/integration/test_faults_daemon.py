@@ -143,13 +143,13 @@ def test_a_data_folder_from_the_future_is_refused_and_left_as_it_is(world):
     path = os.path.join(world.dir, "store.mdb")
     with open(path, "rb") as file:
         content = file.read()
-    later = content.replace(b"format\x01\0\0\0", b"format\x09\0\0\0")
+    later = content.replace(b"format\x02\0\0\0", b"format\x09\0\0\0")
     assert later != content
     with open(path, "wb") as file:
         file.write(later)
     code, said = world.run_barod("--dir", world.dir)
     assert code == 1 and len(said.splitlines()) == 1, said
-    assert "has format 9, this program knows 1;" in said, said
+    assert "has format 9, this program knows 2;" in said, said
     text = world.baro("up", status=1)
     assert "format 9" in text, text
     _, warned = world.python(
