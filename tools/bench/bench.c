@@ -342,6 +342,7 @@ void bench_daemon_stop(struct bench_daemon *daemon, bool is_hard)
         (void)kill(daemon->pid, SIGKILL);
         (void)barod_await_end(daemon->pid, BENCH_STOP_MS);
     }
+    (void)waitpid(daemon->pid, NULL, 0); /* it is gone: only its entry is left to take */
     daemon->pid = 0;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Points per second from the push call to the commit: everything on the way is in it, from the
- * ring through socket, checks, live state, rules and store to the acknowledgement. The limit is
- * what the two libraries under it can move at all: the same number of bytes, in messages of the
- * sender's size, over the same kind of socket, put into LMDB as they are and committed with the
- * same rhythm, acknowledged after the commit. The two take turns.
+ * ring through socket, checks, live state, rules and store to the acknowledgement. There are two
+ * limits. One is what the two libraries under it can move at all: the same number of bytes, in
+ * messages of the sender's size, over the same kind of socket, put into LMDB as they are and
+ * committed with the same rhythm, acknowledged after the commit. The two take turns. The other
+ * is the writing alone: as many bytes as the points take in the store's file in the end, put
+ * into LMDB by one thread in as many commits, with no socket, no records and nothing to compress.
  */
 #include "tools/bench/bench.h"
 
@@ -18,6 +20,7 @@
 #include "lib/base/mem.h"
 #include "lib/push/baro.h"
 #include "tools/bench/raw_ingest.h"
+#include "tools/bench/store_rig.h"
 
 enum {
     MAX_TURNS = 5,
@@ -35,6 +38,7 @@ enum {
 struct load {
     const char *case_name;
     const char *raw_case_name;
+    const char *packed_case_name;
     size_t n_calls;
     size_t n_quick_calls;
     size_t points_a_call;
@@ -67,6 +71,28 @@ static void push_tensor(struct baro_run *run, int64_t ids[], size_t i)
         .data = units};
     units[i % BARO_LEN(units)] += 1e-3F;
     (void)baro_step(run, (int64_t)i);
+    (void)baro_tensor(run, &tensor);
+}
+
+/* A step of sixteen small tensors without units: whole summaries, histograms included. */
+static void push_summary(struct baro_run *run, int64_t ids[], size_t i)
+{
+    (void)ids;
+    static const char *const names[N_SCALARS] = {
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"};
+    static const int64_t shape[1] = {64};
+    size_t n = i % N_SCALARS;
+    struct baro_tensor tensor = {.name = names[n],
+        .role = BARO_WEIGHT,
+        .dtype = BARO_F32,
+        .n_dims = 1,
+        .shape = shape,
+        .data = units + 64 * n,
+        .unit_axis = BARO_NO_UNITS};
+    if (n == 0) {
+        (void)baro_step(run, (int64_t)(i / N_SCALARS));
+    }
+    units[64 * n + i / N_SCALARS % 64] += 1e-3F;
     (void)baro_tensor(run, &tensor);
 }
 
@@ -120,16 +146,24 @@ static int push_load(struct bench *bench, const struct bench_daemon *daemon,
     return 0;
 }
 
-static int run_load(
-    struct bench *bench, const struct bench_daemon *daemon, const struct load *load)
-{
-    double ours[MAX_TURNS];
+/* What a load's turns came to. */
+struct figures {
+    double ours[MAX_TURNS]; /* points a second */
     double raw[MAX_TURNS];
     double megabytes[MAX_TURNS];
-    size_t n_turns = bench_is_quick(bench) ? 1 : MAX_TURNS;
+    double packed[MAX_TURNS];
+    uint64_t n_commits; /* of all turns */
+    size_t n_turns;
+    double n_points; /* of a turn */
+};
+
+static int run_load(struct bench *bench, const struct bench_daemon *daemon,
+    const struct load *load, struct figures *figures)
+{
     size_t n_calls = bench_is_quick(bench) ? load->n_quick_calls : load->n_calls;
-    double n_points = (double)n_calls * (double)load->points_a_call;
-    for (size_t turn = 0; turn < n_turns; turn++) {
+    figures->n_turns = bench_is_quick(bench) ? 1 : MAX_TURNS;
+    figures->n_points = (double)n_calls * (double)load->points_a_call;
+    for (size_t turn = 0; turn < figures->n_turns; turn++) {
         double seconds = 0;
         double raw_seconds = 0;
         struct baro_stats stats = {0};
@@ -140,37 +174,73 @@ static int run_load(
         if (raw_ingest(bench_dir(bench), stats.n_bytes, &raw_seconds, &err) != 0) {
             return bench_fail(bench, "raw ZeroMQ and LMDB: %s", err.text);
         }
-        ours[turn] = n_points / seconds;
-        raw[turn] = n_points / raw_seconds;
-        megabytes[turn] = (double)stats.n_bytes / seconds / 1e6;
+        figures->ours[turn] = figures->n_points / seconds;
+        figures->raw[turn] = figures->n_points / raw_seconds;
+        figures->megabytes[turn] = (double)stats.n_bytes / seconds / 1e6;
     }
-    double limit = bench_median(raw, n_turns);
-    double raw_megabytes =
-        limit / bench_median(ours, n_turns) * bench_median(megabytes, n_turns);
-    bench_report_samples(bench, "ingest", load->case_name, ours, n_turns, "points/s", limit,
-        "raw ZeroMQ and raw LMDB, same bytes, same commits");
-    bench_report_samples(bench, "ingest", load->raw_case_name, megabytes, n_turns, "MB/s",
-        raw_megabytes, "raw ZeroMQ and raw LMDB, same bytes, same commits");
+    struct link *link = link_open(daemon->endpoint, NULL);
+    figures->n_commits = rig_counter(link, "commits");
+    link_close(link);
     return 0;
+}
+
+/* Write as many bytes as a turn's points took in the file, in as many commits. */
+static int run_packed(
+    struct bench *bench, const struct bench_daemon *daemon, struct figures *figures)
+{
+    uint64_t n_bytes = rig_file_bytes(daemon) / figures->n_turns;
+    for (size_t turn = 0; turn < figures->n_turns; turn++) {
+        double seconds = 0;
+        struct baro_err err = {0};
+        if (raw_lmdb(bench_dir(bench), n_bytes, figures->n_commits / figures->n_turns,
+                &seconds, &err) != 0) {
+            return bench_fail(bench, "raw LMDB: %s", err.text);
+        }
+        figures->packed[turn] = figures->n_points / seconds;
+    }
+    return 0;
+}
+
+static void report(struct bench *bench, const struct load *load, struct figures *figures)
+{
+    static const char raw_name[] = "raw ZeroMQ and raw LMDB, same bytes, same commits";
+    size_t n = figures->n_turns;
+    double limit = bench_median(figures->raw, n);
+    double raw_megabytes =
+        limit / bench_median(figures->ours, n) * bench_median(figures->megabytes, n);
+    bench_report_samples(
+        bench, "ingest", load->case_name, figures->ours, n, "points/s", limit, raw_name);
+    bench_report_samples(bench, "ingest", load->raw_case_name, figures->megabytes, n,
+        "MB/s", raw_megabytes, raw_name);
+    bench_report_samples(bench, "ingest", load->packed_case_name, figures->ours, n,
+        "points/s", bench_median(figures->packed, n),
+        "raw LMDB alone, the bytes in the file, same commits");
 }
 
 int bench_ingest(struct bench *bench)
 {
     static const struct load loads[] = {
-        {"scalars", "scalars, bytes of records", 2000000, 20000, 1, push_scalars},
-        {"tensors of 1024 units", "tensors, bytes of records", 12000, 200,
-            N_UNITS * UNIT_STATS + SUMMARY_STATS, push_tensor},
+        {"scalars", "scalars, bytes of records", "scalars, packed", 2000000, 20000, 1,
+            push_scalars},
+        {"summaries", "summaries, bytes of records", "summaries, packed", 400000, 5000,
+            SUMMARY_STATS, push_summary},
+        {"tensors of 1024 units", "tensors, bytes of records", "tensors, packed", 12000,
+            200, N_UNITS * UNIT_STATS + SUMMARY_STATS, push_tensor},
     };
     for (size_t i = 0; i < BARO_LEN(loads); i++) {
         struct bench_daemon daemon;
+        struct figures figures = {0};
         if (bench_daemon_start(bench, &daemon) != 0) {
             return -1;
         }
-        int rc = run_load(bench, &daemon, &loads[i]);
+        int rc = run_load(bench, &daemon, &loads[i], &figures);
+        rig_await_idle(&daemon);
         bench_daemon_stop(&daemon, false);
+        rc = rc != 0 ? rc : run_packed(bench, &daemon, &figures);
         if (rc != 0) {
             return rc;
         }
+        report(bench, &loads[i], &figures);
     }
     return 0;
 }

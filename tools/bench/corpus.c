@@ -110,8 +110,8 @@ static int add_series(
         return baro_err_set(err, BARO_ECORRUPT, "'%s' is no series", map->name);
     }
     (void)snprintf(series.run, sizeof series.run, "%s", map->run);
-    (void)snprintf(series.name, sizeof series.name, "%.*s",
-        (int)(type - map->name), map->name);
+    (void)snprintf(
+        series.name, sizeof series.name, "%.*s", (int)(type - map->name), map->name);
     series.f64 = is_f64 ? map->bytes : NULL;
     series.f32 = is_f64 ? NULL : map->bytes;
     series.n_rows = map->n_bytes / (series.n_columns * (is_f64 ? 8 : 4));

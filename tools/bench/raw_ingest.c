@@ -29,6 +29,7 @@ enum {
     RAW_COMMIT_MS = 100,
     RAW_TIMEOUT_MS = 60000,
     RAW_POLL_MS = 5,
+    RAW_VALUE_BYTES = 16 * 4096 - 16, /* fills its pages to the last byte */
     RAW_MAX_OPEN = 8
 };
 
@@ -201,6 +202,57 @@ int raw_ingest(const char *dir, uint64_t n_bytes, double *out_seconds, struct ba
     if (rc == 0) {
         rc = move_bytes(&raw, out_seconds, err);
     }
+    if (raw.env != NULL) {
+        mdb_env_close(raw.env);
+    }
+    (void)nftw(raw.folder, remove_one, RAW_MAX_OPEN, FTW_DEPTH | FTW_PHYS);
+    return rc;
+}
+
+/* ---- LMDB alone ---- */
+
+/* One commit of so many bytes. */
+static int commit_bytes(struct raw *raw, uint8_t *bytes, uint64_t n_bytes)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(raw->env, NULL, 0, &txn);
+    for (uint64_t left = n_bytes; rc == 0 && left > 0;) {
+        uint64_t n = left < RAW_VALUE_BYTES ? left : RAW_VALUE_BYTES;
+        raw->n_messages++;
+        memcpy(bytes, &raw->n_messages, sizeof raw->n_messages);
+        MDB_val key = {sizeof raw->n_messages, &raw->n_messages};
+        MDB_val value = {n, bytes};
+        rc = mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND);
+        left -= n;
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+int raw_lmdb(const char *dir, uint64_t n_bytes, uint64_t n_commits, double *out_seconds,
+    struct baro_err *err)
+{
+    struct raw raw = {.n_bytes = n_bytes};
+    (void)snprintf(raw.folder, sizeof raw.folder, "%s/raw-lmdb", dir);
+    if (mkdir(raw.folder, 0700) != 0) {
+        return baro_err_set(err, BARO_EIO, "cannot make '%s'", raw.folder);
+    }
+    baro_autofree uint8_t *bytes = baro_xcalloc(RAW_VALUE_BYTES, 1);
+    for (size_t i = 0; i < RAW_VALUE_BYTES; i++) {
+        bytes[i] = (uint8_t)(i * 2654435761U >> 13);
+    }
+    int rc = open_database(&raw, err);
+    n_commits = n_commits > 0 ? n_commits : 1;
+    uint64_t start_ns = baro_now_ns();
+    for (uint64_t i = 0; rc == 0 && i < n_commits; i++) {
+        uint64_t end = n_bytes * (i + 1) / n_commits;
+        int lmdb_rc = commit_bytes(&raw, bytes, end - n_bytes * i / n_commits);
+        rc = lmdb_rc == 0 ? 0 : baro_err_set(err, BARO_EIO, "%s", mdb_strerror(lmdb_rc));
+    }
+    *out_seconds = (double)(baro_now_ns() - start_ns) * 1e-9;
     if (raw.env != NULL) {
         mdb_env_close(raw.env);
     }

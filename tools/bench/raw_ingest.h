@@ -17,4 +17,11 @@
 int raw_ingest(
     const char *dir, uint64_t n_bytes, double *out_seconds, struct baro_err *err);
 
+/**
+ * Time how long LMDB alone takes for so many bytes: values that fill sixteen pages, in so many
+ * synchronous commits of the same size, in the order of their keys.
+ */
+int raw_lmdb(const char *dir, uint64_t n_bytes, uint64_t n_commits, double *out_seconds,
+    struct baro_err *err);
+
 #endif
