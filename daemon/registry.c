@@ -8,6 +8,7 @@
 
 #include "lib/analysis/detect.h"
 #include "lib/base/mem.h"
+#include "lib/base/tensor.h"
 
 /*
  * Identity of a thing within its run: (rank, is it a tensor, role, name), and its layout. Rows of
@@ -23,13 +24,6 @@ static char *make_key(uint32_t rank, const Baro__Declare *declare)
     return key;
 }
 
-/* Of what follows the data the batch and the time may vary; of what belongs to the model nothing. */
-static bool has_loose_shape(const Baro__Declare *declare)
-{
-    return declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||
-           declare->role == BARO_INPUT;
-}
-
 static bool is_same_layout(const Baro__Declare *a, const Baro__Declare *b)
 {
     if (!a->is_tensor) {
@@ -39,7 +33,7 @@ static bool is_same_layout(const Baro__Declare *a, const Baro__Declare *b)
         (a->n_units > 0 && a->unit_axis != b->unit_axis)) {
         return false;
     }
-    if (has_loose_shape(a)) {
+    if (baro_role_has_batch((enum baro_role)a->role)) {
         return true;
     }
     return a->n_shape == b->n_shape &&

@@ -68,6 +68,11 @@ enum baro_role baro_role_parse(const char *name)
     return (enum baro_role)0;
 }
 
+bool baro_role_has_batch(enum baro_role role)
+{
+    return role == BARO_ACT || role == BARO_ACT_GRAD || role == BARO_INPUT;
+}
+
 const char *baro_level_name(enum baro_level level)
 {
     return (int)level > 0 && level < BARO_LEVEL_END ? level_names[level] : "?";

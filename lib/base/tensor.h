@@ -28,6 +28,12 @@ const char *baro_role_name(enum baro_role role);
 /** Find a role by its name; 0 when there is none. */
 enum baro_role baro_role_parse(const char *name);
 
+/**
+ * Tell whether a role follows the data: its tensors have the batch as first axis, and maybe time
+ * as another, so that their shape may vary from step to step without meaning anything.
+ */
+bool baro_role_has_batch(enum baro_role role);
+
 /** Name a level ("info", "watch", "alarm"); else "?". */
 const char *baro_level_name(enum baro_level level);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/push/baro.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/spin.h"
+#include "lib/base/tensor.h"
 #include "lib/base/text.h"
 #include "lib/push/encode.h"
 #include "lib/push/run.h"
@@ -56,6 +58,31 @@ static void tell_once(struct baro_run *run, _Atomic bool *has_said, const char *
     (void)put(run, baro_now_ns(), READING_EVENT, 0, parts, 3);
 }
 
+/* Say once why no more names fit. */
+static void tell_full(struct baro_run *run)
+{
+    if (atomic_load_explicit(&run->has_said_full, memory_order_relaxed)) {
+        return;
+    }
+    char text[240];
+    struct ringfile_info info = {0};
+    uint32_t n = things_count(run->things);
+    (void)ringfile_read_info(run->ring, &info);
+    if (n >= THINGS_MAX) {
+        (void)snprintf(text, sizeof text,
+            "no more names fit, a run has at most %d: readings of new names are dropped and "
+            "counted, those of known names go on",
+            THINGS_MAX);
+    } else {
+        (void)snprintf(text, sizeof text,
+            "no more names fit after %" PRIu32 ", the ring has at most %" PRIu64
+            " KiB for them: readings of new names are dropped and counted, those of known "
+            "names go on; a larger BARO_RING_BYTES gives more",
+            n, info.sticky_bytes >> 10);
+    }
+    tell_once(run, &run->has_said_full, text);
+}
+
 /* Find or declare a thing; says once when no more fit. */
 static int find(
     struct baro_run *run, const struct thing_wanted *wanted, const struct thing **out_thing)
@@ -65,9 +92,7 @@ static int find(
         ringfile_count_dropped(run->ring, 1, 0);
     }
     if (rc == BARO_EFULL) {
-        tell_once(run, &run->has_said_full,
-            "no more names fit (65,536, or the ring's name area is full): readings of "
-            "new names are dropped and counted");
+        tell_full(run);
     }
     return rc;
 }
@@ -160,10 +185,6 @@ static int check_shape(const struct baro_tensor *t)
 static int find_tensor(
     struct baro_run *run, const struct baro_tensor *t, const struct thing **out_thing)
 {
-    if (t->id != 0) {
-        *out_thing = things_get(run->things, t->id);
-        return *out_thing != NULL && (*out_thing)->is_tensor ? 0 : BARO_EINVAL;
-    }
     struct thing_wanted wanted = {
         .name = t->name,
         .is_tensor = true,
@@ -177,6 +198,16 @@ static int find_tensor(
         t->shape[t->unit_axis] <= READING_MAX_UNITS) {
         wanted.unit_axis = t->unit_axis;
         wanted.n_units = (uint32_t)t->shape[t->unit_axis];
+    }
+    if (t->id != 0) {
+        *out_thing = things_get(run->things, t->id);
+        if (*out_thing == NULL || !(*out_thing)->is_tensor) {
+            return BARO_EINVAL;
+        }
+        if (t->name == NULL || things_is_like(*out_thing, &wanted)) {
+            return 0;
+        }
+        /* It came with another layout than it was declared with: another epoch of it. */
     }
     return find(run, &wanted, out_thing);
 }
@@ -207,8 +238,7 @@ static int put_summary(struct baro_run *run, uint64_t now, const struct thing *t
     double stats[SUMMARY_STAT_COUNT];
     struct reading_bin bins[ENCODE_MAX_BINS];
     baro_summarise(span, &summary, &hist);
-    bool has_rows = thing->role == BARO_ACT || thing->role == BARO_ACT_GRAD ||
-                    thing->role == BARO_INPUT;
+    bool has_rows = baro_role_has_batch((enum baro_role)thing->role);
     struct encode_place place =
         encode_place(span, summary.first_bad, thing->unit_axis, has_rows);
     encode_summary(stats, &summary, &hist, &place);
@@ -239,9 +269,9 @@ static void tell_units(
     char name[100];
     baro_text_safe(name, sizeof name, t->name != NULL ? t->name : "a tensor");
     (void)snprintf(text, sizeof text,
-        "'%s' came with another number of units than the %u it was declared with: its unit "
-        "statistics are left out",
-        name, thing->n_units);
+        "'%s' came with more than %d numbers of units: what does not fit the last of them, %u, "
+        "has no unit statistics",
+        name, THINGS_MAX_EPOCHS, thing->n_units);
     tell_once(run, &run->has_said_units, text);
 }
 

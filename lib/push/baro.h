@@ -43,10 +43,10 @@ struct baro_run;
 
 /* How to open a run. Zero or NULL means the default; explicit values win over the environment. */
 struct baro_options {
-    const char *project; /* BARO_PROJECT, else "default" */
-    const char *name;    /* else made from the time */
-    const char *run_id;  /* BARO_RUN_ID, else random; the same id again continues the run */
-    const char *config;  /* JSON object text, or NULL */
+    const char *project;     /* BARO_PROJECT, else "default" */
+    const char *name;        /* else made from the time */
+    const char *run_id;      /* BARO_RUN_ID, else random; the same id again: see resume */
+    const char *config;      /* JSON object text, or NULL */
     const char *endpoint;    /* BARO_ENDPOINT, else the user's own daemon */
     const char *mode;        /* BARO_MODE: "online" (default), "offline", "off" */
     const char *ring_dir;    /* BARO_RING_DIR, else tmpfs (online), data folder (offline) */
@@ -107,6 +107,7 @@ BARO_API struct baro_run *baro_open(
  * Begin a step. Steps may repeat or go back; nothing is dropped for it. Each but the first
  * leaves a record of how long the step before took.
  *
+ * step     0 to INT64_MAX
  * returns  0, BARO_EINVAL for a negative step
  */
 BARO_API int baro_step(struct baro_run *run, int64_t step);
@@ -140,7 +141,12 @@ BARO_API int64_t baro_declare_tensor(struct baro_run *run, const struct baro_ten
  * Summarise one tensor at the current step: whole-tensor statistics, a log2 histogram, and
  * statistics of each unit along unit_axis. One read of the data; the data is never copied.
  *
- * returns  0; BARO_EUNSUPPORTED for an unknown element type; BARO_EINVAL for a bad shape
+ * A tensor that comes with another element type, shape or number of units than before goes on as
+ * another epoch of its series; of activations, their gradients and inputs the shape but for the
+ * units may vary. One name has at most 8 epochs; what comes then has no unit statistics.
+ *
+ * returns  0; BARO_EUNSUPPORTED for an unknown element type; BARO_EINVAL for a bad shape;
+ *          BARO_EFULL when no more names fit
  */
 BARO_API int baro_tensor(struct baro_run *run, const struct baro_tensor *t);
 

@@ -91,8 +91,7 @@ static void delist(const struct baro_run *run)
 
 /* ---- options ---- */
 
-/* An option's value: the caller's, the environment's, or the default; empty counts as unset. */
-static const char *choose(
+const char *run_choose(
     const char *explicit_value, const char *variable, const char *otherwise)
 {
     if (explicit_value != NULL && explicit_value[0] != '\0') {
@@ -104,7 +103,7 @@ static const char *choose(
 
 static int choose_mode(const struct baro_options *options, struct baro_err *err)
 {
-    const char *name = choose(options->mode, "BARO_MODE", "online");
+    const char *name = run_choose(options->mode, "BARO_MODE", "online");
     for (int i = 0; i < MODE_COUNT; i++) {
         if (strcmp(name, mode_names[i]) == 0) {
             return i;
@@ -133,7 +132,7 @@ static int choose_bytes(
 static int choose_endpoint(
     struct baro_run *run, const struct baro_options *options, struct baro_err *err)
 {
-    const char *endpoint = choose(options->endpoint, "BARO_ENDPOINT", NULL);
+    const char *endpoint = run_choose(options->endpoint, "BARO_ENDPOINT", NULL);
     if (endpoint != NULL) {
         int n = snprintf(run->endpoint, sizeof run->endpoint, "%s", endpoint);
         if (n < 0 || (size_t)n >= sizeof run->endpoint) {
@@ -165,7 +164,7 @@ static void random_id(char *out)
 static int choose_run_id(
     struct baro_run *run, const struct baro_options *options, struct baro_err *err)
 {
-    const char *id = choose(options->run_id, "BARO_RUN_ID", NULL);
+    const char *id = run_choose(options->run_id, "BARO_RUN_ID", NULL);
     if (id == NULL) {
         random_id(run->run_id);
         return 0;
@@ -261,57 +260,11 @@ static int make_ring(struct baro_run *run, const struct baro_options *options,
         return baro_err_set(err, BARO_EINVAL, "rank %d of %d ranks: 0 to n_ranks - 1 exist",
             options->rank, options->n_ranks);
     }
-    const char *dir = choose(options->ring_dir, "BARO_RING_DIR", NULL);
+    const char *dir = run_choose(options->ring_dir, "BARO_RING_DIR", NULL);
     if (dir != NULL) {
         return create_ring(run, dir, bytes, options->rank, err);
     }
     return create_default_ring(run, is_offline, bytes, options->rank, err);
-}
-
-/* The ring's first record: which run this is. */
-static int describe(
-    struct baro_run *run, const struct baro_options *options, struct baro_err *err)
-{
-    char project[READING_MAX_NAME_BYTES + 1];
-    char name[READING_MAX_NAME_BYTES + 1];
-    char host[256] = "";
-    char by_time[64];
-    time_t now = time(NULL);
-    struct tm local = {0};
-    (void)localtime_r(&now, &local);
-    (void)strftime(by_time, sizeof by_time, "%Y-%m-%d %H:%M:%S", &local);
-    things_clean_name(project, choose(options->project, "BARO_PROJECT", "default"));
-    things_clean_name(name, choose(options->name, NULL, by_time));
-    char raw_host[128] = "";
-    (void)gethostname(raw_host, sizeof raw_host - 1);
-    baro_text_safe(host, sizeof host, raw_host);
-    const char *config = options->config != NULL ? options->config : "";
-    if (strlen(config) > READING_MAX_CONFIG_BYTES ||
-        !baro_utf8_valid(config, strlen(config))) {
-        run_say(run, "the config is left out: it is over 64 KiB or not UTF-8");
-        config = "";
-    }
-    Baro__RunDescription message;
-    baro__run_description__init(&message);
-    message.run_id = run->run_id;
-    message.project = project;
-    message.name = name;
-    message.config = (char *)(uintptr_t)config;
-    message.n_ranks = options->n_ranks > 0 ? (uint32_t)options->n_ranks : 1;
-    message.host = host;
-    message.client = (char *)(uintptr_t) "libbaro " BARO_VERSION;
-    message.created_ns = baro_wall_ns();
-    size_t n_bytes = baro__run_description__get_packed_size(&message);
-    baro_autofree uint8_t *packed = malloc(n_bytes);
-    if (packed == NULL) {
-        return baro_err_set(err, BARO_ENOMEM, "out of memory for the run's description");
-    }
-    const struct ringfile_part part = {
-        packed, baro__run_description__pack(&message, packed)};
-    const struct record_header header = {
-        .kind = READING_RUN, .time_ns = message.created_ns};
-    int rc = ringfile_put_sticky(run->ring, &header, &part, 1);
-    return rc != 0 ? baro_err_set(err, rc, "the ring takes no description") : 0;
 }
 
 /* ---- opening ---- */
@@ -360,7 +313,7 @@ static int open_run(struct baro_run *run, const struct baro_options *options,
         (rc = make_ring(run, options, is_offline, err)) != 0) {
         return rc;
     }
-    rc = describe(run, options, err);
+    rc = run_describe(run, options, err);
     if (rc != 0) {
         (void)ringfile_unlink(run->ring);
         return rc;

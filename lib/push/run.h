@@ -60,6 +60,22 @@ static inline bool run_is_usable(const struct baro_run *run)
 void run_say(const struct baro_run *run, const char *text);
 
 /**
+ * Give an option's value: the caller's, the environment's, or the default; empty counts as unset.
+ *
+ * variable  NULL: none
+ */
+const char *run_choose(
+    const char *explicit_value, const char *variable, const char *otherwise);
+
+/**
+ * Put the ring's first record: which run this is, and how it goes on when it exists already.
+ *
+ * returns  0; BARO_EINVAL for an option that cannot be; BARO_ENOMEM; BARO_EFULL
+ */
+int run_describe(
+    struct baro_run *run, const struct baro_options *options, struct baro_err *err);
+
+/**
  * Start the sender thread, with all signals blocked in it.
  *
  * returns  0; BARO_EIO when no thread can be had; BARO_ENOMEM

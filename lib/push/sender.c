@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/text.h"
 #include "lib/push/peer.h"
 #include "proto/reading.h"
 
@@ -91,6 +92,7 @@ struct sender {
 
     uint64_t message_ns;
     char last_message[240];
+    char note[480]; /* of the daemon, to be said as soon as a message may be */
     bool has_said_absent;
     bool has_said_drops;
 
@@ -114,6 +116,20 @@ static void say(struct sender *s, uint64_t now, const char *text)
     s->message_ns = now;
     (void)snprintf(s->last_message, sizeof s->last_message, "%s", text);
     s->on_message(text, s->payload);
+}
+
+/* Hand on what the daemon wants the user to know; unlike other messages it is never left out. */
+static void say_note(struct sender *s, uint64_t now)
+{
+    if (s->note[0] == '\0' ||
+        (s->message_ns != 0 && now - s->message_ns < message_gap_ns)) {
+        return;
+    }
+    s->message_ns = now;
+    if (s->on_message != NULL) {
+        s->on_message(s->note, s->payload);
+    }
+    s->note[0] = '\0';
 }
 
 /* Forget the connection and everything under way; begin again after a pause. */
@@ -441,6 +457,9 @@ static void on_ack(struct sender *s, const Baro__Ack *ack)
     }
     atomic_store_explicit(&s->is_waiting, s->n_flights > 0, memory_order_relaxed);
     note_acked(s, ack->last_seq, false);
+    if (ack->note[0] != '\0') {
+        baro_text_safe(s->note, sizeof s->note, ack->note);
+    }
 }
 
 static void on_refusal(struct sender *s, uint64_t now, int code, const char *text)
@@ -507,6 +526,7 @@ bool sender_step(struct sender *s, int wait_ms, bool is_urgent)
     if (s->phase == STREAMING) {
         tell_drops(s, now, is_urgent);
         send_pulse(s, now);
+        say_note(s, now);
         has_worked = fill_window(s, now, is_urgent) || has_worked;
     }
     has_worked = take_answers(s, now) || has_worked;
