@@ -352,15 +352,23 @@ static ssize_t write_parts(int fd, const struct iovec *parts, int n_parts, off_t
     return rc < 0 && done == 0 ? -1 : (ssize_t)done;
 }
 
-/* The headers may make another name of these two: libraries call them by the plain one. */
+/* Libraries call these by the plain name, our own code by that of the 64-bit forms. */
 EXPORT ssize_t disk_pwrite(int fd, const void *bytes, size_t n_bytes, off_t at) __asm__(
     "pwrite");
+EXPORT ssize_t disk_pwrite64(int fd, const void *bytes, size_t n_bytes, off_t at) __asm__(
+    "pwrite64");
 EXPORT int disk_ftruncate(int fd, off_t n_bytes) __asm__("ftruncate");
+EXPORT int disk_ftruncate64(int fd, off_t n_bytes) __asm__("ftruncate64");
 
 ssize_t disk_pwrite(int fd, const void *bytes, size_t n_bytes, off_t at)
 {
     struct iovec part = {(void *)(uintptr_t)bytes, n_bytes};
     return write_parts(fd, &part, 1, at);
+}
+
+ssize_t disk_pwrite64(int fd, const void *bytes, size_t n_bytes, off_t at)
+{
+    return disk_pwrite(fd, bytes, n_bytes, at);
 }
 
 EXPORT ssize_t write(int fd, const void *bytes, size_t n_bytes)
@@ -424,6 +432,11 @@ int disk_ftruncate(int fd, off_t n_bytes)
     }
     (void)pthread_mutex_unlock(&lock);
     return (int)syscall(SYS_ftruncate, fd, n_bytes);
+}
+
+int disk_ftruncate64(int fd, off_t n_bytes)
+{
+    return disk_ftruncate(fd, n_bytes);
 }
 
 EXPORT int rename(const char *from, const char *to)
