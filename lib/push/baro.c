@@ -267,11 +267,18 @@ static void tell_units(
     }
     char text[256];
     char name[100];
-    baro_text_safe(name, sizeof name, t->name != NULL ? t->name : "a tensor");
-    (void)snprintf(text, sizeof text,
-        "'%s' came with more than %d numbers of units: what does not fit the last of them, %u, "
-        "has no unit statistics",
-        name, THINGS_MAX_EPOCHS, thing->n_units);
+    if (t->name == NULL) {
+        (void)snprintf(text, sizeof text,
+            "a tensor came by its id alone with another number of units than the %u it was "
+            "declared with: its unit statistics are left out; give its name, too",
+            thing->n_units);
+    } else {
+        baro_text_safe(name, sizeof name, t->name);
+        (void)snprintf(text, sizeof text,
+            "'%s' came with more than %d layouts: what does not fit the last of them, of %u "
+            "units, has no unit statistics",
+            name, THINGS_MAX_EPOCHS, thing->n_units);
+    }
     tell_once(run, &run->has_said_units, text);
 }
 

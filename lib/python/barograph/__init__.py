@@ -36,15 +36,22 @@ _adopt = None         # `python -m barograph run`: gives the run that it has ope
 
 
 def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
-         endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=0):
+         endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=None,
+         resume=None, resume_step=None):
     """Open a run, and the user's own daemon if none answers. Never stops a training.
 
     config      dictionary (or argparse namespace, or dataclass) to keep with the run
     mode        "online", "offline" (ring file only), "off"; default: BARO_MODE, else online
     run_id      the same id again goes on with that run; default: BARO_RUN_ID, else a new one
+    resume      what happens when that run exists: "append" (its readings go on; steps that come
+                again are kept and marked), "branch" (from resume_step on the run is new, and what
+                it was stays beside it as "ID~1"), "overwrite" (the same, but what it was is
+                hidden and gives way first); default: BARO_RESUME, else "append"
+    resume_step  where a branch begins; default: BARO_RESUME_STEP, else the first step that comes
     rank, n_ranks  this process's place; default: RANK and WORLD_SIZE, as torchrun sets them
     budget      share of the time that measuring may take; default: BARO_BUDGET, else 0.01
-    first_step  number of the first step, for a training that goes on from a checkpoint
+    first_step  number of the first step, for a training that goes on from a checkpoint;
+                default: resume_step, else 0
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
 
     In a notebook or at a prompt the run before is finished first: its cell is run once more.
@@ -59,9 +66,13 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
         if value is not None and not isinstance(value, (str, os.PathLike)):
             raise TypeError(f"{key} is a string, not '{type(value).__name__}'")
     for key, value in (("rank", rank), ("n_ranks", n_ranks), ("ring_bytes", ring_bytes),
-                       ("first_step", first_step)):
-        if value is not None and (not isinstance(value, int) or value < 0):
+                       ("first_step", first_step), ("resume_step", resume_step)):
+        if value is not None and (not isinstance(value, int) or not 0 <= value < 2**63):
             raise TypeError(f"{key} is a whole number from 0, not {value!r}")
+    if resume not in (None, "append", "overwrite", "branch"):
+        raise TypeError(f"resume is 'append', 'overwrite' or 'branch', not {resume!r}")
+    if resume_step is not None and resume == "append":
+        raise TypeError("resume_step belongs to resume='overwrite' and 'branch'")
     if budget is not None and not isinstance(budget, (int, float)):
         raise TypeError(f"budget is a share like 0.01, not {budget!r}")
     config = _as_config(config)
@@ -71,14 +82,15 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
         return run
     _finish_previous()
     try:
-        run = _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step)
+        run = _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step,
+                    (resume, resume_step))
     except Exception as error:  # whatever is wrong with the monitoring, the training goes on
         warnings.warn(f"barograph: this run is not recorded: {error}", stacklevel=2)
         run = SilentRun(config)
     return run
 
 
-def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step):
+def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, resume):
     import ctypes
 
     from . import _daemon, _native
@@ -99,11 +111,17 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step):
     options.rank = rank if rank is not None else _number_from("RANK", int, 0)
     options.n_ranks = n_ranks if n_ranks is not None else _number_from("WORLD_SIZE", int, 0)
     options.ring_bytes = ring_bytes or 0
+    options.resume = _native.RESUMES[resume[0] or "append"]  # "append": BARO_RESUME decides
+    options.resume_step = resume[1] or 0
     error = _native.Err()
     handle = library.baro_open(ctypes.byref(options), ctypes.byref(error))
     if not handle:
         raise RuntimeError(error.text.decode("utf-8", "replace") or "libbaro gave no reason")
     share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
+    if first_step is None:
+        first_step = resume[1] or 0
+        if (resume[0] or os.environ.get("BARO_RESUME") or "append") != "append":
+            first_step = first_step or _number_from("BARO_RESUME_STEP", int, 0)
     opened = Run(library, handle, config, share, first_step)
     opened._is_offline = mode == "offline"
     _live.add(opened)

@@ -17,6 +17,7 @@ from ._budget import Budget, Watchdog
 
 MAX_DEPTH = 8          # of nested dictionaries in log()
 MAX_SAMPLES = 4096     # libbaro keeps so many of a batch
+MAX_NAMES = 70000      # more than libbaro takes: further names are refused and not remembered
 NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answers
 
 
@@ -207,8 +208,9 @@ class Run:
         """See that libbaro is at the step that log() closes."""
         if step is None:
             self._begin_step()
-        elif step < 0:
-            self._complain("step", f"step {step} is below 0; {self._next_step} is used instead")
+        elif not 0 <= step <= _native.MAX_STEP:
+            self._complain("step", f"step {step} is not between 0 and 2^63 - 1; "
+                           f"{self._next_step} is used instead")
             self._begin_step()
         else:
             self._is_begun = True
@@ -217,13 +219,13 @@ class Run:
 
     def _leave_step(self, step):
         """Believe the next step to be as far from this one as this one was from the last."""
-        if step is None or step < 0:
-            self._next_step += 1
+        if step is None or not 0 <= step <= _native.MAX_STEP:
+            self._next_step = min(self._next_step + 1, _native.MAX_STEP)
         else:
             if self._last_logged is not None and step > self._last_logged:
                 self._stride = step - self._last_logged
             self._last_logged = step
-            self._next_step = step + self._stride
+            self._next_step = min(step + self._stride, _native.MAX_STEP)
         self._is_begun = False
 
     # ---- pushing ----
@@ -249,7 +251,9 @@ class Run:
         known = self._scalars.get(name)
         if known is None:
             number_id = self._lib.baro_declare_scalar(self._handle, _tensors.name_bytes(name))
-            known = self._scalars[name] = (number_id, Watchdog())
+            known = (number_id, Watchdog())
+            if number_id > 0 or len(self._scalars) < MAX_NAMES:
+                self._scalars[name] = known
             if number_id <= 0:
                 self._complain("scalar", f"the scalar '{name[:80]}' is left out: "
                                f"{self._strerror(number_id)}")
@@ -261,7 +265,9 @@ class Run:
     def _push_array(self, name, array, role, unit_axis):
         view = self._views.get((name, role))
         if view is None:
-            view = self._views[(name, role)] = _tensors.View(name, role)
+            view = _tensors.View(name, role)
+            if len(self._views) < MAX_NAMES:
+                self._views[(name, role)] = view
         view.axis = unit_axis
         try:
             keep = _tensors.point_at(view, array)
