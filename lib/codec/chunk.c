@@ -8,8 +8,6 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/codec/chunk_layout.h"
-#include "lib/codec/delta.h"
-#include "lib/codec/shuffle.h"
 
 /*
  * Layout, all numbers little-endian:
@@ -29,29 +27,20 @@
  *   48     4     bytes of extra data of all rows
  *   52     4     0
  *   56     8     rows of the series that the chunk stands for
- *   64     8*k   section table: stored bytes (4), raw bytes (4) of each of k sections
+ *   64     4*k   section table: where each of k sections ends, counted from the first one's start
  *   ...          sections: steps, times, ends of extra data, extra data, blocks of doubles,
  *                blocks of floats
  *   end-8  8     XXH3-64 over everything before
  *
- * A section whose stored and raw sizes are equal is stored as it is, any other is one zstd
- * frame. Steps, times and ends are second differences (delta.c), blocks are byte planes over
- * all numbers of the block, column after column (shuffle.c). A block holds as many whole
- * columns as make about 32 KiB, so that one column of a wide group can be had without decoding
- * the others. Chunks with one row and 10^5 columns are as normal as 10^4 rows of one column.
+ * Extra data is a zstd frame, or as it is when its section is as long; without extra data its two
+ * sections are empty. All other sections are blocks (block.c): steps, times and ends of one
+ * column, the rest of as many whole columns as make about 8,192 numbers, so that one column of a
+ * wide group can be had without decoding the others. Chunks with one row and 10^5 columns are as
+ * normal as 10^4 rows of one column.
  *
- * Rejected: casting doubles to floats (not lossless), Gorilla (2.3 to 3.9 bytes a point against
- * 0.6 to 3.3 for planes and zstd), higher zstd levels (no smaller on floats, slower).
+ * Which coding is used for what was measured on recorded trainings; docs/STORAGE.md has the
+ * figures, and predict.c, symbols.c and round.c say how each works.
  */
-
-uint8_t *chunk_need_raw(struct chunk_codec *codec, size_t n)
-{
-    if (n > codec->raw_room) {
-        codec->raw = baro_xrealloc(codec->raw, n, 1);
-        codec->raw_room = n;
-    }
-    return codec->raw;
-}
 
 int64_t *chunk_need_numbers(struct chunk_codec *codec, size_t n)
 {
@@ -72,11 +61,9 @@ void chunk_codec_destroy(struct chunk_codec *codec)
     if (codec == NULL) {
         return;
     }
-    (void)ZSTD_freeCCtx(codec->compress);
-    (void)ZSTD_freeDCtx(codec->decompress);
-    free(codec->raw);
+    block_finish(&codec->blocks);
     free(codec->numbers);
-    free(codec->out);
+    free(codec->floats);
     free(codec);
 }
 
@@ -95,28 +82,26 @@ static int corrupt(struct baro_err *err, const char *what)
     return baro_err_set(err, BARO_ECORRUPT, "damaged chunk: %s", what);
 }
 
-/* What the raw size of a section may be: exactly, or at most for variable-length numbers. */
-static bool raw_size_ok(const struct chunk *chunk, uint32_t section, uint32_t raw)
+/* Tell whether the table's ends rise and the last one is the end of the data. */
+static bool table_ok(const struct chunk *chunk, uint64_t n_data)
 {
-    uint64_t rows = chunk->n_rows;
-    if (section <= SECTION_TIMES) {
-        return raw >= rows && raw <= rows * DELTA_MAX_BYTES;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < chunk->n_sections; i++) {
+        uint64_t end = get32(chunk->table + (size_t)i * CHUNK_ENTRY_BYTES);
+        bool is_extra = i == SECTION_ENDS || i == SECTION_EXTRA;
+        if (end < last || end > n_data ||
+            (end == last) != (is_extra && chunk->extra_bytes == 0)) {
+            return false;
+        }
+        last = end;
     }
-    if (section == SECTION_ENDS) {
-        return chunk->extra_bytes == 0 ? raw == 0
-                                       : raw >= rows && raw <= rows * DELTA_MAX_BYTES;
-    }
-    if (section == SECTION_EXTRA) {
-        return raw == chunk->extra_bytes;
-    }
-    uint32_t block = section - SECTION_BLOCKS;
-    uint32_t n_f64_blocks = chunk_blocks(chunk->n_f64, chunk->f64_per_block);
-    bool is_f64 = block < n_f64_blocks;
-    uint32_t per_block = is_f64 ? chunk->f64_per_block : chunk->f32_per_block;
-    uint64_t n_columns = is_f64 ? chunk->n_f64 : chunk->n_f32;
-    uint64_t from = (uint64_t)(is_f64 ? block : block - n_f64_blocks) * per_block;
-    uint64_t n = n_columns - from < per_block ? n_columns - from : per_block;
-    return raw == n * rows * (is_f64 ? 8 : 4);
+    return last == n_data;
+}
+
+static bool per_block_ok(const struct chunk *chunk, uint32_t per_block)
+{
+    return per_block == 1 || (per_block > 1 && (uint64_t)per_block * chunk->n_rows <=
+                                                   CHUNK_MAX_BLOCK_NUMBERS);
 }
 
 int chunk_open(
@@ -154,8 +139,8 @@ int chunk_open(
         .table = bytes + CHUNK_HEADER_BYTES,
     };
     if (!chunk_within_limits(chunk.n_rows, chunk.n_f64, chunk.n_f32, chunk.extra_bytes) ||
-        chunk.f64_per_block == 0 || chunk.f32_per_block == 0 ||
-        precision > CHUNK_ROUND_ALL) {
+        !per_block_ok(&chunk, chunk.f64_per_block) ||
+        !per_block_ok(&chunk, chunk.f32_per_block) || precision > CHUNK_ROUND_ALL) {
         return corrupt(err, "its counts are out of bounds");
     }
     chunk.n_sections = SECTION_BLOCKS + chunk_blocks(chunk.n_f64, chunk.f64_per_block) +
@@ -165,58 +150,31 @@ int chunk_open(
         return corrupt(err, "the section table does not fit");
     }
     chunk.data = bytes + at;
-    for (uint32_t i = 0; i < chunk.n_sections; i++) {
-        uint32_t stored = get32(chunk.table + (size_t)i * CHUNK_ENTRY_BYTES);
-        uint32_t raw = get32(chunk.table + (size_t)i * CHUNK_ENTRY_BYTES + 4);
-        if (stored > raw || !raw_size_ok(&chunk, i, raw)) {
-            return corrupt(err, "a section has an impossible size");
-        }
-        at += stored;
-    }
-    if (at + CHUNK_CHECK_BYTES != n_bytes) {
-        return corrupt(err, "the sections do not fill it");
+    if (!table_ok(&chunk, n_bytes - CHUNK_CHECK_BYTES - at)) {
+        return corrupt(err, "the section table makes no sense");
     }
     *out_chunk = chunk;
     return 0;
 }
 
-/* Give a section's raw bytes: in place when stored as they are, else in the codec's buffer. */
-static int section_raw(struct chunk_codec *codec, const struct chunk *chunk,
-    uint32_t section, const uint8_t **out_raw, size_t *out_n, struct baro_err *err)
+/* Give a section's bytes. */
+static const uint8_t *section_at(
+    const struct chunk *chunk, uint32_t section, size_t *out_n_bytes)
 {
-    const uint8_t *from = chunk->data;
-    for (uint32_t i = 0; i < section; i++) {
-        from += get32(chunk->table + (size_t)i * CHUNK_ENTRY_BYTES);
-    }
-    size_t stored = get32(chunk->table + (size_t)section * CHUNK_ENTRY_BYTES);
-    size_t raw = get32(chunk->table + (size_t)section * CHUNK_ENTRY_BYTES + 4);
-    *out_n = raw;
-    if (stored == raw) {
-        *out_raw = from;
-        return 0;
-    }
-    if (codec->decompress == NULL && (codec->decompress = ZSTD_createDCtx()) == NULL) {
-        return baro_err_set(err, BARO_EIO, "zstd gave no decompression context");
-    }
-    uint8_t *to = chunk_need_raw(codec, raw);
-    size_t got = ZSTD_decompressDCtx(codec->decompress, to, raw, from, stored);
-    if (ZSTD_isError(got) || got != raw) {
-        return corrupt(err, "a section cannot be decompressed");
-    }
-    *out_raw = to;
-    return 0;
+    const uint8_t *entry = chunk->table + (size_t)section * CHUNK_ENTRY_BYTES;
+    uint32_t from = section > 0 ? get32(entry - CHUNK_ENTRY_BYTES) : 0;
+    *out_n_bytes = get32(entry) - from;
+    return chunk->data + from;
 }
 
 static int section_numbers(struct chunk_codec *codec, const struct chunk *chunk,
     uint32_t section, int64_t *out, struct baro_err *err)
 {
-    const uint8_t *raw = NULL;
+    struct block_columns shape = {
+        .type = BLOCK_I64, .n_rows = chunk->n_rows, .n_columns = 1};
     size_t n = 0;
-    int rc = section_raw(codec, chunk, section, &raw, &n, err);
-    if (rc == 0 && (rc = delta_decode(raw, n, out, chunk->n_rows)) < 0) {
-        return corrupt(err, "a column of whole numbers does not decode");
-    }
-    return rc;
+    const uint8_t *bytes = section_at(chunk, section, &n);
+    return block_decode(&codec->blocks, &shape, bytes, n, 0, 1, out, 0, err);
 }
 
 int chunk_steps(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
@@ -231,48 +189,103 @@ int chunk_times(struct chunk_codec *codec, const struct chunk *chunk, int64_t *o
     return section_numbers(codec, chunk, SECTION_TIMES, out, err);
 }
 
-/* Decode columns [first, first + n) of numbers of one size; section is their first block. */
-static int take_columns(struct chunk_codec *codec, const struct chunk *chunk,
-    uint32_t section, uint32_t per_block, size_t size, uint32_t first, uint32_t n,
-    uint8_t *out, size_t stride, struct baro_err *err)
+/* Columns of one type and the sections they are in. */
+struct columns_place {
+    enum block_type type;
+    uint32_t n_columns;
+    uint32_t per_block;
+    uint32_t section; /* their first block */
+};
+
+static struct columns_place place_of(const struct chunk *chunk, enum block_type type)
 {
-    size_t n_rows = chunk->n_rows;
-    for (uint32_t column = first; column < first + n;) {
-        const uint8_t *raw = NULL;
-        size_t n_raw = 0;
-        int rc = section_raw(codec, chunk, section + column / per_block, &raw, &n_raw, err);
+    struct columns_place place = {type, chunk->n_f64, chunk->f64_per_block, SECTION_BLOCKS};
+    if (type == BLOCK_F32) {
+        place.section += chunk_blocks(chunk->n_f64, chunk->f64_per_block);
+        place.n_columns = chunk->n_f32;
+        place.per_block = chunk->f32_per_block;
+    }
+    return place;
+}
+
+/* Give the shape of the block that holds a column, and its first column. */
+static struct block_columns block_of(const struct chunk *chunk,
+    const struct columns_place *place, uint32_t column, uint32_t *out_first)
+{
+    *out_first = column - column % place->per_block;
+    uint32_t rest = place->n_columns - *out_first;
+    return (struct block_columns){
+        .type = place->type,
+        .n_rows = chunk->n_rows,
+        .n_columns = rest < place->per_block ? rest : place->per_block,
+    };
+}
+
+static int take_columns(struct chunk_codec *codec, const struct chunk *chunk,
+    enum block_type type, uint32_t first, uint32_t n, uint8_t *out, size_t stride,
+    struct baro_err *err)
+{
+    struct columns_place place = place_of(chunk, type);
+    if (n > place.n_columns || first > place.n_columns - n) {
+        return baro_err_set(err, BARO_EINVAL, "no such columns");
+    }
+    uint32_t end = first + n;
+    for (uint32_t column = first; column < end;) {
+        uint32_t from;
+        size_t n_bytes;
+        struct block_columns shape = block_of(chunk, &place, column, &from);
+        uint32_t to = end - from < shape.n_columns ? end : from + shape.n_columns;
+        const uint8_t *bytes =
+            section_at(chunk, place.section + column / place.per_block, &n_bytes);
+        int rc = block_decode(&codec->blocks, &shape, bytes, n_bytes, column - from,
+            to - column, out + (size_t)(column - first) * stride, stride, err);
         if (rc != 0) {
             return rc;
         }
-        size_t total = n_raw / size;
-        for (size_t at = column % per_block * n_rows; at < total && column < first + n;
-             at += n_rows, column++) {
-            shuffle_take(raw, total, at, n_rows, size,
-                out + (size_t)(column - first) * stride * size);
-        }
+        column = to;
     }
     return 0;
+}
+
+static int constant(const struct chunk *chunk, enum block_type type, uint32_t column,
+    void *out, struct baro_err *err)
+{
+    struct columns_place place = place_of(chunk, type);
+    if (column >= place.n_columns) {
+        return baro_err_set(err, BARO_EINVAL, "no such column");
+    }
+    uint32_t from;
+    size_t n_bytes;
+    struct block_columns shape = block_of(chunk, &place, column, &from);
+    const uint8_t *bytes =
+        section_at(chunk, place.section + column / place.per_block, &n_bytes);
+    return block_constant(&shape, bytes, n_bytes, column - from, out, err);
 }
 
 int chunk_f64(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, double *out, size_t stride, struct baro_err *err)
 {
-    if (n > chunk->n_f64 || first > chunk->n_f64 - n) {
-        return baro_err_set(err, BARO_EINVAL, "no such columns");
-    }
-    return take_columns(codec, chunk, SECTION_BLOCKS, chunk->f64_per_block, sizeof *out,
-        first, n, (uint8_t *)out, stride, err);
+    return take_columns(
+        codec, chunk, BLOCK_F64, first, n, (uint8_t *)out, stride * sizeof *out, err);
 }
 
 int chunk_f32(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, float *out, size_t stride, struct baro_err *err)
 {
-    if (n > chunk->n_f32 || first > chunk->n_f32 - n) {
-        return baro_err_set(err, BARO_EINVAL, "no such columns");
-    }
-    uint32_t section = SECTION_BLOCKS + chunk_blocks(chunk->n_f64, chunk->f64_per_block);
-    return take_columns(codec, chunk, section, chunk->f32_per_block, sizeof *out, first, n,
-        (uint8_t *)out, stride, err);
+    return take_columns(
+        codec, chunk, BLOCK_F32, first, n, (uint8_t *)out, stride * sizeof *out, err);
+}
+
+int chunk_f64_constant(
+    const struct chunk *chunk, uint32_t column, double *out, struct baro_err *err)
+{
+    return constant(chunk, BLOCK_F64, column, out, err);
+}
+
+int chunk_f32_constant(
+    const struct chunk *chunk, uint32_t column, float *out, struct baro_err *err)
+{
+    return constant(chunk, BLOCK_F32, column, out, err);
 }
 
 int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *out_ends,
@@ -298,11 +311,20 @@ int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *
     if (last != (int64_t)chunk->extra_bytes) {
         return corrupt(err, "extra data is longer than its rows");
     }
-    const uint8_t *raw = NULL;
     size_t n = 0;
-    rc = section_raw(codec, chunk, SECTION_EXTRA, &raw, &n, err);
-    if (rc == 0 && raw != NULL) {
-        memcpy(out, raw, n);
+    const uint8_t *bytes = section_at(chunk, SECTION_EXTRA, &n);
+    if (n == chunk->extra_bytes) {
+        memcpy(out, bytes, n);
+        return 0;
     }
-    return rc;
+    struct block_scratch *scratch = &codec->blocks;
+    if (scratch->decompress == NULL && (scratch->decompress = ZSTD_createDCtx()) == NULL) {
+        return baro_err_set(err, BARO_EIO, "zstd gave no decompression context");
+    }
+    size_t got =
+        ZSTD_decompressDCtx(scratch->decompress, out, chunk->extra_bytes, bytes, n);
+    if (ZSTD_isError(got) || got != chunk->extra_bytes) {
+        return corrupt(err, "extra data cannot be decompressed");
+    }
+    return 0;
 }

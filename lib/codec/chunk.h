@@ -53,7 +53,7 @@ struct chunk {
     enum chunk_precision precision;
     int64_t first_step; /* smallest and largest */
     int64_t last_step;
-    const uint8_t *table; /* sections: stored and raw bytes of each */
+    const uint8_t *table; /* where each section ends */
     const uint8_t *data;  /* the first section */
     uint32_t n_sections;
     uint32_t f64_per_block; /* columns */
@@ -101,7 +101,7 @@ int chunk_times(struct chunk_codec *codec, const struct chunk *chunk, int64_t *o
  * first, n  columns; first + n <= n_f64
  * out       n * n_rows numbers, column after column, stride numbers apart
  * returns   0 or BARO_ECORRUPT
- * cost      only the blocks that hold these columns are decompressed (about 32 KiB each)
+ * cost      only the blocks that hold these columns are decoded (about 8,192 numbers each)
  */
 int chunk_f64(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, double *out, size_t stride, struct baro_err *err);
@@ -109,6 +109,19 @@ int chunk_f64(struct chunk_codec *codec, const struct chunk *chunk, uint32_t fir
 /** Decode some columns of floats; as chunk_f64. */
 int chunk_f32(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, float *out, size_t stride, struct baro_err *err);
+
+/**
+ * Tell whether all rows of a column have the same number, without decompressing anything.
+ *
+ * out      the number, when they have
+ * returns  1; 0 when they have not, or the chunk does not say; BARO_ECORRUPT; BARO_EINVAL
+ */
+int chunk_f64_constant(
+    const struct chunk *chunk, uint32_t column, double *out, struct baro_err *err);
+
+/** Tell whether all rows of a column of floats have the same number; as chunk_f64_constant. */
+int chunk_f32_constant(
+    const struct chunk *chunk, uint32_t column, float *out, struct baro_err *err);
 
 /** Decode the extra bytes; out_ends: n_rows, out: extra_bytes. 0 or BARO_ECORRUPT. */
 int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *out_ends,

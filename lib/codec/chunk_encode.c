@@ -7,97 +7,127 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/codec/chunk_layout.h"
-#include "lib/codec/delta.h"
-#include "lib/codec/shuffle.h"
+#include "lib/codec/round.h"
 
 /* Writing chunks; the layout is described in chunk.c. */
 
-enum { BLOCK_RAW_BYTES = 32768, ZSTD_LEVEL = 1 };
+enum { ZSTD_LEVEL = 1 };
 
-static uint8_t *need_out(struct chunk_codec *codec, size_t more)
+static uint32_t columns_per_block(uint32_t n_rows)
 {
-    if (codec->out_n + more > codec->out_room) {
-        codec->out_room = (codec->out_n + more) * 2;
-        codec->out = baro_xrealloc(codec->out, codec->out_room, 1);
-    }
-    return codec->out + codec->out_n;
-}
-
-static uint32_t columns_per_block(uint32_t n_rows, uint32_t size)
-{
-    assert(n_rows > 0 && size > 0);
-    uint32_t fit = BLOCK_RAW_BYTES / (n_rows * size);
+    assert(n_rows > 0);
+    uint32_t fit = CHUNK_BLOCK_NUMBERS / n_rows;
     return fit > 0 ? fit : 1;
 }
 
-/* Append a section to the chunk in the making; raw may lie in the codec's raw buffer. */
-static int add_section(struct chunk_codec *codec, uint32_t section, const uint8_t *raw,
-    size_t n, struct baro_err *err)
+/* Enter that a section ends here. */
+static void end_section(struct chunk_codec *codec, uint32_t section, size_t data_at)
 {
-    size_t bound = ZSTD_compressBound(n);
-    uint8_t *to = need_out(codec, bound);
-    size_t stored = n;
-    if (n > 0) {
-        stored = ZSTD_compressCCtx(codec->compress, to, bound, raw, n, ZSTD_LEVEL);
-        if (ZSTD_isError(stored)) {
-            return baro_err_set(err, BARO_EIO, "compress: %s", ZSTD_getErrorName(stored));
-        }
-        if (stored >= n) {
-            memcpy(to, raw, n);
-            stored = n;
-        }
-    }
-    codec->out_n += stored;
-    uint8_t *entry = codec->out + CHUNK_HEADER_BYTES + (size_t)section * CHUNK_ENTRY_BYTES;
-    put32(entry, (uint32_t)stored);
-    put32(entry + 4, (uint32_t)n);
-    return 0;
+    uint8_t *entry =
+        codec->blocks.out + CHUNK_HEADER_BYTES + (size_t)section * CHUNK_ENTRY_BYTES;
+    put32(entry, (uint32_t)(codec->blocks.n_out - data_at));
 }
 
 static int add_numbers(struct chunk_codec *codec, uint32_t section, const int64_t *numbers,
-    uint32_t n, struct baro_err *err)
+    uint32_t n, size_t data_at, struct baro_err *err)
 {
-    uint8_t *raw = chunk_need_raw(codec, (size_t)n * DELTA_MAX_BYTES);
-    return add_section(codec, section, raw, delta_encode(numbers, n, raw), err);
+    struct block_columns block = {
+        .type = BLOCK_I64, .n_rows = n, .n_columns = 1, .base = numbers};
+    int rc = block_encode(&codec->blocks, &block, err);
+    end_section(codec, section, data_at);
+    return rc;
 }
 
-static int add_extra(struct chunk_codec *codec, const struct chunk_columns *columns,
-    uint32_t extra_bytes, struct baro_err *err)
+static int add_times(struct chunk_codec *codec, const struct chunk_columns *columns,
+    size_t data_at, struct baro_err *err)
 {
+    const int64_t *times_ns = columns->times_ns;
+    if (columns->precision != CHUNK_EXACT) {
+        int64_t *rounded = chunk_need_numbers(codec, columns->n_rows);
+        round_times(times_ns, columns->n_rows, rounded);
+        times_ns = rounded;
+    }
+    return add_numbers(codec, SECTION_TIMES, times_ns, columns->n_rows, data_at, err);
+}
+
+/* Append the ends of extra bytes and these; both sections stay empty when there are none. */
+static int add_extra(struct chunk_codec *codec, const struct chunk_columns *columns,
+    uint32_t extra_bytes, size_t data_at, struct baro_err *err)
+{
+    struct block_scratch *scratch = &codec->blocks;
     if (extra_bytes == 0) {
-        return 0; /* both sections stay empty */
+        end_section(codec, SECTION_ENDS, data_at);
+        end_section(codec, SECTION_EXTRA, data_at);
+        return 0;
     }
     int64_t *ends = chunk_need_numbers(codec, columns->n_rows);
     for (uint32_t i = 0; i < columns->n_rows; i++) {
         ends[i] = (int64_t)columns->extra_ends[i] - columns->extra_start;
     }
-    int rc = add_numbers(codec, SECTION_ENDS, ends, columns->n_rows, err);
-    if (rc == 0) {
-        rc = add_section(
-            codec, SECTION_EXTRA, columns->extra + columns->extra_start, extra_bytes, err);
+    int rc = add_numbers(codec, SECTION_ENDS, ends, columns->n_rows, data_at, err);
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    size_t bound = ZSTD_compressBound(extra_bytes);
+    const uint8_t *from = columns->extra + columns->extra_start;
+    uint8_t *to = block_need_out(scratch, bound);
+    size_t stored =
+        ZSTD_compressCCtx(scratch->compress, to, bound, from, extra_bytes, ZSTD_LEVEL);
+    if (ZSTD_isError(stored)) {
+        return baro_err_set(err, BARO_EIO, "compress: %s", ZSTD_getErrorName(stored));
+    }
+    if (stored >= extra_bytes) {
+        memcpy(to, from, extra_bytes);
+        stored = extra_bytes;
+    }
+    scratch->n_out += stored;
+    end_section(codec, SECTION_EXTRA, data_at);
+    return 0;
 }
 
-/* Append the blocks of n_columns columns of numbers of one size. */
-static int add_blocks(struct chunk_codec *codec, uint32_t section,
-    const struct chunk_columns *columns, const uint8_t *numbers, uint32_t n_columns,
-    uint32_t size, struct baro_err *err)
+/* Give the columns of a block of floats, rounded when wanted. */
+static void round_block(struct chunk_codec *codec, struct block_columns *block)
 {
-    size_t n_rows = columns->n_rows;
-    uint32_t per_block = columns_per_block(columns->n_rows, size);
+    size_t n = (size_t)block->n_rows * block->n_columns;
+    if (n > codec->floats_room) {
+        codec->floats = baro_xrealloc(codec->floats, n, sizeof *codec->floats);
+        codec->floats_room = n;
+    }
+    for (size_t c = 0; c < block->n_columns; c++) {
+        const void *from = (const uint8_t *)block->base + c * block->stride;
+        round_floats(from, block->n_rows, codec->floats + c * block->n_rows);
+    }
+    block->base = codec->floats;
+    block->stride = block->n_rows * sizeof *codec->floats;
+}
+
+/* Append the blocks of all columns of one type; section is the first of them. */
+static int add_blocks(struct chunk_codec *codec, uint32_t section,
+    const struct chunk_columns *columns, enum block_type type, size_t data_at,
+    struct baro_err *err)
+{
+    bool is_f64 = type == BLOCK_F64;
+    uint32_t n_columns = is_f64 ? columns->n_f64 : columns->n_f32;
+    size_t stride = columns->stride * (is_f64 ? 8 : 4);
+    const uint8_t *base =
+        is_f64 ? (const uint8_t *)columns->f64 : (const uint8_t *)columns->f32;
+    uint32_t per_block = columns_per_block(columns->n_rows);
     for (uint32_t from = 0; from < n_columns; from += per_block) {
-        uint32_t n = n_columns - from < per_block ? n_columns - from : per_block;
-        size_t total = n * n_rows;
-        uint8_t *raw = chunk_need_raw(codec, total * size);
-        for (uint32_t c = 0; c < n; c++) {
-            shuffle_put(numbers + (from + c) * columns->stride * size, n_rows, size, raw,
-                total, c * n_rows);
+        struct block_columns block = {
+            .type = type,
+            .n_rows = columns->n_rows,
+            .n_columns = n_columns - from < per_block ? n_columns - from : per_block,
+            .base = base + from * stride,
+            .stride = stride,
+        };
+        if (!is_f64 && columns->precision == CHUNK_ROUND_ALL) {
+            round_block(codec, &block);
         }
-        int rc = add_section(codec, section++, raw, total * size, err);
+        int rc = block_encode(&codec->blocks, &block, err);
         if (rc != 0) {
             return rc;
         }
+        end_section(codec, section++, data_at);
     }
     return 0;
 }
@@ -116,8 +146,8 @@ static void put_header(
     put32(at + 12, columns->n_rows);
     put32(at + 16, columns->n_f64);
     put32(at + 20, columns->n_f32);
-    put32(at + 24, columns_per_block(columns->n_rows, 8));
-    put32(at + 28, columns_per_block(columns->n_rows, 4));
+    put32(at + 24, columns_per_block(columns->n_rows));
+    put32(at + 28, columns_per_block(columns->n_rows));
     memcpy(at + 32, &first, 8);
     memcpy(at + 40, &last, 8);
     put32(at + 48, extra_bytes);
@@ -139,33 +169,31 @@ int chunk_encode(struct chunk_codec *codec, const struct chunk_columns *columns,
             "bytes do not fit into one chunk",
             n_rows, columns->n_f64, columns->n_f32, extra_bytes);
     }
-    if (codec->compress == NULL && (codec->compress = ZSTD_createCCtx()) == NULL) {
-        return baro_err_set(err, BARO_EIO, "zstd gave no compression context");
-    }
-    uint32_t n_f64_blocks = chunk_blocks(columns->n_f64, columns_per_block(n_rows, 8));
-    uint32_t n_sections = SECTION_BLOCKS + n_f64_blocks +
-                          chunk_blocks(columns->n_f32, columns_per_block(n_rows, 4));
+    uint32_t per_block = columns_per_block(n_rows);
+    uint32_t n_f64_blocks = chunk_blocks(columns->n_f64, per_block);
+    uint32_t n_sections =
+        SECTION_BLOCKS + n_f64_blocks + chunk_blocks(columns->n_f32, per_block);
     size_t head = CHUNK_HEADER_BYTES + (size_t)n_sections * CHUNK_ENTRY_BYTES;
-    codec->out_n = 0;
-    memset(need_out(codec, head), 0, head);
-    put_header(codec->out, columns, extra_bytes);
-    codec->out_n = head;
+    struct block_scratch *scratch = &codec->blocks;
+    scratch->n_out = 0;
+    memset(block_need_out(scratch, head), 0, head);
+    put_header(scratch->out, columns, extra_bytes);
+    scratch->n_out = head;
     int rc = 0;
-    if ((rc = add_numbers(codec, SECTION_STEPS, columns->steps, n_rows, err)) < 0 ||
-        (rc = add_numbers(codec, SECTION_TIMES, columns->times_ns, n_rows, err)) < 0 ||
-        (rc = add_extra(codec, columns, extra_bytes, err)) < 0 ||
-        (rc = add_blocks(codec, SECTION_BLOCKS, columns, (const uint8_t *)columns->f64,
-             columns->n_f64, 8, err)) < 0 ||
-        (rc = add_blocks(codec, SECTION_BLOCKS + n_f64_blocks, columns,
-             (const uint8_t *)columns->f32, columns->n_f32, 4, err)) < 0) {
+    if ((rc = add_numbers(codec, SECTION_STEPS, columns->steps, n_rows, head, err)) < 0 ||
+        (rc = add_times(codec, columns, head, err)) < 0 ||
+        (rc = add_extra(codec, columns, extra_bytes, head, err)) < 0 ||
+        (rc = add_blocks(codec, SECTION_BLOCKS, columns, BLOCK_F64, head, err)) < 0 ||
+        (rc = add_blocks(
+             codec, SECTION_BLOCKS + n_f64_blocks, columns, BLOCK_F32, head, err)) < 0) {
         return rc;
     }
-    uint8_t *end = need_out(codec, CHUNK_CHECK_BYTES);
-    put32(codec->out + 8, (uint32_t)(codec->out_n + CHUNK_CHECK_BYTES));
-    uint64_t check = XXH3_64bits(codec->out, codec->out_n);
+    uint8_t *end = block_need_out(scratch, CHUNK_CHECK_BYTES);
+    put32(scratch->out + 8, (uint32_t)(scratch->n_out + CHUNK_CHECK_BYTES));
+    uint64_t check = XXH3_64bits(scratch->out, scratch->n_out);
     memcpy(end, &check, sizeof check);
-    codec->out_n += CHUNK_CHECK_BYTES;
-    *out_bytes = codec->out;
-    *out_n_bytes = codec->out_n;
+    scratch->n_out += CHUNK_CHECK_BYTES;
+    *out_bytes = scratch->out;
+    *out_n_bytes = scratch->n_out;
     return 0;
 }

@@ -6,15 +6,16 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include <zstd.h>
-
+#include "lib/codec/block.h"
 #include "lib/codec/chunk.h"
 
 enum {
     CHUNK_VERSION = 2,
     CHUNK_HEADER_BYTES = 64,
-    CHUNK_ENTRY_BYTES = 8, /* of the section table */
-    CHUNK_CHECK_BYTES = 8
+    CHUNK_ENTRY_BYTES = 4, /* of the section table */
+    CHUNK_CHECK_BYTES = 8, /* also what may be read behind the last section, see bits.h */
+    CHUNK_BLOCK_NUMBERS = 8192,     /* columns are put together up to this many */
+    CHUNK_MAX_BLOCK_NUMBERS = 65536 /* of more than one column, when reading */
 };
 enum section {
     SECTION_STEPS = 0,
@@ -27,15 +28,11 @@ enum section {
 static const uint8_t chunk_magic[4] = {'B', 'A', 'R', 'C'};
 
 struct chunk_codec {
-    ZSTD_CCtx *compress;
-    ZSTD_DCtx *decompress;
-    uint8_t *raw; /* one section before compression or after decompression */
-    size_t raw_room;
-    int64_t *numbers; /* the ends of extra data as int64_t */
+    struct block_scratch blocks;
+    int64_t *numbers; /* rounded times, ends of extra bytes */
     size_t numbers_room;
-    uint8_t *out; /* the chunk that chunk_encode makes */
-    size_t out_n;
-    size_t out_room;
+    float *floats; /* rounded columns of one block */
+    size_t floats_room;
 };
 
 static inline uint32_t get32(const uint8_t *at)
@@ -62,9 +59,6 @@ static inline uint32_t chunk_blocks(uint32_t n_columns, uint32_t per_block)
 {
     return n_columns == 0 ? 0 : (n_columns - 1) / per_block + 1;
 }
-
-/** Give the codec's buffer for one raw section of n bytes. */
-uint8_t *chunk_need_raw(struct chunk_codec *codec, size_t n);
 
 /** Give the codec's buffer for n whole numbers. */
 int64_t *chunk_need_numbers(struct chunk_codec *codec, size_t n);

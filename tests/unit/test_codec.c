@@ -6,8 +6,6 @@
 
 #include "lib/base/mem.h"
 #include "lib/codec/chunk.h"
-#include "lib/codec/delta.h"
-#include "lib/codec/shuffle.h"
 
 static uint64_t seed = 88172645463325252U;
 
@@ -17,68 +15,6 @@ static uint64_t next_random(void)
     seed ^= seed >> 7;
     seed ^= seed << 17;
     return seed;
-}
-
-/* The worked number of delta.c. */
-static void four_steps_become_the_five_bytes_of_the_essay(void **state)
-{
-    static const int64_t steps[] = {100, 101, 102, 104};
-    static const uint8_t expected[] = {0xc8, 0x01, 0x02, 0x00, 0x02};
-    uint8_t bytes[4 * DELTA_MAX_BYTES];
-    assert_int_equal(delta_encode(steps, 4, bytes), sizeof expected);
-    assert_memory_equal(bytes, expected, sizeof expected);
-    int64_t back[4];
-    assert_int_equal(delta_decode(expected, sizeof expected, back, 4), 0);
-    assert_memory_equal(back, steps, sizeof steps);
-}
-
-static void any_whole_numbers_come_back(void **state)
-{
-    enum { N = 500 };
-    int64_t numbers[N];
-    int64_t back[N];
-    uint8_t bytes[N * DELTA_MAX_BYTES];
-    for (int turn = 0; turn < 200; turn++) {
-        for (size_t i = 0; i < N; i++) {
-            numbers[i] = (int64_t)(next_random() >> (next_random() % 64));
-            numbers[i] = next_random() % 2 == 0 ? numbers[i] : -numbers[i];
-        }
-        numbers[turn] = turn % 2 == 0 ? INT64_MIN : INT64_MAX;
-        size_t n = delta_encode(numbers, N, bytes);
-        assert_true(n <= sizeof bytes);
-        assert_int_equal(delta_decode(bytes, n, back, N), 0);
-        assert_memory_equal(back, numbers, sizeof numbers);
-        assert_int_equal(delta_decode(bytes, n - 1, back, N), BARO_ECORRUPT);
-        assert_int_equal(delta_decode(bytes, n, back, N - 1), BARO_ECORRUPT);
-    }
-}
-
-static void a_number_of_too_many_bytes_is_damage(void **state)
-{
-    static const uint8_t too_long[] = {
-        0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00};
-    static const uint8_t too_large[] = {
-        0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02};
-    int64_t out;
-    assert_int_equal(delta_decode(too_long, sizeof too_long, &out, 1), BARO_ECORRUPT);
-    assert_int_equal(delta_decode(too_large, sizeof too_large, &out, 1), BARO_ECORRUPT);
-    assert_int_equal(delta_decode(NULL, 0, &out, 1), BARO_ECORRUPT);
-    assert_int_equal(delta_decode(NULL, 0, &out, 0), 0);
-}
-
-static void planes_are_what_a_picture_of_them_says(void **state)
-{
-    static const uint32_t numbers[] = {0x04030201, 0x14131211, 0x24232221};
-    static const uint8_t expected[] = {
-        0x01, 0x11, 0x21, 0x02, 0x12, 0x22, 0x03, 0x13, 0x23, 0x04, 0x14, 0x24};
-    uint8_t planes[12];
-    shuffle_put(numbers, 2, 4, planes, 3, 0);
-    shuffle_put(numbers + 2, 1, 4, planes, 3, 2);
-    assert_memory_equal(planes, expected, sizeof expected);
-    uint32_t back[2];
-    shuffle_take(planes, 3, 1, 2, 4, back);
-    assert_int_equal(back[0], numbers[1]);
-    assert_int_equal(back[1], numbers[2]);
 }
 
 /* Columns of a chunk and the memory behind them. */
@@ -395,10 +331,6 @@ static void a_newer_chunk_is_told_apart_from_a_damaged_one(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(four_steps_become_the_five_bytes_of_the_essay),
-        cmocka_unit_test(any_whole_numbers_come_back),
-        cmocka_unit_test(a_number_of_too_many_bytes_is_damage),
-        cmocka_unit_test(planes_are_what_a_picture_of_them_says),
         cmocka_unit_test(every_shape_comes_back_bit_for_bit),
         cmocka_unit_test(part_of_the_rows_can_be_encoded_in_place),
         cmocka_unit_test(a_chunk_over_its_limits_is_refused),
