@@ -4,7 +4,8 @@
     fault_trainer.py COUNT_FILE OPTIONS
 
 After each scalar it raises a number in COUNT_FILE, a mapped file: what that says is in the ring,
-whatever happens to this process next. OPTIONS is a JSON object:
+whatever happens to this process next. The second number there is how many records have been
+acknowledged. OPTIONS is a JSON object:
 
     n_steps     how many steps; default: for ever
     names       scalars of each step
@@ -12,6 +13,7 @@ whatever happens to this process next. OPTIONS is a JSON object:
     pause       seconds between steps
     n_ahead     wait when so many records are in the ring unacknowledged; 0: never
     tensor      summarise an array each so many steps; 0: never
+    units       summarise an array of so many units each step; 0: never (see unit_value)
     init        more arguments for barograph.init()
     timeout     of finish()
 """
@@ -23,7 +25,7 @@ import time
 
 import barograph
 
-from faults import SCALARS, value_of
+from faults import SCALARS, unit_values, value_of
 
 
 def main():
@@ -33,9 +35,10 @@ def main():
     pause = options.get("pause", 0)
     n_ahead = options.get("n_ahead", 20000)
     every = options.get("tensor", 0)
+    n_units = options.get("units", 0)
     first = options.get("first_step", 0)
     with open(sys.argv[1], "r+b") as file:
-        count = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")  # stores in one piece
+        count = memoryview(mmap.mmap(file.fileno(), 16)).cast("q")  # stores in one piece
     run = barograph.init(project="faults", **options.get("init", {}))
     print(json.dumps({"run": getattr(run, "id", ""), "ring": getattr(run, "ring_path", "")}),
           flush=True)
@@ -43,6 +46,8 @@ def main():
     for step in range(first, first + n_steps):
         if every and step % every == 0:
             run.tensor("w", [value_of("w", step + i) for i in range(12)], role="weight")
+        if n_units:
+            run.tensor("u", unit_values(n_units, step), role="weight", unit_axis=0)
         for name in names:
             run.log({name: value_of(name, step)}, step=step)
             n_pushed += 1
@@ -51,6 +56,7 @@ def main():
             time.sleep(pause)
         while n_ahead and step % 64 == 0:
             figures = run.stats()
+            count[1] = figures["n_acked"]
             if figures["n_pushed"] - figures["n_acked"] < n_ahead:
                 break
             time.sleep(0.002)

@@ -13,7 +13,6 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,18 @@ def value_of(name, step):
     return ((step * 2654435761 + sum(name.encode()) * 40503) % 1000003) / 7.0
 
 
+def unit_value(unit, step):
+    """The mean of a unit of tensor "u" at a step: 12 bits, so that rounding keeps it."""
+    return float((step * 7919 + unit * 31) % 4096)
+
+
+def unit_values(n_units, step):
+    """The tensor "u" at a step: one row a unit."""
+    import numpy
+    row = (step * 7919 + numpy.arange(n_units, dtype=numpy.int64) * 31) % 4096
+    return numpy.repeat(row.astype(numpy.float32)[:, None], 2, axis=1)
+
+
 def seeded(seed):
     """Chance that repeats itself; FAULTS_SEED gives another."""
     return random.Random(int(os.environ.get("FAULTS_SEED", seed)))
@@ -47,6 +58,27 @@ def await_that(check, what, seconds=DEADLINE_S):
             return found
         time.sleep(0.01)
     raise AssertionError(f"in vain after {seconds} s: {what}")
+
+
+class Control:
+    """What fault_shim.c does in barod or in a training; zero: nothing."""
+    FIELDS = ("write_errno", "sync_errno", "meta_errno", "kill_in", "kill_mode", "clock_ns",
+              "n_calls", "n_failed")
+    KILL_MODES = 3
+
+    def __init__(self, path):
+        with open(path, "wb") as file:
+            file.write(bytes(8 * len(self.FIELDS)))
+        with open(path, "r+b") as file:
+            self.memory = memoryview(mmap.mmap(file.fileno(), 8 * len(self.FIELDS))).cast("q")
+        self.path = path
+
+    def set(self, **values):
+        for name, value in values.items():
+            self.memory[self.FIELDS.index(name)] = value
+
+    def get(self, name):
+        return self.memory[self.FIELDS.index(name)]
 
 
 class World:
@@ -65,6 +97,7 @@ class World:
         self.barod = None
         self.processes = []
         self.mounts = []
+        self.shim_env = {}
 
     def close(self):
         for process in self.processes:
@@ -96,11 +129,19 @@ class World:
             except OSError:
                 return False
 
+    def control(self):
+        """Let every barod from now on do as a Control says."""
+        control = Control(os.path.join(self.folder, "control"))
+        self.shim_env = {"LD_PRELOAD": tap.built("tests", "integration", "fault_shim.so"),
+                         "FAULT_CONTROL": control.path}
+        return control
+
     def start(self, *arguments):
         """Start barod and wait until it listens."""
         with open(self.log_path, "ab") as log:
             self.barod = subprocess.Popen(
-                [self.barod_path, "--dir", self.dir, *arguments], env=self.env,
+                [self.barod_path, "--dir", self.dir, *arguments],
+                env=dict(self.env, **self.shim_env),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes.append(self.barod)
         await_that(lambda: self.is_served() or self.barod.poll() is not None, "barod listens")
@@ -196,11 +237,13 @@ class Trainer:
         self.world = world
         number = len(world.processes)
         self.count_path = os.path.join(world.folder, f"count-{number}")
+        self.options = options
         with open(self.count_path, "wb") as file:
-            file.write(bytes(8))
+            file.write(bytes(16))
         self.process = subprocess.Popen(
             [sys.executable, os.path.join(HERE, "fault_trainer.py"), self.count_path,
-             json.dumps(options)], env=world.env, stdin=subprocess.DEVNULL,
+             json.dumps({key: value for key, value in options.items() if key != "env"})],
+            env=dict(world.env, **options.get("env", {})), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         world.processes.append(self.process)
         line = self.process.stdout.readline()
@@ -209,12 +252,17 @@ class Trainer:
         self.run = hello["run"]
         self.ring = hello["ring"]
         with open(self.count_path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), 8)
+            self.memory = memoryview(mmap.mmap(file.fileno(), 16)).cast("q")
 
     @property
     def n_pushed(self):
         """Scalars that are certainly in the ring."""
-        return struct.unpack("q", self.memory)[0]
+        return self.memory[0]
+
+    @property
+    def n_acked(self):
+        """Records that the daemon has acknowledged, as last seen."""
+        return self.memory[1]
 
     def await_pushed(self, n):
         await_that(lambda: self.n_pushed >= n or self.process.poll() is not None,
@@ -269,5 +317,5 @@ def world_test(test):
     return run
 
 
-__all__ = ["World", "Trainer", "await_that", "check_all_there", "seeded", "value_of", "world_test",
+__all__ = ["World", "Trainer", "Control", "unit_value", "unit_values", "await_that", "check_all_there", "seeded", "value_of", "world_test",
            "SCALARS", "DEADLINE_S", "signal", "tap"]
