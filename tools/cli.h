@@ -34,12 +34,16 @@ struct cli_values {
     bool is_kept;
     bool is_no_start;
     bool is_quick;
+    bool is_forced;
+    const char *output; /* where to write, or NULL */
+    const char *format; /* NULL: by the file's ending */
+    const char *kinds;  /* list of kinds of readings, or NULL */
     const char *corpus; /* folder of recorded series, or NULL */
-    int64_t from;    /* INT64_MIN: from the beginning */
-    int64_t to;      /* INT64_MAX: to the end */
-    int64_t columns; /* 0: every point */
-    int64_t points;  /* 0: as many as the bench takes by itself */
-    int64_t seconds; /* likewise */
+    int64_t from;       /* INT64_MIN: from the beginning */
+    int64_t to;         /* INT64_MAX: to the end */
+    int64_t columns;    /* 0: every point */
+    int64_t points;     /* 0: as many as the bench takes by itself */
+    int64_t seconds;    /* likewise */
 };
 
 enum cli_type {
@@ -136,6 +140,8 @@ int cmd_runs(struct cli *cli);
 int cmd_series(struct cli *cli);
 /** Print one series; cmd_get.c. */
 int cmd_get(struct cli *cli);
+/** Write a run's readings to a file; cmd_export.c. */
+int cmd_export(struct cli *cli);
 /** Follow live values; cmd_tail.c. */
 int cmd_tail(struct cli *cli);
 /** Print or follow alerts; cmd_alerts.c. */

@@ -38,6 +38,15 @@ static const struct cli_option get_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option export_options[] = {
+    {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "where to; - is standard output"},
+    {"format", 0, CLI_TEXT, VALUE(format), "FORM", "csv, jsonl or npz, over FILE's ending"},
+    {"kind", 0, CLI_TEXT, VALUE(kinds), "KINDS", "kinds of readings, with commas, or all"},
+    {"from", 0, CLI_NUMBER, VALUE(from), "STEP", "first step"},
+    {"to", 0, CLI_NUMBER, VALUE(to), "STEP", "last step, included"},
+    {"force", 0, CLI_FLAG, VALUE(is_forced), NULL, "replace FILE when it is there"},
+};
+
 static const struct cli_option tail_options[] = {
     {"follow", 'f', CLI_FLAG, VALUE(is_follow), NULL, "go on when the run ends"},
     OPTION_JSON,
@@ -88,6 +97,12 @@ const struct cli_command cli_commands[] = {
         "unit's (encoder.fc1.weight:grad[12]/mean), or step_time: seconds per step. '@1' behind it "
         "means rank 1. Repeated steps are printed in the order of their arrival.",
         get_options, BARO_LEN(get_options), cmd_get},
+    {"export", "RUN [GLOB]", 1, 2, "Write readings to a .csv, .jsonl or .npz file",
+        "GLOB chooses among scalars, tensors (NAME:ROLE), their statistics (NAME:ROLE/STATISTIC) "
+        "and step_time. KINDS are scalars, steps, summaries, units, histograms, batches, events, "
+        "alerts; all but units, histograms and batches without --kind. Every number is written with "
+        "all its bits; repeated steps in the order of their arrival.",
+        export_options, BARO_LEN(export_options), cmd_export},
     {"tail", "[RUN [GLOB]]", 0, 2, "Follow live values and alerts",
         "GLOB chooses among scalars, tensors (NAME:ROLE, shown by their l2 norm) and their "
         "statistics (NAME:ROLE/STATISTIC); without it all scalars are shown, without RUN the newest "

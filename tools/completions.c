@@ -31,6 +31,21 @@ static void print_quoted(const char *text, const char *quote)
     }
 }
 
+/* The words that an option's value may be; NULL: anything. */
+static const char *words_of(const struct cli_option *option)
+{
+    const char *value = option->value != NULL ? option->value : "";
+    return strcmp(value, "FORM") == 0 ? "csv jsonl npz"
+           : strcmp(value, "KINDS") == 0
+               ? "scalars steps summaries units histograms batches events alerts all"
+               : NULL;
+}
+
+static bool is_file(const struct cli_option *option)
+{
+    return option->value != NULL && strcmp(option->value, "FILE") == 0;
+}
+
 static bool has_run(const struct cli_command *command)
 {
     return strstr(command->arguments, "RUN") != NULL;
@@ -67,13 +82,14 @@ static void print_bash(void)
         }
         (void)printf(" ;;\n");
     }
-    (void)printf(
-        "        esac\n    fi\n"
-        "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-        "    [ \"$command\" = recover ] && COMPREPLY+=($(compgen -f -- \"$word\"))\n"
-        "    return 0\n"
-        "}\n"
-        "complete -F _baro baro\n");
+    (void)printf("        esac\n    fi\n"
+                 "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+                 "    case $command in\n"
+                 "        recover|export) COMPREPLY+=($(compgen -f -- \"$word\")) ;;\n"
+                 "    esac\n"
+                 "    return 0\n"
+                 "}\n"
+                 "complete -F _baro baro\n");
 }
 
 static void print_zsh_options(const struct cli_option *options, size_t n_options)
@@ -81,8 +97,13 @@ static void print_zsh_options(const struct cli_option *options, size_t n_options
     for (size_t i = 0; i < n_options; i++) {
         (void)printf(" \\\n            '--%s[", options[i].name);
         print_quoted(options[i].sentence, ZSH_QUOTE);
-        (void)printf("]%s%s'", options[i].value != NULL ? ":" : "",
+        const char *words = words_of(&options[i]);
+        (void)printf("]%s%s", options[i].value != NULL ? ":" : "",
             options[i].value != NULL ? options[i].value : "");
+        if (words != NULL) {
+            (void)printf(":(%s)", words);
+        }
+        (void)printf("%s'", is_file(&options[i]) ? ":_files" : "");
     }
 }
 
@@ -136,7 +157,13 @@ static void print_fish_options(
         if (options[i].letter != '\0') {
             (void)printf(" -s %c", options[i].letter);
         }
-        (void)printf("%s -d '", options[i].value != NULL ? " -r" : "");
+        const char *words = words_of(&options[i]);
+        (void)printf("%s%s", options[i].value != NULL ? " -r" : "",
+            is_file(&options[i]) ? " -F" : "");
+        if (words != NULL) {
+            (void)printf(" -a '%s'", words);
+        }
+        (void)printf(" -d '");
         print_quoted(options[i].sentence, FISH_QUOTE);
         (void)printf("'\n");
     }

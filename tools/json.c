@@ -7,8 +7,10 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "tools/number.h"
 
 enum { JSON_MIN_DIGITS = 15, JSON_MAX_DIGITS = 17 };
+_Static_assert((int)JSON_NUMBER_BYTES == (int)NUMBER_BYTES, "one room for all numbers");
 
 /* The fewest digits, from 15 on, with which a finite value comes back exactly. */
 static int digits_of(double value)
@@ -30,14 +32,7 @@ static const char *name_of_nonfinite(double value)
 
 char *json_write_number(double value, char out[JSON_NUMBER_BYTES])
 {
-    if (!isfinite(value)) {
-        (void)snprintf(out, JSON_NUMBER_BYTES, "%s", name_of_nonfinite(value));
-    } else if (value == 0 && signbit(value)) {
-        (void)snprintf(
-            out, JSON_NUMBER_BYTES, "-0.0"); /* readers take "-0" for an integer */
-    } else {
-        (void)snprintf(out, JSON_NUMBER_BYTES, "%.*g", digits_of(value), value);
-    }
+    (void)number_write_f64(value, out);
     return out;
 }
 
@@ -79,13 +74,16 @@ static int digits_of_object(json_t *object)
     return digits;
 }
 
+char *json_line(json_t *object, size_t flags)
+{
+    size_t precision = JSON_REAL_PRECISION((size_t)digits_of_object(object));
+    char *line = json_dumps(object, flags | precision);
+    json_decref(object);
+    return line != NULL ? line : baro_xstrdup("null");
+}
+
 void json_print(const struct term *term, json_t *object)
 {
-    size_t flags = JSON_REAL_PRECISION((size_t)digits_of_object(object));
-    if (!term->has_utf8) {
-        flags |= JSON_ENSURE_ASCII;
-    }
-    (void)json_dumpf(object, stdout, flags);
-    (void)fputc('\n', stdout);
-    json_decref(object);
+    baro_autofree char *line = json_line(object, term->has_utf8 ? 0 : JSON_ENSURE_ASCII);
+    (void)printf("%s\n", line);
 }

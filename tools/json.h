@@ -24,6 +24,9 @@ json_t *json_text(const char *text);
 /** Make a string, or null when it is empty or NULL; a new reference. */
 json_t *json_text_or_null(const char *text);
 
+/** Write an object as one line and release it; flags: jansson's. The caller frees the line. */
+char *json_line(json_t *object, size_t flags);
+
 /** Print an object as one line and release it; flushed when the output is followed live. */
 void json_print(const struct term *term, json_t *object);
 
