@@ -25,7 +25,8 @@
 enum {
     LINK_MAX_KEPT =
         4096, /* messages kept during a link_ask; the oldest live ones give way */
-    LINK_N_ABANDONED = 64, /* numbers of timed-out questions that are remembered */
+    LINK_N_ABANDONED = 64,      /* numbers of timed-out questions that are remembered */
+    LINK_HOLD_BYTES = 16 << 10, /* frames from here on are not copied */
     LINK_SEND_TIMEOUT_MS = 2000,
     LINK_RECONNECT_MS = 100,
     LINK_RECONNECT_MAX_MS = 1000
@@ -181,14 +182,36 @@ static void drain_monitor(struct link *link)
     }
 }
 
-/* Copy one raw frame: what ZeroMQ hands out need not be aligned. */
-static void append_frame(struct link_message *message, const void *bytes, size_t n_bytes)
+/* Take over one raw frame, which is empty then. Large ones stay where ZeroMQ has put them; small
+ * ones are copied, for they may lie unaligned and would keep a larger buffer alive. */
+static void append_frame(struct link_message *message, zmq_msg_t *part)
 {
-    uint8_t *copy = baro_xcalloc(n_bytes > 0 ? n_bytes : 1, 1);
-    memcpy(copy, bytes, n_bytes);
+    struct link_frame frame = {.n_bytes = zmq_msg_size(part)};
+    bool is_aligned = (uintptr_t)zmq_msg_data(part) % 8 == 0;
+    if (is_aligned && frame.n_bytes >= LINK_HOLD_BYTES) {
+        zmq_msg_t *holder = baro_xcalloc(1, sizeof *holder);
+        (void)zmq_msg_init(holder);
+        (void)zmq_msg_move(holder, part);
+        frame.holder = holder;
+        frame.bytes = zmq_msg_data(holder);
+    } else {
+        uint8_t *copy = baro_xcalloc(frame.n_bytes > 0 ? frame.n_bytes : 1, 1);
+        memcpy(copy, zmq_msg_data(part), frame.n_bytes);
+        frame.bytes = copy;
+    }
     message->frames =
         baro_xrealloc(message->frames, message->n_frames + 1, sizeof *message->frames);
-    message->frames[message->n_frames++] = (struct link_frame){copy, n_bytes};
+    message->frames[message->n_frames++] = frame;
+}
+
+static void release_frame(struct link_frame *frame)
+{
+    if (frame->holder != NULL) {
+        (void)zmq_msg_close(frame->holder);
+        free(frame->holder);
+    } else {
+        free((void *)(uintptr_t)frame->bytes);
+    }
 }
 
 /* Take a whole message off the socket without waiting: 1, 0 when there is none, or a code. */
@@ -216,7 +239,7 @@ static int receive(struct link *link, struct link_message *out, struct baro_err 
             rc = baro_err_set(
                 err, BARO_ELIMIT, "a message has more than %d frames", LINK_MAX_FRAMES);
         } else if (rc == 0) {
-            append_frame(out, zmq_msg_data(&frame), zmq_msg_size(&frame));
+            append_frame(out, &frame);
         }
         (void)zmq_msg_close(&frame);
     }
@@ -395,7 +418,7 @@ void link_message_release(struct link_message *message)
         return;
     }
     for (size_t i = 0; i < message->n_frames; i++) {
-        free((void *)(uintptr_t)message->frames[i].bytes);
+        release_frame(&message->frames[i]);
     }
     free(message->frames);
     wire_release(&message->wire);

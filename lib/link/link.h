@@ -21,6 +21,7 @@ struct link_message {
     struct link_frame {
         const uint8_t *bytes; /* 8-byte aligned, owned by the message */
         size_t n_bytes;
+        void *holder; /* link.c's own: what the bytes lie in; NULL: memory of their own */
     } * frames;
 };
 
