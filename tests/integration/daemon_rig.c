@@ -349,20 +349,26 @@ void pusher_init(struct pusher *pusher, const struct rig *rig, const char *run_i
 void pusher_init_at(struct pusher *pusher, const struct rig *rig, const char *run_id,
     int seed, int64_t created_ns)
 {
+    Baro__RunDescription description;
+    baro__run_description__init(&description);
+    description.run_id = (char *)(uintptr_t)run_id;
+    description.created_ns = created_ns;
+    pusher_init_described(pusher, rig, seed, &description);
+}
+
+void pusher_init_described(struct pusher *pusher, const struct rig *rig, int seed,
+    Baro__RunDescription *description)
+{
     *pusher = (struct pusher){.context = zmq_ctx_new()};
     for (int i = 0; i < WIRE_STREAM_BYTES; i++) {
         pusher->stream[i] = (uint8_t)(seed * 31 + i);
     }
-    (void)snprintf(pusher->run_id, sizeof pusher->run_id, "%s", run_id);
+    (void)snprintf(pusher->run_id, sizeof pusher->run_id, "%s", description->run_id);
     (void)snprintf(pusher->boot_id, sizeof pusher->boot_id, "another-machine");
-    Baro__RunDescription description;
-    baro__run_description__init(&description);
     char project[] = "test";
-    description.run_id = pusher->run_id;
-    description.project = project;
-    description.name = pusher->run_id;
-    description.created_ns = created_ns;
-    append_message(pusher, READING_RUN, &description.base);
+    description->project = project;
+    description->name = description->run_id;
+    append_message(pusher, READING_RUN, &description->base);
     pusher_reconnect(pusher, rig);
 }
 
@@ -444,9 +450,14 @@ bool pusher_listen(struct pusher *pusher, int timeout_ms)
     if (envelope->body_case == BARO__ENVELOPE__BODY_ACK) {
         assert_true(envelope->ack->last_seq >= pusher->acked);
         pusher->acked = envelope->ack->last_seq;
+        if (envelope->ack->note[0] != '\0') {
+            (void)snprintf(pusher->note, sizeof pusher->note, "%s", envelope->ack->note);
+        }
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_WELCOME) {
         pusher->acked = envelope->welcome->last_seq;
-        assert_string_equal(envelope->welcome->run_id, pusher->run_id);
+        /* One that was branched from has another name now. */
+        assert_int_equal(
+            strncmp(envelope->welcome->run_id, pusher->run_id, strlen(pusher->run_id)), 0);
         pusher->refusal = 1; /* a Welcome */
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_REFUSAL) {
         pusher->refusal = envelope->refusal->code;
@@ -468,6 +479,7 @@ int64_t pusher_hello(struct pusher *pusher)
     hello.process_start = pusher->process_start;
     hello.boot_id = pusher->boot_id;
     hello.ring_path = pusher->ring_path;
+    hello.is_recovery = pusher->is_recovery;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_HELLO;

@@ -39,6 +39,8 @@ struct pusher {
     uint64_t acked;
     int refusal; /* code of the last refusal */
     char refusal_text[256];
+    bool is_recovery; /* said in Hello */
+    char note[512];   /* the last that came with an acknowledgement */
     uint8_t *sticky;
     size_t n_sticky;
     uint8_t *records;
@@ -81,6 +83,9 @@ void pusher_init(
 /** As pusher_init, for a process that opened the run at a wall time. */
 void pusher_init_at(struct pusher *pusher, const struct rig *rig, const char *run_id,
     int seed, int64_t created_ns);
+/** As pusher_init, with a description of which only project and name are filled in. */
+void pusher_init_described(struct pusher *pusher, const struct rig *rig, int seed,
+    Baro__RunDescription *description);
 /** Connect anew, as after a lost connection. */
 void pusher_reconnect(struct pusher *pusher, const struct rig *rig);
 /** Close it. */
