@@ -10,10 +10,11 @@
 #include "proto/wire.h"
 
 /*
- * A page is as many records as a raw frame takes. Rows of a wide group come in passes, each with
- * some of its columns for all rows: the first pass chooses the rows of the page and makes their
- * records, the others fill in what they have. Rows are the same, and in the same order, in every
- * pass; only where something is damaged is one missing, and then its record is left out.
+ * A page is as many records as a raw frame takes. Rows of a wide group come in stretches: some of
+ * the columns of some rows first, then the others of the same rows. The first ones choose the
+ * rows of the page and make their records, the others are filled in. Rows are the same, and in
+ * the same order, each time; only where something is damaged is one missing, and then its record
+ * is left out.
  *
  * A cursor says where to go on, so that each row is given exactly once although rows arrive, and
  * chunks are merged, between two pages:
@@ -55,12 +56,15 @@ struct paging {
     size_t n_rows;
     size_t rows_size;
     uint32_t limit;
-    size_t first_of_part;  /* row of the page */
-    struct place place;    /* where the next page would go on */
-    uint64_t n_to_skip;    /* rows still to pass over */
-    uint32_t pass_columns; /* columns of the first pass; 0: none seen yet */
+    struct place place; /* where the next page would go on */
+    uint64_t n_to_skip; /* rows still to pass over */
     bool is_full;
-    size_t next; /* later passes: the row that comes next */
+    bool is_whole;      /* the last block had all columns */
+    uint32_t column;    /* the last block's first */
+    size_t stretch;     /* the first row whose other columns are still to come ... */
+    uint64_t n_skipped; /* ... and how many rows before it were passed over */
+    size_t next;        /* other columns: the row that comes next ... */
+    uint64_t n_to_pass; /* ... when so many have been passed over */
 };
 
 static uint32_t n_columns_of(const struct row_source *source)
@@ -68,22 +72,22 @@ static uint32_t n_columns_of(const struct row_source *source)
     return source->n_f64 + source->n_f32;
 }
 
-/* Copy a row's numbers of the columns from..to of a block to where they belong in its record. */
+/* Copy a row's numbers to where they belong in its record. */
 static void copy_columns(const struct paging *paging, const struct store_block *block,
-    size_t row, uint32_t n_columns, uint8_t *payload)
+    size_t row, uint8_t *payload)
 {
-    uint32_t first = block->first_column - paging->source->first_column;
-    for (uint32_t c = 0; c < n_columns; c++) {
-        size_t at = (size_t)c * block->n_rows + row;
+    size_t first = block->first_column - paging->source->first_column;
+    for (size_t c = 0; c < block->n_columns; c++) {
+        size_t at = c * block->n_rows + row;
         if (block->f64 != NULL) {
-            memcpy(payload + 8 * (size_t)(first + c), &block->f64[at], 8);
+            memcpy(payload + 8 * (first + c), &block->f64[at], 8);
         } else {
-            memcpy(payload + 4 * (size_t)(first + c), &block->f32[at], 4);
+            memcpy(payload + 4 * (first + c), &block->f32[at], 4);
         }
     }
 }
 
-/* Make a record with the columns that the first pass has. False when the page is full. */
+/* Make a record with the columns that the block has. False when the page is full. */
 static bool add_row(struct paging *paging, const struct store_block *block, size_t row)
 {
     struct row_page *page = paging->page;
@@ -105,50 +109,55 @@ static bool add_row(struct paging *paging, const struct store_block *block, size
     }
     uint8_t *record = page->bytes + page->n_bytes;
     memset(record, 0, n_bytes);
-    uint32_t n_columns = paging->pass_columns;
-    copy_columns(paging, block, row, n_columns, record + RECORD_HEADER_BYTES);
+    copy_columns(paging, block, row, record + RECORD_HEADER_BYTES);
     if (n_extra > 0) {
         memcpy(record + RECORD_HEADER_BYTES + n_payload - n_extra,
             block->extra + extra_begin, n_extra);
     }
-    paging->rows[paging->n_rows++] = (struct gathered){
-        page->n_bytes, n_payload, block->steps[row], block->times_ns[row], n_columns};
+    paging->rows[paging->n_rows++] = (struct gathered){page->n_bytes, n_payload,
+        block->steps[row], block->times_ns[row], block->n_columns};
     page->n_bytes += n_bytes;
     return true;
 }
 
-static int on_first_pass(const struct store_block *block, void *payload)
+/* The first columns of some rows: make their records. */
+static int add_rows(struct paging *paging, const struct store_block *block)
 {
-    struct paging *paging = payload;
-    const struct row_source *source = paging->source;
-    if (block->first_column != source->first_column) {
-        return STOP; /* the second pass begins */
+    if (paging->is_full) {
+        return STOP; /* the stretch before is complete */
     }
-    if (paging->pass_columns == 0) {
-        paging->pass_columns = block->n_columns;
+    if (paging->is_whole || paging->column != block->first_column) {
+        paging->stretch = paging->n_rows;
+        paging->n_skipped = 0;
     }
+    paging->is_whole = block->n_columns == n_columns_of(paging->source);
+    paging->column = block->first_column;
     for (size_t i = 0; i < block->n_rows; i++) {
         if (paging->n_to_skip > 0) {
             paging->n_to_skip--;
+            paging->n_skipped++;
         } else if (!add_row(paging, block, i)) {
             paging->is_full = true;
             paging->place.skip = i; /* of this block; place.row is where it began */
-            return STOP;
+            return paging->is_whole ? STOP : 0;
         }
     }
     paging->place = (struct place){block->next_row, paging->n_to_skip};
     return 0;
 }
 
-static int on_later_pass(const struct store_block *block, void *payload)
+/* Other columns of the same rows. */
+static int fill_rows(struct paging *paging, const struct store_block *block)
 {
-    struct paging *paging = payload;
-    if (paging->pass_columns == 0) {
-        paging->pass_columns = block->n_columns;
+    if (paging->column != block->first_column) {
+        paging->column = block->first_column;
+        paging->next = paging->stretch;
+        paging->n_to_pass = paging->n_skipped;
     }
+    paging->is_whole = false;
     for (size_t i = 0; i < block->n_rows; i++) {
-        if (paging->n_to_skip > 0) {
-            paging->n_to_skip--;
+        if (paging->n_to_pass > 0) {
+            paging->n_to_pass--;
             continue;
         }
         size_t at = paging->next;
@@ -156,72 +165,44 @@ static int on_later_pass(const struct store_block *block, void *payload)
             at++;
         }
         if (at == paging->n_rows) {
-            continue; /* the first pass could not read it */
+            continue; /* its first columns could not be read, or it is the next page's */
         }
         struct gathered *row = &paging->rows[at];
-        copy_columns(paging, block, i, paging->pass_columns,
-            paging->page->bytes + row->at + RECORD_HEADER_BYTES);
-        row->n_filled += paging->pass_columns;
+        copy_columns(paging, block, i, paging->page->bytes + row->at + RECORD_HEADER_BYTES);
+        row->n_filled += block->n_columns;
         paging->next = at + 1;
     }
-    return paging->next == paging->n_rows ? STOP : 0;
+    const struct row_source *source = paging->source;
+    uint32_t end = source->first_column + n_columns_of(source);
+    bool is_last = block->first_column + block->n_columns == end;
+    return paging->is_full && is_last && paging->next == paging->n_rows ? STOP : 0;
 }
 
-/* Ask the store; what is damaged is noted and passed over. */
-static int read_pass(struct paging *paging, struct store *store,
-    const struct store_query *query, store_block_fn fn, struct baro_err *err)
+static int on_block(const struct store_block *block, void *payload)
 {
-    struct baro_err cause = {0};
-    int rc = store_read(store, query, fn, paging, &cause);
-    if ((rc == BARO_ECORRUPT || rc == STOP) && cause.code == BARO_ECORRUPT) {
-        paging->page->damage = cause;
-        return 0;
-    }
-    if (rc < 0) {
-        return baro_err_set(
-            err, rc, "%s", cause.code != 0 ? cause.text : "the records cannot be read");
-    }
-    return 0;
+    struct paging *paging = payload;
+    return block->first_column == paging->source->first_column ? add_rows(paging, block)
+                                                               : fill_rows(paging, block);
 }
 
-/* Read what the first pass left out of wide rows. */
-static int read_later_passes(struct paging *paging, struct store *store,
-    const struct store_query *first, struct baro_err *err)
-{
-    struct store_query query = *first;
-    uint32_t end = first->first_column + first->n_columns;
-    uint64_t skip = paging->n_to_skip;
-    uint32_t width = paging->pass_columns;
-    int rc = 0;
-    while (rc == 0 && paging->n_rows > paging->first_of_part &&
-           query.first_column + width < end) {
-        query.first_column += width;
-        query.n_columns = end - query.first_column;
-        paging->next = paging->first_of_part;
-        paging->n_to_skip = skip;
-        paging->pass_columns = 0;
-        rc = read_pass(paging, store, &query, on_later_pass, err);
-        width = paging->pass_columns;
-        if (width == 0) {
-            break; /* nothing of these columns can be read */
-        }
-    }
-    return rc;
-}
-
-/* Add rows of one part from a place on. */
+/* Add rows of one part of the lineage from a place on; what is damaged is passed over. */
 static int read_part(struct paging *paging, struct store *store, size_t part,
     struct place from, struct baro_err *err)
 {
     struct store_query query = row_query(paging->source, part);
+    struct baro_err cause = {0};
     query.first_row = from.row;
     paging->place = from;
     paging->n_to_skip = from.skip;
-    paging->pass_columns = 0;
-    paging->first_of_part = paging->n_rows;
-    int rc = read_pass(paging, store, &query, on_first_pass, err);
-    paging->n_to_skip = from.skip;
-    return rc == 0 ? read_later_passes(paging, store, &query, err) : rc;
+    paging->is_whole = true; /* what comes begins a stretch */
+    int rc = store_read(store, &query, on_block, paging, &cause);
+    if (cause.code == BARO_ECORRUPT && (rc == BARO_ECORRUPT || rc == STOP)) {
+        paging->page->damage = cause;
+    } else if (rc < 0) {
+        return baro_err_set(
+            err, rc, "%s", cause.code != 0 ? cause.text : "the records cannot be read");
+    }
+    return 0;
 }
 
 /* Finish the records, closing up over those that miss something. */
