@@ -71,6 +71,39 @@ int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     return 0;
 }
 
+int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
+    const struct chunk *chunk, const struct columns_span *span, bool with_extra,
+    struct baro_err *err)
+{
+    int rc = 0;
+    columns_reset(columns, chunk->n_rows, span->n_f64, span->n_f32,
+        with_extra ? chunk->extra_bytes : 0);
+    if ((rc = chunk_steps(codec, chunk, columns->steps, err)) < 0 ||
+        (rc = chunk_times(codec, chunk, columns->times_ns, err)) < 0 ||
+        (span->n_f64 > 0 && (rc = chunk_f64(codec, chunk, span->first_f64, span->n_f64,
+                                 columns->f64, columns->room, err)) < 0) ||
+        (span->n_f32 > 0 && (rc = chunk_f32(codec, chunk, span->first_f32, span->n_f32,
+                                 columns->f32, columns->room, err)) < 0)) {
+        return rc;
+    }
+    if (with_extra) {
+        rc = chunk_extra(codec, chunk, columns->extra_ends, columns->extra, err);
+        columns->extra_bytes = rc == 0 ? chunk->extra_bytes : 0;
+    } else {
+        memset(columns->extra_ends, 0, chunk->n_rows * sizeof *columns->extra_ends);
+    }
+    columns->n_rows = rc == 0 ? chunk->n_rows : 0;
+    return rc;
+}
+
+void columns_grow_extra(struct columns *columns, size_t n_bytes)
+{
+    if (columns->extra_bytes + n_bytes > columns->extra_room) {
+        columns->extra_room = (columns->extra_bytes + n_bytes) * 2;
+        columns->extra = baro_xrealloc(columns->extra, columns->extra_room, 1);
+    }
+}
+
 void columns_add_rows(struct columns *columns, const struct columns *rows)
 {
     size_t at = columns->n_rows;

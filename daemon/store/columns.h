@@ -28,6 +28,28 @@ struct columns {
     size_t extra_room;
 };
 
+/* How some columns of a group, counted doubles first, fall into doubles and floats. */
+struct columns_span {
+    uint32_t first_f64;
+    uint32_t n_f64;
+    uint32_t first_f32; /* counted from the first float */
+    uint32_t n_f32;
+};
+
+/** Divide columns [first, first + n) of a group that has n_f64 doubles. */
+static inline struct columns_span columns_span(uint32_t first, uint32_t n, uint32_t n_f64)
+{
+    struct columns_span span = {0};
+    uint32_t end = first + n;
+    if (first < n_f64) {
+        span.first_f64 = first;
+        span.n_f64 = (end < n_f64 ? end : n_f64) - first;
+    }
+    span.first_f32 = first > n_f64 ? first - n_f64 : 0;
+    span.n_f32 = end > n_f64 ? end - n_f64 - span.first_f32 : 0;
+    return span;
+}
+
 /** Make room for n_rows rows of so many columns and extra bytes; what was there is forgotten. */
 void columns_reset(struct columns *columns, size_t n_rows, uint32_t n_f64, uint32_t n_f32,
     size_t extra_bytes);
@@ -43,8 +65,21 @@ void columns_finish(struct columns *columns);
 int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     const struct chunk *chunk, struct baro_err *err);
 
+/**
+ * Put some columns of a chunk in the place of all that is there.
+ *
+ * span     which columns, counted from the chunk's first double and float
+ * returns  0; BARO_ECORRUPT
+ */
+int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
+    const struct chunk *chunk, const struct columns_span *span, bool with_extra,
+    struct baro_err *err);
+
 /** Append all rows and columns of others with the same layout; there must be room. */
 void columns_add_rows(struct columns *columns, const struct columns *rows);
+
+/** Make room for more extra bytes behind those that are there. */
+void columns_grow_extra(struct columns *columns, size_t n_bytes);
 
 /**
  * Append one row; there must be room.

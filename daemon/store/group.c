@@ -187,6 +187,27 @@ bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *
     return decode(value, out) || rebuild(store, txn, group_key, out);
 }
 
+int store_group_read(struct store *store, MDB_txn *txn, const struct strand_id *id,
+    struct group_record *out, struct baro_err *err)
+{
+    uint8_t bytes[KEY_GROUP_BYTES];
+    key_group(bytes, id->run, id->thing, id->kind);
+    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
+    MDB_val value;
+    int rc = mdb_get(txn, store->group_table, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        return 0;
+    }
+    if (rc != 0) {
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    return store_group_decode(store, txn, bytes, &value, out)
+               ? 1
+               : baro_err_set(err, BARO_ECORRUPT,
+                     "run %u thing %u kind %u: its record in the index is damaged", id->run,
+                     id->thing, id->kind);
+}
+
 int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
     struct group_record *out, struct baro_err *err)
 {
@@ -195,22 +216,8 @@ int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t 
     if (rc != 0) {
         return rc;
     }
-    uint8_t bytes[KEY_GROUP_BYTES];
-    key_group(bytes, run, thing, kind);
-    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
-    MDB_val value;
-    rc = mdb_get(txn, store->group_table, &key, &value);
-    if (rc == MDB_NOTFOUND) {
-        rc = 0;
-    } else if (rc != 0) {
-        rc = store_lmdb_error(store, rc, "read", err);
-    } else if (!store_group_decode(store, txn, bytes, &value, out)) {
-        rc = baro_err_set(err, BARO_ECORRUPT,
-            "run %u thing %u kind %u: its record in the index is damaged", run, thing,
-            kind);
-    } else {
-        rc = 1;
-    }
+    const struct strand_id id = {run, thing, kind, 0, 0};
+    rc = store_group_read(store, txn, &id, out, err);
     store_reading_end(store, txn);
     return rc;
 }
@@ -230,6 +237,12 @@ int store_group_load(struct store *store, uint32_t run, uint32_t thing, uint16_t
     (void)pthread_mutex_lock(&store->memory_lock);
     struct tail_group *group = tail_add(&store->tail, run, thing, kind);
     group->record = record;
+    struct tail_run *in = group->run;
+    if (in->next_ordinal < record.tail_from) { /* of pieces that are long gone */
+        in->first_ordinal =
+            in->first_ordinal < in->next_ordinal ? in->first_ordinal : record.tail_from;
+        in->next_ordinal = record.tail_from;
+    }
     (void)pthread_mutex_unlock(&store->memory_lock);
     *out_group = group;
     return 0;

@@ -33,6 +33,8 @@ struct store_txn {
     bool is_open;
 };
 
+struct tiers;
+
 struct store {
     char *path; /* of the LMDB file */
     int lock_fd;
@@ -59,6 +61,18 @@ struct store {
     /* Guards tail. Never held during input or output. */
     pthread_mutex_t memory_lock;
     struct tail tail;
+
+    /* Writer: when and how wide groups are divided (parts.c), and which wait for it. */
+    struct {
+        uint64_t bytes; /* of rows that are divided at a time, and how many that may be */
+        uint32_t min_rows;
+        uint32_t max_rows;
+        uint32_t values;       /* numbers in a chunk of a part */
+        uint32_t wide_columns; /* groups with more columns are wide */
+        struct tail_group *first;
+    } parting;
+
+    struct tiers *tiers; /* writer, tiers.c; NULL: nothing to do yet */
 
     struct store_txn txn;       /* writer */
     struct store_batch sealing; /* writer */
@@ -92,6 +106,10 @@ int store_apply(struct store *store, const struct store_batch *batch, uint64_t l
  * returns  1; 0 when there is none; BARO_ECORRUPT, BARO_EIO
  */
 int store_group_get(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
+    struct group_record *out, struct baro_err *err);
+
+/** Read a group's record within a transaction; the part of the id counts for nothing. As above. */
+int store_group_read(struct store *store, MDB_txn *txn, const struct strand_id *id,
     struct group_record *out, struct baro_err *err);
 
 /**

@@ -274,6 +274,13 @@ int store_sync_folder(const struct store *store)
  * make room. */
 static void set_limits(struct store *store, const struct store_options *options)
 {
+    store->is_exact = options->is_exact;
+    store->rounded_kinds = options->rounded_kinds;
+    store->parting.bytes = 16 << 20;
+    store->parting.min_rows = 16;
+    store->parting.max_rows = 1024;
+    store->parting.values = 32768;
+    store->parting.wide_columns = 128;
     uint64_t quota = options->quota_bytes > 0 ? options->quota_bytes : no_quota_bytes;
     quota = quota < no_quota_bytes ? quota : no_quota_bytes;
     store->seal_tail_bytes =

@@ -2,17 +2,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/store/columns.h"
-#include "daemon/store/internal.h"
+#include "daemon/store/strand.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
 /*
  * Reading takes the group's tail first (references to its segments, under the memory lock) and
- * then the chunks before it, one short LMDB transaction each, found by the number of the next
- * row that is wanted. Chunks may be merged or added meanwhile: the numbers say what has been
- * given already. No lock and no transaction is held while the caller's function runs.
+ * then the chunks before it, in short LMDB transactions, found by the number of the next row
+ * that is wanted. Chunks may be merged, added, divided into parts or pruned meanwhile: the
+ * numbers say what has been given already, and where a row is not where it was expected the
+ * group's record, read in the same transaction, says where it went. No lock and no transaction
+ * is held while the caller's function runs.
+ *
+ * Of a wide group the rows of the first part that is wanted say up to where a stretch goes; the
+ * other parts give the same rows, then comes the next stretch. So what lies outside the range of
+ * steps costs one part only, and a caller that stops has all columns up to there.
  */
+
+enum { SKIPS_IN_ONE = 64 }; /* chunks out of range that are passed in one transaction */
 
 /* Rows of a segment that were there when the read began. */
 struct held_segment {
@@ -30,6 +37,9 @@ struct reader {
     bool wants_f64;
     bool wants_f32;
     uint64_t sealed_rows; /* those before the tail */
+    uint64_t pruned;      /* rows before this one are gone */
+    uint64_t parted_rows; /* rows before this one are in parts of so many columns */
+    uint32_t part_columns;
     struct held_segment *segments;
     uint32_t n_segments;
     bool is_damaged; /* something could not be read */
@@ -39,8 +49,20 @@ struct reader {
     uint8_t *bytes; /* the chunk at hand */
     size_t n_bytes;
     size_t room;
+    struct chunk chunk; /* it, opened, if it is whole */
     uint64_t first_row; /* of the chunk at hand */
-    uint64_t follow;    /* where the chunk after it begins */
+};
+
+/* Which columns a strand gives, and which of them are wanted. */
+struct source {
+    struct strand_id id;
+    uint32_t n_f64; /* that its chunks have */
+    uint32_t n_f32;
+    uint32_t first_column; /* of the group: the first that is wanted */
+    uint32_t n_columns;
+    struct columns_span span; /* the same, counted within the chunks */
+    bool with_extra;
+    uint64_t end; /* rows from here on are not in this strand */
 };
 
 static void note_damage(struct reader *reader, const char *what)
@@ -59,6 +81,14 @@ static bool in_range(const struct store_query *query, int64_t step)
     return step >= query->from_step && step <= query->to_step;
 }
 
+/* Heed what a group's record says of where its rows are. */
+static void take_places(struct reader *reader, const struct group_record *record)
+{
+    reader->pruned = record->pruned[0];
+    reader->parted_rows = record->parted_rows;
+    reader->part_columns = record->part_columns;
+}
+
 /* Take references to the tail; false when the group is not in memory. */
 static bool hold_tail(struct reader *reader)
 {
@@ -72,6 +102,7 @@ static bool hold_tail(struct reader *reader)
     struct tail_group *group =
         tail_find(&store->tail, query->run, query->thing, query->kind);
     if (group != NULL) {
+        take_places(reader, &group->record);
         reader->n_f64 = group->record.n_f64;
         reader->n_f32 = group->record.n_f32;
         reader->sealed_rows = group->record.n_rows;
@@ -121,27 +152,30 @@ static int check_columns(struct reader *reader, struct baro_err *err)
         query->first_column, (unsigned long long)end - 1);
 }
 
-static int give(struct reader *reader)
+static int give(struct reader *reader, uint64_t next_row, uint32_t first_column,
+    uint32_t n_columns, bool with_extra)
 {
     const struct columns *columns = &reader->columns;
     if (columns->n_rows == 0) {
         return 0;
     }
     struct store_block block = {
+        .next_row = next_row,
+        .first_column = first_column,
         .n_rows = columns->n_rows,
         .steps = columns->steps,
         .times_ns = columns->times_ns,
-        .n_columns = reader->query->n_columns,
-        .f64 = reader->wants_f64 ? columns->f64 : NULL,
-        .f32 = reader->wants_f32 ? columns->f32 : NULL,
-        .extra_ends = reader->query->with_extra ? columns->extra_ends : NULL,
-        .extra = reader->query->with_extra ? columns->extra : NULL,
+        .n_columns = n_columns,
+        .f64 = columns->n_f64 > 0 ? columns->f64 : NULL,
+        .f32 = columns->n_f32 > 0 ? columns->f32 : NULL,
+        .extra_ends = with_extra ? columns->extra_ends : NULL,
+        .extra = with_extra ? columns->extra : NULL,
     };
     return reader->fn(&block, reader->payload);
 }
 
 /* Keep rows [from, to) whose step is in range and close the gaps between columns. */
-static void select_rows(struct reader *reader, size_t from, size_t to)
+static void select_rows(struct reader *reader, bool with_extra, size_t from, size_t to)
 {
     struct columns *columns = &reader->columns;
     size_t kept = 0;
@@ -172,7 +206,7 @@ static void select_rows(struct reader *reader, size_t from, size_t to)
         if (!in_range(reader->query, columns->steps[i])) {
             continue;
         }
-        if (reader->query->with_extra) {
+        if (with_extra) {
             uint32_t start = i > 0 ? columns->extra_ends[i - 1] : 0;
             uint32_t n = columns->extra_ends[i] - start;
             if (n > 0) {
@@ -187,146 +221,216 @@ static void select_rows(struct reader *reader, size_t from, size_t to)
     columns->n_rows = kept;
 }
 
-/*
- * Copy the chunk that row next is in, or the first one after it, and tell where the one behind
- * begins (sealed_rows when there is none).
- *
- * returns  1; 0 when there is none at all; BARO_EIO
- */
-static int fetch_chunk(struct reader *reader, uint64_t next, struct baro_err *err)
+/* Whether a row is in parts, as far as the reader knows. */
+static bool is_in_parts(const struct reader *reader, uint64_t row)
+{
+    return reader->part_columns > 0 && row < reader->parted_rows;
+}
+
+/* Describe what part 0, or the part that has a column, gives of n columns from that one on. */
+static struct source source_of(
+    const struct reader *reader, bool is_parted, uint32_t column, uint32_t n, uint64_t end)
 {
     const struct store_query *query = reader->query;
-    uint8_t wanted[KEY_CHUNK_BYTES];
-    key_chunk(
-        wanted, &(struct strand_id){query->run, query->thing, query->kind, 0, 0}, next + 1);
-    MDB_val key = {.mv_size = sizeof wanted, .mv_data = wanted};
-    MDB_val value;
+    uint32_t all = reader->n_f64 + reader->n_f32;
+    uint32_t width = is_parted ? reader->part_columns : all;
+    uint32_t first = is_parted ? column / width * width : 0; /* of the strand */
+    width = width < all - first ? width : all - first;
+    struct columns_span has = columns_span(first, width, reader->n_f64);
+    struct source source = {
+        .id = {query->run, query->thing, query->kind, 0, 0},
+        .n_f64 = has.n_f64,
+        .n_f32 = has.n_f32,
+        .first_column = column,
+        .n_columns = n < first + width - column ? n : first + width - column,
+        .with_extra = query->with_extra && first == 0, /* part 1 has them */
+        .end = is_parted && end > reader->parted_rows ? reader->parted_rows : end,
+    };
+    source.id.part = (uint16_t)(is_parted ? column / reader->part_columns + 1 : 0);
+    source.span = columns_span(column - first, source.n_columns, has.n_f64);
+    return source;
+}
+
+/* Check what was found and, when steps of it may be in range, keep a copy. */
+static int look_at(struct reader *reader, const struct source *source,
+    const struct strand_chunk *found, bool *out_is_wanted, struct baro_err *err)
+{
+    struct chunk *chunk = &reader->chunk;
+    int rc = chunk_open(chunk, found->value.mv_data, found->value.mv_size, err);
+    if (rc == 0 && (chunk->n_f64 != source->n_f64 || chunk->n_f32 != source->n_f32 ||
+                       chunk->covers != chunk->n_rows)) {
+        rc = baro_err_set(err, BARO_ECORRUPT, "a chunk has another layout");
+    }
+    *out_is_wanted = rc == 0 && chunk->last_step >= reader->query->from_step &&
+                     chunk->first_step <= reader->query->to_step;
+    if (!*out_is_wanted) {
+        return rc;
+    }
+    reader->n_bytes = found->value.mv_size;
+    reader->first_row = found->first_row;
+    if (reader->bytes == NULL || reader->n_bytes > reader->room) {
+        reader->room = reader->n_bytes * 2;
+        reader->bytes = baro_xrealloc(reader->bytes, reader->room, 1);
+    }
+    memcpy(reader->bytes, found->value.mv_data, reader->n_bytes);
+    return chunk_open(chunk, reader->bytes, reader->n_bytes, err);
+}
+
+/* What a look for a row's chunk came to. */
+enum found {
+    FOUND_CHUNK,   /* it is at hand, and some of its steps may be in range */
+    FOUND_SKIPPED, /* rows up to *next were passed: out of range, pruned, or damaged */
+    FOUND_MOVED    /* the row is in another strand now */
+};
+
+/* Row next is not in its strand, or its chunk is damaged: see whether that is as it should be,
+ * and where rows go on. */
+static int look_again(struct reader *reader, MDB_txn *txn, const struct source *source,
+    const char *damage, uint64_t *next, struct baro_err *err)
+{
+    struct group_record record;
+    int rc = store_group_read(reader->store, txn, &source->id, &record, err);
+    if (rc > 0) {
+        take_places(reader, &record);
+    } else if (rc == 0) { /* all of the run went meanwhile */
+        reader->pruned = reader->sealed_rows;
+    } else if (rc != BARO_ECORRUPT) {
+        return rc;
+    }
+    if (reader->pruned > *next) {
+        *next = reader->pruned < source->end ? reader->pruned : source->end;
+        return FOUND_SKIPPED;
+    }
+    if (is_in_parts(reader, *next) != (source->id.part > 0)) {
+        return FOUND_MOVED;
+    }
+    uint64_t behind = source->end;
+    rc = strand_next(reader->store, txn, &source->id, *next + 1, &behind, err);
+    if (rc < 0) {
+        return rc;
+    }
+    note_damage(reader, damage);
+    *next = behind < source->end ? behind : source->end;
+    return FOUND_SKIPPED;
+}
+
+/* Find the chunk of a strand that has row *next and copy it; enum found or negative. */
+static int fetch(struct reader *reader, const struct source *source, uint64_t *next,
+    struct baro_err *err)
+{
     MDB_txn *txn = NULL;
-    MDB_cursor *cursor = NULL;
     int rc = store_reading_begin(reader->store, &txn, err);
     if (rc != 0) {
         return rc;
     }
-    int found = 0;
-    rc = mdb_cursor_open(txn, reader->store->chunk_table, &cursor);
-    if (rc == 0) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-        rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
-    }
-    bool is_ours = rc == 0 && key.mv_size == sizeof wanted &&
-                   memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0;
-    if (rc == 0 && !is_ours) { /* rows are missing: go on with what comes after them */
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        is_ours = rc == 0 && key.mv_size == sizeof wanted &&
-                  memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0;
-    }
-    if (is_ours) {
-        found = 1;
-        reader->first_row = key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8);
-        reader->n_bytes = value.mv_size;
-        if (reader->bytes == NULL || value.mv_size > reader->room) {
-            reader->room = value.mv_size * 2;
-            reader->bytes = baro_xrealloc(reader->bytes, reader->room, 1);
+    rc = FOUND_SKIPPED;
+    for (int i = 0; i < SKIPS_IN_ONE && rc == FOUND_SKIPPED && *next < source->end; i++) {
+        struct strand_chunk found;
+        struct baro_err cause = {0};
+        bool is_wanted = false;
+        rc = strand_find(reader->store, txn, &source->id, *next, &found, err);
+        if (rc == 0 || (rc > 0 && found.first_row > *next)) {
+            rc = look_again(reader, txn, source, "chunks are missing", next, err);
+        } else if (rc > 0 && look_at(reader, source, &found, &is_wanted, &cause) != 0) {
+            rc = look_again(reader, txn, source, cause.text, next, err);
+        } else if (rc > 0 && !is_wanted) {
+            uint64_t end = found.first_row + reader->chunk.n_rows;
+            *next = end < source->end ? end : source->end;
+            rc = FOUND_SKIPPED;
+        } else if (rc > 0) {
+            rc = FOUND_CHUNK;
         }
-        memcpy(reader->bytes, value.mv_data, value.mv_size);
-        reader->follow = reader->sealed_rows;
-        if (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 &&
-            key.mv_size == sizeof wanted &&
-            memcmp(key.mv_data, wanted, KEY_STRAND_BYTES) == 0) {
-            uint64_t row = key_get((const uint8_t *)key.mv_data + KEY_STRAND_BYTES, 8);
-            reader->follow = row < reader->follow ? row : reader->follow;
-        }
-    }
-    if (cursor != NULL) {
-        mdb_cursor_close(cursor);
     }
     store_reading_end(reader->store, txn);
-    if (rc != 0 && rc != MDB_NOTFOUND) {
-        return store_lmdb_error(reader->store, rc, "read", err);
-    }
-    return found;
-}
-
-/* Decode what is wanted of an opened chunk. */
-static int decode_chunk(
-    struct reader *reader, const struct chunk *chunk, struct baro_err *err)
-{
-    const struct store_query *query = reader->query;
-    struct columns *columns = &reader->columns;
-    uint32_t n = query->n_columns;
-    columns_reset(columns, chunk->n_rows, reader->wants_f64 ? n : 0,
-        reader->wants_f32 ? n : 0, query->with_extra ? chunk->extra_bytes : 0);
-    int rc = chunk_steps(reader->codec, chunk, columns->steps, err);
-    if (rc == 0) {
-        rc = chunk_times(reader->codec, chunk, columns->times_ns, err);
-    }
-    if (rc == 0 && reader->wants_f64) {
-        rc = chunk_f64(
-            reader->codec, chunk, query->first_column, n, columns->f64, columns->room, err);
-    }
-    if (rc == 0 && reader->wants_f32) {
-        rc = chunk_f32(reader->codec, chunk, query->first_column - reader->n_f64, n,
-            columns->f32, columns->room, err);
-    }
-    if (rc == 0 && query->with_extra) {
-        rc = chunk_extra(reader->codec, chunk, columns->extra_ends, columns->extra, err);
-    }
     return rc;
 }
 
-/* Give the rows of the chunk at hand from row next on; *next becomes the row behind them. */
-static int give_chunk(struct reader *reader, uint64_t *next)
+/* Give rows [from, to) of the chunk at hand. */
+static int give_chunk(
+    struct reader *reader, const struct source *source, uint64_t from, uint64_t to)
 {
-    const struct store_query *query = reader->query;
-    struct chunk chunk;
     struct baro_err cause = {0};
-    int rc = chunk_open(&chunk, reader->bytes, reader->n_bytes, &cause);
-    if (rc == 0 && (chunk.n_f64 != reader->n_f64 || chunk.n_f32 != reader->n_f32)) {
-        rc = baro_err_set(&cause, BARO_ECORRUPT, "a chunk has another layout");
-    }
-    uint64_t end = rc == 0 ? reader->first_row + chunk.n_rows : 0;
-    if (rc == 0 && (end <= *next || reader->first_row > *next)) {
-        note_damage(reader, "rows are missing between two chunks");
-        *next = end <= *next ? reader->follow : reader->first_row;
-        return 0;
-    }
-    bool is_wanted = rc == 0 && chunk.last_step >= query->from_step &&
-                     chunk.first_step <= query->to_step;
-    if (is_wanted) {
-        rc = decode_chunk(reader, &chunk, &cause);
-    }
-    if (rc != 0) {
+    if (columns_take_chunk(&reader->columns, reader->codec, &reader->chunk, &source->span,
+            source->with_extra, &cause) != 0) {
         note_damage(reader, cause.text);
-        *next = reader->follow > *next ? reader->follow : *next + 1;
         return 0;
     }
-    end = end < reader->sealed_rows ? end : reader->sealed_rows;
-    if (is_wanted) {
-        select_rows(reader, *next - reader->first_row, end - reader->first_row);
-        rc = give(reader);
-    }
-    *next = end;
-    return rc;
+    select_rows(
+        reader, source->with_extra, from - reader->first_row, to - reader->first_row);
+    uint32_t column =
+        source->n_columns > 0 ? source->first_column : reader->query->first_column;
+    return give(reader, to, column, source->n_columns, source->with_extra);
 }
 
-static int read_chunks(struct reader *reader, struct baro_err *err)
+/* Give rows [from, to) of one more part. */
+static int give_part(struct reader *reader, const struct source *source, uint64_t from,
+    uint64_t to, struct baro_err *err)
 {
-    for (uint64_t next = 0; next < reader->sealed_rows;) {
-        int rc = fetch_chunk(reader, next, err);
-        if (rc == 0) {
-            note_damage(reader, "chunks are missing");
+    int rc = 0;
+    for (uint64_t next = from; rc == 0 && next < to;) {
+        rc = fetch(reader, source, &next, err);
+        if (rc == FOUND_CHUNK) {
+            uint64_t end = reader->first_row + reader->chunk.n_rows;
+            end = end < to ? end : to;
+            rc = give_chunk(reader, source, next, end);
+            next = end;
+        } else if (rc == FOUND_SKIPPED) {
+            rc = 0;
+        } else if (rc == FOUND_MOVED) { /* cannot be: rows never leave parts */
+            note_damage(reader, "its record in the index is damaged");
             return 0;
         }
-        rc = rc > 0 ? give_chunk(reader, &next) : rc;
-        if (rc != 0) {
-            return rc;
-        }
     }
-    return 0;
+    return rc;
 }
 
-/* Give the rows of one segment that are in range. */
-static int give_segment(struct reader *reader, const struct held_segment *held)
+/* Give the next rows of the chunks; *next becomes the row behind them. */
+static int give_stretch(struct reader *reader, uint64_t *next, struct baro_err *err)
+{
+    const struct store_query *query = reader->query;
+    bool is_parted = is_in_parts(reader, *next);
+    uint32_t column = query->first_column;
+    uint32_t left = query->n_columns;
+    bool
+        is_bare = /* the first part has the extra bytes: they come in a block of their own */
+        is_parted && (left == 0 || (query->with_extra && column >= reader->part_columns));
+    struct source source = source_of(
+        reader, is_parted, is_bare ? 0 : column, is_bare ? 0 : left, reader->sealed_rows);
+    int rc = fetch(reader, &source, next, err);
+    if (rc != FOUND_CHUNK) {
+        return rc < 0 ? rc : 0;
+    }
+    uint64_t from = *next;
+    uint64_t to = reader->first_row + reader->chunk.n_rows;
+    to = to < source.end ? to : source.end;
+    *next = to;
+    rc = give_chunk(reader, &source, from, to);
+    column += source.n_columns;
+    left -= source.n_columns;
+    while (rc == 0 && left > 0) {
+        source = source_of(reader, is_parted, column, left, to);
+        rc = give_part(reader, &source, from, to, err);
+        column += source.n_columns;
+        left -= source.n_columns;
+    }
+    return rc;
+}
+
+/* Begin with the first row that is wanted and is still there. */
+static int read_chunks(struct reader *reader, struct baro_err *err)
+{
+    uint64_t next = reader->query->first_row;
+    int rc = 0;
+    while (rc == 0 && next < reader->sealed_rows) {
+        next = next > reader->pruned ? next : reader->pruned;
+        rc = next < reader->sealed_rows ? give_stretch(reader, &next, err) : 0;
+    }
+    return rc;
+}
+
+/* Give the rows of one segment that are in range; its first has the number first_row. */
+static int give_segment(
+    struct reader *reader, const struct held_segment *held, uint64_t first_row)
 {
     const struct store_query *query = reader->query;
     const uint8_t *rows = held->segment->rows;
@@ -335,7 +439,7 @@ static int give_segment(struct reader *reader, const struct held_segment *held)
     size_t at = 0;
     for (uint32_t i = 0; i < held->n_rows; i++) {
         const struct tail_row *row = (const void *)(rows + at);
-        if (in_range(query, row->step)) {
+        if (first_row + i >= query->first_row && in_range(query, row->step)) {
             n++;
             extra += row->extra_bytes;
         }
@@ -347,7 +451,7 @@ static int give_segment(struct reader *reader, const struct held_segment *held)
     at = 0;
     for (uint32_t i = 0; i < held->n_rows; i++) {
         const struct tail_row *row = (const void *)(rows + at);
-        if (in_range(query, row->step)) {
+        if (first_row + i >= query->first_row && in_range(query, row->step)) {
             columns_add_row(columns, row, reader->n_f64, reader->n_f32,
                 reader->wants_f64 ? query->first_column : 0,
                 reader->wants_f32 ? query->first_column - reader->n_f64 : 0,
@@ -355,7 +459,8 @@ static int give_segment(struct reader *reader, const struct held_segment *held)
         }
         at += row->bytes;
     }
-    return give(reader);
+    return give(reader, first_row + held->n_rows, query->first_column, query->n_columns,
+        query->with_extra);
 }
 
 static int read_all(struct reader *reader, struct baro_err *err)
@@ -364,11 +469,29 @@ static int read_all(struct reader *reader, struct baro_err *err)
     if (rc == 0) {
         rc = read_chunks(reader, err);
     }
+    uint64_t row = reader->sealed_rows;
     for (uint32_t i = 0; rc == 0 && i < reader->n_segments; i++) {
-        rc = give_segment(reader, &reader->segments[i]);
+        rc = give_segment(reader, &reader->segments[i], row);
+        row += reader->segments[i].n_rows;
     }
     if (rc == 0 && reader->is_damaged) {
         rc = baro_err_set(err, BARO_ECORRUPT, "%s", reader->damage.text);
+    }
+    return rc;
+}
+
+/* Take what the index knows of a group that is not in memory; 1, 0 when there is none. */
+static int take_index(struct reader *reader, struct baro_err *err)
+{
+    const struct store_query *query = reader->query;
+    struct group_record record = {0};
+    int rc =
+        store_group_get(reader->store, query->run, query->thing, query->kind, &record, err);
+    if (rc > 0) {
+        take_places(reader, &record);
+        reader->n_f64 = record.n_f64;
+        reader->n_f32 = record.n_f32;
+        reader->sealed_rows = record.n_rows;
     }
     return rc;
 }
@@ -377,19 +500,11 @@ int store_read(struct store *store, const struct store_query *query, store_block
     void *payload, struct baro_err *err)
 {
     struct reader reader = {.store = store, .query = query, .fn = fn, .payload = payload};
-    struct group_record record = {0};
-    int found = 1;
-    if (!hold_tail(&reader)) {
-        found = store_group_get(store, query->run, query->thing, query->kind, &record, err);
-        reader.n_f64 = record.n_f64;
-        reader.n_f32 = record.n_f32;
-        reader.sealed_rows = record.n_rows;
-    }
-    int rc = found;
-    if (found > 0 && reader.sealed_rows + reader.n_segments > 0) {
+    int rc = hold_tail(&reader) ? 1 : take_index(&reader, err);
+    if (rc > 0 && reader.sealed_rows + reader.n_segments > 0) {
         reader.codec = chunk_codec_create();
         rc = read_all(&reader, err);
-    } else if (found >= 0) {
+    } else if (rc >= 0) {
         rc = reader.is_damaged ? baro_err_set(err, BARO_ECORRUPT, "%s", reader.damage.text)
                                : 0;
     }

@@ -85,7 +85,9 @@ int store_replay(struct store *store, struct baro_err *err)
             run = tail_add_run(&store->tail, number);
             run->first_ordinal = ordinal;
         }
-        run->next_ordinal = ordinal + 1;
+        if (run->next_ordinal <= ordinal) {
+            run->next_ordinal = ordinal + 1;
+        }
         if (!replay_piece(store, number, ordinal, &piece)) {
             remember_damage(run, ordinal);
         }

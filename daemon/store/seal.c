@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "daemon/store/parts.h"
 #include "daemon/store/strand.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -141,6 +142,7 @@ static void publish(struct sealing *sealing, struct tail_run *run, struct tail_g
         struct tail_group *group = sealing->sealed[i].group;
         tail_drop(&store->tail, group);
         group->record = sealing->sealed[i].record;
+        parts_note(store, group);
     }
     run->sweep_next = next;
     if (next == NULL) {

@@ -157,6 +157,27 @@ int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
     return rc == 0 ? 1 : rc;
 }
 
+int strand_next(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
+    uint64_t *out_row, struct baro_err *err)
+{
+    uint8_t bytes[KEY_CHUNK_BYTES];
+    key_chunk(bytes, id, row);
+    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
+    MDB_val value;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
+    if (rc != 0) {
+        return store_lmdb_error(store, rc, "read", err);
+    }
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    mdb_cursor_close(cursor);
+    if (rc == 0 && is_of(&key, bytes)) {
+        *out_row = row_of(&key);
+        return 1;
+    }
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
+}
+
 /* Walk the chunks of a strand that end at or before a row: add up their bytes and, with a batch,
  * delete them. The last chunk of a strand ends where it says, any other at the latest where the
  * next one begins. */

@@ -38,6 +38,14 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
 int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
     uint64_t *out_end, struct baro_err *err);
 
+/**
+ * Find the first chunk of a strand that begins at a row or behind it.
+ *
+ * returns  1; 0 when there is none; negative code
+ */
+int strand_next(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
+    uint64_t *out_row, struct baro_err *err);
+
 /** Bytes of all chunks of a strand that cover rows before a number: what dropping would free. */
 int strand_bytes_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
     uint64_t row, uint64_t *out_bytes, struct baro_err *err);
@@ -86,5 +94,19 @@ int strand_drop_before(struct strand_writer *writer, const struct strand_id *id,
  */
 int strand_gather(struct store *store, const struct tail_group *group, uint64_t from,
     uint64_t to, struct chunk_codec *codec, struct columns *out, struct baro_err *err);
+
+/* Some columns of rows [from, to) that are in chunks but not in parts. */
+struct strand_slice {
+    uint64_t from;
+    uint64_t to; /* more than from */
+    uint32_t first_column;
+    uint32_t n_columns;
+    bool with_extra;
+};
+
+/** Decode a slice into out, which has these columns only; otherwise as strand_gather. */
+int strand_gather_slice(struct store *store, const struct tail_group *group,
+    const struct strand_slice *slice, struct chunk_codec *codec, struct columns *out,
+    struct baro_err *err);
 
 #endif

@@ -47,6 +47,12 @@ struct tail_group {
     uint64_t txn_number; /* writer: the transaction whose first row fixed the layout */
     struct tail_group *in_run; /* next of the same run */
     struct tail_group *in_bucket;
+    struct tail_group *next_tiering; /* writer, tiers.c: its list ... */
+    bool is_tiering;                 /* ... and whether it is in it */
+    struct tail_group *next_parting; /* writer, parts.c: its list ... */
+    bool is_parting;                 /* ... and whether it is in it */
+    uint32_t n_parted;               /* the first so many parts have rows ... */
+    uint64_t parting_to;             /* ... up to this one */
 };
 
 struct tail_run {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/store/internal.h"
+#include "daemon/store/parts.h"
 #include "daemon/store/seal.h"
 #include "lib/base/err.h"
 
@@ -20,7 +21,7 @@ int store_work_step(struct store *store, struct baro_err *err)
         store->is_seal_full = rc == BARO_EFULL;
         return rc == 0 ? 1 : rc;
     }
-    return 0;
+    return parts_step(store, err);
 }
 
 int store_seal_run(struct store *store, uint32_t run_number, struct baro_err *err)

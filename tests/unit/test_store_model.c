@@ -4,14 +4,16 @@
 
 #include <math.h>
 
-enum { N_GROUPS = 12, MAX_ROWS = 40000, N_LAYOUTS = 6 };
+#include "daemon/store/internal.h"
+
+enum { N_GROUPS = 14, MAX_ROWS = 40000, N_LAYOUTS = 7, MAX_COLUMNS = 3000 };
 
 static const struct {
     uint32_t n_f64;
     uint32_t n_f32;
     uint32_t max_extra;
-} layouts[N_LAYOUTS] = {
-    {1, 0, 0}, {16, 0, 100}, {0, 37, 0}, {2, 3, 30}, {0, 0, 200}, {0, 3000, 0}};
+} layouts[N_LAYOUTS] = {{1, 0, 0}, {16, 0, 100}, {0, 37, 0}, {2, 3, 30}, {0, 0, 200},
+    {0, 3000, 0}, {9, 11, 40}};
 
 struct model_row {
     int64_t step;
@@ -81,54 +83,145 @@ static void append_one(
     store_append(txn, &stored);
 }
 
+/* What a read must give: for each column, and for the extra bytes, the row that comes next. */
 struct expectation {
     const struct model_group *group;
     const struct store_query *query;
-    size_t next; /* row of the model that may come next */
+    size_t next[MAX_COLUMNS];
+    size_t next_extra;
+    size_t next_bare;  /* when no columns are asked for */
+    int blocks_left;   /* stop after so many; it is known then where to go on */
+    uint64_t next_row; /* where a read that was stopped goes on */
 };
 
-static const struct model_row *next_expected(struct expectation *expected)
+static bool is_expected(const struct expectation *expected, size_t i)
 {
     const struct store_query *query = expected->query;
-    while (expected->next < expected->group->n) {
-        const struct model_row *row = &expected->group->rows[expected->next++];
-        if (row->step >= query->from_step && row->step <= query->to_step) {
-            return row;
-        }
+    const struct model_row *row = &expected->group->rows[i];
+    return i >= query->first_row && row->step >= query->from_step &&
+           row->step <= query->to_step;
+}
+
+/* The first row from i on that is expected; n when there is none. */
+static size_t skip_unexpected(const struct expectation *expected, size_t i)
+{
+    while (i < expected->group->n && !is_expected(expected, i)) {
+        i++;
     }
-    return NULL;
+    return i;
+}
+
+static void compare_value(const struct expectation *expected, const struct model_row *row,
+    const struct store_block *block, uint32_t c, size_t i)
+{
+    uint32_t n_f64 = layouts[expected->group->layout].n_f64;
+    uint32_t column = block->first_column + c;
+    bool is_f64 = column < n_f64;
+    const uint8_t *want =
+        row->payload + (is_f64 ? 8 * column : 8 * n_f64 + 4 * (column - n_f64));
+    const void *got = is_f64 ? (const void *)&block->f64[c * block->n_rows + i]
+                             : (const void *)&block->f32[c * block->n_rows + i];
+    assert_memory_equal(got, want, is_f64 ? 8 : 4);
+}
+
+static void compare_extra(const struct expectation *expected, const struct model_row *row,
+    const struct store_block *block, size_t i)
+{
+    uint32_t start = i > 0 ? block->extra_ends[i - 1] : 0;
+    assert_int_equal(block->extra_ends[i] - start, row->extra_bytes);
+    if (row->extra_bytes > 0) {
+        assert_memory_equal(block->extra + start,
+            row->payload + payload_bytes(expected->group, 0), row->extra_bytes);
+    }
+}
+
+/* Whether a block is the last one of its rows. */
+static bool is_last_of_rows(
+    const struct store_query *query, const struct store_block *block)
+{
+    return block->first_column + block->n_columns == query->first_column + query->n_columns;
 }
 
 static int compare_block(const struct store_block *block, void *payload)
 {
     struct expectation *expected = payload;
     const struct store_query *query = expected->query;
-    uint32_t n_f64 = layouts[expected->group->layout].n_f64;
-    for (size_t i = 0; i < block->n_rows; i++) {
-        const struct model_row *row = next_expected(expected);
-        assert_non_null(row);
+    bool is_bare = query->n_columns == 0;
+    size_t *next = is_bare ? &expected->next_bare
+                   : block->n_columns == 0
+                       ? &expected->next_extra
+                       : &expected->next[block->first_column - query->first_column];
+    size_t at = *next;
+    for (size_t i = 0; i < block->n_rows; i++, at++) {
+        at = skip_unexpected(expected, at);
+        assert_true(at < expected->group->n);
+        const struct model_row *row = &expected->group->rows[at];
         assert_int_equal(block->steps[i], row->step);
         assert_int_equal(block->times_ns[i], row->time_ns);
-        for (uint32_t c = 0; c < query->n_columns; c++) {
-            uint32_t column = query->first_column + c;
-            const uint8_t *want =
-                row->payload +
-                (column < n_f64 ? 8 * column : 8 * n_f64 + 4 * (column - n_f64));
-            const void *got = column < n_f64
-                                  ? (const void *)&block->f64[c * block->n_rows + i]
-                                  : (const void *)&block->f32[c * block->n_rows + i];
-            assert_memory_equal(got, want, column < n_f64 ? 8 : 4);
+        for (uint32_t c = 0; c < block->n_columns; c++) {
+            compare_value(expected, row, block, c, i);
         }
-        if (query->with_extra) {
-            uint32_t start = i > 0 ? block->extra_ends[i - 1] : 0;
-            assert_int_equal(block->extra_ends[i] - start, row->extra_bytes);
-            if (row->extra_bytes > 0) {
-                assert_memory_equal(block->extra + start,
-                    row->payload + payload_bytes(expected->group, 0), row->extra_bytes);
+        if (block->extra_ends != NULL) {
+            compare_extra(expected, row, block, i);
+        }
+    }
+    assert_true(at <= block->next_row);
+    size_t begin = *next;
+    for (uint32_t c = 0; c < block->n_columns; c++) {
+        size_t *of_column = &next[c];
+        assert_int_equal(*of_column, begin);
+        *of_column = at;
+    }
+    *next = at;
+    if (block->extra_ends != NULL) {
+        assert_true(query->with_extra);
+        assert_true(is_bare || block->n_columns == 0 || expected->next_extra == begin);
+        expected->next_extra = at;
+    }
+    expected->next_row = block->next_row;
+    return is_last_of_rows(query, block) && --expected->blocks_left == 0 ? 1 : 0;
+}
+
+static void check_complete(const struct expectation *expected)
+{
+    const struct store_query *query = expected->query;
+    size_t n = expected->group->n;
+    for (uint32_t c = 0; c < query->n_columns; c++) {
+        assert_int_equal(skip_unexpected(expected, expected->next[c]), n);
+    }
+    if (query->with_extra) {
+        assert_int_equal(skip_unexpected(expected, expected->next_extra), n);
+    }
+    if (query->n_columns == 0) {
+        assert_int_equal(skip_unexpected(expected, expected->next_bare), n);
+    }
+}
+
+/* Read in pages of some blocks each, and compare what comes with what must come. */
+static void read_and_compare(
+    struct model *model, struct store_query *query, const struct model_group *group)
+{
+    struct expectation *expected = baro_xcalloc(1, sizeof *expected);
+    bool is_paged = rig_random(&model->seed) % 3 == 0;
+    int rc = 1;
+    *expected = (struct expectation){.group = group, .query = query};
+    while (rc == 1) {
+        struct baro_err err = {0};
+        expected->blocks_left = is_paged ? 1 + (int)(rig_random(&model->seed) % 3) : -1;
+        rc = store_read(model->rig->store, query, compare_block, expected, &err);
+        if (rc < 0) {
+            fail_msg("store_read: %d %s", rc, err.text);
+        }
+        if (rc == 1) { /* other columns may have been given further on already */
+            query->first_row = expected->next_row;
+            expected->next_extra = expected->next_bare = expected->next_row;
+            for (uint32_t c = 0; c < query->n_columns; c++) {
+                expected->next[c] = expected->next_row;
             }
         }
     }
-    return 0;
+    check_complete(expected);
+    free(expected);
 }
 
 static void check_group(struct model *model, const struct model_group *group)
@@ -153,13 +246,10 @@ static void check_group(struct model *model, const struct model_group *group)
         query.to_step =
             query.from_step + (int64_t)(rig_random(&model->seed) % (group->n + 2));
     }
-    struct expectation expected = {.group = group, .query = &query};
-    struct baro_err err = {0};
-    int rc = store_read(model->rig->store, &query, compare_block, &expected, &err);
-    if (rc != 0) {
-        fail_msg("store_read: %d %s", rc, err.text);
+    if (rig_random(&model->seed) % 3 == 0) {
+        query.first_row = rig_random(&model->seed) % (group->n + 2);
     }
-    assert_null(next_expected(&expected));
+    read_and_compare(model, &query, group);
 }
 
 static void run_model(
@@ -187,7 +277,12 @@ static void run_model(
         if (chance == 0) {
             rig_reopen(rig);
         }
-        assert_true(chance % 3 != 0 || store_work_step(rig->store, NULL) >= 0);
+        for (uint64_t i = 0; i < chance % 4; i++) {
+            assert_true(store_work_step(rig->store, NULL) >= 0);
+        }
+        if (chance == 7) {
+            assert_true(store_seal_run(rig->store, 1, NULL) >= 0);
+        }
         check_group(&model, &model.groups[rig_random(&model.seed) % N_GROUPS]);
     }
     rig_reopen(rig);
@@ -199,6 +294,32 @@ static void run_model(
         }
     }
     free(model.groups);
+}
+
+/* Wide is what has more than ten columns, and parts are narrow and short. */
+static void divide_early(struct store *store)
+{
+    store->parting.bytes = 4096;
+    store->parting.min_rows = 4;
+    store->parting.max_rows = 64;
+    store->parting.values = 256;
+    store->parting.wide_columns = 10;
+}
+
+static void wide_groups_in_parts_read_as_what_was_appended(void **state)
+{
+    struct rig *rig = *state;
+    rig->options.seal_tail_bytes = 3000;
+    rig->tune = divide_early;
+    run_model(rig, 0x2468ace, 300, 20);
+}
+
+static void large_seals_in_parts_read_as_what_was_appended(void **state)
+{
+    struct rig *rig = *state;
+    rig->options.seal_tail_bytes = 200000;
+    rig->tune = divide_early;
+    run_model(rig, 0xfedcba, 60, 300);
 }
 
 static void any_history_of_seals_reads_as_what_was_appended(void **state)
@@ -236,6 +357,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         CASE(any_history_of_seals_reads_as_what_was_appended),
+        CASE(wide_groups_in_parts_read_as_what_was_appended),
+        CASE(large_seals_in_parts_read_as_what_was_appended),
         CASE(rare_large_seals_read_as_what_was_appended),
         CASE(single_rows_with_a_seal_after_each_read_as_what_was_appended),
         CASE(the_map_grows_from_a_tiny_one_by_itself),

@@ -15,6 +15,7 @@ struct rig {
     char dir[64];
     struct store *store;
     struct store_options options;
+    void (*tune)(struct store *store); /* called after each opening; may be NULL */
 };
 
 static inline void rig_open(struct rig *rig)
@@ -23,6 +24,9 @@ static inline void rig_open(struct rig *rig)
     int rc = store_open(rig->dir, &rig->options, &rig->store, &err);
     if (rc != 0) {
         fail_msg("store_open: %d %s", rc, err.text);
+    }
+    if (rig->tune != NULL) {
+        rig->tune(rig->store);
     }
 }
 

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/store/parts.h"
+
+#include <stdlib.h>
+
+#include "daemon/store/strand.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+/*
+ * Rows of a wide group come in with all columns side by side, and chunks of few rows keep them so:
+ * good for all units at one time, and costly for one series over time, which would have to open
+ * every chunk. So older rows are rewritten as parts: strands of P columns and R rows to a chunk,
+ * R * P about 32768, which makes 64 KiB at two bytes each. One copy is kept: what is in parts leaves part 0.
+ *
+ *   columns:       0 .. P-1   P .. 2P-1   ...          rows
+ *   parts:         part 1     part 2      ...          [0, parted_rows)
+ *   part 0:        all columns                         [parted_rows, n_rows)
+ *   tail:          all columns                         [n_rows, ...)
+ *
+ * A group of 327,680 columns and 16 rows is 21 MB, too much for one step. So parts are written
+ * some at a time, each step a transaction of its own, and parted_rows moves only when the last
+ * of them is done; with that the chunks of part 0 go. Until then rows from parted_rows on are in
+ * both places, which readers do not mind: they look in part 0. How far a part has come is told
+ * by its own strand; so work that a kill cut short is taken up where it was, or lies there
+ * until it is.
+ *
+ * R rows stay behind in part 0, since the newest are what is looked at most.
+ *
+ * Damaged chunks of part 0 cannot be rewritten and are not deleted: rows before one are brought
+ * over as they are, parted_rows moves behind it, and reads tell of the gap.
+ */
+
+enum {
+    STEP_WORK_BYTES = 2 << 20 /* decoded, of what one step encodes */
+};
+
+/* What is done to one group. */
+struct parting {
+    struct store *store;
+    struct tail_group *group;
+    struct strand_writer *writer;
+    struct group_record record; /* what it will be */
+    struct chunk_codec *codec;
+    struct columns columns;
+    uint64_t target;    /* rows before this one are to be in parts */
+    uint64_t *old_rows; /* first rows of the chunks of part 0 that go then */
+    size_t n_old;
+    size_t old_room;
+    uint64_t old_bytes;
+};
+
+static uint64_t clamp(uint64_t n, uint64_t least, uint64_t most)
+{
+    return n < least ? least : n > most ? most : n;
+}
+
+static uint32_t n_columns(const struct group_record *record)
+{
+    return record->n_f64 + record->n_f32;
+}
+
+/* How many rows make a chunk of a part. */
+static uint64_t part_rows(const struct store *store, const struct group_record *record)
+{
+    uint64_t row_bytes = 8 * (uint64_t)record->n_f64 + 4 * (uint64_t)record->n_f32;
+    return clamp(store->parting.bytes / (row_bytes > 0 ? row_bytes : 1),
+        store->parting.min_rows, store->parting.max_rows);
+}
+
+static bool is_due(const struct store *store, const struct group_record *record)
+{
+    return n_columns(record) > store->parting.wide_columns &&
+           record->n_rows - record->parted_rows >= 2 * part_rows(store, record);
+}
+
+uint32_t parts_columns(const struct store *store, const struct group_record *record)
+{
+    return record->part_columns > 0
+               ? record->part_columns
+               : (uint32_t)clamp(
+                     store->parting.values / part_rows(store, record), 1, UINT32_MAX);
+}
+
+void parts_note(struct store *store, struct tail_group *group)
+{
+    if (!group->is_parting && is_due(store, &group->record)) {
+        group->is_parting = true;
+        group->next_parting = store->parting.first;
+        store->parting.first = group;
+    }
+}
+
+/* Take the first group off the list. */
+static void forget(struct store *store)
+{
+    struct tail_group *group = store->parting.first;
+    store->parting.first = group->next_parting;
+    group->is_parting = false;
+    group->n_parted = 0;
+}
+
+static struct strand_id id_of(const struct tail_group *group, uint32_t part)
+{
+    return (struct strand_id){
+        group->run->run, group->thing, group->kind, 0, (uint16_t)part};
+}
+
+static void add_old(struct parting *parting, const struct strand_chunk *found)
+{
+    if (parting->n_old == parting->old_room) {
+        parting->old_room = parting->old_room * 2 + 64;
+        parting->old_rows =
+            baro_xrealloc(parting->old_rows, parting->old_room, sizeof(uint64_t));
+    }
+    parting->old_rows[parting->n_old++] = found->first_row;
+    parting->old_bytes += found->value.mv_size;
+}
+
+/*
+ * Walk the chunks of part 0 from parted_rows on until they hold enough rows, or until one that
+ * cannot be read. When that is the first, parted_rows moves behind it.
+ */
+static int find_target(struct parting *parting, MDB_txn *txn, struct baro_err *err)
+{
+    struct store *store = parting->store;
+    struct group_record *record = &parting->record;
+    const struct strand_id id = id_of(parting->group, 0);
+    uint64_t enough = record->parted_rows + part_rows(store, record);
+    uint64_t next = record->parted_rows;
+    while (next < enough && next < record->n_rows) {
+        struct strand_chunk found;
+        struct chunk chunk;
+        int rc = strand_find(store, txn, &id, next, &found, err);
+        if (rc < 0) {
+            return rc;
+        }
+        bool is_whole =
+            rc > 0 && found.first_row == next &&
+            chunk_open(&chunk, found.value.mv_data, found.value.mv_size, NULL) == 0 &&
+            chunk.n_f64 == record->n_f64 && chunk.n_f32 == record->n_f32;
+        if (is_whole) {
+            add_old(parting, &found);
+            next += chunk.covers;
+        } else if (next > record->parted_rows) {
+            break;
+        } else { /* the first row that comes behind the gap or the damage */
+            uint64_t behind = next + 1;
+            rc = strand_next(store, txn, &id, behind, &behind, err);
+            if (rc < 0) {
+                return rc;
+            }
+            next = rc > 0 ? behind : record->n_rows;
+            record->parted_rows = next;
+        }
+    }
+    parting->target = next;
+    return 0;
+}
+
+/* Tell up to where a part has come. */
+static int find_end(struct parting *parting, MDB_txn *txn, uint32_t part, uint64_t *out_end,
+    struct baro_err *err)
+{
+    const struct strand_id id = id_of(parting->group, part);
+    uint64_t end = 0;
+    int rc = strand_end(parting->store, txn, &id, &end, err);
+    if (rc == BARO_ECORRUPT) { /* what it had is lost, and what comes is behind it */
+        rc = 0;
+    }
+    *out_end = end > parting->record.parted_rows ? end : parting->record.parted_rows;
+    return rc < 0 ? rc : 0;
+}
+
+/* Find the next parts to write, all from the same row on; *out_n 0: all are done. */
+static int find_parts(struct parting *parting, uint32_t *out_first, uint32_t *out_n,
+    uint64_t *out_from, struct baro_err *err)
+{
+    const struct group_record *record = &parting->record;
+    uint32_t width = record->part_columns;
+    uint32_t all = (n_columns(record) - 1) / width + 1;
+    MDB_txn *txn = NULL;
+    int rc = store_reading_begin(parting->store, &txn, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = find_target(parting, txn, err);
+    uint64_t most = 1;
+    uint32_t done =
+        parting->group->parting_to == parting->target ? parting->group->n_parted : 0;
+    *out_n = 0;
+    for (uint32_t part = done + 1; rc == 0 && part <= all; part++) {
+        uint64_t end = 0;
+        rc = find_end(parting, txn, part, &end, err);
+        if (rc != 0 || (*out_n > 0 && (end != *out_from || *out_n >= most))) {
+            break;
+        }
+        if (end < parting->target && *out_n == 0) {
+            *out_first = part;
+            *out_from = end;
+            most = STEP_WORK_BYTES / (4 * (uint64_t)width * (parting->target - end)) + 1;
+        }
+        *out_n += end < parting->target ? 1 : 0;
+    }
+    store_reading_end(parting->store, txn);
+    return rc;
+}
+
+/* Append the rows of one part, which are columns [first, first + n) of those gathered. */
+static int write_part(struct parting *parting, uint32_t part, uint64_t from, uint32_t first,
+    struct baro_err *err)
+{
+    const struct group_record *record = &parting->record;
+    const struct columns *all = &parting->columns;
+    uint32_t column = (part - 1) * record->part_columns;
+    uint32_t left = n_columns(record) - column;
+    uint32_t n = left < record->part_columns ? left : record->part_columns;
+    struct columns_span outer =
+        columns_span(first, n_columns(record) - first, record->n_f64);
+    struct columns_span span = columns_span(column, n, record->n_f64);
+    struct columns rows = *all;
+    rows.n_f64 = span.n_f64;
+    rows.n_f32 = span.n_f32;
+    rows.f64 =
+        span.n_f64 > 0 ? all->f64 + (span.first_f64 - outer.first_f64) * all->room : NULL;
+    rows.f32 =
+        span.n_f32 > 0 ? all->f32 + (span.first_f32 - outer.first_f32) * all->room : NULL;
+    uint32_t *no_ends = NULL;
+    if (part > 1) { /* extra bytes go with the first part */
+        no_ends = baro_xcalloc(all->n_rows, sizeof *no_ends);
+        rows.extra_ends = no_ends;
+        rows.extra_bytes = 0;
+    }
+    const struct strand_id id = id_of(parting->group, part);
+    size_t budget = SIZE_MAX;
+    int rc = strand_append(
+        parting->writer, &id, from, &rows, NULL, &budget, &parting->record.bytes, err);
+    free(no_ends);
+    return rc;
+}
+
+static int write_parts(
+    struct parting *parting, uint32_t part, uint32_t n, uint64_t from, struct baro_err *err)
+{
+    const struct group_record *record = &parting->record;
+    uint32_t first = (part - 1) * record->part_columns;
+    uint32_t left = n_columns(record) - first;
+    uint32_t wanted = n * record->part_columns;
+    struct strand_slice slice = {.from = from,
+        .to = parting->target,
+        .first_column = first,
+        .n_columns = wanted < left ? wanted : left,
+        .with_extra = part == 1};
+    int rc = strand_gather_slice(
+        parting->store, parting->group, &slice, parting->codec, &parting->columns, err);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = write_part(parting, part + i, from, first, err);
+    }
+    return rc;
+}
+
+/* All parts have the rows: they leave part 0. */
+static void finish(struct parting *parting)
+{
+    struct store *store = parting->store;
+    struct group_record *record = &parting->record;
+    const struct strand_id id = id_of(parting->group, 0);
+    for (size_t i = 0; i < parting->n_old; i++) {
+        uint8_t key[KEY_CHUNK_BYTES];
+        key_chunk(key, &id, parting->old_rows[i]);
+        store_batch_delete(&store->sealing, store->chunk_table, key, sizeof key);
+    }
+    record->bytes -=
+        parting->old_bytes < record->bytes ? parting->old_bytes : record->bytes;
+    record->parted_rows = parting->target;
+}
+
+/* Do one step; *out_is_done when parted_rows moved. */
+static int step(struct parting *parting, bool *out_is_done, struct baro_err *err)
+{
+    struct tail_group *group = parting->group;
+    uint32_t width = parting->record.part_columns;
+    uint32_t all = (n_columns(&parting->record) - 1) / width + 1;
+    uint32_t part = 0;
+    uint32_t n = 0;
+    uint64_t from = 0;
+    int rc = find_parts(parting, &part, &n, &from, err);
+    if (rc == 0 && n > 0) {
+        rc = write_parts(parting, part, n, from, err);
+    }
+    *out_is_done = n == 0 || part + n > all;
+    if (rc == 0 && *out_is_done) {
+        finish(parting);
+    }
+    if (rc == 0) {
+        store_group_put(parting->store, &parting->store->sealing, group, &parting->record);
+        rc = store_apply(
+            parting->store, &parting->store->sealing, parting->store->commit_limit, err);
+    }
+    if (rc == 0) {
+        store_group_publish(parting->store, group, &parting->record);
+        group->n_parted = *out_is_done ? 0 : part + n - 1;
+        group->parting_to = parting->target;
+    }
+    return rc;
+}
+
+int parts_step(struct store *store, struct baro_err *err)
+{
+    struct tail_group *group = store->parting.first;
+    if (group == NULL) {
+        return 0;
+    }
+    struct parting parting = {.store = store, .group = group, .record = group->record};
+    parting.record.part_columns = parts_columns(store, &group->record);
+    store_batch_clear(&store->sealing);
+    parting.writer = strand_writer_create(store, &store->sealing);
+    parting.codec = chunk_codec_create();
+    bool is_done = false;
+    int rc = step(&parting, &is_done, err);
+    if ((rc == 0 && is_done && !is_due(store, &group->record)) || rc == BARO_ECORRUPT) {
+        forget(store);
+    }
+    strand_writer_destroy(parting.writer);
+    chunk_codec_destroy(parting.codec);
+    columns_finish(&parting.columns);
+    free(parting.old_rows);
+    return rc == 0 ? 1 : baro_err_prefix(err, rc, "divide run %u", group->run->run);
+}
