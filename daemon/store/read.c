@@ -474,8 +474,9 @@ static int read_all(struct reader *reader, struct baro_err *err)
         rc = give_segment(reader, &reader->segments[i], row);
         row += reader->segments[i].n_rows;
     }
-    if (rc == 0 && reader->is_damaged) {
-        rc = baro_err_set(err, BARO_ECORRUPT, "%s", reader->damage.text);
+    if (rc >= 0 && reader->is_damaged) { /* a caller that stopped hears of it, too */
+        int code = baro_err_set(err, BARO_ECORRUPT, "%s", reader->damage.text);
+        rc = rc == 0 ? code : rc;
     }
     return rc;
 }

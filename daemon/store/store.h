@@ -160,7 +160,8 @@ int store_each(struct store *store, enum store_table table, uint32_t run, store_
  * Read rows of a group in order of arrival, in blocks; a row is given if its step is in range.
  *
  * returns  0, also when there are none; what fn returned if not 0; BARO_EINVAL for columns out
- *          of the layout; BARO_ECORRUPT for a damaged chunk: the rest has been given
+ *          of the layout; BARO_ECORRUPT for a damaged chunk: the rest has been given. When fn
+ *          stopped with a positive number err tells of damage that was met before
  * thread   any; a consistent view of what was committed when it was called
  */
 int store_read(struct store *store, const struct store_query *query, store_block_fn fn,
