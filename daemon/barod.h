@@ -15,6 +15,8 @@
 
 struct live;
 struct query_pool;
+struct room;
+struct upkeep;
 
 enum {
     BAROD_MAX_OPEN_BYTES =
@@ -37,6 +39,8 @@ struct barod {
     struct counters counters;
     struct live *live;
     struct query_pool *queries;
+    struct room *room;
+    struct upkeep *upkeep;
     uint64_t now_ns; /* monotonic time of this turn of the loop */
     int64_t started_ns;
     uint32_t n_readers; /* rings of dead processes under way */

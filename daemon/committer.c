@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/room.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -21,6 +22,7 @@ enum { RETRY_MS = 1000 };
 
 struct committer {
     struct store *store;
+    struct room *room;
     int event_fd;
     pthread_t thread;
     bool has_thread;
@@ -32,6 +34,8 @@ struct committer {
     int code;
     uint64_t ns;
     char trouble[256];
+    struct job *jobs; /* waiting, the first at first; that at work is still there */
+    struct job *done; /* the last at first */
 };
 
 static void set_trouble(struct committer *committer, const char *text)
@@ -39,6 +43,11 @@ static void set_trouble(struct committer *committer, const char *text)
     pthread_mutex_lock(&committer->lock);
     (void)snprintf(committer->trouble, sizeof committer->trouble, "%s", text);
     pthread_mutex_unlock(&committer->lock);
+}
+
+static void notify(struct committer *committer)
+{
+    (void)eventfd_write(committer->event_fd, 1);
 }
 
 /* Wait a while before the next try; true when the thread is to stop instead. */
@@ -58,7 +67,22 @@ static bool wait_or_stop(struct committer *committer)
     return is_stopping;
 }
 
-/* Commit a bundle, again and again while the disk is full. */
+/* Make room after a commit that found none: pack rows, else let the oldest go. True when it is
+ * worth another try at once. */
+static bool make_room(struct committer *committer, struct baro_err *err)
+{
+    struct baro_err cause = {0};
+    int rc = store_work_step(committer->store, &cause);
+    if (rc <= 0) {
+        rc = room_make(committer->room, true, &cause);
+    }
+    if (rc <= 0 && cause.code != 0) {
+        (void)baro_err_set(err, BARO_EFULL, "%s", cause.text);
+    }
+    return rc > 0;
+}
+
+/* Commit a bundle, again and again while there is no room. */
 static int commit(struct committer *committer, const struct bundle *bundle)
 {
     bool was_in_trouble = false;
@@ -79,6 +103,9 @@ static int commit(struct committer *committer, const struct bundle *bundle)
                 (unsigned long long)bundle->n_rows, err.text);
             return rc;
         }
+        if (rc == BARO_EFULL && make_room(committer, &err)) {
+            continue;
+        }
         was_in_trouble = true;
         set_trouble(committer, err.text);
         log_error("cannot commit, nothing is acknowledged until it can: %s", err.text);
@@ -88,28 +115,53 @@ static int commit(struct committer *committer, const struct bundle *bundle)
     }
 }
 
-/* Seal while there is nothing to commit. */
-static void seal(struct committer *committer, bool *is_sealing)
+/* Background work while there is nothing to commit: room first, then packing. */
+static void tend(struct committer *committer, bool *has_work)
 {
     struct baro_err err = {0};
-    int rc = store_work_step(committer->store, &err);
-    *is_sealing = rc > 0;
-    if (rc < 0) {
-        log_warn_every_second("cannot pack older records for now: %s", err.text);
+    int rc = room_is_short(committer->room) ? room_make(committer->room, false, &err) : 0;
+    if (rc > 0) {
+        notify(committer); /* there are notes to take */
+    } else if (rc == 0) {
+        rc = store_work_step(committer->store, &err);
     }
+    *has_work = rc > 0;
+    if (rc < 0) {
+        log_warn_every_second("cannot look after older records for now: %s", err.text);
+    }
+}
+
+/* Go on with the first job; when it is done it moves to the other list. */
+static void work(struct committer *committer, struct job *job)
+{
+    job->goes_on = false;
+    job->work(job, committer->store);
+    if (job->goes_on) {
+        return;
+    }
+    pthread_mutex_lock(&committer->lock);
+    committer->jobs = job->next;
+    job->next = committer->done;
+    committer->done = job;
+    pthread_mutex_unlock(&committer->lock);
+    notify(committer);
 }
 
 static void *run(void *payload)
 {
     struct committer *committer = payload;
-    bool is_sealing = false;
+    bool has_work = true; /* what the last daemon left */
+    bool was_job = false;
+    room_begin(committer->room);
+    notify(committer);
     pthread_mutex_lock(&committer->lock);
     for (;;) {
         struct bundle *bundle = committer->is_done ? NULL : committer->given;
+        struct job *job = bundle == NULL ? committer->jobs : NULL;
         if (bundle == NULL && committer->is_stopping) {
             break;
         }
-        if (bundle == NULL && !is_sealing) {
+        if (bundle == NULL && job == NULL && !has_work) {
             pthread_cond_wait(&committer->wake, &committer->lock);
             continue;
         }
@@ -118,26 +170,32 @@ static void *run(void *payload)
         int code = 0;
         if (bundle != NULL) {
             code = commit(committer, bundle);
-            is_sealing = true;
+            has_work = true;
+        } else if (job != NULL && !(has_work && was_job)) {
+            work(committer, job);
+            was_job = true;
         } else {
-            seal(committer, &is_sealing);
+            tend(committer, &has_work);
+            was_job = false;
         }
         pthread_mutex_lock(&committer->lock);
         if (bundle != NULL) {
             committer->code = code;
             committer->ns = baro_now_ns() - begin_ns;
             committer->is_done = true;
-            (void)eventfd_write(committer->event_fd, 1);
+            notify(committer);
         }
     }
     pthread_mutex_unlock(&committer->lock);
     return NULL;
 }
 
-struct committer *committer_start(struct store *store, struct baro_err *err)
+struct committer *committer_start(
+    struct store *store, struct room *room, struct baro_err *err)
 {
     struct committer *committer = baro_xcalloc(1, sizeof *committer);
     committer->store = store;
+    committer->room = room;
     (void)pthread_mutex_init(&committer->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
@@ -190,6 +248,39 @@ bool committer_take(struct committer *committer, struct committer_result *out_re
     return is_done;
 }
 
+void committer_submit(struct committer *committer, struct job *job)
+{
+    pthread_mutex_lock(&committer->lock);
+    struct job **last = &committer->jobs;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = job;
+    job->next = NULL;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->lock);
+}
+
+struct job *committer_take_job(struct committer *committer)
+{
+    pthread_mutex_lock(&committer->lock);
+    struct job *job = committer->done;
+    if (job != NULL) {
+        committer->done = job->next;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return job;
+}
+
+static void end_jobs(struct job *job)
+{
+    while (job != NULL) {
+        struct job *next = job->next;
+        query_end(job);
+        job = next;
+    }
+}
+
 void committer_trouble(struct committer *committer, char *out, size_t out_bytes)
 {
     pthread_mutex_lock(&committer->lock);
@@ -209,6 +300,8 @@ void committer_stop(struct committer *committer)
         pthread_mutex_unlock(&committer->lock);
         (void)pthread_join(committer->thread, NULL);
     }
+    end_jobs(committer->jobs);
+    end_jobs(committer->done);
     if (committer->event_fd >= 0) {
         (void)close(committer->event_fd);
     }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store thread: the only writer of the store. It commits one bundle after the other, tries
- * again by itself while the disk is full, and seals tails when there is nothing to commit.
+ * The store thread: the only writer of the store. It commits one bundle after the other, makes
+ * room at the quota, tries again by itself while the disk is full, and between commits does the
+ * store's background work and jobs that only the writer may do.
  */
 #ifndef BAROD_COMMITTER_H
 #define BAROD_COMMITTER_H
 
 #include "daemon/bundle.h"
+#include "daemon/query.h"
 
 struct committer;
+struct room;
 
 /* How the last bundle went. */
 struct committer_result {
@@ -20,10 +23,11 @@ struct committer_result {
 /**
  * Start the thread.
  *
- * store    borrowed until committer_stop
- * returns  NULL and err when no thread can be had
+ * store, room  borrowed until committer_stop
+ * returns      NULL and err when no thread can be had
  */
-struct committer *committer_start(struct store *store, struct baro_err *err);
+struct committer *committer_start(
+    struct store *store, struct room *room, struct baro_err *err);
 
 /** Give a descriptor that becomes readable when a bundle is done. */
 int committer_fd(const struct committer *committer);
@@ -36,6 +40,17 @@ void committer_give(struct committer *committer, struct bundle *bundle);
 
 /** Take the bundle that is done; false when none is. Ingest thread. */
 bool committer_take(struct committer *committer, struct committer_result *out_result);
+
+/**
+ * Hand a job over that only the writer may do; it is done after what was given before. Its work
+ * is called again, with commits in between, for as long as it sets job->goes_on.
+ *
+ * job      taken over
+ */
+void committer_submit(struct committer *committer, struct job *job);
+
+/** Take a job that is done; NULL when there is none. End it with query_end. Ingest thread. */
+struct job *committer_take_job(struct committer *committer);
 
 /** Copy what keeps the store from committing; "" when nothing does. Any thread. */
 void committer_trouble(struct committer *committer, char *out, size_t out_bytes);

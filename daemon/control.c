@@ -9,6 +9,7 @@
 #include "daemon/live.h"
 #include "daemon/query.h"
 #include "daemon/range.h"
+#include "daemon/upkeep.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -62,6 +63,9 @@ static void answer_status(struct barod *barod, const struct peer *peer, uint64_t
             barod->registry.runs[i]->status == BARO__RUN_STATUS__RUN_RUNNING ? 1 : 0;
     }
     status.store_bytes = store_bytes(barod->store);
+    status.quota_bytes = barod->options->quota_bytes;
+    status.free_bytes = store_free_bytes(barod->store);
+    status.is_exact = barod->options->is_exact;
     status.n_counters = COUNTER_COUNT;
     status.counters = pointers;
     status.trouble = trouble;
@@ -174,10 +178,16 @@ static void submit(struct barod *barod, const struct peer *peer, uint64_t reques
     }
 }
 
+static struct job *take_done(struct barod *barod)
+{
+    struct job *job = query_take(barod->queries);
+    return job != NULL ? job : committer_take_job(barod->committer);
+}
+
 void control_send_replies(struct barod *barod)
 {
     struct job *job;
-    while ((job = query_take(barod->queries)) != NULL) {
+    while ((job = take_done(barod)) != NULL) {
         if (job->packed == NULL) {
             refuse(barod, &job->peer, job->request, &job->err);
         } else {
@@ -192,6 +202,21 @@ void control_send_replies(struct barod *barod)
         }
         query_end(job);
     }
+}
+
+/* A dry run is a question like others; the rest only the store thread may do. */
+static void answer_prune(struct barod *barod, const struct peer *peer, uint64_t request,
+    const Baro__PruneRequest *prune)
+{
+    struct baro_err err = {0};
+    struct job *job = upkeep_prune_job(barod, prune, &err);
+    if (job == NULL || prune->is_dry_run) {
+        submit(barod, peer, request, job, &err);
+        return;
+    }
+    job->peer = *peer;
+    job->request = request;
+    upkeep_submit(barod, job);
 }
 
 /* ---- all requests ---- */
@@ -248,6 +273,13 @@ bool control_on_request(
     case BARO__ENVELOPE__BODY_ROWS_REQUEST:
         submit(barod, peer, request,
             rows_job(&barod->registry, run, envelope->rows_request, &err), &err);
+        break;
+    case BARO__ENVELOPE__BODY_PRUNE_REQUEST:
+        answer_prune(barod, peer, request, envelope->prune_request);
+        break;
+    case BARO__ENVELOPE__BODY_VERIFY_REQUEST:
+        submit(
+            barod, peer, request, upkeep_verify_job(envelope->verify_request, &err), &err);
         break;
     default: return false;
     }

@@ -41,6 +41,10 @@
     X(COUNT_ALERTS, "alerts", "Alerts raised.", "alerts")                                  \
     X(COUNT_ALERTS_WITHHELD, "alerts_withheld", "Alerts beyond the limit of their run.",   \
         "alerts")                                                                          \
+    X(COUNT_PRUNED, "records_pruned",                                                      \
+        "Records that gave way, so that at most summaries of them are left.", "records")   \
+    X(COUNT_PRUNED_BYTES, "bytes_pruned", "Bytes that this made room for.", "bytes")       \
+    X(COUNT_REMOVED_RUNS, "runs_removed", "Runs removed whole, as asked.", "runs")         \
     X(COUNT_RINGS_READ, "rings_read", "Rings of dead processes read to the end.", "rings")
 
 enum counter {

@@ -26,7 +26,8 @@ struct job {
     struct frame *frames; /* malloc'd; their bytes, too */
     size_t n_frames;
     struct baro_err err; /* why it was refused */
-    struct job *next;    /* in a queue of the pool */
+    bool goes_on;        /* store thread: call work again */
+    struct job *next;    /* in a queue */
 };
 
 /** Start the workers; NULL and err when no thread can be had. store: borrowed. */

@@ -108,6 +108,7 @@ struct run {
     struct run *parent;  /* what it branched from, a smaller number; or NULL */
     int64_t branch_step; /* with a parent: its own steps begin here */
     bool is_branch_open; /* with a parent: no reading of its own has come yet */
+    bool is_pruned;      /* of its oldest readings only summaries are left */
     bool is_overwritten; /* its last branch took its place */
     uint32_t n_branches;
     int64_t first_step; /* valid if has_steps */
@@ -127,6 +128,10 @@ struct run {
     Baro__Alert **alerts; /* in order of their ids; alerts[i] has the id i + 1 */
     uint32_t n_alerts;
     uint32_t n_saved_alerts;
+    uint64_t
+        n_seen; /* upkeep: records at its last look, and since when there are as many */
+    uint64_t seen_ns;
+    uint64_t n_sealed; /* records when its tail was last sealed for good */
     uint64_t n_incidents;
     uint32_t worst_level;
     uint32_t n_subscribers; /* live subscribers to this run's records */

@@ -68,6 +68,7 @@ static void describe_own_run(const struct run *run, Baro__RunInfo *out)
     out->branch_step = run->parent != NULL ? run->branch_step : 0;
     out->is_branch_open = run->is_branch_open;
     out->is_overwritten = run->is_overwritten;
+    out->is_pruned = run->is_pruned;
     out->n_branches = run->n_branches;
     out->first_time_ns = run->first_time_ns;
     out->last_time_ns = run->last_time_ns;
@@ -245,6 +246,7 @@ static int load_run(
         run->branch_step = info->branch_step;
         run->is_branch_open = info->is_branch_open && run->parent != NULL;
         run->is_overwritten = info->is_overwritten;
+        run->is_pruned = info->is_pruned;
         if (run->parent != NULL) {
             run->parent->n_branches++;
         }

@@ -16,9 +16,11 @@
 #include "daemon/live.h"
 #include "daemon/query.h"
 #include "daemon/recover.h"
+#include "daemon/room.h"
 #include "daemon/rules.h"
 #include "daemon/sockets.h"
 #include "daemon/status.h"
+#include "daemon/upkeep.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -315,6 +317,8 @@ static void tick(struct server *server)
     server->tick_ns = barod->now_ns + TICK_MS * UINT64_C(1000000);
     status_tick(barod);
     rules_tick(barod);
+    upkeep_plan(barod);
+    upkeep_seal(barod);
 }
 
 static int turn(struct server *server, bool *is_busy, struct baro_err *err)
@@ -335,6 +339,8 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
     }
     if ((items[FD_COMMITTER].revents & ZMQ_POLLIN) != 0) {
         on_committed(barod);
+        upkeep_take_notes(barod);
+        control_send_replies(barod);
     }
     *is_busy = (items[FD_SOCKET].revents & ZMQ_POLLIN) != 0 && take_messages(barod);
     if ((items[FD_QUERY].revents & ZMQ_POLLIN) != 0) {
@@ -349,7 +355,8 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
     if (live_is_waiting(barod) && barod->now_ns >= live_due_ns(barod)) {
         live_flush(barod);
     }
-    commit_if_due(barod, false);
+    commit_if_due(barod, upkeep_is_waiting(barod));
+    upkeep_release(barod);
     return 0;
 }
 
@@ -391,7 +398,10 @@ static int open_all(struct server *server, struct baro_err *err)
     if (rc != 0) {
         return rc;
     }
-    barod->committer = committer_start(barod->store, err);
+    barod->upkeep = upkeep_create();
+    barod->room = room_create(barod->store, options->quota_bytes);
+    upkeep_plan(barod);
+    barod->committer = committer_start(barod->store, barod->room, err);
     barod->queries = query_start(barod->store, N_QUERY_WORKERS, err);
     if (barod->committer == NULL || barod->queries == NULL) {
         return BARO_EIO;
@@ -434,10 +444,39 @@ static void flush(struct server *server)
             _exit(1);
         }
         on_committed(barod);
+        upkeep_take_notes(barod);
+        upkeep_release(barod);
+        control_send_replies(barod);
     }
     if (barod->open_since_ns != 0 || !committer_is_idle(barod->committer)) {
         log_error("ending with records that could not be committed; none of them was "
                   "acknowledged, their clients still have them");
+    }
+}
+
+/* Give free pages back, in the time that is left; a kill meanwhile leaves a store that is whole. */
+static void compact(struct server *server)
+{
+    struct barod *barod = &server->barod;
+    uint64_t deadline_ns = baro_now_ns() + STOP_MS * UINT64_C(1000000);
+    struct job *closing = upkeep_closing_job(barod);
+    bool is_done = false;
+    committer_submit(barod->committer, closing);
+    while (!is_done && baro_now_ns() < deadline_ns) {
+        zmq_pollitem_t items[2] = {
+            {.fd = server->signal_fd, .events = ZMQ_POLLIN},
+            {.fd = committer_fd(barod->committer), .events = ZMQ_POLLIN},
+        };
+        (void)zmq_poll(items, 2, 100);
+        if ((items[0].revents & ZMQ_POLLIN) != 0) {
+            log_warn("a second signal: ending at once");
+            _exit(1);
+        }
+        struct job *done;
+        while ((done = committer_take_job(barod->committer)) != NULL) {
+            is_done = is_done || done == closing;
+            query_end(done);
+        }
     }
 }
 
@@ -450,6 +489,8 @@ static void close_all(struct server *server)
     if (barod->context != NULL) {
         (void)zmq_ctx_term(barod->context);
     }
+    upkeep_destroy(barod->upkeep);
+    room_destroy(barod->room);
     live_destroy(barod->live);
     bundle_finish(&barod->bundles[0]);
     bundle_finish(&barod->bundles[1]);
@@ -472,6 +513,7 @@ int server_run(const struct options *options, struct baro_err *err)
             rc = turn(server, &is_busy, err);
         }
         flush(server);
+        compact(server);
         control_confirm_shutdown(&server->barod);
         log_info("barod ends");
     }

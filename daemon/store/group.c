@@ -181,6 +181,12 @@ static bool rebuild(const struct store *store, MDB_txn *txn, const uint8_t *grou
     return seen.has_steps;
 }
 
+bool store_group_is_whole(const MDB_val *value)
+{
+    struct group_record ignored;
+    return decode(value, &ignored);
+}
+
 bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *group_key,
     const MDB_val *value, struct group_record *out)
 {

@@ -35,6 +35,18 @@ struct store_txn {
 
 struct tiers;
 
+/* Where pruning a level of a run has come to (prune.c). */
+struct prune_sweep {
+    bool is_open;
+    uint32_t run;
+    enum store_prune_level level;
+    uint32_t share; /* of the rows of each group that goes, in 1/PRUNE_WHOLE */
+    bool has_begun; /* the group of this thing and kind is the last that was looked at */
+    uint32_t thing;
+    uint16_t kind;
+    bool took; /* something went */
+};
+
 struct store {
     char *path; /* of the LMDB file */
     int lock_fd;
@@ -76,6 +88,8 @@ struct store {
 
     struct store_txn txn;       /* writer */
     struct store_batch sealing; /* writer */
+    struct store_batch pruning; /* writer */
+    struct prune_sweep sweep;   /* writer */
 };
 
 /** Turn an LMDB or system code into one of ours with a sentence. Returns the code. */
@@ -120,6 +134,9 @@ int store_group_read(struct store *store, MDB_txn *txn, const struct strand_id *
  */
 bool store_group_decode(const struct store *store, MDB_txn *txn, const uint8_t *group_key,
     const MDB_val *value, struct group_record *out);
+
+/** Tell whether a group's record is as it was written. */
+bool store_group_is_whole(const MDB_val *value);
 
 /**
  * Find a group in memory or bring it there.

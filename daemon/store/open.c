@@ -10,6 +10,8 @@
 
 #include "daemon/store/internal.h"
 #include "daemon/store/pages.h"
+#include "daemon/store/prune.h"
+#include "daemon/store/tiers.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
@@ -324,7 +326,8 @@ static int open_all(struct store *store, const char *dir,
     bytes = bytes < store->commit_limit ? bytes : store->commit_limit;
     store->map_bytes = bytes / LMDB_PAGE_BYTES * LMDB_PAGE_BYTES;
     if ((rc = store_check_pages(store->path, err)) != 0 ||
-        (rc = store_env_open(store, err)) != 0) {
+        (rc = store_env_open(store, err)) != 0 ||
+        (rc = store_remove_resume(store, err)) != 0) {
         return rc;
     }
     return store_replay(store, err);
@@ -356,10 +359,12 @@ void store_close(struct store *store)
     if (store == NULL) {
         return;
     }
+    tiers_finish(store);
     mdb_env_close(store->env);
     tail_finish(&store->tail);
     store_batch_finish(&store->txn.batch);
     store_batch_finish(&store->sealing);
+    store_batch_finish(&store->pruning);
     free(store->txn.rows);
     (void)pthread_rwlock_destroy(&store->map_lock);
     (void)pthread_mutex_destroy(&store->memory_lock);

@@ -100,6 +100,20 @@ static void forget(struct store *store)
     group->n_parted = 0;
 }
 
+void parts_forget_run(struct store *store, uint32_t run)
+{
+    struct tail_group **at = &store->parting.first;
+    while (*at != NULL) {
+        struct tail_group *group = *at;
+        if (group->run->run == run) {
+            *at = group->next_parting;
+            group->is_parting = false;
+        } else {
+            at = &group->next_parting;
+        }
+    }
+}
+
 static struct strand_id id_of(const struct tail_group *group, uint32_t part)
 {
     return (struct strand_id){

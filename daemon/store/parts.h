@@ -11,6 +11,9 @@ uint32_t parts_columns(const struct store *store, const struct group_record *rec
 /** Note that a group has more rows in chunks than before. The writing thread. */
 void parts_note(struct store *store, struct tail_group *group);
 
+/** Forget the groups of a run, which is about to go from memory. The writing thread. */
+void parts_forget_run(struct store *store, uint32_t run);
+
 /**
  * Rewrite the next columns of the next rows of a wide group that has enough of them.
  *

@@ -73,9 +73,7 @@ uint64_t store_used_bytes(struct store *store)
     return space.file - space.free;
 }
 
-uint64_t store_room_bytes(struct store *store)
+uint64_t store_limit_bytes(const struct store *store)
 {
-    struct space space = measure(store);
-    uint64_t used = space.file - space.free;
-    return used < store->commit_limit ? store->commit_limit - used : 0;
+    return store->commit_limit;
 }

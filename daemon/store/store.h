@@ -196,13 +196,14 @@ uint64_t store_free_bytes(struct store *store);
 /** Tell how many of them hold something: what pruning counts with. Any thread. */
 uint64_t store_used_bytes(struct store *store);
 
-/** Tell how many bytes commits may still take within the quota. Any thread. */
-uint64_t store_room_bytes(struct store *store);
+/** Tell how many bytes commits may bring into use: the quota less what upkeep needs. Any thread. */
+uint64_t store_limit_bytes(const struct store *store);
 
 /* What prune may take, in the order in which it goes. */
 enum store_prune_level {
     STORE_PRUNE_READINGS = 0, /* the rows themselves; their summaries stay */
     STORE_PRUNE_FINE,         /* all summaries but the coarsest */
+    STORE_PRUNE_REST,         /* rows that have no summaries, and those of last_kinds */
     STORE_PRUNE_RUN           /* everything that is known of a run */
 };
 
@@ -221,16 +222,20 @@ struct store_prune {
     const uint32_t *runs; /* which may give way, in this order: the oldest first */
     size_t n_runs;
     enum store_prune_level level; /* the last that may be used */
+    uint64_t last_kinds; /* bit k: rows of kind k stay longest, until STORE_PRUNE_REST */
 };
 
 typedef int (*store_prune_fn)(const struct store_prune_item *item, void *payload);
 
 /**
- * Make room: take level by level from run after run until to_bytes is reached. Each step is a
- * transaction of its own, so that a kill leaves a store that is whole.
+ * Make room: take level by level from run after run until to_bytes is reached, of each run the
+ * oldest rows first. Each step is a transaction of its own, so that a kill leaves a store that is
+ * whole. STORE_PRUNE_RUN removes runs in any case, and takes no other level.
  *
+ * fn       called for each transaction with what went in it; not 0 stops there, and the same
+ *          call again goes on. In a dry run once per run and level, with an estimate of the bytes
  * thread   the writing thread, with no transaction open; a dry run: any
- * returns  0; 1 when to_bytes cannot be reached; BARO_EIO, BARO_EFULL
+ * returns  0; 1 when to_bytes cannot be reached; what fn returned; BARO_EIO, BARO_EFULL
  */
 int store_prune(struct store *store, const struct store_prune *what, store_prune_fn fn,
     void *payload, struct baro_err *err);

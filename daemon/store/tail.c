@@ -133,6 +133,43 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
     return group;
 }
 
+static void unlink_group(struct tail *tail, const struct tail_group *group)
+{
+    struct tail_group **at = &tail->buckets[bucket_of(
+        group->run->run, group->thing, group->kind, tail->n_buckets)];
+    while (*at != group) {
+        at = &(*at)->in_bucket;
+    }
+    *at = group->in_bucket;
+    tail->n_groups--;
+}
+
+void tail_remove_run(struct tail *tail, uint32_t number)
+{
+    struct tail_run *run = tail_find_run(tail, number);
+    if (run == NULL) {
+        return;
+    }
+    tail->bytes -= run->tail_bytes;
+    for (struct tail_group *group = run->groups; group != NULL;) {
+        struct tail_group *next = group->in_run;
+        unlink_group(tail, group);
+        drop_segments(group);
+        free(group->segments);
+        free(group);
+        group = next;
+    }
+    uint32_t at = 0;
+    while (tail->runs[at] != run) {
+        at++;
+    }
+    tail->runs[at] = tail->runs[--tail->n_runs];
+    tail->last_run = 0;
+    free(run->damaged);
+    free(run->piece);
+    free(run);
+}
+
 /* The segment that a row of so many bytes goes into: the last one, or a new one. */
 static struct tail_segment *segment_for(struct tail_group *group, size_t bytes)
 {

@@ -136,6 +136,9 @@ struct tail_group *tail_find(
 /** Add a group that is not there; under the memory lock. */
 struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uint16_t kind);
 
+/** Forget a run with all its groups; under the memory lock. Nothing when it is not there. */
+void tail_remove_run(struct tail *tail, uint32_t run);
+
 /** Append a committed row to its group; under the memory lock. */
 void tail_push(struct tail *tail, struct tail_group *group,
     const struct tail_record *record, const uint8_t *payload);

@@ -592,6 +592,23 @@ int tiers_cover(
     return rc;
 }
 
+void tiers_forget_run(struct store *store, uint32_t run)
+{
+    struct tiers *tiers = tiers_of(store);
+    discard(store, tiers);
+    struct tail_group *group = tiers->first;
+    tiers->first = NULL;
+    while (group != NULL) {
+        struct tail_group *next = group->next_tiering;
+        group->is_tiering = false;
+        if (group->run->run != run) {
+            tiers_note(store, group);
+        }
+        group = next;
+    }
+    end_work(tiers);
+}
+
 void tiers_finish(struct store *store)
 {
     struct tiers *tiers = store->tiers;

@@ -34,6 +34,9 @@ int tiers_step(struct store *store, struct baro_err *err);
 /** Forget which groups may be due, at close. */
 void tiers_finish(struct store *store);
 
+/** Forget the groups of a run, which is about to go from memory. The writing thread. */
+void tiers_forget_run(struct store *store, uint32_t run);
+
 /** Tell that a group has more rows in chunks now: summaries may be due. The writing thread. */
 void tiers_note(struct store *store, struct tail_group *group);
 

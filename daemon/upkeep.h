@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upkeep of the store, the ingest thread's side: requests to prune and to verify, and what the
+ * store thread pruned by itself at the quota (room.h), which is logged, counted and marked on the
+ * runs here.
+ */
+#ifndef BAROD_UPKEEP_H
+#define BAROD_UPKEEP_H
+
+#include "daemon/barod.h"
+
+struct upkeep;
+struct job;
+
+/** Create; never NULL. */
+struct upkeep *upkeep_create(void);
+
+/** Release; accepts NULL. */
+void upkeep_destroy(struct upkeep *upkeep);
+
+/** Tell the store thread anew which runs may give way; at the start and now and then. */
+void upkeep_plan(struct barod *barod);
+
+/** Have the store pack what runs have left that ended or are idle; now and then. */
+void upkeep_seal(struct barod *barod);
+
+/** Log, count and mark what was pruned since the last call. */
+void upkeep_take_notes(struct barod *barod);
+
+/**
+ * Take a request to prune: check it, and forget the runs that it removes.
+ *
+ * returns  a job for the store thread, or for a worker when it is a dry run; NULL and err when it
+ *          is refused
+ */
+struct job *upkeep_prune_job(
+    struct barod *barod, const Baro__PruneRequest *request, struct baro_err *err);
+
+/**
+ * Hand a prune job to the store thread, behind all that was taken before it.
+ *
+ * job      taken over
+ */
+void upkeep_submit(struct barod *barod, struct job *job);
+
+/** Tell whether a job waits for the open bundle to be handed over, which is then due at once. */
+bool upkeep_is_waiting(const struct barod *barod);
+
+/** Hand over the jobs that waited, once the open bundle is empty. */
+void upkeep_release(struct barod *barod);
+
+/** Make a job that checks one part of the store; NULL and err when the cursor is none of ours. */
+struct job *upkeep_verify_job(const Baro__VerifyRequest *request, struct baro_err *err);
+
+/** Make a job that gives free pages back at the end; it has no reply. */
+struct job *upkeep_closing_job(struct barod *barod);
+
+#endif
