@@ -35,6 +35,7 @@ struct cli_values {
     bool is_no_start;
     bool is_quick;
     bool is_forced;
+    bool is_all;
     const char *output; /* where to write, or NULL */
     const char *format; /* NULL: by the file's ending */
     const char *kinds;  /* list of kinds of readings, or NULL */

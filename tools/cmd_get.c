@@ -22,6 +22,16 @@ struct point {
     int64_t step;
     int64_t time_ns;
     double value;
+    uint32_t epoch;
+    bool is_repeat; /* its step is not after all that came before */
+};
+
+/* A series, or one of its epochs, while it is printed. */
+struct printing {
+    const struct cli *cli;
+    uint32_t epoch;
+    bool has_any;
+    int64_t max_step; /* valid if has_any */
 };
 
 enum form { FORM_PEOPLE, FORM_CSV, FORM_JSON };
@@ -47,27 +57,39 @@ static void print_point(const struct cli *cli, enum form form, const struct poin
         break;
     case FORM_JSON:
         (void)printf("{\"step\": %" PRId64 ", \"time_ns\": %" PRId64
-                     ", \"value\": %s%s%s}\n",
+                     ", \"value\": %s%s%s%s",
             point->step, point->time_ns, quote_of(point->value), number,
-            quote_of(point->value));
+            quote_of(point->value), point->is_repeat ? ", \"repeat\": true" : "");
+        if (point->epoch > 1) {
+            (void)printf(", \"epoch\": %" PRIu32, point->epoch);
+        }
+        (void)printf("}\n");
         break;
     case FORM_PEOPLE:
-        (void)printf("%12" PRId64 "  %s%*s%s\n", point->step,
+        (void)printf("%12" PRId64 "  %s%*s%s%s\n", point->step,
             isfinite(point->value) ? "" : term_paint(&cli->out, TERM_BAD), GET_MAX_DIGITS,
-            number, isfinite(point->value) ? "" : term_paint(&cli->out, TERM_PLAIN));
+            number, isfinite(point->value) ? "" : term_paint(&cli->out, TERM_PLAIN),
+            point->is_repeat ? "  repeated" : "");
         break;
     }
 }
 
 static int print_row(const struct row *row, void *payload)
 {
-    const struct cli *cli = payload;
+    struct printing *printing = payload;
+    const struct cli *cli = printing->cli;
     const struct point point = {
         .step = row->step,
         .time_ns = row->time_ns,
         .value = row->f64 != NULL ? row->f64[0] : (double)row->f32[0],
+        .epoch = printing->epoch,
+        .is_repeat = printing->has_any && row->step <= printing->max_step,
     };
-    print_point(cli, form_of(cli), &point);
+    printing->max_step = point.is_repeat ? printing->max_step : row->step;
+    printing->has_any = true;
+    if (row->step >= cli->values.from && row->step <= cli->values.to) {
+        print_point(cli, form_of(cli), &point);
+    }
     return CLI_OK;
 }
 
@@ -124,31 +146,41 @@ static void print_columns(const struct cli *cli, const struct link_frame *frame)
     }
 }
 
-/* Every point, page by page: no series is too long. */
-static int print_points(struct cli *cli, const Baro__RunInfo *run,
-    const Baro__SeriesRef *reference, uint32_t n_units)
+static void print_header(const struct cli *cli)
 {
-    enum form form = form_of(cli);
+    if (form_of(cli) == FORM_CSV) {
+        (void)printf("step,time_ns,value\n");
+    } else if (form_of(cli) == FORM_PEOPLE && cli->out.is_tty) {
+        (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
+            GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
+    }
+}
+
+/*
+ * Every point, page by page: no series is too long. Whether a step is a repeat depends on all
+ * that came before it; so where there are repeats all rows are asked for, and passed over.
+ */
+static int print_points(struct cli *cli, const Baro__RunInfo *run,
+    const Baro__SeriesRef *reference, const Baro__ThingInfo *thing)
+{
     bool is_units = reference->kind == READING_UNITS;
+    uint32_t n_units =
+        thing != NULL && thing->declare != NULL ? thing->declare->n_units : 0;
+    bool needs_all = thing == NULL || thing->n_repeats + thing->n_inherited > 0;
     const struct rows_wanted wanted = {
         .run = run->run,
         .thing = reference->thing,
         .kind = (enum reading_kind)reference->kind,
-        .from = cli->values.from,
-        .to = cli->values.to,
+        .from = needs_all ? INT64_MIN : cli->values.from,
+        .to = needs_all ? INT64_MAX : cli->values.to,
         .n_units = n_units,
         .first_column = is_units ? reference->stat * n_units + (uint32_t)reference->unit
                                  : reference->stat,
         .n_columns = 1,
     };
+    struct printing printing = {.cli = cli, .epoch = thing != NULL ? thing->epoch : 1};
     struct rows_told told = {0};
-    if (form == FORM_CSV) {
-        (void)printf("step,time_ns,value\n");
-    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
-        (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
-            GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
-    }
-    int rc = rows_each(cli, &wanted, print_row, NULL, cli, &told);
+    int rc = rows_each(cli, &wanted, print_row, NULL, &printing, &told);
     if (rc == CLI_OK && told.n_pruned > 0) {
         (void)cli_fail("the first %" PRIu64 " readings were pruned: of them only summaries "
                        "are left, see --columns",
@@ -185,32 +217,68 @@ static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
     return CLI_OK;
 }
 
-static int print_series(struct cli *cli, const Baro__RunInfo *run)
+static int print_one(struct cli *cli, const Baro__RunInfo *run, Baro__SeriesRef *reference,
+    const Baro__ThingInfo *thing)
 {
-    struct thing_list things;
     struct link_message reply = {0};
-    uint32_t n_units = 0;
-    Baro__SeriesRef reference = BARO__SERIES_REF__INIT;
-    int rc = things_ask(cli, run->run, NULL, &things);
-    if (rc != CLI_OK) {
-        return rc;
+    if (cli->values.columns == 0) {
+        return print_points(cli, run, reference, thing);
     }
-    rc = series_find(&things, cli->arguments[1], &reference);
-    for (size_t i = 0; rc == CLI_OK && i < things.n_things; i++) {
-        if (things.things[i]->thing == reference.thing &&
-            thing_is_tensor(things.things[i])) {
-            n_units = things.things[i]->declare->n_units;
-        }
-    }
-    things_release(&things);
-    if (rc != CLI_OK || cli->values.columns == 0) {
-        return rc == CLI_OK ? print_points(cli, run, &reference, n_units) : rc;
-    }
-    rc = ask_columns(cli, run, &reference, &reply);
+    int rc = ask_columns(cli, run, reference, &reply);
     if (rc == CLI_OK) {
         print_columns(cli, &reply.frames[0]);
         link_message_release(&reply);
     }
+    return rc;
+}
+
+/* The series that was named, or all its epochs one after the other. */
+static int print_found(struct cli *cli, const Baro__RunInfo *run,
+    const struct thing_list *things, Baro__SeriesRef *reference, bool is_epoch)
+{
+    baro_autofree const Baro__ThingInfo **epochs =
+        baro_xcalloc(things->n_things + 1, sizeof(Baro__ThingInfo *));
+    const Baro__ThingInfo *thing = NULL;
+    for (size_t i = 0; i < things->n_things; i++) {
+        if (reference->thing != 0 && things->things[i]->thing == reference->thing) {
+            thing = things->things[i];
+        }
+    }
+    size_t n = 1;
+    epochs[0] = thing;
+    if (thing != NULL && !is_epoch) {
+        n = series_epochs(things, thing, reference->kind == READING_UNITS, epochs);
+    }
+    if (cli->values.columns == 0) {
+        print_header(cli);
+    }
+    int rc = CLI_OK;
+    for (size_t i = 0; rc == CLI_OK && i < n; i++) {
+        if (n > 1 && form_of(cli) == FORM_PEOPLE) {
+            (void)printf("%sepoch %u%s\n", term_paint(&cli->out, TERM_DIM),
+                epochs[i]->epoch, term_paint(&cli->out, TERM_PLAIN));
+        }
+        reference->thing = epochs[i] != NULL ? epochs[i]->thing : 0;
+        rc = print_one(cli, run, reference, epochs[i]);
+    }
+    return rc;
+}
+
+static int print_series(struct cli *cli, const Baro__RunInfo *run)
+{
+    struct thing_list things;
+    Baro__SeriesRef reference;
+    bool is_epoch = false;
+    baro__series_ref__init(&reference);
+    int rc = things_ask(cli, run->run, NULL, &things);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    rc = series_find(&things, cli->arguments[1], &reference, &is_epoch);
+    if (rc == CLI_OK) {
+        rc = print_found(cli, run, &things, &reference, is_epoch);
+    }
+    things_release(&things);
     return rc;
 }
 

@@ -36,18 +36,21 @@ static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
     }
     bool is_tensor = thing->declare != NULL && thing_is_tensor(thing);
     json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "name",
-        json_text(thing_label(thing, label)), "type", type_of(thing), "tensor",
+        json_text(thing_epoch_label(thing, label)), "type", type_of(thing), "tensor",
         is_tensor ? json_text(thing->declare->name) : json_null(), "role",
         json_text_or_null(role_of(thing)), "rank", (json_int_t)thing->rank, "units",
         (json_int_t)(is_tensor ? thing->declare->n_units : 0), "dtype",
         is_tensor ? json_text(baro_dtype_name((enum baro_dtype)thing->declare->dtype))
                   : json_null(),
         "shape", shape, "cadence", json_number(thing->cadence));
-    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "points",
-        (json_int_t)thing->n_points, "unit_points", (json_int_t)thing->n_unit_points,
-        "bytes", (json_int_t)thing->bytes, "n_nonfinite", (json_int_t)thing->n_nonfinite,
-        "first_step", (json_int_t)thing->first_step, "last_step",
-        (json_int_t)thing->last_step, "last_value", json_number(thing->last_value),
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "epoch", (json_int_t)(thing->epoch > 0 ? thing->epoch : 1), "repeats",
+        (json_int_t)thing->n_repeats, "inherited", (json_int_t)thing->n_inherited, "points",
+        (json_int_t)(thing->n_points + thing->n_inherited), "unit_points",
+        (json_int_t)thing->n_unit_points, "bytes", (json_int_t)thing->bytes, "n_nonfinite",
+        (json_int_t)thing->n_nonfinite, "first_step", (json_int_t)thing->first_step,
+        "last_step", (json_int_t)thing->last_step, "last_value",
+        thing->n_points > 0 ? json_number(thing->last_value) : json_null(),
         "worst_severity",
         thing->worst_level > 0
             ? json_text(baro_level_name((enum baro_level)thing->worst_level))
@@ -55,6 +58,56 @@ static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
     (void)json_object_update_missing(object, more);
     json_decref(more);
     json_print(&cli->out, object);
+}
+
+/* "[64, 128] f32" */
+static void write_layout(const Baro__Declare *declare, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < declare->n_shape && n + 32 < size; i++) {
+        n += (size_t)snprintf(
+            out + n, size - n, "%s%" PRId64, i > 0 ? ", " : "[", declare->shape[i]);
+    }
+    (void)snprintf(out + n, size - n, "%s%s", declare->n_shape > 0 ? "] " : "",
+        baro_dtype_name((enum baro_dtype)declare->dtype));
+}
+
+/* Tell whether a tensor has several epochs. */
+static bool has_epochs(const struct thing_list *things, const Baro__ThingInfo *thing)
+{
+    for (size_t i = 0; thing_is_tensor(thing) && i < things->n_things; i++) {
+        const Baro__ThingInfo *other = things->things[i];
+        if (thing->epoch > 1 ||
+            (other->epoch > 1 && thing_is_tensor(other) && other->rank == thing->rank &&
+                other->declare->role == thing->declare->role &&
+                strcmp(other->declare->name, thing->declare->name) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is out of the ordinary: epochs, repeats, what a branch inherited. Empty for most. */
+static char *write_note(const struct thing_list *things, const Baro__ThingInfo *thing,
+    bool may_have_epochs, char *out, size_t size)
+{
+    size_t n = 0;
+    char layout[200];
+    out[0] = '\0';
+    if (may_have_epochs && has_epochs(things, thing)) {
+        write_layout(thing->declare, layout, sizeof layout);
+        n += (size_t)snprintf(out + n, size - n, "epoch %u, %s, from step %" PRId64,
+            thing->epoch, layout, thing->first_step);
+    }
+    if (thing->n_repeats > 0 && n < size) {
+        n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64 " repeated",
+            n > 0 ? "; " : "", thing->n_repeats);
+    }
+    if (thing->n_inherited > 0 && n < size) {
+        (void)snprintf(out + n, size - n, "%s%" PRIu64 " inherited", n > 0 ? "; " : "",
+            thing->n_inherited);
+    }
+    return out;
 }
 
 static void add_row(struct table *table, const Baro__ThingInfo *thing)
@@ -69,7 +122,7 @@ static void add_row(struct table *table, const Baro__ThingInfo *thing)
                                 ? TERM_BAD
                             : thing->worst_level >= BARO_WATCH ? TERM_WARN
                                                                : TERM_PLAIN;
-    table_cell(table, paint, "%s%s", thing_label(thing, label), rank);
+    table_cell(table, paint, "%s%s", thing_epoch_label(thing, label), rank);
     table_cell(table, TERM_DIM, "%s", role_of(thing) != NULL ? role_of(thing) : "-");
     if (thing_is_tensor(thing) && thing->declare->n_units > 0) {
         table_cell(table, TERM_PLAIN, "%u", thing->declare->n_units);
@@ -77,9 +130,13 @@ static void add_row(struct table *table, const Baro__ThingInfo *thing)
         table_cell(table, TERM_DIM, "-");
     }
     table_cell(table, TERM_PLAIN, "%.3g", thing->cadence);
-    table_cell(table, TERM_PLAIN, "%" PRIu64, thing->n_points);
-    table_cell(table, isfinite(thing->last_value) ? TERM_PLAIN : TERM_BAD, "%.5g",
-        cli_number(thing->last_value));
+    table_cell(table, TERM_PLAIN, "%" PRIu64, thing->n_points + thing->n_inherited);
+    if (thing->n_points > 0) {
+        table_cell(table, isfinite(thing->last_value) ? TERM_PLAIN : TERM_BAD, "%.5g",
+            cli_number(thing->last_value));
+    } else {
+        table_cell(table, TERM_DIM, "-"); /* none of its own */
+    }
     table_cell(table, TERM_DIM, "%s", baro_format_bytes(thing->bytes, bytes, sizeof bytes));
 }
 
@@ -88,11 +145,25 @@ static void print_table(const struct cli *cli, const struct thing_list *things)
     static const struct table_column columns[] = {{"NAME", false, TABLE_CUT_MIDDLE},
         {"ROLE", false, TABLE_WHOLE}, {"UNITS", true, TABLE_WHOLE},
         {"EVERY", true, TABLE_WHOLE}, {"POINTS", true, TABLE_WHOLE},
-        {"LAST", true, TABLE_WHOLE}, {"BYTES", true, TABLE_WHOLE}};
-    struct table *table = table_create(&cli->out, columns, BARO_LEN(columns));
+        {"LAST", true, TABLE_WHOLE}, {"BYTES", true, TABLE_WHOLE},
+        {"NOTE", false, TABLE_CUT_MIDDLE}};
+    char note[400];
+    bool has_notes = false;
+    bool has_later = false; /* epochs */
+    for (size_t i = 0; i < things->n_things; i++) {
+        const Baro__ThingInfo *thing = things->things[i];
+        has_later = has_later || (thing_is_tensor(thing) && thing->epoch > 1);
+        has_notes = has_notes || has_later || thing->n_repeats + thing->n_inherited > 0;
+    }
+    struct table *table =
+        table_create(&cli->out, columns, BARO_LEN(columns) - (has_notes ? 0 : 1));
     bool has_tensor = false;
     for (size_t i = 0; i < things->n_things; i++) {
         add_row(table, things->things[i]);
+        if (has_notes) {
+            table_cell(table, TERM_DIM, "%s",
+                write_note(things, things->things[i], has_later, note, sizeof note));
+        }
         has_tensor = has_tensor || thing_is_tensor(things->things[i]);
     }
     table_print(table, stdout);

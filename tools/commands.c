@@ -29,6 +29,11 @@ const size_t cli_n_global_options = BARO_LEN(cli_global_options);
 
 static const struct cli_option json_only[] = {OPTION_JSON};
 
+static const struct cli_option runs_options[] = {
+    {"all", 'a', CLI_FLAG, VALUE(is_all), NULL, "show overwritten runs, too"},
+    OPTION_JSON,
+};
+
 static const struct cli_option get_options[] = {
     {"from", 0, CLI_NUMBER, VALUE(from), "STEP", "first step"},
     {"to", 0, CLI_NUMBER, VALUE(to), "STEP", "last step, included"},
@@ -86,8 +91,10 @@ const struct cli_command cli_commands[] = {
         json_only, BARO_LEN(json_only), cmd_down},
     {"status", "", 0, 0, "Show the daemon, what it is doing and its troubles", NULL,
         json_only, BARO_LEN(json_only), cmd_status},
-    {"runs", "", 0, 0, "List runs, newest first", NULL, json_only, BARO_LEN(json_only),
-        cmd_runs},
+    {"runs", "", 0, 0, "List runs, newest first",
+        "A run that was resumed as a branch stands above what it branched from, which is called "
+        "ID~1 from then on.",
+        runs_options, BARO_LEN(runs_options), cmd_runs},
     {"series", "[RUN [GLOB]]", 0, 2, "List what a run has measured",
         "GLOB chooses by name; a tensor's is NAME:ROLE, as in 'encoder.*:grad'. Without RUN the "
         "newest run is shown.",
@@ -95,7 +102,8 @@ const struct cli_command cli_commands[] = {
     {"get", "RUN SERIES", 2, 2, "Print the exact values of one series",
         "SERIES is a scalar's name (loss), a tensor's statistic (encoder.fc1.weight:grad/l2), a "
         "unit's (encoder.fc1.weight:grad[12]/mean), or step_time: seconds per step. '@1' behind it "
-        "means rank 1. Repeated steps are printed in the order of their arrival.",
+        "means rank 1. Repeated steps are printed in the order of their arrival, and marked. A "
+        "tensor that changed its type, shape or units has epochs: NAME:ROLE#2/l2 is one of them.",
         get_options, BARO_LEN(get_options), cmd_get},
     {"export", "RUN [GLOB]", 1, 2, "Write readings to a .csv, .jsonl or .npz file",
         "GLOB chooses among scalars, tensors (NAME:ROLE), their statistics (NAME:ROLE/STATISTIC) "

@@ -124,6 +124,74 @@ const Baro__RunInfo *runs_by_id(const struct run_list *runs, const char *id)
     return NULL;
 }
 
+const Baro__RunInfo *runs_by_number(const struct run_list *runs, uint32_t number)
+{
+    for (size_t i = 0; number != 0 && i < runs->n_runs; i++) {
+        if (runs->runs[i]->run == number) {
+            return runs->runs[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- branches ---- */
+
+/* The number of the run that a run descends from; a parent has a smaller number than its branch. */
+static uint32_t root_of(const struct run_list *runs, const Baro__RunInfo *run)
+{
+    const Baro__RunInfo *parent = runs_by_number(runs, run->parent);
+    while (parent != NULL && parent->run < run->run) {
+        run = parent;
+        parent = runs_by_number(runs, run->parent);
+    }
+    return run->run;
+}
+
+static bool is_hidden(const Baro__RunInfo *run, bool with_overwritten)
+{
+    return run->is_overwritten && !with_overwritten && run_has_ended(run->status);
+}
+
+size_t runs_arrange(const struct run_list *runs, bool with_overwritten,
+    const Baro__RunInfo **out_runs, bool *out_is_under)
+{
+    size_t n = 0;
+    baro_autofree struct baro_called *called = called_of(runs);
+    baro_autofree bool *is_former = baro_xcalloc(runs->n_runs + 1, sizeof *is_former);
+    baro_autofree uint32_t *roots = baro_xcalloc(runs->n_runs + 1, sizeof *roots);
+    for (size_t i = 0; i < runs->n_runs; i++) {
+        is_former[i] = baro_meant_is_former(called, runs->n_runs, i);
+        roots[i] = root_of(runs, runs->runs[i]);
+    }
+    for (size_t i = 0; i < runs->n_runs; i++) {
+        if (is_former[i] || is_hidden(runs->runs[i], with_overwritten)) {
+            continue;
+        }
+        out_is_under[n] = false;
+        out_runs[n++] = runs->runs[i];
+        bool has_family = runs->runs[i]->parent != 0 || runs->runs[i]->n_branches > 0;
+        for (size_t j = 0; has_family && j < runs->n_runs; j++) {
+            if (is_former[j] && roots[j] == roots[i] &&
+                !is_hidden(runs->runs[j], with_overwritten)) {
+                out_is_under[n] = true;
+                out_runs[n++] = runs->runs[j];
+            }
+        }
+    }
+    /* What is left has lost its family. */
+    for (size_t j = 0; j < runs->n_runs; j++) {
+        bool is_in = is_hidden(runs->runs[j], with_overwritten);
+        for (size_t i = 0; is_former[j] && !is_in && i < n; i++) {
+            is_in = out_runs[i] == runs->runs[j];
+        }
+        if (is_former[j] && !is_in) {
+            out_is_under[n] = false;
+            out_runs[n++] = runs->runs[j];
+        }
+    }
+    return n;
+}
+
 /* ---- words ---- */
 
 const char *run_status_name(Baro__RunStatus status)

@@ -31,6 +31,20 @@ const Baro__RunInfo *runs_find(const struct run_list *runs, const char *name);
 /** Find a run by its whole id, without a word; NULL when it is not there. */
 const Baro__RunInfo *runs_by_id(const struct run_list *runs, const char *id);
 
+/** Find a run by its number, without a word; NULL when it is not there. */
+const Baro__RunInfo *runs_by_number(const struct run_list *runs, uint32_t number);
+
+/**
+ * Order a list for people: under each run those that it branched from, and other branches of
+ * them; else newest first. Overwritten runs that have ended are left out unless asked for.
+ *
+ * out_runs     room for all
+ * out_is_under whether each stands under another; room for all
+ * returns      how many there are
+ */
+size_t runs_arrange(const struct run_list *runs, bool with_overwritten,
+    const Baro__RunInfo **out_runs, bool *out_is_under);
+
 /** Count the rings of ended processes on this machine whose runs are not listed; cmd_recover.c. */
 size_t rings_waiting(const struct run_list *runs);
 

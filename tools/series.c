@@ -16,6 +16,7 @@ static const char STEP_TIME[] = "step_time";
 
 /* What stands behind a thing's label in the name of a series. */
 struct tail {
+    uint32_t epoch; /* 0: none given */
     bool has_unit;
     int64_t unit;
     char stat[64]; /* empty: none given */
@@ -82,6 +83,15 @@ char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES])
     return out;
 }
 
+char *thing_epoch_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES])
+{
+    size_t n = strlen(thing_label(thing, out));
+    if (thing->epoch > 1) {
+        (void)snprintf(out + n, SERIES_LABEL_BYTES - n, "#%u", thing->epoch);
+    }
+    return out;
+}
+
 /* ---- reading a name ---- */
 
 /* Read a number at *text, moving on over it. */
@@ -98,10 +108,18 @@ static bool read_number(const char **text, int64_t *out)
     return true;
 }
 
-/* Read "[12]/mean@1": each part may be missing. */
+/* Read "#2[12]/mean@1": each part may be missing. */
 static bool parse_tail(const char *text, bool is_tensor, struct tail *out)
 {
     *out = (struct tail){0};
+    if (is_tensor && *text == '#') {
+        int64_t epoch = 0;
+        text++;
+        if (!read_number(&text, &epoch) || epoch < 1 || epoch > UINT32_MAX) {
+            return false;
+        }
+        out->epoch = (uint32_t)epoch;
+    }
     if (is_tensor && *text == '[') {
         text++;
         out->has_unit = read_number(&text, &out->unit) && *text++ == ']';
@@ -128,7 +146,37 @@ static bool parse_tail(const char *text, bool is_tensor, struct tail *out)
     return *text == '\0';
 }
 
-/* The thing whose label is the longest beginning of text with a sensible rest, and right rank. */
+size_t series_epochs(const struct thing_list *things, const Baro__ThingInfo *thing,
+    bool is_unit, const Baro__ThingInfo **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < things->n_things; i++) {
+        const Baro__ThingInfo *other = things->things[i];
+        bool is_one =
+            other == thing || (thing_is_tensor(thing) && thing_is_tensor(other) &&
+                                  other->rank == thing->rank &&
+                                  other->declare->role == thing->declare->role &&
+                                  strcmp(other->declare->name, thing->declare->name) == 0);
+        if (!is_one) {
+            continue;
+        }
+        size_t at = n++;
+        for (; at > 0 && out[at - 1]->epoch > other->epoch; at--) {
+            out[at] = out[at - 1];
+        }
+        out[at] = other;
+    }
+    if (is_unit && n > 1) {
+        out[0] = out[n - 1];
+        n = 1;
+    }
+    return n;
+}
+
+/*
+ * The thing whose label is the longest beginning of text with a sensible rest, right rank and
+ * epoch; without an epoch the first, or for a unit the newest.
+ */
 static const Baro__ThingInfo *find_thing(
     const struct thing_list *things, const char *text, struct tail *out_tail)
 {
@@ -139,9 +187,15 @@ static const Baro__ThingInfo *find_thing(
         struct tail tail;
         const Baro__ThingInfo *thing = things->things[i];
         size_t n = strlen(thing_label(thing, label));
-        if (n >= longest && strncmp(label, text, n) == 0 &&
-            parse_tail(text + n, thing_is_tensor(thing), &tail) &&
-            tail.rank == thing->rank) {
+        if (n < longest || strncmp(label, text, n) != 0 ||
+            !parse_tail(text + n, thing_is_tensor(thing), &tail) ||
+            tail.rank != thing->rank || (tail.epoch != 0 && tail.epoch != thing->epoch)) {
+            continue;
+        }
+        bool is_better =
+            found == NULL || n > longest ||
+            (tail.has_unit ? thing->epoch > found->epoch : thing->epoch < found->epoch);
+        if (is_better) {
             found = thing;
             longest = n;
             *out_tail = tail;
@@ -159,7 +213,7 @@ static bool say_roles(const struct thing_list *things, const char *text)
     for (size_t i = 0; i < things->n_things; i++) {
         const Baro__ThingInfo *thing = things->things[i];
         struct tail tail;
-        if (!thing_is_tensor(thing)) {
+        if (!thing_is_tensor(thing) || thing->epoch > 1) {
             continue;
         }
         const char *name = thing->declare->name;
@@ -198,7 +252,7 @@ static int say_no_series(const struct thing_list *things, const char *text)
         bool is_tensor = thing_is_tensor(things->things[i]);
         names[2 * i] = labels + 2 * i * NAME_BYTES;
         names[2 * i + 1] = labels + (2 * i + 1) * NAME_BYTES;
-        (void)thing_label(things->things[i], label);
+        (void)thing_epoch_label(things->things[i], label);
         (void)snprintf(labels + 2 * i * NAME_BYTES, NAME_BYTES, "%s", label);
         (void)snprintf(labels + (2 * i + 1) * NAME_BYTES, NAME_BYTES, "%s%.60s", label,
             is_tensor ? tail : "");
@@ -264,10 +318,10 @@ static int find_statistic(
     return CLI_OK;
 }
 
-int series_find(
-    const struct thing_list *things, const char *text, Baro__SeriesRef *out_reference)
+int series_find(const struct thing_list *things, const char *text,
+    Baro__SeriesRef *out_reference, bool *out_is_epoch)
 {
-    struct tail tail;
+    struct tail tail = {0};
     const Baro__ThingInfo *thing = find_thing(things, text, &tail);
     if (thing == NULL && strcmp(text, STEP_TIME) == 0) {
         out_reference->thing = 0;
@@ -278,6 +332,9 @@ int series_find(
         return say_no_series(things, text);
     }
     out_reference->thing = thing->thing;
+    if (out_is_epoch != NULL) {
+        *out_is_epoch = tail.epoch != 0;
+    }
     if (thing_is_tensor(thing)) {
         return find_statistic(thing, &tail, out_reference);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The names of series: "loss", "fc1.weight:grad/l2", "fc1.weight:grad[12]/mean", "step_time",
- * each with "@1" behind it for rank 1. Names may hold any of these signs themselves: a series is
+ * each with "@1" behind it for rank 1. A tensor that changed its type, shape or number of units is
+ * "fc1.weight:grad#2" from then on. Names may hold any of these signs themselves: a series is
  * found by comparing with what the run has, never by cutting the text alone.
  */
 #ifndef BARO_TOOLS_SERIES_H
@@ -32,15 +33,31 @@ bool thing_is_run(const Baro__ThingInfo *thing);
 /** Tell whether a thing is a tensor. */
 bool thing_is_tensor(const Baro__ThingInfo *thing);
 
-/** Write "NAME", "NAME:ROLE" or "step_time", without the rank. Returns out. */
+/** Write "NAME", "NAME:ROLE" or "step_time", without rank and epoch. Returns out. */
 char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES]);
 
+/** Likewise, with "#2" behind it for the second epoch. Returns out. */
+char *thing_epoch_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES]);
+
 /**
- * Find the one series that a text names.
+ * Give the epochs of a series that stand for it when none is named: of a statistic of a whole
+ * tensor all, of a unit the newest.
  *
+ * thing    any of the epochs
+ * out      room for all things; in the order of the epochs
+ * returns  their number
+ */
+size_t series_epochs(const struct thing_list *things, const Baro__ThingInfo *thing,
+    bool is_unit, const Baro__ThingInfo **out);
+
+/**
+ * Find the one series that a text names; of a tensor with several epochs the one named, else the
+ * first for a whole tensor, the newest for a unit.
+ *
+ * out_is_epoch  whether the text names an epoch; NULL when not wanted
  * returns  CLI_OK; CLI_FAILED after saying what is wrong, with the nearest name
  */
-int series_find(
-    const struct thing_list *things, const char *text, Baro__SeriesRef *out_reference);
+int series_find(const struct thing_list *things, const char *text,
+    Baro__SeriesRef *out_reference, bool *out_is_epoch);
 
 #endif

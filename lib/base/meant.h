@@ -15,7 +15,8 @@ enum baro_meant { BARO_MEANT_ONE, BARO_MEANT_NONE, BARO_MEANT_SEVERAL };
 
 /**
  * Find the run that a text means: "latest", an id, PROJECT/NAME, a name, the beginning of an id.
- * The strictest of these ways in which any run fits decides.
+ * The strictest of these ways in which any run fits decides; runs that a branch took the id of
+ * count only where no other fits.
  *
  * runs     newest first
  * out_at   the run; of several the newest; untouched when there is none
@@ -23,6 +24,13 @@ enum baro_meant { BARO_MEANT_ONE, BARO_MEANT_NONE, BARO_MEANT_SEVERAL };
  */
 enum baro_meant baro_meant_find(const struct baro_called *runs, size_t n, const char *text,
     size_t *out_at, bool *out_fits);
+
+/**
+ * Tell whether a run is called "ID~1" because a branch of it is called ID now.
+ *
+ * at       the run's place among the n
+ */
+bool baro_meant_is_former(const struct baro_called *runs, size_t n, size_t at);
 
 /**
  * Find the name or id that is nearest to a text which means no run.
