@@ -268,7 +268,8 @@ bool control_on_request(
         submit(barod, peer, request, series_job(run, envelope->series_request, &err), &err);
         break;
     case BARO__ENVELOPE__BODY_RANGE_REQUEST:
-        submit(barod, peer, request, range_job(run, envelope->range_request, &err), &err);
+        submit(barod, peer, request,
+            range_job(&barod->registry, run, envelope->range_request, &err), &err);
         break;
     case BARO__ENVELOPE__BODY_ROWS_REQUEST:
         submit(barod, peer, request,

@@ -16,6 +16,9 @@
  * holding its extremes. All units of one statistic are read in one pass over the store's blocks,
  * because they lie side by side in them. The size of a reply is known, and refused if too large,
  * before the memory for its columns is taken; points are counted while they come.
+ *
+ * The history of a series may lie in several runs: what it inherited by branching, then its own.
+ * All parts fall into the same columns, each up to the step at which the next begins.
  */
 
 enum { MAX_SERIES = 256, MAX_COLUMNS = 8192 };
@@ -38,7 +41,8 @@ _Static_assert(sizeof(struct point) == 24, "the layout is part of the protocol")
 
 /* One series asked for, resolved. */
 struct wanted {
-    uint32_t thing;
+    struct lineage_part parts[REGISTRY_MAX_LINEAGE]; /* oldest first */
+    size_t n_parts;
     uint16_t kind;
     uint32_t first_column;
     uint32_t n_series; /* 1, or the number of units */
@@ -46,7 +50,7 @@ struct wanted {
 
 struct range {
     struct job job;
-    uint32_t run;
+    bool is_whole; /* cut as asked */
     int64_t from_step;
     int64_t to_step;
     uint32_t n_columns;
@@ -70,7 +74,8 @@ struct answer {
     uint32_t *n_series;
     uint64_t *n_points;
     uint64_t *n_coarse;
-    size_t bytes_left; /* that points may still take */
+    size_t bytes_left;      /* that points may still take */
+    struct baro_err damage; /* the first that was met; the rest is given */
 };
 
 static void destroy(struct job *job)
@@ -98,11 +103,12 @@ static int resolve_units(const struct thing *thing, const Baro__SeriesRef *ref,
     return 0;
 }
 
-static int resolve(const struct run *run, const Baro__SeriesRef *ref, struct wanted *out,
-    struct baro_err *err)
+static int resolve(const struct run *run, const struct thing *thing,
+    const Baro__SeriesRef *ref, struct wanted *out, struct baro_err *err)
 {
-    const struct thing *thing = registry_thing(run, ref->thing);
-    *out = (struct wanted){ref->thing, (uint16_t)ref->kind, ref->stat, 1};
+    out->kind = (uint16_t)ref->kind;
+    out->first_column = ref->stat;
+    out->n_series = 1;
     if (ref->kind == READING_STEP && ref->thing == 0) {
         return ref->stat == 0 ? 0
                               : baro_err_set(err, BARO_EINVAL, "steps have no statistics");
@@ -172,72 +178,110 @@ static int add_points(const struct store_block *block, void *payload)
     return 0;
 }
 
-static struct store_query query_for(const struct range *range, const struct wanted *wanted)
+static struct store_query query_for(
+    const struct range *range, const struct wanted *wanted, size_t part)
 {
+    const struct lineage_part *lies = &wanted->parts[part];
     return (struct store_query){
-        .run = range->run,
-        .thing = wanted->thing,
+        .run = lies->run,
+        .thing = lies->thing,
         .kind = wanted->kind,
         .first_column = wanted->first_column,
         .n_columns = wanted->n_series,
         .from_step = range->from_step,
-        .to_step = range->to_step,
+        .to_step = lies->to_step < range->to_step ? lies->to_step : range->to_step,
     };
+}
+
+/* The smallest and largest step of some series; first > last: none. */
+struct extent {
+    int64_t first;
+    int64_t last;
+};
+
+/* Widen an extent by what one part of a series has. */
+static int measure_part(const struct lineage_part *part, uint16_t kind, struct store *store,
+    struct extent *extent, struct baro_err *err)
+{
+    struct store_group_info info;
+    int rc = store_group(store, part->run, part->thing, kind, &info, err);
+    if (rc <= 0 || info.n_rows == 0 || info.first_step > part->to_step) {
+        return rc < 0 ? rc : 0;
+    }
+    int64_t last = info.last_step < part->to_step ? info.last_step : part->to_step;
+    extent->first = info.first_step < extent->first ? info.first_step : extent->first;
+    extent->last = last > extent->last ? last : extent->last;
+    return 0;
 }
 
 /* Narrow the range to the steps that the series asked for have. */
 static int clip(struct range *range, struct store *store)
 {
-    baro_autofree struct store_group_info *infos = NULL;
-    size_t n_infos = 0;
-    int rc = store_groups(store, range->run, &infos, &n_infos, &range->job.err);
-    if (rc != 0) {
-        return rc;
-    }
-    int64_t first = INT64_MAX;
-    int64_t last = INT64_MIN;
-    for (size_t i = 0; i < n_infos; i++) {
-        for (size_t k = 0; infos[i].n_rows > 0 && k < range->n_wanted; k++) {
-            if (infos[i].thing == range->wanted[k].thing &&
-                infos[i].kind == range->wanted[k].kind) {
-                first = infos[i].first_step < first ? infos[i].first_step : first;
-                last = infos[i].last_step > last ? infos[i].last_step : last;
-                break;
-            }
+    struct extent extent = {INT64_MAX, INT64_MIN};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < range->n_wanted; i++) {
+        const struct wanted *wanted = &range->wanted[i];
+        for (size_t k = 0; rc == 0 && k < wanted->n_parts; k++) {
+            rc = measure_part(
+                &wanted->parts[k], wanted->kind, store, &extent, &range->job.err);
         }
     }
-    int64_t from = range->from_step > first ? range->from_step : first;
-    int64_t to = range->to_step < last ? range->to_step : last;
+    int64_t from = range->from_step > extent.first ? range->from_step : extent.first;
+    int64_t to = range->to_step < extent.last ? range->to_step : extent.last;
     if (from <= to) { /* else nothing lies in the range: it stays as asked for */
         range->from_step = from;
         range->to_step = to;
     }
-    return 0;
+    return rc;
 }
 
-/* Read every point; a group without rows is no error. */
-static int read_points(struct range *range, struct store *store,
-    const struct wanted *wanted, struct pass *pass)
+/* Read every point of a part; a group without rows is no error. */
+static int read_points(struct store *store, const struct store_query *query,
+    struct pass *pass, struct baro_err *err)
 {
-    struct store_query query = query_for(range, wanted);
-    int rc = store_read(store, &query, add_points, pass, &range->job.err);
+    int rc = store_read(store, query, add_points, pass, err);
     if (rc == BARO_ELIMIT) {
-        return baro_err_set(&range->job.err, BARO_ELIMIT,
+        return baro_err_set(err, BARO_ELIMIT,
             "more than 64 MiB of points lie in that range: ask with columns, or for less");
     }
     return rc;
 }
 
-static int read_columns(struct range *range, struct store *store,
-    const struct column_cut *cut, const struct wanted *wanted, struct pass *pass)
+/* Add the columns of a part. */
+static int read_columns(struct store *store, const struct column_cut *whole,
+    const struct store_query *query, struct pass *pass, struct baro_err *err)
 {
-    struct store_query query = query_for(range, wanted);
-    size_t n = (size_t)wanted->n_series * cut->n_columns;
-    pass->columns = baro_xcalloc(n, sizeof *pass->columns);
-    int rc = store_read_columns(store, &query, cut, pass->columns, &pass->n_readings,
-        &pass->n_coarse, &range->job.err);
-    for (size_t i = 0; i < n; i++) {
-        column_finish(&pass->columns[i]);
+    struct column_cut cut = *whole;
+    uint64_t n_readings = 0;
+    uint64_t n_coarse = 0;
+    cut.last_step = query->to_step;
+    int rc =
+        store_read_columns(store, query, &cut, pass->columns, &n_readings, &n_coarse, err);
+    pass->n_readings += n_readings;
+    pass->n_coarse += n_coarse;
+    return rc;
+}
+
+/* Read all parts of a series. */
+static int read_parts(struct range *range, struct store *store,
+    const struct column_cut *cut, const struct wanted *wanted, struct pass *pass,
+    struct answer *answer)
+{
+    int rc = 0;
+    for (size_t part = 0; rc == 0 && part < wanted->n_parts; part++) {
+        struct store_query query = query_for(range, wanted, part);
+        struct baro_err err = {0};
+        if (query.from_step > query.to_step) {
+            continue; /* all of the range is of later parts */
+        }
+        rc = range->n_columns > 0 ? read_columns(store, cut, &query, pass, &err)
+                                  : read_points(store, &query, pass, &err);
+        if (rc == BARO_ECORRUPT) {
+            answer->damage = answer->damage.code == 0 ? err : answer->damage;
+            rc = 0;
+        } else if (rc != 0) {
+            range->job.err = err;
+        }
     }
     return rc;
 }
@@ -246,14 +290,17 @@ static int answer_one(struct range *range, struct store *store,
     const struct column_cut *cut, size_t at, struct answer *answer)
 {
     const struct wanted *wanted = &range->wanted[at];
+    size_t n = (size_t)wanted->n_series * range->n_columns;
     struct pass pass = {.max_points = answer->bytes_left / sizeof(struct point)};
-    int rc = 0;
+    pass.columns = n > 0 ? baro_xcalloc(n, sizeof *pass.columns) : NULL;
+    int rc = read_parts(range, store, cut, wanted, &pass, answer);
+    for (size_t i = 0; i < n; i++) {
+        column_finish(&pass.columns[i]);
+    }
     if (range->n_columns > 0) {
-        rc = read_columns(range, store, cut, wanted, &pass);
-        size_t n_bytes = (size_t)wanted->n_series * range->n_columns * sizeof *pass.columns;
-        range->job.frames[at] = (struct frame){pass.columns, n_bytes, true};
+        range->job.frames[at] =
+            (struct frame){pass.columns, n * sizeof *pass.columns, true};
     } else {
-        rc = read_points(range, store, wanted, &pass);
         size_t n_bytes = pass.n_points * sizeof *pass.points;
         range->job.frames[at] = (struct frame){pass.points, n_bytes, true};
         answer->bytes_left -= n_bytes;
@@ -268,7 +315,7 @@ static int answer_one(struct range *range, struct store *store,
 static void work(struct job *job, struct store *store)
 {
     struct range *range = (struct range *)job;
-    if (clip(range, store) != 0) {
+    if (!range->is_whole && clip(range, store) != 0) {
         return;
     }
     size_t n = range->n_wanted;
@@ -278,7 +325,7 @@ static void work(struct job *job, struct store *store)
     baro_autofree uint32_t *n_series = baro_xcalloc(n, sizeof *n_series);
     baro_autofree uint64_t *n_points = baro_xcalloc(n, sizeof *n_points);
     baro_autofree uint64_t *n_coarse = baro_xcalloc(n, sizeof *n_coarse);
-    struct answer answer = {n_series, n_points, n_coarse, WIRE_MAX_REPLY_BYTES};
+    struct answer answer = {n_series, n_points, n_coarse, WIRE_MAX_REPLY_BYTES, {0}};
     for (size_t i = 0; i < n; i++) {
         int rc = answer_one(range, store, &cut, i, &answer);
         if (rc != 0) {
@@ -300,6 +347,7 @@ static void work(struct job *job, struct store *store)
     reply.n_points = n_points;
     reply.n_n_coarse = n;
     reply.n_coarse = n_coarse;
+    reply.damage = answer.damage.text;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
@@ -307,20 +355,36 @@ static void work(struct job *job, struct store *store)
     query_reply(job, &envelope);
 }
 
-struct job *range_job(
-    const struct run *run, const Baro__RangeRequest *request, struct baro_err *err)
+/* Refuse what no store needs to be asked about. */
+static int check_request(const Baro__RangeRequest *request, struct baro_err *err)
 {
-    if (request->n_series == 0 || request->n_series > MAX_SERIES ||
-        request->columns > MAX_COLUMNS || request->from_step > request->to_step) {
-        (void)baro_err_set(err, BARO_EINVAL,
-            "a range has 1 to %d series, at most %d columns, and its first step not after its "
-            "last",
-            MAX_SERIES, MAX_COLUMNS);
+    if (request->n_series == 0 || request->n_series > MAX_SERIES) {
+        return baro_err_set(err, BARO_EINVAL,
+            "%zu series were asked for; a range has 1 to %d of them", request->n_series,
+            MAX_SERIES);
+    }
+    if (request->columns > MAX_COLUMNS) {
+        return baro_err_set(err, BARO_EINVAL,
+            "%" PRIu32 " columns were asked for; a range has at most %d", request->columns,
+            MAX_COLUMNS);
+    }
+    if (request->from_step > request->to_step) {
+        return baro_err_set(err, BARO_EINVAL,
+            "the first step asked for, %" PRId64 ", is behind the last, %" PRId64,
+            request->from_step, request->to_step);
+    }
+    return 0;
+}
+
+struct job *range_job(const struct registry *registry, const struct run *run,
+    const Baro__RangeRequest *request, struct baro_err *err)
+{
+    if (check_request(request, err) != 0) {
         return NULL;
     }
     struct range *range = baro_xcalloc(1, sizeof *range);
     range->job = (struct job){.work = work, .destroy = destroy};
-    range->run = run->number;
+    range->is_whole = request->is_whole;
     range->from_step = request->from_step;
     range->to_step = request->to_step;
     range->n_columns = request->columns;
@@ -328,7 +392,12 @@ struct job *range_job(
     range->n_wanted = request->n_series;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < request->n_series; i++) {
-        rc = resolve(run, request->series[i], &range->wanted[i], err);
+        const Baro__SeriesRef *ref = request->series[i];
+        const struct thing *thing = registry_thing(run, ref->thing);
+        struct wanted *wanted = &range->wanted[i];
+        rc = resolve(run, thing, ref, wanted, err);
+        wanted->n_parts =
+            rc == 0 ? registry_lineage(registry, run, thing, wanted->parts) : 0;
     }
     if (rc != 0 || check_size(range, err) != 0) {
         destroy(&range->job);

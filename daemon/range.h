@@ -9,8 +9,8 @@ struct registry;
 struct run;
 
 /** Make the job that answers a RangeRequest; NULL and err when it cannot be answered. */
-struct job *range_job(
-    const struct run *run, const Baro__RangeRequest *request, struct baro_err *err);
+struct job *range_job(const struct registry *registry, const struct run *run,
+    const Baro__RangeRequest *request, struct baro_err *err);
 
 /** Make the job that answers a RowsRequest; NULL and err when it cannot be answered. */
 struct job *rows_job(const struct registry *registry, const struct run *run,

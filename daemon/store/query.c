@@ -138,6 +138,26 @@ static struct store_group_info *add_info(struct infos *infos, uint32_t thing, ui
     return info;
 }
 
+/* Fill in what the index knows of a group. */
+static void describe(struct store_group_info *info, const struct group_record *record)
+{
+    info->n_f64 = record->n_f64;
+    info->n_f32 = record->n_f32;
+    info->n_rows = record->n_rows;
+    info->first_step = record->first_step;
+    info->last_step = record->last_step;
+    info->bytes = record->bytes;
+    info->n_pruned = record->pruned[0];
+}
+
+/* The same of a group in memory; under the memory lock. */
+static void describe_tail(struct store_group_info *info, const struct tail_group *group)
+{
+    describe(info, &group->record);
+    info->n_rows += group->tail_rows;
+    info->bytes += group->tail_bytes;
+}
+
 static int compare_infos(const void *left, const void *right)
 {
     const struct store_group_info *a = left;
@@ -172,13 +192,7 @@ static int list_index(
         if (store_group_decode(store, txn, at, &value, &record)) {
             struct store_group_info *info =
                 add_info(infos, (uint32_t)key_get(at + 4, 4), (uint16_t)key_get(at + 8, 2));
-            info->n_f64 = record.n_f64;
-            info->n_f32 = record.n_f32;
-            info->n_rows = record.n_rows;
-            info->first_step = record.first_step;
-            info->last_step = record.last_step;
-            info->bytes = record.bytes;
-            info->n_pruned = record.pruned[0];
+            describe(info, &record);
         }
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
@@ -208,13 +222,7 @@ static void overlay_memory(struct store *store, uint32_t run, struct infos *info
         if (info == NULL) {
             info = add_info(infos, group->thing, group->kind);
         }
-        info->n_f64 = group->record.n_f64;
-        info->n_f32 = group->record.n_f32;
-        info->n_rows = group->record.n_rows + group->tail_rows;
-        info->first_step = group->record.first_step;
-        info->last_step = group->record.last_step;
-        info->bytes = group->record.bytes + group->tail_bytes;
-        info->n_pruned = group->record.pruned[0];
+        describe_tail(info, group);
     }
     (void)pthread_mutex_unlock(&store->memory_lock);
     if (infos->n > n_indexed) {
@@ -235,4 +243,26 @@ int store_groups(struct store *store, uint32_t run, struct store_group_info **ou
     *out_infos = infos.list;
     *out_n = infos.n;
     return 0;
+}
+
+int store_group(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
+    struct store_group_info *out, struct baro_err *err)
+{
+    *out = (struct store_group_info){.thing = thing, .kind = kind};
+    (void)pthread_mutex_lock(&store->memory_lock);
+    const struct tail_group *group = tail_find(&store->tail, run, thing, kind);
+    bool is_in_memory = group != NULL;
+    if (is_in_memory) {
+        describe_tail(out, group);
+    }
+    (void)pthread_mutex_unlock(&store->memory_lock);
+    if (is_in_memory) {
+        return out->n_rows > 0 ? 1 : 0;
+    }
+    struct group_record record;
+    int rc = store_group_get(store, run, thing, kind, &record, err);
+    if (rc == 1) {
+        describe(out, &record);
+    }
+    return rc;
 }

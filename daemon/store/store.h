@@ -170,7 +170,7 @@ int store_read(struct store *store, const struct store_query *query, store_block
 /**
  * Reduce rows of a group to pixel columns, from summaries wherever they are fine enough.
  *
- * query    its step range is the cut's; first_row and with_extra are not heeded
+ * query    its steps are the cut's, up to cut->last_step; first_row, with_extra are not heeded
  * out      query->n_columns * cut->n_columns, zeroed by the caller, series by series; the caller
  *          calls column_finish
  * out_n_rows    readings within the range
@@ -182,6 +182,10 @@ int store_read(struct store *store, const struct store_query *query, store_block
 int store_read_columns(struct store *store, const struct store_query *query,
     const struct column_cut *cut, struct column *out, uint64_t *out_n_rows,
     uint64_t *out_n_coarse, struct baro_err *err);
+
+/** Describe one group: 1; 0 when it has no rows; negative code. Any thread. */
+int store_group(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
+    struct store_group_info *out, struct baro_err *err);
 
 /** Describe all groups of a run; *out_infos is the caller's to free. Any thread. */
 int store_groups(struct store *store, uint32_t run, struct store_group_info **out_infos,

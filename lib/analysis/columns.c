@@ -39,6 +39,7 @@ struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_col
     struct column_cut cut = {
         .from_step = from_step,
         .to_step = to_step,
+        .last_step = to_step,
         .span = (uint64_t)to_step - (uint64_t)from_step + 1,
         .n_columns = n_columns,
     };
@@ -51,7 +52,7 @@ struct column_cut columns_cut(int64_t from_step, int64_t to_step, uint32_t n_col
 
 uint32_t columns_find(const struct column_cut *cut, int64_t step)
 {
-    if (step < cut->from_step || step > cut->to_step) {
+    if (step < cut->from_step || step > cut->last_step) {
         return cut->n_columns;
     }
     if (cut->edge_shift > 0) {
@@ -195,9 +196,10 @@ size_t columns_spans(
         }
         uint32_t c = columns_find(cut, step);
         low = c < cut->n_columns ? columns_edge(cut, c) : 1;
-        high = c == cut->n_columns      ? 0
+        high = c == cut->n_columns      ? INT64_MIN
                : c + 1 < cut->n_columns ? columns_edge(cut, c + 1) - 1
                                         : cut->to_step;
+        high = high < cut->last_step ? high : cut->last_step;
         if (c < cut->n_columns) {
             uint32_t at = (uint32_t)i;
             span = (struct column_span){c, at, 1, at, at, step, step};

@@ -29,7 +29,8 @@ struct column {
 struct column_cut {
     int64_t from_step;
     int64_t to_step;
-    uint64_t span; /* steps covered, 0 stands for 2^64 */
+    int64_t last_step; /* to_step, or before: steps behind it belong to no column */
+    uint64_t span;     /* steps covered, 0 stands for 2^64 */
     uint32_t n_columns;
     uint32_t
         edge_shift; /* all steps of an aligned interval of 2^edge_shift share a column */

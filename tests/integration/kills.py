@@ -12,7 +12,7 @@ import json
 import statistics
 import time
 
-from faults import SCALARS, unit_value, value_of
+from faults import SCALARS, await_that, unit_value, value_of
 
 UNITS = 96
 
@@ -93,6 +93,7 @@ class Kills:
         """End the training under way; what it pushed is brought in from its ring."""
         trainer = self.trainers[-1]
         trainer.kill()
+        self.world.baro("recover")  # should no daemon have lived long enough to meet it
         self.world.await_status(trainer.run, "killed", "finished")
 
     # ---- what is there ----
@@ -107,6 +108,9 @@ class Kills:
     def check_run(self, trainer):
         n = trainer.n_pushed
         n_steps = None
+        # What was read from its ring at last is answered for when it is committed.
+        await_that(lambda: self.n_there(trainer.run, SCALARS[-1]) >= n // len(SCALARS),
+                   f"{n // len(SCALARS)} steps of {trainer.run} are there")
         things = {thing["name"]: thing for thing in self.world.listing("series", trainer.run)}
         for place, name in enumerate(SCALARS):
             n_least = n // len(SCALARS) + (1 if place < n % len(SCALARS) else 0)
@@ -119,6 +123,11 @@ class Kills:
                                         things.get("u", {}),
                                         lambda step, unit=unit: unit_value(unit, step))
             assert n_steps <= n_there <= n_steps + 2, f"unit {unit}: {n_there} of {n_steps}"
+
+    def n_there(self, run, series):
+        """How far a series goes, pruned points included."""
+        points = self.world.points(run, series)
+        return points[-1][0] + 1 if points else 0
 
     def check_series(self, run, series, thing, value):
         """Every step from 0 on has its value, or is counted as pruned; returns how many."""

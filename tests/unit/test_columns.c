@@ -332,6 +332,34 @@ static void an_empty_column_has_no_extremes(void **unused)
     assert_true(isnan(column.min) && isnan(column.max) && isnan(column.mean));
 }
 
+static void steps_behind_the_last_belong_to_no_column_and_the_others_stay_where_they_are(
+    void **state)
+{
+    (void)state;
+    for (int64_t to = 0; to < 90; to += 7) {
+        struct column_cut whole = columns_cut(-40, to, 5);
+        struct column_cut cut = whole;
+        int64_t steps[200];
+        struct column_span spans[BARO_LEN(steps)];
+        for (int64_t i = 0; i < (int64_t)BARO_LEN(steps); i++) {
+            steps[i] = i - 60;
+        }
+        for (cut.last_step = -41; cut.last_step <= to; cut.last_step++) {
+            for (int64_t step = -60; step < 140; step++) {
+                uint32_t expected =
+                    step <= cut.last_step ? columns_find(&whole, step) : cut.n_columns;
+                assert_int_equal(columns_find(&cut, step), expected);
+            }
+            size_t n_spans = columns_spans(&cut, steps, BARO_LEN(steps), spans);
+            int64_t n = 0;
+            for (size_t i = 0; i < n_spans; i++) {
+                n += spans[i].n;
+            }
+            assert_int_equal(n, cut.last_step + 41);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +372,8 @@ int main(void)
         cmocka_unit_test(first_and_last_go_by_step_and_then_by_arrival),
         cmocka_unit_test(merging_parts_gives_what_adding_all_gives),
         cmocka_unit_test(an_empty_column_has_no_extremes),
+        cmocka_unit_test(
+            steps_behind_the_last_belong_to_no_column_and_the_others_stay_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
