@@ -108,6 +108,8 @@ class Kills:
     def check_run(self, trainer):
         n = trainer.n_pushed
         n_steps = None
+        if n == 0:
+            return  # killed before its first step
         # What was read from its ring at last is answered for when it is committed.
         await_that(lambda: self.n_there(trainer.run, SCALARS[-1]) >= n // len(SCALARS),
                    f"{n // len(SCALARS)} steps of {trainer.run} are there")
@@ -126,8 +128,9 @@ class Kills:
 
     def n_there(self, run, series):
         """How far a series goes, pruned points included."""
-        points = self.world.points(run, series)
-        return points[-1][0] + 1 if points else 0
+        text = self.world.baro("get", "--json", "--", run, series, status=None)
+        points = [line for line in text.splitlines() if line.startswith("{")]
+        return json.loads(points[-1])["step"] + 1 if points else 0
 
     def check_series(self, run, series, thing, value):
         """Every step from 0 on has its value, or is counted as pruned; returns how many."""

@@ -333,9 +333,9 @@ static void an_empty_column_has_no_extremes(void **unused)
 }
 
 static void steps_behind_the_last_belong_to_no_column_and_the_others_stay_where_they_are(
-    void **state)
+    void **unused)
 {
-    (void)state;
+    (void)unused;
     for (int64_t to = 0; to < 90; to += 7) {
         struct column_cut whole = columns_cut(-40, to, 5);
         struct column_cut cut = whole;
