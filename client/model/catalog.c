@@ -134,6 +134,16 @@ static enum baro_level level_of(uint32_t level)
     return level < BARO_LEVEL_END ? (enum baro_level)level : BARO_ALARM;
 }
 
+/* The "~1" of a run that is one of several with the same id; "" for most. */
+static const char *branch_of(const Baro__RunInfo *info, const char *id)
+{
+    const char *mark = strrchr(id, '~');
+    bool is_one_of_several = info->parent != 0 || info->n_branches > 0;
+    bool is_mark =
+        mark != NULL && mark[1] != '\0' && mark[1 + strspn(mark + 1, "0123456789")] == '\0';
+    return is_one_of_several && is_mark ? mark : "";
+}
+
 static void fill_run(
     struct catalog *catalog, struct model_run *run, const Baro__RunInfo *info)
 {
@@ -161,6 +171,10 @@ static void fill_run(
         .n_ranks = d->n_ranks,
         .worst_level = level_of(info->worst_level),
         .n_dropped = info->n_dropped,
+        .branch = texts_keep(catalog->texts, branch_of(info, d->run_id)),
+        .parent = info->parent,
+        .branch_step = info->branch_step,
+        .is_overwritten = info->is_overwritten != 0,
     };
 }
 
@@ -248,7 +262,8 @@ static void fill_thing(
         .dtype = d->dtype < BARO_DTYPE_END ? (enum baro_dtype)d->dtype : 0,
         .n_dims = (uint32_t)(d->n_shape < MODEL_MAX_DIMS ? d->n_shape : MODEL_MAX_DIMS),
         .n_units = d->n_units <= READING_MAX_UNITS ? d->n_units : 0,
-        .n_points = info->n_points,
+        .epoch = info->epoch > 0 ? info->epoch : 1,
+        .n_points = info->n_points + info->n_inherited,
         .first_step = info->first_step,
         .last_step = info->last_step,
         .cadence = info->cadence,

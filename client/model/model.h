@@ -36,6 +36,10 @@ struct model_run {
     uint32_t n_alerts, n_ranks;
     enum baro_level worst_level; /* 0 for none */
     uint64_t n_dropped;
+    const char *branch; /* "~1": it gave its id to a branch and is called so; else "" */
+    uint32_t parent;    /* the run that it branched from; 0: none */
+    int64_t branch_step;
+    bool is_overwritten;
 };
 
 /* Newest first. */
@@ -55,6 +59,7 @@ struct model_thing {
     uint32_t n_dims;
     int64_t shape[MODEL_MAX_DIMS];
     uint32_t n_units;
+    uint32_t epoch; /* from 1; the same name with another type or shape is a later one */
     uint64_t n_points;
     int64_t first_step, last_step;
     double cadence; /* steps between readings; 0 unknown */

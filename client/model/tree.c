@@ -91,8 +91,9 @@ static void add_tensor(struct builder *b, const struct model_thing *thing)
 {
     uint32_t at = place(b, thing->name, thing->rank);
     struct tree_node *node = &b->raws[at].node;
-    if (node->roles[thing->role] == 0) {
-        node->roles[thing->role] = thing->thing;
+    if (node->roles[thing->role] == 0 || thing->epoch > 1) {
+        node->roles[thing->role] =
+            thing->thing; /* of several epochs the newest, named last */
     }
     enum baro_level level = model_thing_level(thing);
     for (uint32_t up = at; up != NONE; up = b->raws[up].parent) {

@@ -39,10 +39,18 @@ static void draw_run(struct frame *f, struct draw_rect row, const struct model_r
     float x = row.x + VIEW_PAD + 16;
     float w = row.w - VIEW_PAD * 2 - 16;
     frame_mark(f, words_run_health(run), row.x + VIEW_PAD + 4, row.y + 14);
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x, row.y + 18.5F, w,
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
+        run->is_overwritten ? f->theme->secondary : f->theme->text, x, row.y + 18.5F, w,
         words_run(name, run));
     (void)format_count(step, run->last_step);
-    if (run->n_alerts > 0) {
+    if (run->is_overwritten) {
+        (void)snprintf(line, sizeof line, "overwritten · %s · step %s",
+            words_status(run->status), step);
+    } else if (run->parent != 0 && run->n_alerts == 0) {
+        char from[FORMAT_MAX];
+        (void)snprintf(line, sizeof line, "%s · step %s · branch at %s",
+            words_status(run->status), step, format_count(from, run->branch_step));
+    } else if (run->n_alerts > 0) {
         (void)snprintf(line, sizeof line, "%s · step %s · %u alert%s",
             words_status(run->status), step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
     } else if (run->n_steps > 0) {

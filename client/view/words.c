@@ -9,8 +9,10 @@
 
 char *words_run(char out[WORDS_MAX], const struct model_run *run)
 {
-    (void)snprintf(out, WORDS_MAX, "%s%s%s", run->project,
-        run->project[0] != '\0' && run->name[0] != '\0' ? " / " : "", run->name);
+    const char *branch = run->branch != NULL ? run->branch : "";
+    (void)snprintf(out, WORDS_MAX, "%s%s%.200s%s%s", run->project,
+        run->project[0] != '\0' && run->name[0] != '\0' ? " / " : "", run->name,
+        branch[0] != '\0' ? " " : "", branch);
     out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
     return out;
 }
@@ -42,10 +44,14 @@ enum theme_health words_run_health(const struct model_run *run)
 
 char *words_thing(char out[WORDS_MAX], const struct model_thing *thing)
 {
+    char epoch[16] = "";
+    if (thing->epoch > 1) {
+        (void)snprintf(epoch, sizeof epoch, " #%u", thing->epoch);
+    }
     if (thing->rank > 0) {
-        (void)snprintf(out, WORDS_MAX, "%.270s @%u", thing->name, thing->rank);
+        (void)snprintf(out, WORDS_MAX, "%.260s%s @%u", thing->name, epoch, thing->rank);
     } else {
-        (void)snprintf(out, WORDS_MAX, "%s", thing->name);
+        (void)snprintf(out, WORDS_MAX, "%.280s%s", thing->name, epoch);
     }
     out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
     return out;
