@@ -8,6 +8,7 @@
 #include <lmdb.h>
 
 #include "daemon/store/batch.h"
+#include "daemon/store/piece.h"
 #include "daemon/store/store.h"
 #include "daemon/store/tail.h"
 #include "lib/codec/chunk.h"
@@ -86,6 +87,7 @@ struct store {
 
     struct tiers *tiers; /* writer, tiers.c; NULL: nothing to do yet */
 
+    struct frame_codec *frames; /* writer: of pieces of tail */
     struct store_txn txn;       /* writer */
     struct store_batch sealing; /* writer */
     struct store_batch pruning; /* writer */

@@ -340,6 +340,7 @@ int store_open(const char *dir, const struct store_options *options,
     struct store *store = baro_xcalloc(1, sizeof *store);
     char path[PATH_MAX];
     store->lock_fd = -1;
+    store->frames = frame_codec_create();
     init_locks(store);
     int n = snprintf(path, sizeof path, "%s/" STORE_FILE, dir);
     store->path = baro_xstrdup(path);
@@ -365,6 +366,7 @@ void store_close(struct store *store)
     store_batch_finish(&store->txn.batch);
     store_batch_finish(&store->sealing);
     store_batch_finish(&store->pruning);
+    frame_codec_destroy(store->frames);
     free(store->txn.rows);
     (void)pthread_rwlock_destroy(&store->map_lock);
     (void)pthread_mutex_destroy(&store->memory_lock);

@@ -107,8 +107,8 @@ static bool hold_tail(struct reader *reader)
         reader->n_f32 = group->record.n_f32;
         reader->sealed_rows = group->record.n_rows;
         reader->segments = baro_xcalloc(group->n_segments, sizeof *reader->segments);
-        for (uint32_t i = 0; i < group->n_segments; i++) {
-            struct tail_segment *segment = group->segments[i];
+        for (struct tail_segment *segment = group->segments; segment != NULL;
+             segment = segment->next) {
             segment->n_refs++;
             reader->segments[reader->n_segments++] =
                 (struct held_segment){.segment = segment, .n_rows = segment->n_rows};

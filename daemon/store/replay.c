@@ -18,18 +18,13 @@ static void remember_damage(struct tail_run *run, uint64_t ordinal)
     run->damaged[run->n_damaged++] = ordinal;
 }
 
-/* Whether a piece is whole and each of its rows can go to its group. */
-static bool check_piece(struct store *store, uint32_t run, const MDB_val *piece)
+/* Whether each row of a piece can go to its group. */
+static bool check_rows(struct store *store, uint32_t run, struct piece piece)
 {
-    if (!tail_piece_ok(piece->mv_data, piece->mv_size)) {
-        return false;
-    }
     struct tail_record record;
     const uint8_t *payload = NULL;
-    size_t at = TAIL_PIECE_HEAD_BYTES;
     int got = 0;
-    while ((got = tail_piece_next(
-                piece->mv_data, piece->mv_size, &at, &record, &payload)) == 1) {
+    while ((got = piece_next(&piece, &record, &payload)) == 1) {
         struct tail_group *group = NULL;
         if (store_group_load(store, run, record.thing, record.kind, &group, NULL) != 0) {
             return false;
@@ -43,17 +38,19 @@ static bool check_piece(struct store *store, uint32_t run, const MDB_val *piece)
     return got == 0;
 }
 
-/* Bring the rows of a piece into memory that are not in chunks; false, and none of them, when it is damaged. */
+/* Bring the rows of a piece into memory that are not in chunks; false, and none of them, when it
+ * is damaged. */
 static bool replay_piece(
-    struct store *store, uint32_t run, uint64_t ordinal, const MDB_val *piece)
+    struct store *store, uint32_t run, uint64_t ordinal, const MDB_val *value)
 {
-    if (!check_piece(store, run, piece)) {
+    struct piece piece;
+    if (piece_open(&piece, value->mv_data, value->mv_size, store->frames) != 0 ||
+        !check_rows(store, run, piece)) {
         return false;
     }
     struct tail_record record;
     const uint8_t *payload = NULL;
-    size_t at = TAIL_PIECE_HEAD_BYTES;
-    while (tail_piece_next(piece->mv_data, piece->mv_size, &at, &record, &payload) == 1) {
+    while (piece_next(&piece, &record, &payload) == 1) {
         struct tail_group *group = tail_find(&store->tail, run, record.thing, record.kind);
         if (ordinal >= group->record.tail_from) {
             tail_push(&store->tail, group, &record, payload);

@@ -29,6 +29,8 @@ enum {
     TOTAL_TAILS = 8,          /* times seal_tail_bytes: what all tails together may take */
     MIN_FULL_BYTES = 4096,    /* worth sealing when there is no room */
     GROUP_TAIL_BYTES = 256,   /* more that a run's tail may take for each of its groups */
+    QUIET_TICKS = 3,          /* store_tick calls without a row: the run is idle or ended */
+    FORGET_SWEEPS = 4,        /* without a row: the group leaves memory */
     STEP_WORK_BYTES = 2 << 20 /* decoded, of what one step encodes */
 };
 
@@ -55,25 +57,50 @@ static uint64_t run_limit(const struct store *store, const struct tail_run *run)
     return store->seal_tail_bytes + (more < most ? more : most);
 }
 
-struct tail_run *seal_pick(const struct store *store)
+/* How large all tails together may grow. */
+static uint64_t total_limit(const struct store *store)
+{
+    return store->seal_tail_bytes * TOTAL_TAILS * 2;
+}
+
+struct tail_run *seal_pick(const struct store *store, bool *out_is_last)
 {
     struct tail_run *largest = NULL;
+    struct tail_run *quiet = NULL;
     for (uint32_t i = 0; i < store->tail.n_runs; i++) {
         struct tail_run *run = store->tail.runs[i];
-        if (run->sweep_end > 0) {
-            return run; /* what was begun is ended first: then its pieces go */
+        bool is_quiet = run->n_quiet >= QUIET_TICKS;
+        if (run->sweep_end > 0) { /* what was begun is ended first: then its pieces go */
+            *out_is_last = is_quiet;
+            return run;
         }
         if (largest == NULL || run->tail_bytes > largest->tail_bytes) {
             largest = run;
         }
+        if (is_quiet && run->tail_bytes > 0) {
+            quiet = run;
+        }
     }
-    if (largest == NULL) {
-        return NULL;
+    bool is_due =
+        largest != NULL && (largest->tail_bytes > run_limit(store, largest) ||
+                               store->tail.bytes > total_limit(store) ||
+                               (store->is_full && largest->tail_bytes >= MIN_FULL_BYTES));
+    *out_is_last = !is_due;
+    return is_due ? largest : quiet;
+}
+
+bool seal_is_behind(const struct store *store)
+{
+    if (store->is_seal_full) {
+        return false; /* it waits for room, not for its turn */
     }
-    bool is_due = largest->tail_bytes > run_limit(store, largest) ||
-                  store->tail.bytes > TOTAL_TAILS * 2 * store->seal_tail_bytes ||
-                  (store->is_full && largest->tail_bytes >= MIN_FULL_BYTES);
-    return is_due ? largest : NULL;
+    for (uint32_t i = 0; i < store->tail.n_runs; i++) {
+        const struct tail_run *run = store->tail.runs[i];
+        if (run->tail_bytes > 2 * run_limit(store, run)) {
+            return true;
+        }
+    }
+    return store->tail.bytes > total_limit(store) + total_limit(store) / 4;
 }
 
 /* Bring a group's tail into columns. */
@@ -83,8 +110,8 @@ static void gather(struct sealing *sealing, const struct tail_group *group)
     struct columns *columns = &sealing->columns;
     columns_reset(
         columns, group->tail_rows, record->n_f64, record->n_f32, group->tail_bytes);
-    for (uint32_t s = 0; s < group->n_segments; s++) {
-        const struct tail_segment *segment = group->segments[s];
+    for (const struct tail_segment *segment = group->segments; segment != NULL;
+         segment = segment->next) {
         for (size_t at = 0; at < segment->used;) {
             const struct tail_row *row = (const void *)(segment->rows + at);
             columns_add_row(columns, row, record->n_f64, record->n_f32, 0, 0, true);
@@ -134,7 +161,8 @@ static void delete_pieces(struct store *store, const struct tail_run *run)
 }
 
 /* What was written is on disk: drop it from the tails, and go on behind it next time. */
-static void publish(struct sealing *sealing, struct tail_run *run, struct tail_group *next)
+static void publish(
+    struct sealing *sealing, struct tail_run *run, struct tail_group *next, bool is_last)
 {
     struct store *store = sealing->store;
     (void)pthread_mutex_lock(&store->memory_lock);
@@ -148,6 +176,10 @@ static void publish(struct sealing *sealing, struct tail_run *run, struct tail_g
     if (next == NULL) {
         run->first_ordinal = run->sweep_end;
         run->sweep_end = 0;
+        for (struct tail_group *group = run->groups; group != NULL; group = group->in_run) {
+            group->n_quiet++;
+        }
+        tail_forget(&store->tail, run, is_last ? 1 : FORGET_SWEEPS);
     }
     (void)pthread_mutex_unlock(&store->memory_lock);
 }
@@ -176,7 +208,7 @@ int seal_step(struct store *store, struct tail_run *run, bool is_last, struct ba
     }
     rc = rc == 0 ? store_apply(store, &store->sealing, store->seal_limit, err) : rc;
     if (rc == 0) {
-        publish(&sealing, run, group);
+        publish(&sealing, run, group, is_last);
     }
     strand_writer_destroy(sealing.writer);
     columns_finish(&sealing.columns);

@@ -5,8 +5,16 @@
 
 #include "daemon/store/internal.h"
 
-/** Find the run whose tail is to be sealed next: it is large, or there is no room. NULL: none. */
-struct tail_run *seal_pick(const struct store *store);
+/**
+ * Find the run whose tail is to be sealed next: it is large, or there is no room, or the run is
+ * quiet. NULL: none.
+ *
+ * out_is_last  as seal_step wants it
+ */
+struct tail_run *seal_pick(const struct store *store, bool *out_is_last);
+
+/** Tell whether tails are so large that sealing should go before commits. */
+bool seal_is_behind(const struct store *store);
 
 /**
  * Seal the next groups of a run, in one transaction; run->sweep_end is 0 when that was the last.

@@ -148,6 +148,15 @@ int store_work_step(struct store *store, struct baro_err *err);
 /** Seal a run's tail now, however small: it has ended or is idle. Thread, result: as above. */
 int store_seal_run(struct store *store, uint32_t run, struct baro_err *err);
 
+/**
+ * Tell that n times ten seconds or so have passed: nothing here asks a clock. A run that had no
+ * rows for three of them is sealed by store_work_step, however small its tail. Writing thread.
+ */
+void store_tick(struct store *store, uint32_t n);
+
+/** Tell whether store_work_step should go before the next commit, to bound memory. As above. */
+bool store_is_behind(struct store *store);
+
 /** Read one small value; returns its size, copied to out_value (caller frees), or negative. */
 int64_t store_get(struct store *store, enum store_table table, uint32_t run, uint64_t id,
     void **out_value, struct baro_err *err);

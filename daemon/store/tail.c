@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "lib/base/mem.h"
 
-enum { FIRST_SEGMENT_BYTES = 1024, FIRST_BUCKETS = 256 };
+/* A group's segments grow with its tail, from half a dozen rows of a scalar: 100,000 groups are
+ * a normal number. */
+enum { FIRST_SEGMENT_BYTES = 224, FIRST_BUCKETS = 256 };
 
 void tail_unref(struct tail_segment *segment)
 {
@@ -19,9 +19,13 @@ void tail_unref(struct tail_segment *segment)
 
 static void drop_segments(struct tail_group *group)
 {
-    for (uint32_t i = 0; i < group->n_segments; i++) {
-        tail_unref(group->segments[i]);
+    for (struct tail_segment *segment = group->segments; segment != NULL;) {
+        struct tail_segment *next = segment->next;
+        tail_unref(segment);
+        segment = next;
     }
+    group->segments = NULL;
+    group->last_segment = NULL;
     group->n_segments = 0;
 }
 
@@ -32,7 +36,6 @@ void tail_finish(struct tail *tail)
         for (struct tail_group *group = run->groups; group != NULL;) {
             struct tail_group *next = group->in_run;
             drop_segments(group);
-            free(group->segments);
             free(group);
             group = next;
         }
@@ -133,6 +136,34 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
     return group;
 }
 
+/* Take a group out of its bucket. */
+static void leave_bucket(struct tail *tail, const struct tail_group *group)
+{
+    uint32_t of = bucket_of(group->run->run, group->thing, group->kind, tail->n_buckets);
+    struct tail_group **at = &tail->buckets[of];
+    while (*at != group) {
+        at = &(*at)->in_bucket;
+    }
+    *at = group->in_bucket;
+    tail->n_groups--;
+}
+
+void tail_forget(struct tail *tail, struct tail_run *run, uint32_t n_quiet)
+{
+    for (struct tail_group **at = &run->groups; *at != NULL;) {
+        struct tail_group *group = *at;
+        if (group->tail_rows > 0 || group->is_tiering || group->is_parting ||
+            group->n_quiet < n_quiet) {
+            at = &group->in_run;
+            continue;
+        }
+        *at = group->in_run;
+        run->n_groups--;
+        leave_bucket(tail, group);
+        free(group);
+    }
+}
+
 static void unlink_group(struct tail *tail, const struct tail_group *group)
 {
     struct tail_group **at = &tail->buckets[bucket_of(
@@ -173,23 +204,23 @@ void tail_remove_run(struct tail *tail, uint32_t number)
 /* The segment that a row of so many bytes goes into: the last one, or a new one. */
 static struct tail_segment *segment_for(struct tail_group *group, size_t bytes)
 {
-    size_t room = FIRST_SEGMENT_BYTES;
-    if (group->n_segments > 0) {
-        struct tail_segment *last = group->segments[group->n_segments - 1];
-        if (bytes <= last->room - last->used) {
-            return last;
-        }
-        room = last->room * 2 < TAIL_SEGMENT_BYTES ? last->room * 2 : TAIL_SEGMENT_BYTES;
+    struct tail_segment *last = group->last_segment;
+    if (last != NULL && bytes <= last->room - last->used) {
+        return last;
     }
+    size_t room = group->tail_bytes < FIRST_SEGMENT_BYTES  ? FIRST_SEGMENT_BYTES
+                  : group->tail_bytes < TAIL_SEGMENT_BYTES ? group->tail_bytes
+                                                           : TAIL_SEGMENT_BYTES;
     room = bytes > room ? bytes : room;
     struct tail_segment *segment = baro_xrealloc(NULL, sizeof *segment + room, 1);
     *segment = (struct tail_segment){.n_refs = 1, .room = room};
-    if (group->n_segments == group->segments_room) {
-        group->segments_room = group->segments_room * 2 + 4;
-        group->segments = baro_xrealloc(
-            group->segments, group->segments_room, sizeof(struct tail_segment *));
+    if (last == NULL) {
+        group->segments = segment;
+    } else {
+        last->next = segment;
     }
-    group->segments[group->n_segments++] = segment;
+    group->last_segment = segment;
+    group->n_segments++;
     return segment;
 }
 
@@ -222,6 +253,8 @@ void tail_push(struct tail *tail, struct tail_group *group,
     group->tail_rows++;
     group->tail_bytes += row.bytes;
     group->run->tail_bytes += row.bytes;
+    group->n_quiet = 0;
+    group->run->n_quiet = 0;
     tail->bytes += row.bytes;
 }
 
@@ -232,65 +265,4 @@ void tail_drop(struct tail *tail, struct tail_group *group)
     group->run->tail_bytes -= group->tail_bytes;
     tail->bytes -= group->tail_bytes;
     group->tail_bytes = 0;
-}
-
-bool tail_piece_ok(const uint8_t *piece, size_t n_bytes)
-{
-    uint64_t check;
-    if (n_bytes < TAIL_PIECE_HEAD_BYTES) {
-        return false;
-    }
-    memcpy(&check, piece, sizeof check);
-    return XXH3_64bits(piece + sizeof check, n_bytes - sizeof check) == check;
-}
-
-int tail_piece_next(const uint8_t *piece, size_t n_bytes, size_t *at,
-    struct tail_record *out, const uint8_t **out_payload)
-{
-    if (*at >= n_bytes) {
-        return 0;
-    }
-    size_t left = n_bytes - *at;
-    if (left < sizeof *out) {
-        return BARO_ECORRUPT;
-    }
-    memcpy(out, piece + *at, sizeof *out);
-    size_t payload = tail_payload_bytes(out->n_f64, out->n_f32, out->extra_bytes);
-    if (payload > TAIL_MAX_PAYLOAD_BYTES || tail_pad(payload) > left - sizeof *out) {
-        return BARO_ECORRUPT;
-    }
-    *out_payload = piece + *at + sizeof *out;
-    *at += sizeof *out + tail_pad(payload);
-    return 1;
-}
-
-void tail_piece_add(
-    struct tail_run *run, const struct tail_record *record, const uint8_t *payload)
-{
-    size_t n = tail_payload_bytes(record->n_f64, record->n_f32, record->extra_bytes);
-    size_t more = sizeof *record + tail_pad(n);
-    if (run->piece_bytes == 0) {
-        run->piece_bytes = TAIL_PIECE_HEAD_BYTES;
-        run->piece_rows = 0;
-    }
-    if (run->piece_bytes + more > run->piece_room) {
-        run->piece_room = (run->piece_bytes + more) * 2;
-        run->piece = baro_xrealloc(run->piece, run->piece_room, 1);
-    }
-    uint8_t *to = run->piece + run->piece_bytes;
-    memcpy(to, record, sizeof *record);
-    if (n > 0) {
-        memcpy(to + sizeof *record, payload, n);
-    }
-    memset(to + sizeof *record + n, 0, tail_pad(n) - n);
-    run->piece_bytes += more;
-    run->piece_rows++;
-}
-
-void tail_piece_seal(struct tail_run *run)
-{
-    uint32_t rest[2] = {run->piece_rows, 0};
-    memcpy(run->piece + 8, rest, sizeof rest);
-    uint64_t check = XXH3_64bits(run->piece + 8, run->piece_bytes - 8);
-    memcpy(run->piece, &check, sizeof check);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The open tail in memory: the committed rows of each group that are not in chunks yet, in
- * segments that never move, and the form of the same rows in LMDB. Private to daemon/store.
+ * segments that never move. Private to daemon/store.
  *
  * Only the writing thread changes any of it, and only under the store's memory lock; other
  * threads look under that lock, take references to segments, and read the rows that were there
@@ -22,7 +22,8 @@ struct tail_row {
 };
 
 struct tail_segment {
-    uint32_t n_refs; /* the group's own and one per reader */
+    struct tail_segment *next; /* of the same group; the readers' own lists say how far */
+    uint32_t n_refs;           /* the group's own and one per reader */
     uint32_t n_rows;
     size_t used;
     size_t room;
@@ -41,9 +42,10 @@ struct tail_group {
     struct group_record record;
     uint64_t tail_rows;
     uint64_t tail_bytes;
-    struct tail_segment **segments;
+    struct tail_segment *segments;
+    struct tail_segment *last_segment;
     uint32_t n_segments;
-    uint32_t segments_room;
+    uint32_t n_quiet;    /* writer: sweeps since its last row */
     uint64_t txn_number; /* writer: the transaction whose first row fixed the layout */
     struct tail_group *in_run; /* next of the same run */
     struct tail_group *in_bucket;
@@ -64,9 +66,10 @@ struct tail_run {
     uint32_t n_damaged;
     struct tail_group *groups;
     uint32_t n_groups;
+    uint32_t n_quiet; /* writer: ticks since its last row */
     uint64_t
-        sweep_end; /* writer: a seal is under way of what is before this ordinal; 0: none */
-    struct tail_group *sweep_next; /* writer: and goes on here */
+        sweep_end; /* writer: what is before this ordinal is being sealed; 0: nothing is */
+    struct tail_group *sweep_next; /* writer: and it goes on here */
     uint8_t *piece;                /* writer: the piece that the commit in progress fills */
     size_t piece_bytes;
     size_t piece_room;
@@ -86,7 +89,7 @@ struct tail {
     uint64_t bytes; /* of all runs */
 };
 
-/* Before each row in a piece of tail in LMDB; the payload follows, padded to 8 bytes. */
+/* What a row is, but for its payload; before each row in a piece of tail in LMDB (piece.h). */
 struct tail_record {
     uint32_t thing;
     uint16_t kind;
@@ -100,12 +103,7 @@ struct tail_record {
 };
 _Static_assert(sizeof(struct tail_record) == 40, "this is the layout on disk");
 
-enum {
-    TAIL_PIECE_HEAD_BYTES = 16,        /* XXH3-64 of the rest, number of rows, 0 */
-    TAIL_PIECE_BYTES = 16 * 4096 - 16, /* a piece is no larger unless one row is */
-    TAIL_MAX_PAYLOAD_BYTES = 8 << 20,
-    TAIL_SEGMENT_BYTES = 65536
-};
+enum { TAIL_MAX_PAYLOAD_BYTES = 8 << 20, TAIL_SEGMENT_BYTES = 65536 };
 
 /** Round up to a multiple of 8. */
 static inline size_t tail_pad(size_t n)
@@ -150,22 +148,9 @@ void tail_drop(struct tail *tail, struct tail_group *group);
 void tail_unref(struct tail_segment *segment);
 
 /**
- * Take the next row out of a piece of tail.
- *
- * at       offset, TAIL_PIECE_HEAD_BYTES at first; advanced past the row
- * returns  1 for a row; 0 at the end; BARO_ECORRUPT
+ * Forget the groups of a run that have no tail, no work waiting, and had no rows for so many
+ * sweeps; what the index says brings them back. Under the memory lock.
  */
-int tail_piece_next(const uint8_t *piece, size_t n_bytes, size_t *at,
-    struct tail_record *out, const uint8_t **out_payload);
-
-/** Tell whether a piece of tail is whole: its length and its checksum. */
-bool tail_piece_ok(const uint8_t *piece, size_t n_bytes);
-
-/** Append a row to the piece that a run's commit in progress fills. */
-void tail_piece_add(
-    struct tail_run *run, const struct tail_record *record, const uint8_t *payload);
-
-/** Complete the head of the piece in progress, so that it can be stored. */
-void tail_piece_seal(struct tail_run *run);
+void tail_forget(struct tail *tail, struct tail_run *run, uint32_t n_quiet);
 
 #endif

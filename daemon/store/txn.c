@@ -8,7 +8,7 @@
 
 /*
  * A transaction collects puts and rows in memory. Commit checks the rows' layouts, packs the
- * rows of each run into pieces of tail (one piece per run and commit unless it is over 64 KiB),
+ * rows of each run into pieces of tail (one piece per run and commit unless it is over 128 KiB),
  * and applies everything to LMDB at once with full synchronisation. Only then do the rows
  * become visible in memory, all under one lock: a reader sees committed rows and no others, and
  * a commit that failed has changed nothing.
@@ -141,11 +141,10 @@ static void flush_piece(struct store_txn *txn, struct tail_run *run)
         return;
     }
     uint8_t key[KEY_VALUE_BYTES];
+    const uint8_t *bytes = NULL;
     key_value(key, run->run, run->next_ordinal + run->n_new_pieces);
-    tail_piece_seal(run);
-    store_batch_put(
-        &txn->batch, txn->store->tail_table, key, sizeof key, run->piece, run->piece_bytes);
-    run->piece_bytes = 0;
+    size_t n = piece_finish(run, txn->store->frames, &bytes);
+    store_batch_put(&txn->batch, txn->store->tail_table, key, sizeof key, bytes, n);
     run->n_new_pieces++;
 }
 
@@ -156,10 +155,10 @@ static void pack_rows(struct store_txn *txn)
         struct txn_row *row = row_at(txn, at);
         struct tail_run *run = row->group->run;
         size_t more = row->bytes - sizeof *row + sizeof row->record;
-        if (run->piece_bytes > 0 && run->piece_bytes + more > TAIL_PIECE_BYTES) {
+        if (run->piece_bytes > 0 && run->piece_bytes + more > PIECE_BYTES) {
             flush_piece(txn, run);
         }
-        tail_piece_add(run, &row->record, (const uint8_t *)(row + 1));
+        piece_add(run, &row->record, (const uint8_t *)(row + 1));
     }
     for (uint32_t i = 0; i < tail->n_runs; i++) {
         flush_piece(txn, tail->runs[i]);

@@ -158,13 +158,16 @@ static bool look_at_tail(
     }
     id.run = (uint32_t)key_get(key->mv_data, 4);
     uint64_t ordinal = key_get((const uint8_t *)key->mv_data + 4, 8);
-    int got = tail_piece_ok(value->mv_data, value->mv_size) ? 1 : BARO_ECORRUPT;
-    size_t at = TAIL_PIECE_HEAD_BYTES;
+    struct frame_codec *codec = frame_codec_create();
+    struct piece piece;
+    int got =
+        piece_open(&piece, value->mv_data, value->mv_size, codec) == 0 ? 1 : BARO_ECORRUPT;
     while (got == 1) {
         struct tail_record record;
         const uint8_t *payload = NULL;
-        got = tail_piece_next(value->mv_data, value->mv_size, &at, &record, &payload);
+        got = piece_next(&piece, &record, &payload);
     }
+    frame_codec_destroy(codec);
     if (got != 0) {
         verify_tell(verifier, &id,
             "records that came together (commit %" PRIu64 ", %zu bytes) cannot be read",

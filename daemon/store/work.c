@@ -15,9 +15,10 @@ int store_work_step(struct store *store, struct baro_err *err)
     if (store->txn.is_open) {
         return baro_err_set(err, BARO_EINVAL, "work inside a transaction");
     }
-    struct tail_run *run = store->is_seal_full ? NULL : seal_pick(store);
+    bool is_last = false;
+    struct tail_run *run = store->is_seal_full ? NULL : seal_pick(store, &is_last);
     if (run != NULL) {
-        int rc = seal_step(store, run, false, err);
+        int rc = seal_step(store, run, is_last, err);
         store->is_seal_full = rc == BARO_EFULL;
         return rc == 0 ? 1 : rc;
     }
@@ -35,4 +36,17 @@ int store_seal_run(struct store *store, uint32_t run_number, struct baro_err *er
     }
     int rc = seal_step(store, run, true, err);
     return rc == 0 ? 1 : rc;
+}
+
+void store_tick(struct store *store, uint32_t n)
+{
+    for (uint32_t i = 0; i < store->tail.n_runs; i++) {
+        uint32_t *n_quiet = &store->tail.runs[i]->n_quiet;
+        *n_quiet = *n_quiet > UINT32_MAX - n ? UINT32_MAX : *n_quiet + n;
+    }
+}
+
+bool store_is_behind(struct store *store)
+{
+    return seal_is_behind(store);
 }

@@ -5,7 +5,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { N_READERS = 3, N_COMMITS = 400, ROWS_PER_COMMIT = 5, WIDE = 300 };
+#include "daemon/store/internal.h"
+
+enum {
+    N_READERS = 3,
+    N_COMMITS = 600,
+    ROWS_PER_COMMIT = 5,
+    WIDE = 300,
+    FIRST_WIDE = 90,
+    N_WIDE = 50
+};
 
 struct shared {
     struct rig *rig;
@@ -65,6 +74,60 @@ static void *read_on(void *argument)
     return NULL;
 }
 
+/* Columns 90 to 139 of the wide group, row by row for each; column c of row i is i * 300 + c. */
+struct seen_wide {
+    int64_t next[N_WIDE];
+    bool is_wrong;
+};
+
+static int look_wide(const struct store_block *block, void *payload)
+{
+    struct seen_wide *seen = payload;
+    for (uint32_t c = 0; c < block->n_columns; c++) {
+        uint32_t column = block->first_column + c;
+        int64_t *next = &seen->next[column - FIRST_WIDE];
+        for (size_t i = 0; i < block->n_rows; i++, (*next)++) {
+            float value = block->f32[c * block->n_rows + i];
+            seen->is_wrong |= block->steps[i] != *next ||
+                              (int64_t)value != (*next * WIDE + column) % (1 << 24);
+        }
+    }
+    return 0;
+}
+
+static bool is_wide_wrong(struct shared *shared, int64_t least)
+{
+    const struct store_query query = {.run = 1,
+        .thing = 2,
+        .kind = 2,
+        .first_column = FIRST_WIDE,
+        .n_columns = N_WIDE,
+        .from_step = INT64_MIN,
+        .to_step = INT64_MAX};
+    struct seen_wide seen = {0};
+    int rc = store_read(shared->rig->store, &query, look_wide, &seen, NULL);
+    int64_t most = atomic_load(&shared->begun);
+    for (int c = 0; c < N_WIDE; c++) {
+        seen.is_wrong |= seen.next[c] != seen.next[0];
+    }
+    return rc != 0 || seen.is_wrong || seen.next[0] < least || seen.next[0] > most;
+}
+
+/* As read_on, of a group whose rows move from the tail to chunks and on into parts. */
+static void *read_wide_on(void *argument)
+{
+    struct shared *shared = argument;
+    bool is_last = false;
+    while (!is_last) {
+        is_last = atomic_load(&shared->is_done);
+        if (is_wide_wrong(shared, atomic_load(&shared->committed))) {
+            return shared;
+        }
+        atomic_fetch_add(&shared->n_reads, 1);
+    }
+    return NULL;
+}
+
 static void append_rows(struct store_txn *txn, int64_t from)
 {
     for (int64_t step = from; step < from + ROWS_PER_COMMIT; step++) {
@@ -81,7 +144,10 @@ static void append_rows(struct store_txn *txn, int64_t from)
             .time_ns = step,
             .payload = payload};
         store_append(txn, &row);
-        float wide[WIDE] = {(float)step};
+        float wide[WIDE];
+        for (int64_t c = 0; c < WIDE; c++) {
+            wide[c] = (float)((step * WIDE + c) % (1 << 24));
+        }
         row = (struct store_row){.run = 1,
             .thing = 2,
             .kind = 2,
@@ -92,16 +158,25 @@ static void append_rows(struct store_txn *txn, int64_t from)
     }
 }
 
+/* Parts of 32 columns and 16 rows. */
+static void divide_early(struct store *store)
+{
+    store->parting.bytes = 16 * 4 * WIDE;
+    store->parting.values = 512;
+}
+
 static void readers_beside_the_writer_see_each_row_once(void **state)
 {
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 20000;
     rig->options.map_bytes = 128 << 10; /* so that it moves under the readers */
+    rig->tune = divide_early;
     rig_open(rig);
     struct shared shared = {.rig = rig};
     pthread_t readers[N_READERS];
     for (int i = 0; i < N_READERS; i++) {
-        assert_int_equal(pthread_create(&readers[i], NULL, read_on, &shared), 0);
+        assert_int_equal(
+            pthread_create(&readers[i], NULL, i == 0 ? read_wide_on : read_on, &shared), 0);
     }
     int n_seals = 0;
     for (int64_t commit = 0; commit < N_COMMITS; commit++) {
@@ -118,6 +193,10 @@ static void readers_beside_the_writer_see_each_row_once(void **state)
         assert_int_equal(pthread_join(readers[i], &wrong), 0);
         assert_null(wrong);
     }
+    struct group_record record;
+    assert_int_equal(store_group_get(rig->store, 1, 2, 2, &record, NULL), 1);
+    assert_int_equal(record.part_columns, 32);
+    assert_true(record.parted_rows > N_COMMITS * ROWS_PER_COMMIT / 2);
     assert_true(n_seals > 20);
     assert_true(atomic_load(&shared.n_reads) > N_READERS);
     assert_true(store_bytes(rig->store) > 128 << 10);
