@@ -36,6 +36,8 @@ struct cli_values {
     bool is_quick;
     bool is_forced;
     bool is_all;
+    bool is_dry_run;
+    const char *size;   /* to prune to, or NULL */
     const char *output; /* where to write, or NULL */
     const char *format; /* NULL: by the file's ending */
     const char *kinds;  /* list of kinds of readings, or NULL */
@@ -149,6 +151,10 @@ int cmd_tail(struct cli *cli);
 int cmd_alerts(struct cli *cli);
 /** Bring in rings of dead processes; cmd_recover.c. */
 int cmd_recover(struct cli *cli);
+/** Make room in the store; cmd_prune.c. */
+int cmd_prune(struct cli *cli);
+/** Check what the store keeps; cmd_verify.c. */
+int cmd_verify(struct cli *cli);
 /** Run benches; bench/bench.c. */
 int cmd_bench(struct cli *cli);
 /** Print help; baro.c. */

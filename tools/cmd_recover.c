@@ -393,33 +393,10 @@ static size_t classify(struct found_list *list)
     return n_to_do;
 }
 
-/* Make sure that a daemon answers; starts one unless told not to. */
-static int ensure_daemon(struct cli *cli)
-{
-    struct baro_err err = {0};
-    cli->link = link_open(cli->values.endpoint, &err);
-    if (cli->link == NULL) {
-        return cli_fail_err(&err);
-    }
-    const char *endpoint = link_endpoint(cli->link);
-    if (link_is_served(cli->link)) {
-        return CLI_OK;
-    }
-    if (cli->values.is_no_start) {
-        return cli_fail("no daemon answers at %s; start one with 'baro up'", endpoint);
-    }
-    pid_t pid = 0;
-    int rc = daemon_up(cli, endpoint, &pid);
-    if (rc == CLI_OK && !cli->values.is_json) {
-        (void)printf("started barod, pid %d; 'baro down' ends it\n", (int)pid);
-    }
-    return rc;
-}
-
 static int recover_all(struct cli *cli, struct found_list *list)
 {
     if (classify(list) > 0) {
-        int rc = ensure_daemon(cli);
+        int rc = daemon_ensure(cli);
         if (rc != CLI_OK) {
             return rc;
         }

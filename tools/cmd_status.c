@@ -30,13 +30,17 @@ static void print_json(const struct cli *cli, const Baro__StatusReply *status)
         (void)json_array_append_new(endpoints, json_text(status->endpoints[i]));
     }
     json_print(&cli->out,
-        json_pack("{s:b, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "running", 1,
-            "version", json_text(status->daemon_version), "pid", (json_int_t)status->pid,
-            "dir", json_text(status->dir), "endpoints", endpoints, "started_ns",
-            (json_int_t)status->started_ns, "n_runs", (json_int_t)status->n_runs,
-            "n_running", (json_int_t)status->n_running, "store_bytes",
-            (json_int_t)status->store_bytes, "trouble", json_text_or_null(status->trouble),
-            "counters", counters_object(status)));
+        json_pack("{s:b, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:b, s:o, s:o}",
+            "running", 1, "version", json_text(status->daemon_version), "pid",
+            (json_int_t)status->pid, "dir", json_text(status->dir), "endpoints", endpoints,
+            "started_ns", (json_int_t)status->started_ns, "n_runs",
+            (json_int_t)status->n_runs, "n_running", (json_int_t)status->n_running,
+            "store_bytes", (json_int_t)status->store_bytes, "quota_bytes",
+            status->quota_bytes > 0 ? json_integer((json_int_t)status->quota_bytes)
+                                    : json_null(),
+            "free_bytes", (json_int_t)status->free_bytes, "is_exact", (int)status->is_exact,
+            "trouble", json_text_or_null(status->trouble), "counters",
+            counters_object(status)));
 }
 
 static void print_running(const struct cli *cli, const struct run_list *runs)
@@ -86,6 +90,24 @@ static void print_counters(const struct cli *cli, const Baro__StatusReply *statu
     table_destroy(table);
 }
 
+static void print_store(const Baro__StatusReply *status)
+{
+    char size[32];
+    char free_size[32];
+    char quota[32];
+    (void)printf(
+        "  store     %s", baro_format_bytes(status->store_bytes, size, sizeof size));
+    if (status->quota_bytes > 0) {
+        (void)printf(
+            " of at most %s", baro_format_bytes(status->quota_bytes, quota, sizeof quota));
+    }
+    if (status->free_bytes > 0) {
+        (void)printf(", %s of it free",
+            baro_format_bytes(status->free_bytes, free_size, sizeof free_size));
+    }
+    (void)printf("%s\n", status->is_exact ? ", every bit kept" : "");
+}
+
 static void print_people(
     const struct cli *cli, const Baro__StatusReply *status, const struct run_list *runs)
 {
@@ -100,8 +122,7 @@ static void print_people(
         (void)printf("  %s  %s\n", i == 0 ? "endpoint" : "        ",
             term_safe(&cli->out, status->endpoints[i], text, sizeof text));
     }
-    (void)printf(
-        "  store     %s\n", baro_format_bytes(status->store_bytes, number, sizeof number));
+    print_store(status);
     (void)printf(
         "  runs      %u, of which %u running\n", status->n_runs, status->n_running);
     if (status->trouble != NULL && status->trouble[0] != '\0') {

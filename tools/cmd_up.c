@@ -107,6 +107,28 @@ int daemon_up(struct cli *cli, const char *endpoint, pid_t *out_pid)
     return CLI_OK;
 }
 
+int daemon_ensure(struct cli *cli)
+{
+    struct baro_err err = {0};
+    cli->link = link_open(cli->values.endpoint, &err);
+    if (cli->link == NULL) {
+        return cli_fail_err(&err);
+    }
+    const char *endpoint = link_endpoint(cli->link);
+    if (link_is_served(cli->link)) {
+        return CLI_OK;
+    }
+    if (cli->values.is_no_start) {
+        return cli_fail("no daemon answers at %s; start one with 'baro up'", endpoint);
+    }
+    pid_t pid = 0;
+    int rc = daemon_up(cli, endpoint, &pid);
+    if (rc == CLI_OK && !cli->values.is_json) {
+        (void)printf("started barod, pid %d; 'baro down' ends it\n", (int)pid);
+    }
+    return rc;
+}
+
 int cmd_up(struct cli *cli)
 {
     struct baro_err err = {0};

@@ -69,6 +69,18 @@ static const struct cli_option recover_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option prune_options[] = {
+    {"to", 0, CLI_TEXT, VALUE(size), "SIZE", "until the store takes no more than SIZE"},
+    {"all", 0, CLI_FLAG, VALUE(is_all), NULL, "remove the named runs whole"},
+    {"dry-run", 'n', CLI_FLAG, VALUE(is_dry_run), NULL, "only say what would go, and why"},
+    OPTION_JSON,
+};
+
+static const struct cli_option verify_options[] = {
+    {"no-start", 0, CLI_FLAG, VALUE(is_no_start), NULL, "fail when no daemon answers"},
+    OPTION_JSON,
+};
+
 static const struct cli_option bench_options[] = {
     OPTION_QUICK,
     {"corpus", 0, CLI_TEXT, VALUE(corpus), "DIR",
@@ -122,6 +134,16 @@ const struct cli_command cli_commands[] = {
         "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "
         "of the data folder. A ring is removed once the daemon has committed all of it.",
         recover_options, BARO_LEN(recover_options), cmd_recover},
+    {"prune", "[RUN]...", 0, 1 << 20, "Make room: let the oldest readings go",
+        "With --to SIZE, readings of the runs that were active longest ago go first, then their "
+        "fine summaries, then other records; with RUNs only theirs, without --to all their "
+        "readings. Summaries for charts, alerts and what describes a run stay, unless --all removes "
+        "the named runs whole. SIZE is a number with K, M, G or T.",
+        prune_options, BARO_LEN(prune_options), cmd_prune},
+    {"verify", "", 0, 0, "Check all that the store keeps",
+        "Every record's checksum, and the index against the records. Says which rows of which "
+        "series are damaged, and exits with 1 when any are. Training may go on meanwhile.",
+        verify_options, BARO_LEN(verify_options), cmd_verify},
     {"bench", "[NAME]...", 0, 16, "Measure Barograph, beside this machine's limits",
         "NAME is summarise, push, ingest, train or store; without it all run. Behind 'store' its "
         "cases can be chosen: size, range, open, mixed, memory. Benches use a daemon and a folder "

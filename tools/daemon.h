@@ -23,4 +23,12 @@ int daemon_ask(struct link *link, int timeout_ms, struct link_message *out_reply
  */
 int daemon_up(struct cli *cli, const char *endpoint, pid_t *out_pid);
 
+/**
+ * Connect to the user's daemon, and start one first when none answers, unless --no-start was
+ * given.
+ *
+ * returns  CLI_OK, or CLI_FAILED after saying why
+ */
+int daemon_ensure(struct cli *cli);
+
 #endif
