@@ -18,7 +18,7 @@
 
 #define LOG_MODULE "store"
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, TICK_MS = 10000, SETTLE_MS = 1000, SETTLE_TICKS = 3 };
 
 struct committer {
     struct store *store;
@@ -147,23 +147,59 @@ static void work(struct committer *committer, struct job *job)
     notify(committer);
 }
 
+/* Wait until there is something to do, or for the next tick. */
+static void wait_for_tick(struct committer *committer, uint64_t tick_ns)
+{
+    const struct timespec until = {.tv_sec = (time_t)(tick_ns / UINT64_C(1000000000)),
+        .tv_nsec = (long)(tick_ns % UINT64_C(1000000000))};
+    (void)pthread_cond_timedwait(&committer->wake, &committer->lock, &until);
+}
+
+/* Tell the store that time passes, when it does; true when that was due. */
+static bool tick(struct committer *committer, uint64_t *io_tick_ns)
+{
+    uint64_t now_ns = baro_now_ns();
+    if (now_ns < *io_tick_ns) {
+        return false;
+    }
+    *io_tick_ns = now_ns + TICK_MS * UINT64_C(1000000);
+    store_tick(committer->store, 1);
+    return true;
+}
+
+/* At the end: nothing will come soon, so all tails are packed, in the time that there is. */
+static void settle(struct committer *committer)
+{
+    uint64_t deadline_ns = baro_now_ns() + SETTLE_MS * UINT64_C(1000000);
+    bool has_work = true;
+    store_tick(committer->store, SETTLE_TICKS);
+    while (has_work && baro_now_ns() < deadline_ns) {
+        tend(committer, &has_work);
+    }
+}
+
 static void *run(void *payload)
 {
     struct committer *committer = payload;
     bool has_work = true; /* what the last daemon left */
     bool was_job = false;
+    uint64_t tick_ns = baro_now_ns() + TICK_MS * UINT64_C(1000000);
     room_begin(committer->room);
     notify(committer);
     pthread_mutex_lock(&committer->lock);
     for (;;) {
+        has_work |= tick(committer, &tick_ns);
         struct bundle *bundle = committer->is_done ? NULL : committer->given;
         struct job *job = bundle == NULL ? committer->jobs : NULL;
         if (bundle == NULL && committer->is_stopping) {
             break;
         }
         if (bundle == NULL && job == NULL && !has_work) {
-            pthread_cond_wait(&committer->wake, &committer->lock);
+            wait_for_tick(committer, tick_ns);
             continue;
+        }
+        if (bundle != NULL && has_work && store_is_behind(committer->store)) {
+            bundle = NULL; /* or memory would grow without end */
         }
         pthread_mutex_unlock(&committer->lock);
         uint64_t begin_ns = baro_now_ns();
@@ -187,6 +223,7 @@ static void *run(void *payload)
         }
     }
     pthread_mutex_unlock(&committer->lock);
+    settle(committer);
     return NULL;
 }
 

@@ -25,6 +25,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "proto/reading.h"
 
 #define LOG_MODULE "server"
 
@@ -387,7 +388,9 @@ static int open_all(struct server *server, struct baro_err *err)
     int rc = baro_make_dir(options->dir, err);
     rc = rc != 0 ? rc : open_signals(server, err);
     struct store_options store_options = {
-        .quota_bytes = options->quota_bytes, .is_exact = options->is_exact};
+        .quota_bytes = options->quota_bytes,
+        .is_exact = options->is_exact,
+        .rounded_kinds = UINT64_C(1) << READING_UNITS};
     rc = rc != 0 ? rc : store_open(options->dir, &store_options, &barod->store, err);
     rc = rc != 0 ? rc : registry_load(&barod->registry, barod->store, err);
     if (rc != 0) {
