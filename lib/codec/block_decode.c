@@ -51,7 +51,7 @@ static const struct symbols_table *table_of(
         table->base[i] = value;
         table->n_bits[i] = 0;
     }
-    return run->low_bits > 0 ? NULL : table;
+    return run->low_bits > 0 && run->n_dict > SYMBOLS_HAS_LOW ? NULL : table;
 }
 
 /* How many bits belong to n symbols; SIZE_MAX when one of them means nothing. */

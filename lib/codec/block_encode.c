@@ -13,9 +13,9 @@
  * Writing blocks; the layout is described in block.c. Columns of at least OWN_RUN_ROWS rows are
  * coded each in its own way; shorter ones, of which wide groups have many, share one.
  *
- * The way is found by trying: each prediction is made and its cost estimated from the entropy of
- * its symbols and the bits behind them, which is within a percent of what comes out. Differences
- * of rising order are tried as long as they get cheaper. All of it costs 10 to 25 ns a number.
+ * The way is found by trying on a sample: all predictions are compared by the bits that they
+ * leave; the best of them, an even cut and a list by the entropy of their symbols and the bits
+ * behind them, which is within a percent of what comes out.
  */
 
 enum {
@@ -23,7 +23,9 @@ enum {
     FEW_ROWS = 8,              /* below, a constant costs more than coding ... */
     FEW_ROWS_MIN_CONSTANT = 8, /* ... unless so many columns share it */
     MIN_DICT_ROWS = 4,         /* numbers for each entry of a list */
-    MAX_NARROW_ORDER = 3,
+    SAMPLE_NUMBERS = 2048,     /* that codings are tried on */
+    SAMPLE_STRETCH = 256,
+    SAMPLE_LOW = 1024, /* that low bits are counted of */
     ZSTD_LEVEL = 1
 };
 
@@ -73,17 +75,14 @@ static bool is_narrow(const struct block_columns *columns, uint32_t column)
     return true;
 }
 
-static uint64_t load(const uint8_t *at, enum block_type type, bool is_narrow)
+/* Give the bits of a double as a float. */
+static uint32_t narrow(const uint8_t *at)
 {
-    uint64_t bits = 0;
-    memcpy(&bits, at, type == BLOCK_F32 ? 4 : 8);
-    if (type == BLOCK_F64 && is_narrow) {
-        double wide;
-        memcpy(&wide, at, 8);
-        float value = (float)wide;
-        bits = 0;
-        memcpy(&bits, &value, 4);
-    }
+    double wide;
+    memcpy(&wide, at, sizeof wide);
+    float value = (float)wide;
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
@@ -91,15 +90,24 @@ static void load_column(
     const struct block_columns *columns, uint32_t column, bool is_narrow, int64_t *out)
 {
     const uint8_t *at = column_at(columns, column);
-    size_t size = size_of(columns);
-    for (uint32_t i = 0; i < columns->n_rows; i++, at += size) {
-        uint64_t bits = load(at, columns->type, is_narrow);
-        if (columns->type == BLOCK_I64) {
-            out[i] = (int64_t)bits;
-        } else if (is_narrow) {
-            out[i] = predict_from_f32((uint32_t)bits);
-        } else {
-            out[i] = predict_from_f64(bits);
+    size_t n = columns->n_rows;
+    uint32_t bits32;
+    uint64_t bits64;
+    if (columns->type == BLOCK_I64) {
+        memcpy(out, at, n * sizeof *out);
+    } else if (columns->type == BLOCK_F32) {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&bits32, at + 4 * i, sizeof bits32);
+            out[i] = predict_from_f32(bits32);
+        }
+    } else if (is_narrow) {
+        for (size_t i = 0; i < n; i++) {
+            out[i] = predict_from_f32(narrow(at + 8 * i));
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&bits64, at + 8 * i, sizeof bits64);
+            out[i] = predict_from_f64(bits64);
         }
     }
 }
@@ -110,7 +118,9 @@ static void load_column(
 static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
 {
     uint32_t counts[64] = {0}; /* numbers by how many of their low bits are zero */
-    for (size_t i = 0; i < n; i++) {
+    size_t stride = n / SAMPLE_LOW + 1;
+    size_t n_seen = 0;
+    for (size_t i = 0; i < n; i += stride, n_seen++) {
         counts[numbers[i] == 0 ? 63 : __builtin_ctzll((uint64_t)numbers[i])]++;
     }
     uint8_t best = 0;
@@ -118,13 +128,16 @@ static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
     double n_odd = 0; /* numbers with other bits set among the low ones */
     for (uint8_t low = 1; low <= (is_narrow ? 31 : RUN_MAX_LOW); low++) {
         n_odd += counts[low - 1];
-        double share = n_odd / (double)n;
-        double flags = 0; /* what telling them apart costs */
-        if (n_odd > 0 && share < 1) {
-            flags = -(double)n * (share * log2(share) + (1 - share) * log2(1 - share));
+        double share = n_odd / (double)n_seen;
+        if (share >= 0.5) {
+            break;
         }
-        double saved = ((double)n - n_odd) * low - flags;
-        if (share < 0.5 && saved > most) {
+        double flags = 0; /* what telling them apart costs, bits a number */
+        if (n_odd > 0) {
+            flags = -share * log2(share) - (1 - share) * log2(1 - share);
+        }
+        double saved = (1 - share) * low - flags;
+        if (saved > most) {
             most = saved;
             best = low;
         }
@@ -132,78 +145,137 @@ static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
     return best;
 }
 
-static void apply(
-    const struct writer *writer, const struct block_run *run, struct predict predict)
+/* Numbers to try codings on: columns one after the other. */
+struct sample {
+    const int64_t *numbers; /* without their low bits */
+    uint64_t *residuals;    /* of the last prediction applied */
+    size_t n_columns;
+    size_t n_rows;
+};
+
+static void apply(const struct sample *sample, bool is_narrow, struct predict predict)
 {
-    size_t n = writer->columns->n_rows;
-    const int64_t *high = writer->scratch->high;
     int64_t before = 0;
-    for (size_t i = 0; i < run->n_columns; i++) {
-        predict_apply(predict, high + i * n, n, before, run->is_narrow,
-            writer->scratch->residuals + i * n);
-        before = high[i * n];
+    for (size_t i = 0; i < sample->n_columns; i++) {
+        const int64_t *column = sample->numbers + i * sample->n_rows;
+        predict_apply(predict, column, sample->n_rows, before, is_narrow,
+            sample->residuals + i * sample->n_rows);
+        before = column[0];
     }
 }
 
-/* Try a prediction; when it is cheaper than *io_cost, it becomes the run's. */
-static bool try_class(const struct writer *writer, struct block_run *run,
-    struct predict predict, double *io_cost)
+/*
+ * Take a sample of all numbers of a run: some whole columns when there are several, else some
+ * stretches of the one. A stretch is as good as a column, but for its first numbers.
+ */
+static struct sample take_sample(const struct sample *all, int64_t *room)
 {
-    size_t n = (size_t)run->n_columns * writer->columns->n_rows;
-    apply(writer, run, predict);
-    double cost = symbols_class_cost(writer->scratch->residuals, n, run->is_narrow);
+    size_t n = all->n_columns * all->n_rows;
+    if (n <= 2 * SAMPLE_NUMBERS) {
+        return *all;
+    }
+    struct sample sample = {.numbers = room, .residuals = all->residuals};
+    sample.n_rows = all->n_columns > 1 ? all->n_rows : SAMPLE_STRETCH;
+    sample.n_columns = SAMPLE_NUMBERS / sample.n_rows;
+    size_t n_from = n / sample.n_rows; /* stretches to choose from */
+    for (size_t i = 0; i < sample.n_columns; i++) {
+        size_t from = i * n_from / sample.n_columns;
+        memcpy(room + i * sample.n_rows, all->numbers + from * sample.n_rows,
+            sample.n_rows * sizeof *room);
+    }
+    return sample;
+}
+
+/* Find the prediction that leaves the fewest bits. */
+static struct predict best_prediction(const struct sample *sample, bool is_narrow)
+{
+    uint64_t bits[PREDICT_WAYS] = {0};
+    int64_t before = 0;
+    for (size_t i = 0; i < sample->n_columns; i++) {
+        const int64_t *column = sample->numbers + i * sample->n_rows;
+        predict_measure(column, sample->n_rows, before, is_narrow, bits);
+        before = column[0];
+    }
+    size_t best = 0;
+    for (size_t way = 1; way < PREDICT_WAYS; way++) {
+        best = bits[way] < bits[best] ? way : best;
+    }
+    return is_narrow ? predict_narrow_ways[best] : predict_wide_ways[best];
+}
+
+/* Choose between the best prediction and an even cut without any; returns the cost. */
+static double try_predictions(const struct sample *sample, struct block_run *run)
+{
+    size_t n = sample->n_columns * sample->n_rows;
+    unsigned n_symbols = run->low_bits > 0 ? SYMBOLS_HAS_LOW : SYMBOLS_MAX;
+    apply(sample, run->is_narrow, (struct predict){0});
+    run->split = symbols_split_choose(sample->residuals, n, n_symbols);
+    double split_cost = symbols_split_cost(sample->residuals, n, run->split);
+    struct predict predict = best_prediction(sample, run->is_narrow);
+    apply(sample, run->is_narrow, predict);
+    double class_cost = symbols_class_cost(sample->residuals, n, run->is_narrow);
+    bool is_split = split_cost <= class_cost;
+    run->coding = is_split ? SYMBOLS_SPLIT : SYMBOLS_CLASS;
+    run->predict = is_split ? (struct predict){0} : predict;
+    return is_split ? split_cost : class_cost;
+}
+
+/* Try a list of what occurs under a prediction; true when it is cheaper than *io_cost. */
+static bool try_dict(const struct sample *sample, struct block_run *run,
+    struct predict predict, double *io_cost, uint64_t *out_dict)
+{
+    size_t n = sample->n_columns * sample->n_rows;
+    size_t max = run->low_bits > 0 ? SYMBOLS_HAS_LOW : SYMBOLS_MAX;
+    max = n / MIN_DICT_ROWS < max ? n / MIN_DICT_ROWS : max;
+    apply(sample, run->is_narrow, predict);
+    if (!symbols_repeat(sample->residuals, n)) {
+        return false;
+    }
+    size_t n_dict = symbols_dict_choose(sample->residuals, n, max, out_dict);
+    if (n_dict == 0) {
+        return false;
+    }
+    uint8_t bytes[10];
+    double cost = symbols_dict_cost(sample->residuals, n, out_dict, n_dict);
+    for (size_t i = 0; i < n_dict; i++) {
+        uint64_t more = out_dict[i] - (i > 0 ? out_dict[i - 1] : 0);
+        cost += 8.0 * (double)(block_put_varint(bytes, more) - bytes);
+    }
     if (cost >= *io_cost) {
         return false;
     }
     *io_cost = cost;
-    run->coding = SYMBOLS_CLASS;
-    run->predict = predict;
+    run->n_dict = (uint32_t)n_dict;
     return true;
 }
 
-/* Find the cheapest way to code the numbers in scratch->numbers; leaves high filled. */
-static void choose(const struct writer *writer, struct block_run *run, uint64_t *out_dict)
+/*
+ * Find the cheapest way to code all numbers. They have lost their low bits; their residuals are
+ * made, and a list when there is one.
+ */
+static void choose(
+    const struct sample *all, int64_t *room, struct block_run *run, uint64_t *out_dict)
 {
-    struct block_scratch *scratch = writer->scratch;
-    size_t n = (size_t)run->n_columns * writer->columns->n_rows;
-    run->low_bits = choose_low(scratch->numbers, n, run->is_narrow);
-    for (size_t i = 0; i < n; i++) {
-        scratch->high[i] = scratch->numbers[i] >> run->low_bits;
-    }
-    apply(writer, run, (struct predict){0});
-    run->coding = SYMBOLS_SPLIT;
-    run->split = symbols_split_choose(
-        scratch->residuals, n, run->low_bits > 0 ? SYMBOLS_HAS_LOW : SYMBOLS_MAX);
-    double cost = symbols_split_cost(scratch->residuals, n, run->split);
-    bool is_better = true;
-    uint8_t most = run->is_narrow ? MAX_NARROW_ORDER : PREDICT_MAX_ORDER;
-    for (uint8_t order = 1; is_better && order <= most; order++) {
-        is_better = try_class(writer, run, (struct predict){.order = order}, &cost);
-    }
-    bool is_noisy = run->predict.order <= 1;
-    if (run->is_narrow && is_noisy && writer->columns->n_rows >= OWN_RUN_ROWS) {
-        (void)try_class(writer, run, (struct predict){.slow = 2}, &cost);
-        (void)try_class(writer, run, (struct predict){.slow = 4}, &cost);
-    }
-    /* A list is of whole numbers, so low bits would have to be of no use. */
-    for (size_t i = 0; i < n; i++) {
-        scratch->residuals[i] = predict_fold((uint64_t)scratch->numbers[i]);
-    }
-    size_t max = n / MIN_DICT_ROWS < SYMBOLS_MAX ? n / MIN_DICT_ROWS : SYMBOLS_MAX;
-    size_t n_dict = symbols_dict_choose(scratch->residuals, n, max, out_dict);
-    if (n_dict > 0) {
-        uint8_t bytes[10];
-        double list_bits = 0;
-        for (size_t i = 0; i < n_dict; i++) {
-            uint64_t more = out_dict[i] - (i > 0 ? out_dict[i - 1] : 0);
-            list_bits += 8.0 * (double)(block_put_varint(bytes, more) - bytes);
+    static const struct predict listed[] = {{0}, {.order = 1}, {.order = 2}};
+    const struct sample sample = take_sample(all, room);
+    double cost = try_predictions(&sample, run);
+    size_t best = BARO_LEN(listed);
+    size_t n_listed = run->is_narrow ? 1 : BARO_LEN(listed); /* floats: values alone */
+    for (size_t i = 0; i < n_listed; i++) {
+        if (try_dict(&sample, run, listed[i], &cost, out_dict)) {
+            best = i;
         }
-        if (symbols_dict_cost(scratch->residuals, n, out_dict, n_dict) + list_bits < cost) {
-            run->coding = SYMBOLS_DICT;
-            run->predict = (struct predict){0};
-            run->low_bits = 0;
-            run->n_dict = (uint32_t)n_dict;
-        }
+    }
+    double any = INFINITY; /* the sample has decided; all may have more numbers than it */
+    if (best < BARO_LEN(listed) && try_dict(all, run, listed[best], &any, out_dict)) {
+        run->coding = SYMBOLS_DICT;
+        run->predict = listed[best];
+        return;
+    }
+    apply(all, run->is_narrow, run->predict);
+    if (run->coding == SYMBOLS_SPLIT) {
+        run->split = symbols_split_choose(all->residuals, all->n_columns * all->n_rows,
+            run->low_bits > 0 ? SYMBOLS_HAS_LOW : SYMBOLS_MAX);
     }
 }
 
@@ -218,12 +290,31 @@ static void put_dict(
     }
 }
 
-static void put_numbers(
-    struct writer *writer, const struct block_run *run, const uint64_t *dict)
+/* Write numbers by magnitude that have no low bits: the usual case, and the fast one. */
+static void put_class(struct writer *writer, size_t n, bool is_narrow)
 {
-    size_t n = (size_t)run->n_columns * writer->columns->n_rows;
+    const uint64_t *residuals = writer->scratch->residuals;
+    struct bits_out bits = writer->bits;
+    for (size_t i = 0; i < n; i++) {
+        unsigned n_bits;
+        writer->symbols[i] = symbols_class(residuals[i], is_narrow, &n_bits);
+        uint64_t rest = residuals[i] & ((UINT64_C(1) << n_bits) - 1);
+        if (is_narrow) {
+            bits_put_short(&bits, rest, n_bits);
+        } else {
+            bits_put(&bits, rest, n_bits);
+        }
+    }
+    writer->symbols += n;
+    writer->bits = bits;
+}
+
+static void put_numbers(
+    struct writer *writer, const struct block_run *run, size_t n, const uint64_t *dict)
+{
     const uint64_t *residuals = writer->scratch->residuals;
     uint64_t low_mask = (UINT64_C(1) << run->low_bits) - 1;
+    struct bits_out bits = writer->bits;
     for (size_t i = 0; i < n; i++) {
         uint8_t symbol = 0;
         unsigned n_bits = 0;
@@ -237,35 +328,46 @@ static void put_numbers(
         } else {
             symbol = symbols_dict_find(dict, run->n_dict, residual);
         }
-        bits_put(&writer->bits, residual & ((UINT64_C(1) << n_bits) - 1), n_bits);
+        bits_put(&bits, residual & ((UINT64_C(1) << n_bits) - 1), n_bits);
         uint64_t low = (uint64_t)writer->scratch->numbers[i] & low_mask;
         if (low != 0) {
             symbol |= SYMBOLS_HAS_LOW;
-            bits_put(&writer->bits, low, run->low_bits);
+            bits_put(&bits, low, run->low_bits);
         }
-        *writer->symbols++ = symbol;
+        writer->symbols[i] = symbol;
     }
+    writer->symbols += n;
+    writer->bits = bits;
 }
 
 /* Code columns [from, from + n_columns), none of them constant, in one way. */
 static void put_coded(
     struct writer *writer, uint32_t from, uint32_t n_columns, bool is_narrow)
 {
+    struct block_scratch *scratch = writer->scratch;
     size_t n_rows = writer->columns->n_rows;
+    size_t n = n_columns * n_rows;
     uint64_t dict[SYMBOLS_MAX];
+    int64_t room[SAMPLE_NUMBERS];
     struct block_run run = {.n_columns = n_columns, .is_narrow = is_narrow};
     for (uint32_t i = 0; i < n_columns; i++) {
-        load_column(
-            writer->columns, from + i, is_narrow, writer->scratch->numbers + i * n_rows);
+        load_column(writer->columns, from + i, is_narrow, scratch->numbers + i * n_rows);
     }
-    choose(writer, &run, dict);
+    run.low_bits = choose_low(scratch->numbers, n, is_narrow);
+    for (size_t i = 0; i < n; i++) {
+        scratch->high[i] = scratch->numbers[i] >> run.low_bits;
+    }
+    struct sample all = {scratch->high, scratch->residuals, n_columns, n_rows};
+    choose(&all, room, &run, dict);
     writer->runs = block_put_run(writer->runs, &run, writer->columns->type == BLOCK_F64);
     if (run.coding == SYMBOLS_DICT) {
-        put_dict(writer, &run, dict); /* the residuals are still those of the list */
-    } else {
-        apply(writer, &run, run.predict);
+        put_dict(writer, &run, dict);
     }
-    put_numbers(writer, &run, dict);
+    if (run.coding == SYMBOLS_CLASS && run.low_bits == 0) {
+        put_class(writer, n, is_narrow);
+    } else {
+        put_numbers(writer, &run, n, dict);
+    }
 }
 
 /* Count columns from one on that repeat one and the same number; 0 when the first does not. */
@@ -284,8 +386,12 @@ static void put_constant(struct writer *writer, uint32_t from, uint32_t n_column
 {
     struct block_run run = {.n_columns = n_columns, .is_constant = true};
     run.is_narrow = is_narrow(writer->columns, from);
-    run.constant =
-        load(column_at(writer->columns, from), writer->columns->type, run.is_narrow);
+    const uint8_t *at = column_at(writer->columns, from);
+    if (writer->columns->type == BLOCK_F64 && run.is_narrow) {
+        run.constant = narrow(at);
+    } else {
+        memcpy(&run.constant, at, size_of(writer->columns));
+    }
     writer->runs = block_put_run(writer->runs, &run, writer->columns->type == BLOCK_F64);
 }
 

@@ -19,7 +19,7 @@ enum {
 /* Which bits are kept. Doubles always keep all of theirs. */
 enum chunk_precision {
     CHUNK_EXACT = 0,
-    CHUNK_ROUND_TIMES, /* times to an eighth of the usual distance between rows, see chunk.c */
+    CHUNK_ROUND_TIMES, /* times to half of the usual distance between rows, see round.c */
     CHUNK_ROUND_ALL /* floats too, to 12 bits behind the point (relative error up to 2^-13); the
                        smallest and the largest of a column, zeros, NaN, infinities stay exact */
 };

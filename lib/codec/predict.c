@@ -71,6 +71,92 @@ static void fold_all(uint64_t *io, size_t n, bool is_narrow)
     }
 }
 
+const struct predict predict_narrow_ways[PREDICT_WAYS] = {
+    {.order = 1}, {.order = 2}, {.order = 3}, {.slow = 2}, {.slow = 3}, {.slow = 4}};
+const struct predict predict_wide_ways[PREDICT_WAYS] = {
+    {.order = 1}, {.order = 2}, {.order = 3}, {.order = 4}, {.order = 5}, {.order = 6}};
+
+static unsigned bits_left(uint64_t residual)
+{
+    uint64_t magnitude = residual ^ (0 - (residual >> 63));
+    return 64U - (unsigned)__builtin_clzll(magnitude << 1 | 1);
+}
+
+/*
+ * Take one number in and add the bits of its differences. The first numbers of a column only have
+ * differences of lower orders, as many as there are numbers before them.
+ */
+static inline void measure_orders(
+    uint64_t number, size_t n_known, size_t n_orders, uint64_t *io_last, uint64_t *io_bits)
+{
+    unsigned bits = 0;
+    for (size_t order = 0; order < n_orders; order++) {
+        if (order < n_known) {
+            uint64_t change = number - io_last[order];
+            io_last[order] = number;
+            number = change;
+            bits = bits_left(change);
+        } else if (order == n_known) {
+            io_last[order] = number;
+        }
+        io_bits[order] += bits;
+    }
+}
+
+static void measure_narrow(const int64_t *numbers, size_t n, uint64_t *io_bits)
+{
+    enum { ORDERS = 3 };
+    uint64_t last[ORDERS] = {0};
+    uint64_t bits[PREDICT_WAYS] = {0};
+    int64_t start = numbers[0] * (1 << MEAN_BITS);
+    int64_t means[PREDICT_WAYS - ORDERS] = {start, start, start};
+    for (size_t i = 0; i < n; i++) {
+        if (i < ORDERS) {
+            measure_orders((uint64_t)numbers[i], i, ORDERS, last, bits);
+        } else {
+            measure_orders((uint64_t)numbers[i], ORDERS, ORDERS, last, bits);
+        }
+        int64_t number = numbers[i] * (1 << MEAN_BITS);
+        for (size_t k = 0; k < PREDICT_WAYS - ORDERS; k++) {
+            bits[ORDERS + k] += bits_left((uint64_t)(numbers[i] - (means[k] >> MEAN_BITS)));
+            means[k] += (number - means[k]) >> predict_narrow_ways[ORDERS + k].slow;
+        }
+    }
+    for (size_t way = 0; way < PREDICT_WAYS; way++) {
+        io_bits[way] += bits[way];
+    }
+}
+
+static void measure_wide(const int64_t *numbers, size_t n, uint64_t *io_bits)
+{
+    uint64_t last[PREDICT_WAYS] = {0};
+    uint64_t bits[PREDICT_WAYS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (i < PREDICT_WAYS) {
+            measure_orders((uint64_t)numbers[i], i, PREDICT_WAYS, last, bits);
+        } else {
+            measure_orders((uint64_t)numbers[i], PREDICT_WAYS, PREDICT_WAYS, last, bits);
+        }
+    }
+    for (size_t way = 0; way < PREDICT_WAYS; way++) {
+        io_bits[way] += bits[way];
+    }
+}
+
+void predict_measure(
+    const int64_t *numbers, size_t n, int64_t before, bool is_narrow, uint64_t *io_bits)
+{
+    unsigned first = bits_left((uint64_t)numbers[0] - (uint64_t)before);
+    for (size_t way = 0; way < PREDICT_WAYS; way++) {
+        io_bits[way] += first;
+    }
+    if (is_narrow) {
+        measure_narrow(numbers, n, io_bits);
+    } else {
+        measure_wide(numbers, n, io_bits);
+    }
+}
+
 void predict_apply(struct predict how, const int64_t *numbers, size_t n, int64_t before,
     bool is_narrow, uint64_t *out)
 {

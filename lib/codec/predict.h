@@ -58,6 +58,19 @@ static inline uint64_t predict_unfold(uint64_t folded)
     return (folded >> 1) ^ (0 - (folded & 1));
 }
 
+/* The ways worth trying, in the order of the sums that predict_measure adds to. */
+enum { PREDICT_WAYS = 6 };
+extern const struct predict predict_narrow_ways[PREDICT_WAYS];
+extern const struct predict predict_wide_ways[PREDICT_WAYS];
+
+/**
+ * Measure what each way leaves, all in one pass.
+ *
+ * io_bits  PREDICT_WAYS sums, to which the bits of the residuals are added
+ */
+void predict_measure(
+    const int64_t *numbers, size_t n, int64_t before, bool is_narrow, uint64_t *io_bits);
+
 /**
  * Replace numbers by folded residuals.
  *

@@ -8,12 +8,12 @@
 
 enum {
     ROUND_FLOAT_BITS = 12, /* kept behind the point */
-    ROUND_TIME_SHARE = 8   /* of the median distance between rows */
+    ROUND_TIME_BITS = 1 /* times keep half of the median distance between rows, or better */
 };
 
 /**
- * Round times down to a power of two of nanoseconds, at most an eighth of the median distance
- * from row to row; their order stays. What has been rounded before is left as it is.
+ * Round times down to a multiple of a power of two of nanoseconds, at most half of the median
+ * distance from row to row; their order stays. What has been rounded before is left as it is.
  *
  * times_ns  n
  * out       n; may be times_ns

@@ -12,12 +12,13 @@
  * an entropy coder can use and what it cannot at a multiple of eight bits, and pay for a code
  * table of each half-filled plane. Where should the border be?
  *
- * By magnitude (SYMBOLS_CLASS): the place of the leading one and the next two bits (one for 64-bit
- * residuals) are the symbol, all bits below are copied as they are. Small residuals are symbols
- * of their own: with m mantissa bits, residuals below 2^(m+1) are their own symbol; any other has
- * n = top - m bits below, and symbol n * 2^m + (residual >> n).
+ * By magnitude (SYMBOLS_CLASS): the place of the leading one and the next two bits are the symbol,
+ * all bits below are copied as they are. Residuals below 8 are their own symbol; any other has
+ * n = top - 2 bits below, and symbol 4 n + (residual >> n). Wide residuals from 2^20 on are rare,
+ * or noise through and through: of them only the place of the leading one is in the symbol, which
+ * keeps all symbols below 128.
  *
- * Worked number, m = 2: residual 1000 = binary 11 1110 1000; top is bit 9, n = 7 bits are copied
+ * Worked number: residual 1000 = binary 11 1110 1000; top is bit 9, n = 7 bits are copied
  * (110 1000 = 104), the rest is 111 = 7, so the symbol is 7 * 4 + 7 = 35. Its range begins at
  * 7 << 7 = 896, and 896 + 104 = 1000.
  *
@@ -33,14 +34,20 @@
 
 void symbols_class_table(bool is_narrow, struct symbols_table *out_table)
 {
-    unsigned mantissa = is_narrow ? 2 : 1;
+    unsigned n_fine = is_narrow ? SYMBOLS_HAS_LOW : SYMBOLS_FINE;
     memset(out_table->n_bits, SYMBOLS_BAD, sizeof out_table->n_bits);
     memset(out_table->base, 0, sizeof out_table->base);
-    for (unsigned symbol = 0; symbol < SYMBOLS_HAS_LOW; symbol++) {
-        unsigned place = symbol >> mantissa;
+    for (unsigned symbol = 0; symbol < n_fine; symbol++) {
+        unsigned place = symbol >> SYMBOLS_MANTISSA;
         unsigned n_bits = place > 0 ? place - 1 : 0;
         out_table->n_bits[symbol] = (uint8_t)n_bits;
-        out_table->base[symbol] = (uint64_t)(symbol - (n_bits << mantissa)) << n_bits;
+        out_table->base[symbol] = (uint64_t)(symbol - (n_bits << SYMBOLS_MANTISSA))
+                                  << n_bits;
+    }
+    for (unsigned top = SYMBOLS_FINE_BITS; !is_narrow && top < 64; top++) {
+        unsigned symbol = SYMBOLS_FINE + top - SYMBOLS_FINE_BITS;
+        out_table->n_bits[symbol] = (uint8_t)top;
+        out_table->base[symbol] = UINT64_C(1) << top;
     }
 }
 
@@ -81,6 +88,20 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+bool symbols_repeat(const uint64_t *residuals, size_t n)
+{
+    enum { SLOTS = 256, SEEN = 64, ENOUGH = 4 };
+    uint64_t slots[SLOTS] = {0}; /* 0: free, or 0 itself, which then counts once more */
+    size_t n_same = 0;
+    size_t stride = n / SEEN + 1;
+    for (size_t i = 0; i < n; i += stride) {
+        size_t slot = (residuals[i] * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+        n_same += slots[slot] == residuals[i];
+        slots[slot] = residuals[i];
+    }
+    return n_same >= ENOUGH;
+}
+
 size_t symbols_dict_choose(const uint64_t *residuals, size_t n, size_t max, uint64_t *out)
 {
     enum { SLOTS = 1024 };
@@ -119,14 +140,28 @@ uint8_t symbols_dict_find(const uint64_t *dict, size_t n_dict, uint64_t residual
     return (uint8_t)from;
 }
 
+/* n log2 n. */
+static double n_log_n(uint32_t n)
+{
+    enum { KNOWN = 256 };
+    static _Thread_local double known[KNOWN]; /* 0: not yet, but for 0 and 1 */
+    if (n >= KNOWN) {
+        return n * log2(n);
+    }
+    if (n > 1 && known[n] == 0) {
+        known[n] = n * log2(n);
+    }
+    return known[n];
+}
+
 /* What an entropy coder needs for symbols that occur so often, its code table included. */
 static double entropy(const uint32_t *counts, size_t n)
 {
     enum { TABLE_BITS = 5 }; /* of each symbol that occurs */
-    double bits = n > 0 ? (double)n * log2((double)n) : 0;
+    double bits = n_log_n((uint32_t)n);
     for (size_t i = 0; i < SYMBOLS_MAX; i++) {
         if (counts[i] > 0) {
-            bits -= counts[i] * log2(counts[i]) - TABLE_BITS;
+            bits -= n_log_n(counts[i]) - TABLE_BITS;
         }
     }
     return bits;

@@ -14,7 +14,11 @@
 enum {
     SYMBOLS_MAX = 256,
     SYMBOLS_HAS_LOW = 0x80, /* in a symbol: low bits follow; only where low_bits > 0 */
-    SYMBOLS_BAD = 255       /* n_bits of a symbol that means nothing */
+    SYMBOLS_BAD = 255,      /* n_bits of a symbol that means nothing */
+    SYMBOLS_MANTISSA = 2,
+    SYMBOLS_FINE_BITS =
+        20, /* wide residuals of more bits have no mantissa in their symbol */
+    SYMBOLS_FINE = (SYMBOLS_FINE_BITS - SYMBOLS_MANTISSA + 1) << SYMBOLS_MANTISSA
 };
 
 enum symbols_coding {
@@ -35,14 +39,20 @@ struct symbols_split {
     uint8_t n_bits;
 };
 
-/** Give the symbol of a residual by magnitude; narrow residuals are below 2^33. */
+/**
+ * Give the symbol of a residual by magnitude: with two bits of mantissa below 2^20 and in narrow
+ * residuals (below 2^32), with none above.
+ */
 static inline uint8_t symbols_class(uint64_t residual, bool is_narrow, unsigned *out_n_bits)
 {
-    unsigned mantissa = is_narrow ? 2 : 1;
     unsigned top = 63U - (unsigned)__builtin_clzll(residual | 1);
-    unsigned n_bits = top > mantissa ? top - mantissa : 0;
+    if (top >= SYMBOLS_FINE_BITS && !is_narrow) {
+        *out_n_bits = top;
+        return (uint8_t)(SYMBOLS_FINE + top - SYMBOLS_FINE_BITS);
+    }
+    unsigned n_bits = top > SYMBOLS_MANTISSA ? top - SYMBOLS_MANTISSA : 0;
     *out_n_bits = n_bits;
-    return (uint8_t)((n_bits << mantissa) + (residual >> n_bits));
+    return (uint8_t)((n_bits << SYMBOLS_MANTISSA) + (residual >> n_bits));
 }
 
 /** Fill the table of magnitudes. */
@@ -55,6 +65,9 @@ struct symbols_split symbols_split_choose(
 /** Fill the table of a cut into n_symbols; false unless it fits into 64 bits. */
 bool symbols_split_table(
     struct symbols_split split, unsigned n_symbols, struct symbols_table *out_table);
+
+/** Tell whether a few residuals out of all repeat each other, so that a list is worth making. */
+bool symbols_repeat(const uint64_t *residuals, size_t n);
 
 /**
  * List what occurs among residuals.

@@ -39,6 +39,7 @@ static const struct {
         "what one call costs the training, with the daemon alive, dead, stopped"},
     {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
     {"train", bench_train, "a step of the example training, watched and not"},
+    {"codec", bench_codec, "the store's codec beside others, on recorded series"},
     {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };
 
@@ -377,7 +378,7 @@ static int find_bench(const char *name)
         (void)cli_misuse("no bench '%s'; did you mean '%s'?", name, near);
     } else {
         (void)cli_misuse(
-            "no bench '%s'; there are summarise, push, ingest, train and store", name);
+            "no bench '%s'; there are summarise, push, ingest, train, codec and store", name);
     }
     return -1;
 }
