@@ -67,6 +67,7 @@ struct store {
     uint64_t quota_limit;   /* ... and for pruning, which frees more than it takes */
     bool is_full;           /* writer: a commit found no room since the last seal */
     bool is_seal_full;      /* writer: so did sealing; no more of it before a commit does */
+    uint32_t full_commits;  /* writer: commits before other work is tried again */
 
     /* Held shared by readers while they have an LMDB transaction, and alone to move the map. */
     pthread_rwlock_t map_lock;

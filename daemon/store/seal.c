@@ -5,6 +5,7 @@
 
 #include "daemon/store/parts.h"
 #include "daemon/store/strand.h"
+#include "daemon/store/tiers.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
@@ -171,6 +172,7 @@ static void publish(
         tail_drop(&store->tail, group);
         group->record = sealing->sealed[i].record;
         parts_note(store, group);
+        tiers_note(store, group);
     }
     run->sweep_next = next;
     if (next == NULL) {

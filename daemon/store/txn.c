@@ -198,6 +198,7 @@ int store_commit(struct store_txn *txn, struct baro_err *err)
         rc = store_apply(txn->store, &txn->batch, txn->store->commit_limit, err);
         txn->store->is_full = rc == BARO_EFULL;
         txn->store->is_seal_full &= rc != 0;
+        txn->store->full_commits -= rc == 0 && txn->store->full_commits > 0 ? 1 : 0;
     }
     publish(txn, rc == 0);
     return rc;

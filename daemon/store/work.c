@@ -2,13 +2,33 @@
 #include "daemon/store/internal.h"
 #include "daemon/store/parts.h"
 #include "daemon/store/seal.h"
+#include "daemon/store/tiers.h"
 #include "lib/base/err.h"
 
 /*
  * Background work, a bounded piece at a time, the most urgent first. Sealing comes first since
  * it keeps memory and the log of the tail small. After sealing found no room nothing of it is
- * tried again before a commit succeeded.
+ * tried again before a commit succeeded; the same goes, longer, for the rest.
  */
+
+enum {
+    FULL_COMMITS = 64
+}; /* that must succeed before work is tried again that found no room */
+
+/* What makes reading fast, and can wait: nothing of it is worth a word when there is no room. */
+static int tidy(struct store *store, struct baro_err *err)
+{
+    if (store->full_commits > 0) {
+        return 0;
+    }
+    int rc = parts_step(store, err);
+    rc = rc == 0 ? tiers_step(store, err) : rc;
+    if (rc == BARO_EFULL) {
+        store->full_commits = FULL_COMMITS;
+        return 0;
+    }
+    return rc;
+}
 
 int store_work_step(struct store *store, struct baro_err *err)
 {
@@ -22,7 +42,7 @@ int store_work_step(struct store *store, struct baro_err *err)
         store->is_seal_full = rc == BARO_EFULL;
         return rc == 0 ? 1 : rc;
     }
-    return parts_step(store, err);
+    return tidy(store, err);
 }
 
 int store_seal_run(struct store *store, uint32_t run_number, struct baro_err *err)
