@@ -241,7 +241,7 @@ static int put_summary(struct baro_run *run, uint64_t now, const struct thing *t
     bool has_rows = baro_role_has_batch((enum baro_role)thing->role);
     struct encode_place place =
         encode_place(span, summary.first_bad, thing->unit_axis, has_rows);
-    encode_summary(stats, &summary, &hist, &place);
+    encode_summary(stats, &summary, &hist, &place, span->dtype);
     const struct ringfile_part parts[2] = {
         {stats, sizeof stats}, {bins, encode_bins(bins, &hist) * sizeof bins[0]}};
     return put(run, now, READING_SUMMARY, thing->id, parts, 2);

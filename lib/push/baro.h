@@ -140,6 +140,8 @@ BARO_API int64_t baro_declare_tensor(struct baro_run *run, const struct baro_ten
 /**
  * Summarise one tensor at the current step: whole-tensor statistics, a log2 histogram, and
  * statistics of each unit along unit_axis. One read of the data; the data is never copied.
+ * Mean, variance, L1 and L2 of elements of BARO_F32, BARO_F16 and BARO_BF16 are rounded to 24
+ * significant bits, those of other types are kept as computed.
  *
  * A tensor that comes with another element type, shape or number of units than before goes on as
  * another epoch of its series; of activations, their gradients and inputs the shape but for the

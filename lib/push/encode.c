@@ -24,9 +24,31 @@ struct encode_place encode_place(
     return place;
 }
 
-void encode_summary(double *out, const struct baro_summary *summary,
-    const struct baro_hist *hist, const struct encode_place *place)
+static bool has_24_bits(enum baro_dtype dtype)
 {
+    return dtype == BARO_F32 || dtype == BARO_F16 || dtype == BARO_BF16;
+}
+
+/* Round to 24 significant bits, to the nearest, ties to the even one; the exponent stays wide. */
+static double to_24_bits(double value)
+{
+    enum { DROPPED = 53 - 24 };
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (!isnormal(value)) {
+        return value;
+    }
+    bits += (UINT64_C(1) << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1);
+    bits &= ~((UINT64_C(1) << DROPPED) - 1);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void encode_summary(double *out, const struct baro_summary *summary,
+    const struct baro_hist *hist, const struct encode_place *place, enum baro_dtype dtype)
+{
+    static const enum summary_stat summed[] = {
+        SUMMARY_MEAN, SUMMARY_VAR, SUMMARY_L1, SUMMARY_L2};
     out[SUMMARY_COUNT] = (double)summary->count;
     out[SUMMARY_N_NAN] = (double)summary->n_nan;
     out[SUMMARY_N_POS_INF] = (double)summary->n_pos_inf;
@@ -43,6 +65,9 @@ void encode_summary(double *out, const struct baro_summary *summary,
     out[SUMMARY_FIRST_BAD_UNIT] = (double)place->unit;
     out[SUMMARY_FIRST_BAD_ROW] = (double)place->row;
     out[SUMMARY_HIST_EVERY] = (double)hist->sample_every;
+    for (size_t i = 0; has_24_bits(dtype) && i < sizeof summed / sizeof summed[0]; i++) {
+        out[summed[i]] = to_24_bits(out[summed[i]]);
+    }
 }
 
 /* Tell whether eight neighbouring bins are empty on both sides: mostly they are. */

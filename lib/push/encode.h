@@ -24,9 +24,17 @@ struct encode_place {
 struct encode_place encode_place(
     const struct baro_span *span, int64_t index, int unit_axis, bool has_rows);
 
-/** Write the doubles of a summary in the order of enum summary_stat; out: SUMMARY_STAT_COUNT. */
+/**
+ * Write the doubles of a summary in the order of enum summary_stat.
+ *
+ * Mean, variance and norms of elements with 24 significant bits or fewer keep 24 themselves: what
+ * lies behind is the rounding of their sum.
+ *
+ * out    SUMMARY_STAT_COUNT
+ * dtype  of the elements
+ */
 void encode_summary(double *out, const struct baro_summary *summary,
-    const struct baro_hist *hist, const struct encode_place *place);
+    const struct baro_hist *hist, const struct encode_place *place, enum baro_dtype dtype);
 
 /**
  * Write the filled bins by rising exponent, negative before positive.
