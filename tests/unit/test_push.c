@@ -255,6 +255,9 @@ static void more_names_than_fit_are_refused_counted_and_said(void **state)
     assert_int_equal(rc, BARO_EFULL);
     assert_true(n > 5000);
     assert_non_null(strstr(said, "no more names"));
+    char limit[64]; /* which limit it was */
+    (void)snprintf(limit, sizeof limit, "after %d, the ring has at most 1024 KiB", n - 1);
+    assert_non_null(strstr(said, limit));
     struct baro_stats stats;
     assert_int_equal(baro_stats(run, &stats), 0);
     assert_true(stats.n_dropped >= 1);

@@ -7,6 +7,7 @@
 
 #include "client/model/tree.h"
 #include "lib/base/meant.h"
+#include "lib/base/mem.h"
 #include "tests/view/oracle.h"
 
 static struct model_wish wish; /* large: not on the stack */
@@ -375,6 +376,28 @@ static void each_rank_has_leaves_of_its_own_in_the_tree(void **state)
     part_unref(things);
 }
 
+static void a_name_means_the_branch_that_carries_the_id(void **state)
+{
+    (void)state;
+    static const struct baro_called runs[] = {{"k7x2", "vae", "beta"},
+        {"p~1", "odd", "own"}, {"k7x2~2", "vae", "beta"}, {"k7x2~1", "vae", "beta"}};
+    size_t at = 99;
+    bool fits[4];
+    assert_false(baro_meant_is_former(runs, 4, 0));
+    assert_false(baro_meant_is_former(runs, 4, 1)); /* no run is called p */
+    assert_true(baro_meant_is_former(runs, 4, 2));
+    static const char *const names[] = {"beta", "vae/beta", "k7", "k7x2", "latest"};
+    for (size_t i = 0; i < BARO_LEN(names); i++) {
+        assert_int_equal(baro_meant_find(runs, 4, names[i], &at, fits), BARO_MEANT_ONE);
+        assert_int_equal(at, 0);
+        assert_true(fits[0] && !fits[1] && !fits[2] && !fits[3]);
+    }
+    assert_int_equal(baro_meant_find(runs, 4, "k7x2~1", &at, NULL), BARO_MEANT_ONE);
+    assert_int_equal(at, 3);
+    assert_int_equal(baro_meant_find(runs, 4, "k7x2~", &at, NULL), BARO_MEANT_SEVERAL);
+    assert_int_equal(baro_meant_find(runs + 2, 2, "beta", &at, NULL), BARO_MEANT_SEVERAL);
+}
+
 static void a_name_that_several_runs_have_means_none_of_them(void **state)
 {
     (void)state;
@@ -414,6 +437,7 @@ int main(void)
         cmocka_unit_test(answers_of_the_wrong_size_leave_a_gap_and_no_damage),
         cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
         cmocka_unit_test(each_rank_has_leaves_of_its_own_in_the_tree),
+        cmocka_unit_test(a_name_means_the_branch_that_carries_the_id),
         cmocka_unit_test(a_name_that_several_runs_have_means_none_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

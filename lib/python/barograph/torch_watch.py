@@ -118,6 +118,8 @@ class Model:
         self.weights = self.grads = None  # rows of the same views
         self.inputs = {}       # suffix: view
         self.is_time_first = False
+        self.has_modules = False  # its activations are looked at
+        self.is_scanned = False
         self.stamp = -1        # stamp of the step in which its input was last seen
         self.is_on = False
         self.n_steps = 0
@@ -186,9 +188,11 @@ class Watcher:
         while type(model).__name__ in _WRAPPERS:
             is_compiled |= type(model).__name__ == "OptimizedModule"
             model = getattr(model, _WRAPPERS[type(model).__name__])
-        if any(known.ref() is model for known in self._models):
-            self._run._complain("twice", "watch() was called twice for one model; the first "
-                                "call holds")
+        known = next((one for one in self._models if one.ref() is model), None)
+        if known is not None:
+            self._run._complain("twice", "watch() was called twice for one model; what the first "
+                                "call asked for holds")
+            self._rescan(known)
             return
         watched = Model(model, _as_list(optimizer), every, roles, include, exclude,
                         self._prefix(model, name))
@@ -200,6 +204,7 @@ class Watcher:
             self._run._complain("compiled", "the activations of a compiled model are not seen; "
                                 "weights and gradients are")
         else:
+            watched.has_modules = True
             self._add_modules(watched, model)
         for one in _as_list(optimizer):
             self._wrap(one)
@@ -218,6 +223,8 @@ class Watcher:
     def _add_modules(self, watched, model):
         time_first = []
         for name, part in model.named_modules():
+            if id(part) in self._modules and watched.is_scanned:
+                continue
             full = watched.path(name) or type(model).__name__
             if _is_time_first(part):
                 time_first.append(name)
@@ -232,6 +239,15 @@ class Watcher:
             watched.is_time_first |= bool(time_first)
             key = id(part)
             self._references.append(weakref.ref(part, lambda _, k=key: self._modules.pop(k, 0)))
+        watched.is_scanned = True
+
+    def _rescan(self, watched):
+        """Take up layers and parameters that were added or replaced since."""
+        watched.scan_parameters()
+        model = watched.ref()
+        if watched.has_modules and model is not None:
+            self._references = [one for one in self._references if one() is not None]
+            self._add_modules(watched, model)
 
     def _wrap(self, optimizer):
         """Call us before each step of this optimiser; the optimiser itself stays as it is."""
@@ -514,7 +530,7 @@ class Watcher:
                 if model.is_on or is_troubled:
                     model.n_measured += 1
                     if model.n_measured % RESCAN_STEPS == 0:
-                        model.scan_parameters()
+                        self._rescan(model)
                     self._measure_rest(model, is_troubled)
                     model.is_on = False
         except Exception as error:
