@@ -28,7 +28,7 @@
 
 static const uint64_t min_low_bytes = UINT64_C(64) << 10;
 static const uint64_t max_low_bytes = UINT64_C(64) << 20;
-static const uint64_t min_free_bytes = UINT64_C(1) << 20; /* worth a compaction */
+static const uint64_t min_free_bytes = UINT64_C(64) << 10; /* worth a compaction */
 
 const uint64_t room_last_kinds =
     UINT64_C(1) << READING_BATCH | UINT64_C(1) << READING_EVENT |
@@ -233,7 +233,7 @@ int room_compact(struct room *room, uint64_t max_bytes, struct baro_err *err)
 {
     uint64_t file = store_bytes(room->store);
     uint64_t free_bytes = store_free_bytes(room->store);
-    if (free_bytes < min_free_bytes || free_bytes < file / 4 ||
+    if (free_bytes < min_free_bytes || free_bytes < file / 8 ||
         store_used_bytes(room->store) > max_bytes) {
         return 0;
     }
