@@ -212,6 +212,7 @@ static int check_arguments(const struct cli *cli)
 int cli_parse(struct cli *cli, int argc, char **argv)
 {
     cli->values.from = INT64_MIN;
+    cli->values.columns = INT64_MIN;
     cli->values.to = INT64_MAX;
     cli->arguments = argv; /* what is kept is moved to the front */
     bool is_options = true;

@@ -44,7 +44,7 @@ struct cli_values {
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
-    int64_t columns;    /* 0: every point */
+    int64_t columns;    /* INT64_MIN: not given, every point */
     int64_t points;     /* 0: as many as the bench takes by itself */
     int64_t seconds;    /* likewise */
 };

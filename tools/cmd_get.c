@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/analysis/columns.h"
 #include "lib/base/mem.h"
 #include "tools/cli.h"
 #include "tools/json.h"
@@ -30,6 +31,7 @@ struct point {
 struct printing {
     const struct cli *cli;
     uint32_t epoch;
+    uint64_t n_printed;
     bool has_any;
     int64_t max_step; /* valid if has_any */
 };
@@ -89,12 +91,14 @@ static int print_row(const struct row *row, void *payload)
     printing->has_any = true;
     if (row->step >= cli->values.from && row->step <= cli->values.to) {
         print_point(cli, form_of(cli), &point);
+        printing->n_printed++;
     }
     return CLI_OK;
 }
 
+/* Print what lies in a column of steps from..to. */
 static void print_column(
-    const struct cli *cli, enum form form, const struct wire_column *column)
+    const struct cli *cli, const struct wire_column *column, int64_t from, int64_t to)
 {
     char min[JSON_NUMBER_BYTES];
     char max[JSON_NUMBER_BYTES];
@@ -105,45 +109,56 @@ static void print_column(
     (void)json_write_number(column->mean, mean);
     const char *quotes[3] = {
         quote_of(column->min), quote_of(column->max), quote_of(column->mean)};
-    switch (form) {
+    switch (form_of(cli)) {
     case FORM_CSV:
-        (void)printf("%" PRId64 ",%" PRId64 ",%s,%s,%s,%u,%u\n", column->first_step,
-            column->last_step, min, max, mean, column->count, n_nonfinite);
+        (void)printf("%" PRId64 ",%" PRId64 ",%s,%s,%s,%u,%u\n", from, to, min, max, mean,
+            column->count, n_nonfinite);
         break;
     case FORM_JSON:
         (void)printf("{\"from\": %" PRId64 ", \"to\": %" PRId64
                      ", \"min\": %s%s%s, \"max\": %s%s%s, "
                      "\"mean\": %s%s%s, \"count\": %u, \"n_nonfinite\": %u}\n",
-            column->first_step, column->last_step, quotes[0], min, quotes[0], quotes[1],
-            max, quotes[1], quotes[2], mean, quotes[2], column->count, n_nonfinite);
+            from, to, quotes[0], min, quotes[0], quotes[1], max, quotes[1], quotes[2], mean,
+            quotes[2], column->count, n_nonfinite);
         break;
     case FORM_PEOPLE:
-        (void)printf("%9" PRId64 " %9" PRId64 "  %13.7g %13.7g %13.7g %7u %s%7u%s\n",
-            column->first_step, column->last_step, column->min, column->max, column->mean,
-            column->count, n_nonfinite > 0 ? term_paint(&cli->out, TERM_BAD) : "",
-            n_nonfinite, n_nonfinite > 0 ? term_paint(&cli->out, TERM_PLAIN) : "");
+        (void)printf("%9" PRId64 " %9" PRId64 "  %13.7g %13.7g %13.7g %7u %s%7u%s\n", from,
+            to, column->min, column->max, column->mean, column->count,
+            n_nonfinite > 0 ? term_paint(&cli->out, TERM_BAD) : "", n_nonfinite,
+            n_nonfinite > 0 ? term_paint(&cli->out, TERM_PLAIN) : "");
         break;
     }
 }
 
-static void print_columns(const struct cli *cli, const struct link_frame *frame)
+/* Print the columns that hold anything, each with the steps that it stands for; returns how
+ * many, or -1 when the frame is not what the reply says. */
+static int64_t print_columns(
+    const struct cli *cli, const Baro__RangeReply *reply, const struct link_frame *frame)
 {
-    enum form form = form_of(cli);
-    if (form == FORM_CSV) {
+    struct column_cut cut = columns_cut(reply->from_step, reply->to_step, reply->n_columns);
+    int64_t n_printed = 0;
+    cut.edge_shift = reply->edge_shift;
+    if (frame->n_bytes != (size_t)reply->n_columns * sizeof(struct wire_column)) {
+        return -1;
+    }
+    if (form_of(cli) == FORM_CSV) {
         (void)printf("from,to,min,max,mean,count,n_nonfinite\n");
-    } else if (form == FORM_PEOPLE && cli->out.is_tty) {
+    } else if (form_of(cli) == FORM_PEOPLE && cli->out.is_tty) {
         (void)printf("%s%9s %9s  %13s %13s %13s %7s %7s%s\n",
             term_paint(&cli->out, TERM_DIM), "FROM", "TO", "MIN", "MAX", "MEAN", "COUNT",
             "NAN/INF", term_paint(&cli->out, TERM_PLAIN));
     }
-    size_t n_columns = frame->n_bytes / sizeof(struct wire_column);
-    for (size_t i = 0; i < n_columns; i++) {
+    for (uint32_t c = 0; c < reply->n_columns; c++) {
         struct wire_column column;
-        memcpy(&column, frame->bytes + i * sizeof column, sizeof column);
+        memcpy(&column, frame->bytes + c * sizeof column, sizeof column);
         if (column.count > 0) {
-            print_column(cli, form, &column);
+            int64_t to =
+                c + 1 < cut.n_columns ? columns_edge(&cut, c + 1) - 1 : cut.to_step;
+            print_column(cli, &column, columns_edge(&cut, c), to);
+            n_printed++;
         }
     }
+    return n_printed;
 }
 
 static void print_header(const struct cli *cli)
@@ -161,7 +176,7 @@ static void print_header(const struct cli *cli)
  * that came before it; so where there are repeats all rows are asked for, and passed over.
  */
 static int print_points(struct cli *cli, const Baro__RunInfo *run,
-    const Baro__SeriesRef *reference, const Baro__ThingInfo *thing)
+    const Baro__SeriesRef *reference, const Baro__ThingInfo *thing, uint64_t *out_n_printed)
 {
     bool is_units = reference->kind == READING_UNITS;
     uint32_t n_units =
@@ -181,7 +196,9 @@ static int print_points(struct cli *cli, const Baro__RunInfo *run,
     struct printing printing = {.cli = cli, .epoch = thing != NULL ? thing->epoch : 1};
     struct rows_told told = {0};
     int rc = rows_each(cli, &wanted, print_row, NULL, &printing, &told);
+    *out_n_printed = printing.n_printed;
     if (rc == CLI_OK && told.n_pruned > 0) {
+        *out_n_printed += told.n_pruned; /* they are told of */
         (void)cli_fail("the first %" PRIu64 " readings were pruned: of them only summaries "
                        "are left, see --columns",
             told.n_pruned);
@@ -217,19 +234,56 @@ static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
     return CLI_OK;
 }
 
-static int print_one(struct cli *cli, const Baro__RunInfo *run, Baro__SeriesRef *reference,
-    const Baro__ThingInfo *thing)
+/* Print the columns of a range, and tell what is only known by summaries. */
+static int print_range(struct cli *cli, const Baro__RunInfo *run,
+    Baro__SeriesRef *reference, uint64_t *out_n_printed)
 {
-    struct link_message reply = {0};
-    if (cli->values.columns == 0) {
-        return print_points(cli, run, reference, thing);
+    struct link_message message = {0};
+    int rc = ask_columns(cli, run, reference, &message);
+    if (rc != CLI_OK) {
+        return rc;
     }
-    int rc = ask_columns(cli, run, reference, &reply);
-    if (rc == CLI_OK) {
-        print_columns(cli, &reply.frames[0]);
-        link_message_release(&reply);
+    const Baro__RangeReply *reply = message.wire.envelope->range_reply;
+    int64_t n = print_columns(cli, reply, &message.frames[0]);
+    *out_n_printed = n > 0 ? (uint64_t)n : 0;
+    if (n < 0) {
+        rc = cli_fail("the daemon gave another answer than a range");
+    } else if (reply->n_n_coarse > 0 && reply->n_coarse[0] > 0) {
+        (void)cli_fail("%" PRIu64
+                       " of the readings were pruned: of them only summaries are "
+                       "left, each counted where its middle is",
+            reply->n_coarse[0]);
     }
+    if (rc == CLI_OK && reply->damage[0] != '\0') {
+        rc = cli_fail("%s", reply->damage);
+    }
+    link_message_release(&message);
     return rc;
+}
+
+/* Nothing lies in the range: say which steps there are. */
+static int fail_empty(
+    const struct cli *cli, const Baro__RunInfo *run, const Baro__ThingInfo *thing)
+{
+    const char *name = cli->arguments[1];
+    const struct cli_values *values = &cli->values;
+    bool has_any =
+        thing != NULL ? thing->n_points + thing->n_inherited > 0 : run->n_steps > 0;
+    if (!has_any) {
+        return cli_fail("'%s' has no readings yet", name);
+    }
+    long long first = thing != NULL ? thing->first_step : run->first_step;
+    long long last = thing != NULL ? thing->last_step : run->last_step;
+    if (values->to == INT64_MAX) {
+        return cli_fail("'%s' has no readings from step %lld on: it has steps %lld to %lld",
+            name, (long long)values->from, first, last);
+    }
+    if (values->from == INT64_MIN) {
+        return cli_fail("'%s' has no readings up to step %lld: it has steps %lld to %lld",
+            name, (long long)values->to, first, last);
+    }
+    return cli_fail("'%s' has no readings at steps %lld to %lld: it has steps %lld to %lld",
+        name, (long long)values->from, (long long)values->to, first, last);
 }
 
 /* The series that was named, or all its epochs one after the other. */
@@ -253,15 +307,20 @@ static int print_found(struct cli *cli, const Baro__RunInfo *run,
         print_header(cli);
     }
     int rc = CLI_OK;
+    uint64_t n_all = 0;
     for (size_t i = 0; rc == CLI_OK && i < n; i++) {
         if (n > 1 && form_of(cli) == FORM_PEOPLE) {
             (void)printf("%sepoch %u%s\n", term_paint(&cli->out, TERM_DIM),
                 epochs[i]->epoch, term_paint(&cli->out, TERM_PLAIN));
         }
+        uint64_t n_printed = 0;
         reference->thing = epochs[i] != NULL ? epochs[i]->thing : 0;
-        rc = print_one(cli, run, reference, epochs[i]);
+        rc = cli->values.columns == 0
+                 ? print_points(cli, run, reference, epochs[i], &n_printed)
+                 : print_range(cli, run, reference, &n_printed);
+        n_all += n_printed;
     }
-    return rc;
+    return rc == CLI_OK && n_all == 0 ? fail_empty(cli, run, thing) : rc;
 }
 
 static int print_series(struct cli *cli, const Baro__RunInfo *run)
@@ -287,7 +346,9 @@ int cmd_get(struct cli *cli)
     if (cli->values.is_csv && cli->values.is_json) {
         return cli_misuse("--csv and --json exclude each other");
     }
-    if (cli->values.columns < 0 || cli->values.columns > GET_MAX_COLUMNS) {
+    if (cli->values.columns == INT64_MIN) {
+        cli->values.columns = 0; /* every point */
+    } else if (cli->values.columns < 1 || cli->values.columns > GET_MAX_COLUMNS) {
         return cli_misuse("--columns: %lld is not between 1 and %d",
             (long long)cli->values.columns, GET_MAX_COLUMNS);
     }

@@ -122,7 +122,10 @@ static bool parse_tail(const char *text, bool is_tensor, struct tail *out)
     }
     if (is_tensor && *text == '[') {
         text++;
+        bool is_negative = *text == '-'; /* there is none; find_statistic says so */
+        text += is_negative ? 1 : 0;
         out->has_unit = read_number(&text, &out->unit) && *text++ == ']';
+        out->unit = is_negative ? -out->unit : out->unit;
         if (!out->has_unit) {
             return false;
         }
@@ -294,6 +297,30 @@ static int say_no_statistic(const char *label, const struct tail *tail)
         tail->has_unit ? "units" : "tensors", tail->stat, list);
 }
 
+/* A unit that a tensor does not have. */
+static int say_no_unit(const Baro__ThingInfo *thing, int64_t unit)
+{
+    char label[SERIES_LABEL_BYTES];
+    uint32_t n = thing->declare->n_units;
+    int64_t longest = 0; /* axis */
+    for (size_t i = 0; i < thing->declare->n_shape; i++) {
+        int64_t size = thing->declare->shape[i];
+        longest = size > longest ? size : longest;
+    }
+    (void)thing_label(thing, label);
+    if (n == 0 && longest > READING_MAX_UNITS) {
+        return cli_fail(
+            "'%s' has no units: tensors of more than %d are kept as a whole only", label,
+            READING_MAX_UNITS);
+    }
+    if (n == 0) {
+        return cli_fail("'%s' has no units", label);
+    }
+    return n == 1 ? cli_fail("'%s' has one unit, 0, not %lld", label, (long long)unit)
+                  : cli_fail("'%s' has %u units: 0 to %u, not %lld", label, n, n - 1,
+                        (long long)unit);
+}
+
 /* ---- finding ---- */
 
 static int find_statistic(
@@ -305,12 +332,8 @@ static int find_statistic(
     if (stat < 0) {
         return say_no_statistic(thing_label(thing, label), tail);
     }
-    if (tail->has_unit && tail->unit >= thing->declare->n_units) {
-        if (thing->declare->n_units == 0) {
-            return cli_fail("'%s' has no units", thing_label(thing, label));
-        }
-        return cli_fail("'%s' has %u units: 0 to %u, not %lld", thing_label(thing, label),
-            thing->declare->n_units, thing->declare->n_units - 1, (long long)tail->unit);
+    if (tail->has_unit && (tail->unit < 0 || tail->unit >= thing->declare->n_units)) {
+        return say_no_unit(thing, tail->unit);
     }
     out_reference->kind = kind;
     out_reference->stat = (uint32_t)stat;

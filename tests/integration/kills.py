@@ -126,18 +126,20 @@ class Kills:
                                         lambda step, unit=unit: unit_value(unit, step))
             assert n_steps <= n_there <= n_steps + 2, f"unit {unit}: {n_there} of {n_steps}"
 
+    def columns(self, run, series):
+        """A series in 40 columns."""
+        text = self.world.baro("get", "--json", "--columns", "40", "--", run, series, status=None)
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
     def n_there(self, run, series):
-        """How far a series goes, pruned points included."""
-        text = self.world.baro("get", "--json", "--", run, series, status=None)
-        points = [line for line in text.splitlines() if line.startswith("{")]
-        return json.loads(points[-1])["step"] + 1 if points else 0
+        """How many steps a series has, pruned ones included."""
+        return sum(column["count"] for column in self.columns(run, series))
 
     def check_series(self, run, series, thing, value):
         """Every step from 0 on has its value, or is counted as pruned; returns how many."""
         points = self.world.points(run, series)
-        n_pruned = points[0][0] if points else None
-        if n_pruned is None:
-            n_pruned = thing.get("pruned", 0)
+        n = self.n_there(run, series)
+        n_pruned = n - len(points)
         for place, (step, got) in enumerate(points):
             assert (step, got) == (n_pruned + place, value(n_pruned + place)), (
                 f"{run} {series}: point {place} is {(step, got)}, "
@@ -145,17 +147,14 @@ class Kills:
         self.n_checked += len(points)
         if n_pruned > 0:
             assert thing.get("pruned", 0) > 0, f"{run} {series} begins at {n_pruned}: {thing}"
-            self.check_summaries(run, series, n_pruned + len(points), value)
+            self.check_summaries(run, series, value)
             self.n_pruned += n_pruned
-        return n_pruned + len(points)
+        return n
 
-    def check_summaries(self, run, series, n, value):
+    def check_summaries(self, run, series, value):
         """The columns of a pruned series hold each step once, with its extremes."""
-        text = self.world.baro("get", "--json", "--columns", "40", "--", run, series)
-        columns = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        assert sum(column["count"] for column in columns) == n, (run, series, n)
         at = 0
-        for column in columns:  # coarse ones hold runs of steps, in order
+        for column in self.columns(run, series):  # coarse ones hold runs of steps, in order
             values = [value(step) for step in range(at, at + column["count"])]
             at += column["count"]
             assert column["min"] == min(values) and column["max"] == max(values), (

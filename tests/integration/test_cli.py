@@ -310,7 +310,13 @@ class WithRun(unittest.TestCase):
         self.assertEqual(sum(row["count"] for row in rows), N_STEPS)
         self.assertEqual(sum(row["n_nonfinite"] for row in rows), 1)
         self.assertEqual(max(row["max"] for row in rows), 1.0 / 3)
-        self.assertEqual(self.place.json("get", "latest", "loss", "--from", "5000"), [])
+        self.assertEqual([(row["from"], row["to"]) for row in rows],  # each step is in one
+                         list(zip([0] + [row["to"] + 1 for row in rows],
+                                  [row["to"] for row in rows])))
+        for more in ((), ("--columns", "6")):
+            done = self.place.baro("get", "latest", "loss", "--from", "5000", *more)
+            self.assertEqual((done.returncode, done.stderr), (
+                1, "baro: 'loss' has no readings from step 5000 on: it has steps 0 to 59\n"))
 
     def test_get_reads_statistics_of_tensors_and_units(self):
         name = "encoder.fc1.weight:grad"
