@@ -248,6 +248,52 @@ static void count_pruned(
     }
 }
 
+struct store_query row_query(const struct row_source *source, size_t part)
+{
+    const struct lineage_part *lies = &source->parts[part];
+    return (struct store_query){
+        .run = lies->run,
+        .thing = lies->thing,
+        .kind = source->kind,
+        .first_column = source->first_column,
+        .n_columns = source->n_f64 + source->n_f32,
+        .with_extra = source->with_extra,
+        .from_step = source->from_step,
+        .to_step = source->to_step < lies->to_step ? source->to_step : lies->to_step,
+    };
+}
+
+size_t row_fixed_bytes(const struct row_source *source)
+{
+    return 8 * (size_t)source->n_f64 + 4 * (size_t)source->n_f32;
+}
+
+size_t row_extra(const struct store_block *block, size_t row, size_t *out_begin)
+{
+    if (block->extra_ends == NULL) {
+        *out_begin = 0;
+        return 0;
+    }
+    *out_begin = row > 0 ? block->extra_ends[row - 1] : 0;
+    return block->extra_ends[row] - *out_begin;
+}
+
+void row_seal(const struct row_source *source, uint8_t *record, size_t payload_bytes,
+    int64_t step, int64_t time_ns)
+{
+    struct record_header header = {
+        .bytes = record_bytes((uint32_t)payload_bytes),
+        .step = step,
+        .time_ns = time_ns,
+        .thing = source->thing,
+        .kind = source->kind,
+        .payload_bytes = (uint32_t)payload_bytes,
+    };
+    memcpy(record, &header, sizeof header);
+    header.check = record_check(record);
+    memcpy(record, &header, sizeof header);
+}
+
 int rows_page(const struct row_source *source, struct store *store, uint64_t cursor,
     uint32_t limit, struct row_page *page, struct baro_err *err)
 {

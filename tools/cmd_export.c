@@ -19,30 +19,6 @@
 #include "tools/progress.h"
 #include "tools/runs.h"
 
-enum { MAX_NOTES = 8, NOTE_BYTES = 320, TELL_EVERY = 4096 };
-
-/* One call of it. */
-struct export
-{
-    struct cli *cli;
-    const Baro__RunInfo *run;
-    enum export_format format;
-    struct export_plan plan;
-    struct out_file out;
-    struct export_sink *sink;
-    struct progress progress;
-    const struct export_item *item; /* at hand */
-    uint64_t n_done;                /* values, for the progress bar */
-    uint64_t n_told;
-    uint64_t n_readings; /* rows and objects */
-    uint64_t n_series;   /* with a reading in range */
-    uint64_t n_pruned;
-    bool is_exact;
-    char notes[MAX_NOTES][NOTE_BYTES]; /* what a reader of the file must know */
-    size_t n_notes;
-    char damage[NOTE_BYTES];
-};
-
 static volatile sig_atomic_t stop_signal;
 
 static void on_signal(int number)
@@ -95,7 +71,7 @@ static int find_format(const struct cli *cli, enum export_format *out_format)
                      path);
 }
 
-static int read_options(struct export *export)
+static int read_options(struct exporting *export)
 {
     struct cli *cli = export->cli;
     if (cli->values.output == NULL || cli->values.output[0] == '\0') {
@@ -118,52 +94,65 @@ static int read_options(struct export *export)
 
 /* ---- what a reader must know ---- */
 
-static bool has_kind(const struct export *export, enum export_kind kind)
-{
-    return (export->plan.kinds & 1U << kind) != 0;
-}
-
 __attribute__((format(printf, 2, 3))) static void note(
-    struct export *export, const char *format, ...)
+    struct exporting *export, const char *format, ...)
 {
-    if (export->n_notes < MAX_NOTES) {
+    if (export->n_notes < EXPORT_MAX_NOTES) {
         va_list args;
         va_start(args, format);
-        (void)vsnprintf(export->notes[export->n_notes++], NOTE_BYTES, format, args);
+        (void)vsnprintf(export->notes[export->n_notes++], EXPORT_NOTE_BYTES, format, args);
         va_end(args);
     }
 }
 
+static bool has_batches(struct exporting *export)
+{
+    const struct rows_wanted wanted = {
+        .run = export->run->run,
+        .kind = READING_BATCH,
+        .from = export->plan.from,
+        .to = export->plan.to,
+    };
+    bool has_any = false;
+    return rows_any(export->cli, &wanted, &has_any) == CLI_OK && has_any;
+}
+
+static void add_word(char *list, size_t list_bytes, const char *word)
+{
+    size_t used = strlen(list);
+    (void)snprintf(list + used, list_bytes - used, "%s%s", used > 0 ? ", " : "", word);
+}
+
 /* What was not asked for by name and is not in the file: one sentence. */
-static void note_left_out(struct export *export)
+static void note_left_out(struct exporting *export)
 {
     const struct export_plan *plan = &export->plan;
+    bool is_csv = export->format == EXPORT_CSV;
     char list[200] = "";
-    size_t used = 0;
     if (plan->is_kinds_given) {
         return;
     }
     if (plan->n_unit_points > 0) {
-        used += (size_t)snprintf(list, sizeof list, "statistics of units");
+        add_word(list, sizeof list, "statistics of units");
     }
     if (plan->has_histograms_out) {
-        used += (size_t)snprintf(
-            list + used, sizeof list - used, "%shistograms", used > 0 ? ", " : "");
+        add_word(list, sizeof list, "histograms");
     }
-    if (plan->glob == NULL) {
-        used += (size_t)snprintf(list + used, sizeof list - used, "%sbatches%s",
-            used > 0 ? ", " : "",
-            export->format == EXPORT_CSV ? ", events, alerts and the run's config" : "");
+    if (plan->glob == NULL && has_batches(export)) {
+        add_word(list, sizeof list, "batches");
     }
-    if (used > 0) {
+    if (plan->glob == NULL && is_csv) {
+        add_word(list, sizeof list, "events, alerts and the run's config");
+    }
+    if (list[0] != '\0') {
         note(export, "left out: %s%s", list,
-            export->format == EXPORT_CSV
+            is_csv
                 ? "; CSV takes numbers only (units with --kind), .jsonl and .npz take all"
-                : "; --kind all takes them, too");
+                : "; --kind all takes all");
     }
 }
 
-static void note_all(struct export *export)
+static void note_all(struct exporting *export)
 {
     note_left_out(export);
     if (export->plan.n_pruned > 0) {
@@ -172,287 +161,15 @@ static void note_all(struct export *export)
             "summaries, which are not in the file",
             export->plan.n_pruned);
     }
-    if (!export->is_exact && has_kind(export, EXPORT_UNITS)) {
+    if (!export->is_exact && export_has(&export->plan, EXPORT_UNITS)) {
         note(export,
             "statistics of units are rounded to 12 bits behind the point (a relative "
             "error of at most 2^-13), unless barod keeps them --exact");
     }
 }
 
-/* ---- the run ---- */
-
-static json_t *kinds_of(const struct export *export)
-{
-    json_t *kinds = json_array();
-    for (int i = 0; i < EXPORT_KIND_COUNT; i++) {
-        if (has_kind(export, (enum export_kind)i)) {
-            (void)json_array_append_new(
-                kinds, json_string(export_kind_name((enum export_kind)i)));
-        }
-    }
-    return kinds;
-}
-
-static json_t *step_or_null(int64_t step, int64_t none)
-{
-    return step == none ? json_null() : json_integer((json_int_t)step);
-}
-
-static json_t *describe_run(const struct export *export)
-{
-    const Baro__RunInfo *run = export->run;
-    const Baro__RunDescription *description = run->description;
-    json_t *object = json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:o}", "kind", "run",
-        "format", 1, "id", json_text(description->run_id), "project",
-        json_text(description->project), "name", json_text(description->name), "status",
-        run_status_name(run->status), "reason", json_text_or_null(run->status_text));
-    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:b}", "first_step",
-        (json_int_t)run->first_step, "last_step", (json_int_t)run->last_step,
-        "first_time_ns", (json_int_t)run->first_time_ns, "last_time_ns",
-        (json_int_t)run->last_time_ns, "ranks", (json_int_t)description->n_ranks, "host",
-        json_text_or_null(description->host), "client",
-        json_text_or_null(description->client), "is_exact", export->is_exact);
-    json_t *asked = json_pack("{s:o, s:o, s:o, s:o}", "from",
-        step_or_null(export->plan.from, INT64_MIN), "to",
-        step_or_null(export->plan.to, INT64_MAX), "glob",
-        json_text_or_null(export->plan.glob), "kinds", kinds_of(export));
-    json_t *notes = json_array();
-    for (size_t i = 0; i < export->n_notes; i++) {
-        (void)json_array_append_new(notes, json_text(export->notes[i]));
-    }
-    (void)json_object_set_new(asked, "notes", notes);
-    (void)json_object_update_missing(object, more);
-    (void)json_object_update_missing(object, asked);
-    json_decref(more);
-    json_decref(asked);
-    return object;
-}
-
-/* Write the run with its config, which stays as the client wrote it but for line breaks. */
-static void write_header(struct export *export)
-{
-    const char *config = export->run->description->config;
-    json_t *parsed = config[0] != '\0' ? json_loads(config, 0, NULL) : NULL;
-    baro_autofree char *line = json_line(describe_run(export), 0);
-    size_t n_bytes = strlen(line) + strlen(config) + 64;
-    baro_autofree char *whole = baro_xcalloc(n_bytes, 1);
-    baro_autofree char *plain = baro_xstrdup(parsed != NULL ? config : "null");
-    for (char *at = plain; (at = strpbrk(at, "\r\n")) != NULL;) {
-        *at = ' ';
-    }
-    line[strlen(line) - 1] = '\0'; /* the last brace */
-    (void)snprintf(whole, n_bytes, "%s, \"config\": %s}", line, plain);
-    json_decref(parsed);
-    export->sink->header(export->sink, whole);
-}
-
-/* ---- readings ---- */
-
-static int check_stop(const struct export *export)
-{
-    return stop_signal != 0 || export->out.err.code != 0 ? CLI_FAILED : CLI_OK;
-}
-
-static int on_page(void *payload)
-{
-    struct export *export = payload;
-    progress_tell(&export->progress, export->n_done, export->out.n_bytes);
-    return check_stop(export);
-}
-
-static int on_row(const struct row *row, void *payload)
-{
-    struct export *export = payload;
-    export->sink->row(export->sink, export->item, row);
-    export->n_readings++;
-    export->n_done += export_item_values(export->item);
-    if (export->n_done - export->n_told >= TELL_EVERY) {
-        export->n_told = export->n_done;
-        return on_page(payload);
-    }
-    return check_stop(export);
-}
-
-static int read_rows(struct export *export, const struct rows_wanted *wanted, row_fn fn)
-{
-    struct rows_told told = {0};
-    int rc = rows_each(export->cli, wanted, fn, on_page, export, &told);
-    export->n_pruned += told.n_pruned;
-    export->n_series += told.n_rows > 0 ? 1 : 0;
-    if (told.damage[0] != '\0') {
-        (void)snprintf(export->damage, sizeof export->damage, "%s", told.damage);
-    }
-    return rc;
-}
-
-static struct rows_wanted wanted_of(
-    const struct export *export, uint32_t thing, enum reading_kind kind)
-{
-    return (struct rows_wanted){
-        .run = export->run->run,
-        .thing = thing,
-        .kind = kind,
-        .from = export->plan.from,
-        .to = export->plan.to,
-    };
-}
-
-static int write_item(struct export *export, const struct export_item *item)
-{
-    struct rows_wanted wanted =
-        wanted_of(export, item->thing != NULL ? item->thing->thing : 0, item->kind);
-    uint32_t n_all = item->kind == READING_UNITS ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
-    wanted.n_units = item->kind == READING_UNITS ? item->thing->declare->n_units : 0;
-    /* Histograms come with whole records only; else what is between the statistics wanted. */
-    if (item->stats != 0 && !item->with_histogram &&
-        (item->n_stats < n_all || item->kind == READING_SUMMARY)) {
-        uint32_t width = wanted.n_units > 0 ? wanted.n_units : 1;
-        wanted.first_column = item->first_stat * width;
-        wanted.n_columns = item->n_stats * width;
-    }
-    export->item = item;
-    export->sink->begin_item(export->sink, item);
-    int rc = read_rows(export, &wanted, on_row);
-    if (rc == CLI_OK) {
-        export->sink->end_item(export->sink, item);
-    }
-    return rc;
-}
-
-/* ---- events and alerts ---- */
-
-static void write_object(struct export *export, json_t *object)
-{
-    baro_autofree char *line = json_line(object, 0);
-    export->sink->object(export->sink, line);
-    export->n_readings++;
-}
-
-static json_t *text_of(const struct row *row)
-{
-    baro_autofree char *text = baro_xcalloc(row->extra_bytes + 1, 1);
-    memcpy(text, row->extra, row->extra_bytes);
-    return json_text_or_null(text);
-}
-
-static json_t *moment_object(const char *kind, const struct row *row)
-{
-    return json_pack("{s:s, s:I, s:I}", "kind", kind, "step", (json_int_t)row->step,
-        "time_ns", (json_int_t)row->time_ns);
-}
-
-static int on_event(const struct row *row, void *payload)
-{
-    json_t *object = moment_object("event", row);
-    (void)json_object_set_new(
-        object, "level", json_string(baro_level_name((enum baro_level)row->f64[0])));
-    (void)json_object_set_new(object, "text", text_of(row));
-    write_object(payload, object);
-    return check_stop(payload);
-}
-
-static int on_status(const struct row *row, void *payload)
-{
-    bool is_failed = (int)row->f64[0] == READING_END_FAILED;
-    json_t *object = moment_object("end", row);
-    (void)json_object_set_new(
-        object, "status", json_string(is_failed ? "failed" : "finished"));
-    (void)json_object_set_new(object, "reason", text_of(row));
-    write_object(payload, object);
-    return check_stop(payload);
-}
-
-static int on_drops(const struct row *row, void *payload)
-{
-    json_t *object = moment_object("drops", row);
-    (void)json_object_set_new(object, "records", json_integer((json_int_t)row->f64[0]));
-    (void)json_object_set_new(object, "bytes", json_integer((json_int_t)row->f64[1]));
-    write_object(payload, object);
-    return check_stop(payload);
-}
-
-static int write_events(struct export *export)
-{
-    static const struct {
-        enum reading_kind kind;
-        row_fn fn;
-    } lists[] = {
-        {READING_EVENT, on_event}, {READING_STATUS, on_status}, {READING_DROPS, on_drops}};
-    uint64_t n_series = export->n_series;
-    int rc = CLI_OK;
-    export->sink->begin_list(export->sink, "events");
-    for (size_t i = 0; rc == CLI_OK && i < BARO_LEN(lists); i++) {
-        struct rows_wanted wanted = wanted_of(export, 0, lists[i].kind);
-        rc = read_rows(export, &wanted, lists[i].fn);
-    }
-    export->n_series = n_series;
-    export->sink->end_list(export->sink);
-    return rc;
-}
-
-static int write_alerts(struct export *export)
-{
-    struct baro_err err = {0};
-    struct link_message reply;
-    Baro__AlertsRequest body = BARO__ALERTS_REQUEST__INIT;
-    body.run = export->run->run;
-    Baro__Envelope request = BARO__ENVELOPE__INIT;
-    request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
-    request.alerts_request = &body;
-    if (link_ask(export->cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    const Baro__Envelope *envelope = reply.wire.envelope;
-    if (envelope->body_case != BARO__ENVELOPE__BODY_ALERTS_REPLY) {
-        link_message_release(&reply);
-        return cli_fail("the daemon gave another answer than alerts");
-    }
-    export->sink->begin_list(export->sink, "alerts");
-    for (size_t i = 0; i < envelope->alerts_reply->n_alerts; i++) {
-        const Baro__Alert *alert = envelope->alerts_reply->alerts[i];
-        if (alert->step >= export->plan.from && alert->step <= export->plan.to) {
-            json_t *object = json_pack("{s:s}", "kind", "alert");
-            json_t *facts = alert_to_json(alert);
-            (void)json_object_set_new(
-                object, "rule", json_incref(json_object_get(facts, "kind")));
-            (void)json_object_update_missing(object, facts);
-            json_decref(facts);
-            write_object(export, object);
-        }
-    }
-    export->sink->end_list(export->sink);
-    link_message_release(&reply);
-    return CLI_OK;
-}
-
-/* ---- all of it ---- */
-
-static int write_all(struct export *export)
-{
-    int rc = CLI_OK;
-    write_header(export);
-    for (size_t i = 0; rc == CLI_OK && i < export->plan.n_items; i++) {
-        rc = write_item(export, &export->plan.items[i]);
-    }
-    if (rc == CLI_OK && has_kind(export, EXPORT_EVENTS)) {
-        rc = write_events(export);
-    }
-    if (rc == CLI_OK && has_kind(export, EXPORT_ALERTS)) {
-        rc = write_alerts(export);
-    }
-    if (rc == CLI_OK && export->damage[0] != '\0') {
-        export->sink->begin_list(export->sink, "notes");
-        uint64_t n_readings = export->n_readings;
-        write_object(export,
-            json_pack("{s:s, s:o}", "kind", "damage", "text", json_text(export->damage)));
-        export->n_readings = n_readings;
-        export->sink->end_list(export->sink);
-    }
-    return rc;
-}
-
 /* Nothing lies in the range: say what there is. */
-static int fail_empty(const struct export *export)
+static int fail_empty(const struct exporting *export)
 {
     const Baro__RunInfo *run = export->run;
     const char *name = run->description->run_id;
@@ -464,12 +181,13 @@ static int fail_empty(const struct export *export)
             "the readings asked for were pruned: of them only summaries are left, "
             "see 'baro get --columns'; nothing was written");
     }
-    return cli_fail("run '%s' has no such readings in that range; its steps are %" PRId64
-                    " to %" PRId64 ": nothing was written",
-        name, run->first_step, run->last_step);
+    bool has_range = export->plan.from != INT64_MIN || export->plan.to != INT64_MAX;
+    return cli_fail("run '%s' has no such readings%s; its steps are %" PRId64 " to %" PRId64
+                    ": nothing was written",
+        name, has_range ? " in that range" : " yet", run->first_step, run->last_step);
 }
 
-static void say_notes(const struct export *export)
+static void say_notes(const struct exporting *export)
 {
     for (size_t i = 0; i < export->n_notes; i++) {
         (void)cli_fail("%s", export->notes[i]);
@@ -481,7 +199,7 @@ static void say_notes(const struct export *export)
     }
 }
 
-static void say_done(const struct export *export, uint64_t n_bytes)
+static void say_done(const struct exporting *export, uint64_t n_bytes)
 {
     char size[32];
     char safe[4096];
@@ -494,7 +212,7 @@ static void say_done(const struct export *export, uint64_t n_bytes)
 }
 
 /* End the file, or give it up, and say how it went. */
-static int end_file(struct export *export, int rc)
+static int end_file(struct exporting *export, int rc)
 {
     struct baro_err err = export->out.err;
     bool is_empty = rc == CLI_OK && export->n_readings == 0;
@@ -522,16 +240,16 @@ static int end_file(struct export *export, int rc)
                : CLI_OK;
 }
 
-static int write_file(struct export *export)
+static int write_file(struct exporting *export)
 {
     struct baro_err err = {0};
     bool is_stdout = strcmp(export->cli->values.output, "-") == 0;
+    if (!is_stdout) {
+        catch_signals(on_signal);
+    }
     if (out_open(export->cli->values.output, export->cli->values.is_forced, &export->out,
             &err) != 0) {
         return cli_fail_err(&err);
-    }
-    if (!is_stdout) {
-        catch_signals(on_signal);
     }
     export->sink = export->format == EXPORT_NPZ
                        ? export_npz_create(&export->out)
@@ -543,7 +261,7 @@ static int write_file(struct export *export)
     }
     progress_begin(&export->progress, "values", export->plan.n_values,
         is_stdout && export->cli->out.is_tty);
-    int rc = end_file(export, write_all(export));
+    int rc = end_file(export, export_write(export));
     if (stop_signal != 0 && rc != CLI_OK) {
         int number = stop_signal;
         catch_signals(SIG_DFL);
@@ -562,7 +280,7 @@ static bool ask_is_exact(struct cli *cli)
     return is_exact;
 }
 
-static int export_run(struct export *export)
+static int export_run(struct exporting *export)
 {
     struct thing_list things;
     int rc = things_ask(export->cli, export->run->run, NULL, &things);
@@ -582,7 +300,7 @@ static int export_run(struct export *export)
 
 int cmd_export(struct cli *cli)
 {
-    struct export export = {.cli = cli};
+    struct exporting export = {.cli = cli, .stop_signal = &stop_signal};
     struct run_list runs;
     int rc = read_options(&export);
     if (rc == CLI_OK) {

@@ -6,9 +6,13 @@
 #ifndef BARO_TOOLS_EXPORT_H
 #define BARO_TOOLS_EXPORT_H
 
+#include <signal.h>
+
 #include "tools/json.h"
 #include "tools/out_file.h"
+#include "tools/progress.h"
 #include "tools/rows.h"
+#include "tools/runs.h"
 #include "tools/series.h"
 
 enum export_format { EXPORT_CSV = 0, EXPORT_JSONL, EXPORT_NPZ, EXPORT_FORMAT_COUNT };
@@ -103,5 +107,43 @@ struct export_sink {
     /* Ends the file, unless it is given up, and releases. */
     void (*finish)(struct export_sink *sink, bool is_given_up);
 };
+
+enum { EXPORT_MAX_NOTES = 8, EXPORT_NOTE_BYTES = 320 };
+
+/* One call of it. */
+struct exporting {
+    struct cli *cli;
+    const Baro__RunInfo *run;
+    enum export_format format;
+    struct export_plan plan;
+    struct out_file out;
+    struct export_sink *sink;
+    struct progress progress;
+    const struct export_item *item; /* at hand */
+    uint64_t n_done;                /* values, for the progress bar */
+    uint64_t n_told;
+    uint64_t n_readings; /* rows and objects */
+    uint64_t n_series;   /* with a reading in range */
+    uint64_t n_pruned;
+    bool is_exact;
+    char notes[EXPORT_MAX_NOTES]
+              [EXPORT_NOTE_BYTES]; /* what a reader of the file must know */
+    size_t n_notes;
+    const volatile sig_atomic_t *stop_signal; /* not 0: end at once */
+    char damage[EXPORT_NOTE_BYTES];
+};
+
+/** Tell whether a kind goes into the file. */
+static inline bool export_has(const struct export_plan *plan, enum export_kind kind)
+{
+    return (plan->kinds & 1U << kind) != 0;
+}
+
+/**
+ * Read all that was planned and write it; export_read.c.
+ *
+ * returns  CLI_OK; CLI_FAILED when stopped, when out has failed, or after saying why
+ */
+int export_write(struct exporting *export);
 
 #endif

@@ -78,11 +78,6 @@ int export_kinds_parse(const char *text, enum export_format format, uint32_t *ou
 
 /* ---- choosing ---- */
 
-static bool wants(const struct export_plan *plan, enum export_kind kind)
-{
-    return (plan->kinds & 1U << kind) != 0;
-}
-
 /* A name may hold what patterns mean: then it is the name that counts. */
 static bool fits(const struct export_plan *plan, const char *name)
 {
@@ -155,9 +150,10 @@ static void add_tensor(
         plan, thing->first_step, thing->last_step, thing->n_points + thing->n_inherited);
     bool is_named = fits(plan, label);
     struct export_item item = {.thing = thing, .kind = READING_SUMMARY, .n_rows = n_rows};
-    item.stats =
-        wants(plan, EXPORT_SUMMARIES) ? fitting_stats(plan, label, READING_SUMMARY) : 0;
-    item.with_histogram = wants(plan, EXPORT_HISTOGRAMS) && is_named;
+    item.stats = export_has(plan, EXPORT_SUMMARIES)
+                     ? fitting_stats(plan, label, READING_SUMMARY)
+                     : 0;
+    item.with_histogram = export_has(plan, EXPORT_HISTOGRAMS) && is_named;
     plan->has_histograms_out |= is_named && !item.with_histogram;
     if (item.stats != 0 || item.with_histogram) {
         add_item(plan, item);
@@ -168,7 +164,7 @@ static void add_tensor(
         share_in_range(plan, thing->first_step, thing->last_step, thing->n_unit_points);
     item.stats =
         thing->declare->n_units > 0 ? fitting_stats(plan, label, READING_UNITS) : 0;
-    if (item.stats != 0 && wants(plan, EXPORT_UNITS)) {
+    if (item.stats != 0 && export_has(plan, EXPORT_UNITS)) {
         add_item(plan, item);
     } else if (item.stats != 0) {
         plan->n_unit_points += thing->n_unit_points;
@@ -181,7 +177,7 @@ static void add_thing(struct export_plan *plan, const Baro__ThingInfo *thing)
     (void)thing_label(thing, label);
     if (thing_is_tensor(thing)) {
         add_tensor(plan, thing, label);
-    } else if (wants(plan, EXPORT_SCALARS) && fits(plan, label)) {
+    } else if (export_has(plan, EXPORT_SCALARS) && fits(plan, label)) {
         plan->n_pruned += thing->n_pruned;
         add_item(plan, (struct export_item){
                            .thing = thing,
@@ -198,10 +194,10 @@ static void add_run(struct export_plan *plan, const Baro__RunInfo *run)
     bool is_plain = plan->glob == NULL || plan->is_kinds_given;
     uint64_t n_steps = share_in_range(plan, run->first_step, run->last_step,
         run->n_steps > 0 ? (uint64_t)run->n_steps : 0);
-    if (wants(plan, EXPORT_STEPS) && fits(plan, STEP_TIME)) {
+    if (export_has(plan, EXPORT_STEPS) && fits(plan, STEP_TIME)) {
         add_item(plan, (struct export_item){.kind = READING_STEP, .n_rows = n_steps});
     }
-    if (wants(plan, EXPORT_BATCHES) && is_plain) {
+    if (export_has(plan, EXPORT_BATCHES) && is_plain) {
         add_item(plan, (struct export_item){.kind = READING_BATCH, .n_rows = n_steps});
     }
     if (!is_plain) {
@@ -252,7 +248,7 @@ int export_plan_make(
         add_thing(plan, things->things[i]);
     }
     add_run(plan, run);
-    bool has_lists = wants(plan, EXPORT_EVENTS) || wants(plan, EXPORT_ALERTS);
+    bool has_lists = export_has(plan, EXPORT_EVENTS) || export_has(plan, EXPORT_ALERTS);
     return plan->n_items > 0 || has_lists ? CLI_OK : say_nothing_fits(plan, things);
 }
 

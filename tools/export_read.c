@@ -13,7 +13,7 @@ enum { TELL_EVERY = 4096 };
 
 /* ---- the run ---- */
 
-static json_t *kinds_of(const struct export *export)
+static json_t *kinds_of(const struct exporting *export)
 {
     json_t *kinds = json_array();
     for (int i = 0; i < EXPORT_KIND_COUNT; i++) {
@@ -30,7 +30,7 @@ static json_t *step_or_null(int64_t step, int64_t none)
     return step == none ? json_null() : json_integer((json_int_t)step);
 }
 
-static json_t *describe_run(const struct export *export)
+static json_t *describe_run(const struct exporting *export)
 {
     const Baro__RunInfo *run = export->run;
     const Baro__RunDescription *description = run->description;
@@ -61,7 +61,7 @@ static json_t *describe_run(const struct export *export)
 }
 
 /* Write the run with its config, which stays as the client wrote it but for line breaks. */
-static void write_header(struct export *export)
+static void write_header(struct exporting *export)
 {
     const char *config = export->run->description->config;
     json_t *parsed = config[0] != '\0' ? json_loads(config, 0, NULL) : NULL;
@@ -80,21 +80,21 @@ static void write_header(struct export *export)
 
 /* ---- readings ---- */
 
-static int check_stop(const struct export *export)
+static int check_stop(const struct exporting *export)
 {
     return *export->stop_signal != 0 || export->out.err.code != 0 ? CLI_FAILED : CLI_OK;
 }
 
 static int on_page(void *payload)
 {
-    struct export *export = payload;
+    struct exporting *export = payload;
     progress_tell(&export->progress, export->n_done, export->out.n_bytes);
     return check_stop(export);
 }
 
 static int on_row(const struct row *row, void *payload)
 {
-    struct export *export = payload;
+    struct exporting *export = payload;
     export->sink->row(export->sink, export->item, row);
     export->n_readings++;
     export->n_done += export_item_values(export->item);
@@ -105,7 +105,7 @@ static int on_row(const struct row *row, void *payload)
     return check_stop(export);
 }
 
-static int read_rows(struct export *export, const struct rows_wanted *wanted, row_fn fn)
+static int read_rows(struct exporting *export, const struct rows_wanted *wanted, row_fn fn)
 {
     struct rows_told told = {0};
     int rc = rows_each(export->cli, wanted, fn, on_page, export, &told);
@@ -118,7 +118,7 @@ static int read_rows(struct export *export, const struct rows_wanted *wanted, ro
 }
 
 static struct rows_wanted wanted_of(
-    const struct export *export, uint32_t thing, enum reading_kind kind)
+    const struct exporting *export, uint32_t thing, enum reading_kind kind)
 {
     return (struct rows_wanted){
         .run = export->run->run,
@@ -129,7 +129,7 @@ static struct rows_wanted wanted_of(
     };
 }
 
-static int write_item(struct export *export, const struct export_item *item)
+static int write_item(struct exporting *export, const struct export_item *item)
 {
     struct rows_wanted wanted =
         wanted_of(export, item->thing != NULL ? item->thing->thing : 0, item->kind);
@@ -153,7 +153,7 @@ static int write_item(struct export *export, const struct export_item *item)
 
 /* ---- events and alerts ---- */
 
-static void write_object(struct export *export, json_t *object)
+static void write_object(struct exporting *export, json_t *object)
 {
     baro_autofree char *line = json_line(object, 0);
     export->sink->object(export->sink, line);
@@ -203,7 +203,7 @@ static int on_drops(const struct row *row, void *payload)
     return check_stop(payload);
 }
 
-static int write_events(struct export *export)
+static int write_events(struct exporting *export)
 {
     static const struct {
         enum reading_kind kind;
@@ -222,7 +222,7 @@ static int write_events(struct export *export)
     return rc;
 }
 
-static int write_alerts(struct export *export)
+static int write_alerts(struct exporting *export)
 {
     struct baro_err err = {0};
     struct link_message reply;
@@ -259,7 +259,7 @@ static int write_alerts(struct export *export)
 
 /* ---- all of it ---- */
 
-int export_write(struct export *export)
+int export_write(struct exporting *export)
 {
     int rc = CLI_OK;
     write_header(export);

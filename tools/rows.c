@@ -19,6 +19,7 @@ struct reading_rows {
     struct rows_told *told;
     uint32_t n_f64; /* numbers of each row */
     uint32_t n_f32;
+    uint32_t limit;  /* rows of a page; 0: as many as fit */
     int64_t request; /* awaited */
 };
 
@@ -54,6 +55,7 @@ static int send_question(struct reading_rows *rows, uint64_t cursor)
     body.to_step = wanted->to;
     body.first_column = wanted->first_column;
     body.n_columns = wanted->n_columns;
+    body.limit = rows->limit;
     body.is_forward = true;
     body.cursor = cursor;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
@@ -175,6 +177,19 @@ int rows_each(struct cli *cli, const struct rows_wanted *wanted, row_fn fn,
         if (cursor == 0) {
             break;
         }
+    }
+    return rc;
+}
+
+int rows_any(struct cli *cli, const struct rows_wanted *wanted, bool *out_any)
+{
+    struct reading_rows rows = {.cli = cli, .wanted = wanted, .limit = 1};
+    struct link_message reply;
+    int rc = send_question(&rows, 0);
+    rc = rc == CLI_OK ? await_page(&rows, &reply) : rc;
+    if (rc == CLI_OK) {
+        *out_any = reply.wire.envelope->rows_reply->n_records > 0;
+        link_message_release(&reply);
     }
     return rc;
 }

@@ -52,4 +52,7 @@ typedef int (*row_fn)(const struct row *row, void *payload);
 int rows_each(struct cli *cli, const struct rows_wanted *wanted, row_fn fn,
     int (*on_page)(void *payload), void *payload, struct rows_told *told);
 
+/** Tell whether there is any such row. Returns CLI_OK; CLI_FAILED after saying what is wrong. */
+int rows_any(struct cli *cli, const struct rows_wanted *wanted, bool *out_any);
+
 #endif

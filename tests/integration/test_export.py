@@ -258,7 +258,7 @@ class Files(unittest.TestCase):
         self.assertEqual(lines[0]["config"], {"lr": 1e-3, "name": "a\nb", "deep": {"x": [1, 0.1]}})
         self.assertEqual((lines[0]["name"], lines[0]["status"]), ("header", "failed"))
         self.assertEqual(len(said.splitlines()), 1)
-        for word in ("left out: statistics of units, histograms, batches", "--kind all"):
+        for word in ("left out: statistics of units, histograms, batches; ", "--kind all"):
             self.assertIn(word, said)
             self.assertIn(word, lines[0]["notes"][0])
         by_kind = {line["kind"]: line for line in lines}
