@@ -19,17 +19,19 @@
  * allowed; a = 6 would give 10 and a = 7 gives 5, of 13, 13, 13, 13 and 12 rows.
  *
  * Rounding. Smallest and largest are exact. Mean, first and last lie between them, and are
- * rounded to the nearest multiple of the largest power of two that is at most 2^-12 of the number
- * itself and at most 2^-8 of the distance from smallest to largest: the error is at most 2^-13 of
- * the number and 2^-9 of that distance, whichever is less. Numbers of float columns are also
- * rounded to float.
+ * rounded to the nearest multiple of the largest power of two that is at most 2^-13 of the number
+ * itself and at most 2^-9 of the distance from smallest to largest. What coarser levels round
+ * again is a multiple already, unless that distance was what counted and has grown: then the
+ * units of the levels are at least a factor of two apart, and all errors together less than twice
+ * the last. So the error is at most 2^-13 of the number and 2^-9 of the distance, whichever is
+ * less. Numbers of float columns are also rounded to float.
  *
  * Extra bytes of a summary: for each column with readings that are not finite, by rising column,
  * four numbers of seven bits a byte, lowest first, the highest bit set on all but the last byte:
  * how many columns were passed over since the last one, NaN, +infinity, -infinity.
  */
 
-enum { ODD_MAX_BYTES = 4 * 5, MANTISSA_BITS = 12, RANGE_BITS = 8, ANY_SHIFT = 64 };
+enum { ODD_MAX_BYTES = 4 * 5, MANTISSA_BITS = 13, RANGE_BITS = 9, ANY_SHIFT = 64 };
 
 /* ---- cutting ---- */
 
