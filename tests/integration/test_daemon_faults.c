@@ -534,7 +534,7 @@ static void a_folder_from_the_future_is_refused_and_left_alone(void **state)
     assert_true(fd >= 0 && fstat(fd, &status) == 0);
     baro_autofree uint8_t *bytes = baro_xcalloc((size_t)status.st_size, 1);
     assert_int_equal(pread(fd, bytes, (size_t)status.st_size, 0), status.st_size);
-    static const uint8_t format[] = {'f', 'o', 'r', 'm', 'a', 't', 1, 0, 0, 0};
+    static const uint8_t format[] = {'f', 'o', 'r', 'm', 'a', 't', 2, 0, 0, 0};
     int n_patched = 0;
     for (off_t at = 0; at + (off_t)sizeof format <= status.st_size; at++) {
         if (memcmp(bytes + at, format, sizeof format) == 0) {
