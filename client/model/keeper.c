@@ -288,6 +288,7 @@ static const struct model_series *publish_entry(struct entry *entry)
         entry->part->is_coarse = entry->is_coarse;
         entry->part->width = entry->strip.width;
         entry->part->is_ready = entry->strip.width != 0;
+        entry->part->n_coarse = entry->n_coarse;
         entry->part->n = n;
         if (n > 0) {
             memcpy(entry->part->columns, entry->strip.columns, bytes);
@@ -352,6 +353,7 @@ static const struct model_units *publish_units(struct keeper *keeper)
         part->thing = keeper->wish.units_thing;
         part->stat = keeper->wish.units_stat;
         part->is_ready = sheet->width != 0;
+        part->n_coarse = keeper->units_coarse;
         keeper->units_part = part;
     }
     return part_ref(keeper->units_part);

@@ -88,6 +88,7 @@ static void begin_range(struct keeper *keeper, struct grid grid, Baro__Envelope 
     range->from_step = grid.from;
     range->to_step = grid_to(grid);
     range->columns = grid.n_columns;
+    range->is_whole = true; /* so that the daemon's columns are the grid's */
     range->series = keeper->series_ref_pointers;
     out->body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
     out->range_request = range;

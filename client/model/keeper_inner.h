@@ -40,6 +40,7 @@ struct entry {
     bool is_coarse;
     struct cover cover;
     struct strip strip;
+    uint64_t n_coarse;         /* as in struct model_series */
     struct model_series *part; /* NULL: changed since */
 };
 
@@ -76,6 +77,7 @@ struct keeper {
 
     struct cover units_cover; /* of wish.units_thing and .units_stat */
     struct sheet units;
+    uint64_t units_coarse; /* as in struct model_units */
     struct model_units *units_part;
     struct cover hist_cover; /* of wish.hist_thing */
     struct hist hist;

@@ -41,6 +41,7 @@ static void take_series(struct keeper *keeper, const struct pending *pending,
         const struct wire_column *columns =
             reply != NULL && i < n_frames ? columns_of(&frames[i], 1, reply->n_columns)
                                           : NULL;
+        entry->n_coarse = reply != NULL && i < reply->n_n_coarse ? reply->n_coarse[i] : 0;
         strip_load(&entry->strip, pending->grid.width, columns,
             columns != NULL ? reply->n_columns : 0);
         keeper_touch_entry(keeper, entry);
@@ -67,6 +68,7 @@ static void take_units(struct keeper *keeper, const struct pending *pending,
     }
     const struct wire_column *columns = NULL;
     const struct wire_column *nonfinite = NULL;
+    keeper->units_coarse = reply != NULL && reply->n_n_coarse > 0 ? reply->n_coarse[0] : 0;
     if (reply != NULL && n_frames > 0) {
         columns = columns_of(&frames[0], thing->n_units, reply->n_columns);
     }

@@ -115,9 +115,10 @@ struct model_ref {
 
 struct model_series {
     struct model_ref ref;
-    bool is_coarse; /* on the wish's coarse grid */
-    bool is_ready;  /* false: the history is still being asked for */
-    int64_t width;  /* steps in a column */
+    bool is_coarse;    /* on the wish's coarse grid */
+    bool is_ready;     /* false: the history is still being asked for */
+    int64_t width;     /* steps in a column */
+    uint64_t n_coarse; /* readings of the range whose details were pruned */
     size_t n;
     struct wire_column columns[]; /* filled ones, rising */
 };
@@ -128,6 +129,7 @@ struct model_units {
     enum unit_stat stat;
     bool is_ready;
     int64_t width;
+    uint64_t n_coarse; /* readings of the range whose details were pruned */
     uint32_t n_units;
     size_t n;             /* columns */
     const double *x;      /* [n] first step of the column */

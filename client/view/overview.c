@@ -98,11 +98,13 @@ static struct draw_rect draw_scalar(
 {
     struct chart_line lines[MAX_RANKS];
     char names[MAX_RANKS][16];
-    char note[48] = "";
+    char note[WORDS_MAX] = "";
+    uint64_t n_coarse = 0;
     bool is_ready = true;
     for (size_t i = 0; i < scalar->n; i++) {
         const struct model_series *series = frame_series(f, scalar->ref[i], false);
         is_ready = is_ready && series != NULL && series->is_ready;
+        n_coarse += series != NULL ? series->n_coarse : 0;
         lines[i] = frame_line(
             f, series, scalar->cadence, theme_series(f->theme, scalar->n > 1 ? i : color));
         (void)snprintf(names[i], sizeof names[i], "@%u", scalar->rank[i]);
@@ -115,6 +117,7 @@ static struct draw_rect draw_scalar(
     } else if (scalar->ref[0].kind == READING_STEP && f->run->n_ranks > 1) {
         (void)snprintf(note, sizeof note, "all ranks");
     }
+    (void)words_add_coarse(note, n_coarse);
     struct frame_chart chart = {
         .id = frame_id(VIEW_OVERVIEW, scalar->ref[0].thing, scalar->ref[0].kind, 0),
         .chart = {.title = scalar->title,

@@ -72,9 +72,12 @@ static void draw_small(struct frame *f, struct draw_rect rect,
     struct chart_line line =
         frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
     mark_holes(&line, holes);
+    char note[WORDS_MAX] = "";
+    (void)words_add_coarse(note, series != NULL ? series->n_coarse : 0);
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, READING_SUMMARY, (uint32_t)small->stat),
         .chart = {.title = small->title,
+            .note = note[0] != '\0' ? note : NULL,
             .lines = &line,
             .n_lines = 1,
             .empty = series == NULL || !series->is_ready ? "reading" : NULL},

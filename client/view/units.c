@@ -306,7 +306,7 @@ static const char *note_of(
         (void)snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s with NaN or Inf",
             format_count(n, (int64_t)chosen->n_alarmed));
     }
-    return note;
+    return words_add_coarse(note, units->n_coarse);
 }
 
 /* Distance of x positions beyond which neighbours are not joined. */

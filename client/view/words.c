@@ -152,3 +152,14 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
     }
     return out;
 }
+
+char *words_add_coarse(char note[WORDS_MAX], uint64_t n_coarse)
+{
+    char n[FORMAT_MAX];
+    size_t used = strlen(note);
+    if (n_coarse > 0) {
+        (void)snprintf(note + used, WORDS_MAX - used, "%ssummaries only of %s readings",
+            used > 0 ? " · " : "", format_count(n, (int64_t)n_coarse));
+    }
+    return note;
+}

@@ -31,4 +31,7 @@ enum theme_health words_headline_health(const struct model *model,
 char *words_headline(char out[WORDS_MAX], const struct model *model,
     const struct model_run *run, const struct model_alert *worst);
 
+/** Add to a chart's note how many of its readings are known by summaries only. Returns note. */
+char *words_add_coarse(char note[WORDS_MAX], uint64_t n_coarse);
+
 #endif

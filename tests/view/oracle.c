@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/columns.h"
 #include "lib/base/mem.h"
 
 enum { MAX_FRAMES = 64 };
@@ -173,19 +174,18 @@ static void send(struct keeper *keeper, Baro__Envelope *envelope, uint64_t reque
     keeper_take(keeper, envelope, frames, n);
 }
 
-/* Columns as the daemon cuts them: over the range clipped to the data. */
+/* Columns as the daemon cuts them. */
 static struct wire_column *cut(const struct oracle *oracle, const Baro__SeriesRef *ref,
-    int unit, int64_t from, int64_t to, uint32_t n_columns)
+    int unit, const struct column_cut *cut)
 {
-    struct wire_column *columns = baro_xcalloc(n_columns, sizeof *columns);
-    for (int64_t step = from; step <= to; step++) {
-        if (!oracle_has(ref->thing, step)) {
+    struct wire_column *columns = baro_xcalloc(cut->n_columns, sizeof *columns);
+    for (int64_t step = 0; step < oracle->n_steps; step++) {
+        uint32_t at = columns_find(cut, step);
+        if (at == cut->n_columns || !oracle_has(ref->thing, step)) {
             continue;
         }
         double value =
             oracle_value(oracle, ref->thing, (int)ref->kind, (int)ref->stat, unit, step);
-        int64_t offset = step - from;
-        size_t at = (size_t)(((offset + 1) * (int64_t)n_columns - 1) / (to - from + 1));
         struct wire_column *column = &columns[at];
         bool is_first = column->count == 0;
         column->first_step = is_first ? step : column->first_step;
@@ -201,7 +201,7 @@ static struct wire_column *cut(const struct oracle *oracle, const Baro__SeriesRe
             column->mean += (value - column->mean) / n_finite;
         }
     }
-    for (uint32_t i = 0; i < n_columns; i++) {
+    for (uint32_t i = 0; i < cut->n_columns; i++) {
         if (columns[i].count == columns[i].n_nan) {
             columns[i].min = columns[i].max = columns[i].mean = (double)NAN;
         }
@@ -213,13 +213,14 @@ static void answer_range(
     struct oracle *oracle, struct keeper *keeper, const Baro__RangeRequest *range)
 {
     struct keeper_frame frames[MAX_FRAMES] = {0};
-    int64_t from = range->from_step > 0 ? range->from_step : 0;
     int64_t last = oracle->n_steps - 1;
+    int64_t from = range->from_step > 0 ? range->from_step : 0;
     int64_t to = range->to_step < last ? range->to_step : last;
-    if (from > to) {
+    if (from > to || range->is_whole) {
         from = range->from_step;
         to = range->to_step;
     }
+    struct column_cut range_cut = columns_cut(from, to, range->columns);
     oracle->n_ranges++;
     oracle->n_refs = range->n_series;
     for (size_t i = 0; i < range->n_series && i < MAX_FRAMES; i++) {
@@ -230,7 +231,7 @@ static void answer_range(
         uint8_t *all = baro_xcalloc(n, bytes);
         for (size_t unit = 0; unit < n; unit++) {
             struct wire_column *columns =
-                cut(oracle, ref, is_units ? (int)unit : -1, from, to, range->columns);
+                cut(oracle, ref, is_units ? (int)unit : -1, &range_cut);
             memcpy(all + unit * bytes, columns, bytes);
             free(columns);
         }
@@ -243,6 +244,7 @@ static void answer_range(
     reply.from_step = from;
     reply.to_step = to;
     reply.n_columns = range->columns;
+    reply.edge_shift = range_cut.edge_shift;
     envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
     envelope.range_reply = &reply;
     send(keeper, &envelope, oracle->request, frames, range->n_series);
