@@ -212,7 +212,10 @@ struct run *registry_root(struct run *run);
 void registry_hand_down(
     struct registry *registry, struct run *branch, const struct thing *thing);
 
-/** Let the branches of a run that is forgotten descend from its parent, if it has one. */
+/**
+ * Let the branches of a run that is forgotten descend from its parent, if it has one; the parent
+ * gets back the id that the run took over from it.
+ */
 void registry_disown_branches(struct registry *registry, const struct run *run);
 
 /** Find the epoch of a thing's name and role in another run; NULL when it is not there. */

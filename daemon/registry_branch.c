@@ -113,11 +113,26 @@ struct run *registry_root(struct run *run)
     return run;
 }
 
+/* With its last branch gone a run is as it was before: not overwritten, and called by its id. */
+static void release_parent(
+    struct registry *registry, struct run *parent, const struct run *branch)
+{
+    const char *id = branch->description->run_id;
+    size_t n = strlen(id);
+    if (parent->n_branches > 0 && --parent->n_branches == 0) {
+        parent->is_overwritten = false;
+    }
+    if (strncmp(parent->description->run_id, id, n) == 0 &&
+        parent->description->run_id[n] == '~') {
+        rename_run(registry, parent, baro_xstrdup(id));
+    }
+    registry_touch_run(parent);
+}
+
 void registry_disown_branches(struct registry *registry, const struct run *run)
 {
     if (run->parent != NULL) {
-        run->parent->n_branches--;
-        registry_touch_run(run->parent);
+        release_parent(registry, run->parent, run);
     }
     for (uint32_t i = 0; i < registry->n_runs; i++) {
         struct run *branch = registry->runs[i];
@@ -125,6 +140,7 @@ void registry_disown_branches(struct registry *registry, const struct run *run)
             continue;
         }
         branch->parent = run->parent;
+        branch->is_branch_open = branch->is_branch_open && run->parent != NULL;
         if (run->parent != NULL) {
             run->parent->n_branches++;
             branch->branch_step = run->branch_step < branch->branch_step

@@ -139,8 +139,8 @@ static struct run *find_start(const struct registry *registry, const struct run 
     for (uint32_t i = 0; i < registry->n_runs; i++) {
         struct run *run = registry->runs[i];
         int64_t away = distance(run->description->created_ns, description->created_ns);
-        if (registry_root(run) == root && is_same_start(run, description) &&
-            !has_rank(run, rank) && away <= nearest) {
+        if (registry_root(run) == root && is_same_start(run, description, rank) &&
+            away <= nearest) {
             found = run;
             nearest = away;
         }

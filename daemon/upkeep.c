@@ -421,17 +421,13 @@ static int check_removal(
     return 0;
 }
 
-/* Forget a run; what it branched from is as it was before. */
+/* Forget a run. */
 static void remove_run(struct barod *barod, struct run *run)
 {
     log_info("run %" PRIu32 " '%s/%s' (%s) is removed, as asked", run->number,
         run->description->project, run->description->name, run->description->run_id);
-    if (run->parent != NULL && --run->parent->n_branches == 0) {
-        run->parent->is_overwritten = false;
-    }
     if (run->parent != NULL) {
-        registry_touch_run(run->parent);
-        barod_open_bundle(barod);
+        barod_open_bundle(barod); /* it is as it was before */
     }
     registry_remove_run(&barod->registry, run);
     count(&barod->counters, COUNT_REMOVED_RUNS, 1);

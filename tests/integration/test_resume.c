@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/push/baro.h"
 #include "tests/integration/daemon_rig.h"
 
 enum { MAX_POINTS = 4096 };
@@ -248,6 +249,38 @@ static void a_resume_behind_the_last_step_is_told_and_repeats_nothing(void **sta
     assert_int_equal(info_of("b").parent, 0);
 }
 
+static char heard[512];
+
+static void hear(const char *text, void *payload)
+{
+    (void)snprintf(heard, sizeof heard, "%s", text);
+}
+
+static void the_client_hears_how_its_run_was_resumed(void **state)
+{
+    for (int turn = 0; turn < 2; turn++) {
+        struct baro_options options = BARO_OPTIONS_INIT;
+        options.run_id = "w";
+        options.endpoint = rig.endpoint;
+        options.ring_dir = rig.dir;
+        options.ring_bytes = 2 << 20;
+        options.on_message = hear;
+        struct baro_run *run = baro_open(&options, NULL);
+        assert_non_null(run);
+        uint64_t until = baro_now_ns() + UINT64_C(20000000000);
+        do {
+            (void)baro_step(run, 3);
+            (void)baro_scalar(run, "loss", 1);
+            const struct timespec pause = {.tv_nsec = 5000000};
+            (void)nanosleep(&pause, NULL);
+        } while (turn == 1 && strstr(heard, "will be seen twice") == NULL &&
+                 baro_now_ns() < until);
+        assert_int_equal(baro_close(run, 20000), 0);
+    }
+    assert_string_equal(
+        heard, "resumed at step 3 (append): 1 step will be seen twice, up to 3");
+}
+
 /* ---- branch ---- */
 
 static void a_branch_has_its_parents_steps_and_then_its_own(void **state)
@@ -273,6 +306,25 @@ static void a_branch_has_its_parents_steps_and_then_its_own(void **state)
     assert_int_equal(expect(&kept, 0, 0, 100, 1), kept.n);
     wait_event("c", "branches off 'c~1' at step 60 (branch): its steps 60 to 99 are kept");
     assert_int_equal(repeats_of("c", "loss"), 0);
+}
+
+static void charts_of_a_branch_are_drawn_over_both(void **state)
+{
+    train(1, &(struct opening){.run_id = "x"}, 0, 100, 1);
+    const struct opening branch = {
+        .run_id = "x", .resume = BARO_RESUME_BRANCH, .resume_step = 60, .at_s = 60};
+    train(2, &branch, 60, 90, 2);
+    double *values = NULL;
+    int64_t *steps = NULL;
+    uint32_t run = info_of("x").run;
+    size_t n = rig_points(&rig, run, rig_thing(&rig, run, "loss"), &values, &steps);
+    assert_int_equal(n, 90);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(steps[i], i);
+        assert_true(values[i] == (i < 60 ? 1 : 2));
+    }
+    free(values);
+    free(steps);
 }
 
 static void what_a_branch_inherits_outlives_a_restart(void **state)
@@ -508,6 +560,28 @@ static void another_job_of_the_launcher_is_another_branch(void **state)
     assert_int_equal(info_of("n").n_streams, 1);
 }
 
+static void a_start_that_failed_leaves_its_branch_to_the_next(void **state)
+{
+    train(1, &(struct opening){.run_id = "v"}, 0, 10, 1);
+    for (int i = 0; i < 3; i++) { /* each says how it ended before its first reading */
+        struct pusher failed = open_pusher(2 + i, &(struct opening){.run_id = "v",
+                                                      .resume = BARO_RESUME_BRANCH,
+                                                      .resume_step = -1,
+                                                      .at_s = INT64_C(3600) * (i + 1)});
+        const double end = READING_END_FAILED;
+        pusher_record(&failed, READING_STATUS, 0, 0, &end, sizeof end);
+        pusher_flush(&failed);
+        pusher_finish(&failed);
+    }
+    train(5,
+        &(struct opening){
+            .run_id = "v", .resume = BARO_RESUME_BRANCH, .resume_step = -1, .at_s = 20000},
+        5, 7, 2);
+    assert_int_equal(info_of("v~2").run, 0);
+    assert_int_equal(info_of("v").n_streams, 4);
+    assert_int_equal(info_of("v").branch_step, 5);
+}
+
 static void a_client_that_comes_again_does_not_branch_again(void **state)
 {
     train(1, &(struct opening){.run_id = "o"}, 0, 10, 1);
@@ -666,7 +740,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(repeated_steps_are_kept_counted_and_told),
         CASE(a_resume_behind_the_last_step_is_told_and_repeats_nothing),
+        CASE(the_client_hears_how_its_run_was_resumed),
         CASE(a_branch_has_its_parents_steps_and_then_its_own),
+        CASE(charts_of_a_branch_are_drawn_over_both),
         CASE(what_a_branch_inherits_outlives_a_restart),
         CASE(a_branch_without_a_step_begins_with_its_first_reading),
         CASE(overwriting_marks_the_former_run_and_keeps_it),
@@ -678,6 +754,7 @@ int main(void)
         CASE(alerts_before_the_branch_belong_to_it_too),
         CASE(ranks_of_one_start_land_in_one_branch),
         CASE(another_job_of_the_launcher_is_another_branch),
+        CASE(a_start_that_failed_leaves_its_branch_to_the_next),
         CASE(a_client_that_comes_again_does_not_branch_again),
         CASE(a_ring_that_comes_late_joins_the_run_it_was_recorded_for),
         CASE(two_living_processes_of_one_rank_are_told),
