@@ -119,15 +119,31 @@ static int64_t distance(int64_t a, int64_t b)
     return is_far ? INT64_MAX : difference;
 }
 
-/* Tell whether a run was begun by another rank of the same start. */
-static bool is_same_start(const struct run *run, const Baro__RunDescription *other)
+/* Tell whether a branch never got to a reading: a start that failed, which the next one may use. */
+static bool is_forsaken(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        Baro__RunStatus status = run->streams[i]->status;
+        if (status != BARO__RUN_STATUS__RUN_FINISHED &&
+            status != BARO__RUN_STATUS__RUN_FAILED &&
+            status != BARO__RUN_STATUS__RUN_KILLED) {
+            return false;
+        }
+    }
+    return run->is_branch_open;
+}
+
+/* Tell whether a run was begun by another rank of the same start, and waits for this one. */
+static bool is_same_start(
+    const struct run *run, const Baro__RunDescription *other, uint32_t rank)
 {
     const Baro__RunDescription *own = run->description;
     bool is_same_job =
         own->job[0] == '\0' || other->job[0] == '\0' || strcmp(own->job, other->job) == 0;
-    return is_same_job && own->resume == other->resume &&
-           own->resume_step == other->resume_step && own->n_ranks == other->n_ranks &&
-           distance(own->created_ns, other->created_ns) <= window_ns;
+    bool is_missing = is_same_job && !has_rank(run, rank) &&
+                      distance(own->created_ns, other->created_ns) <= window_ns;
+    return own->resume == other->resume && own->resume_step == other->resume_step &&
+           own->n_ranks == other->n_ranks && (is_missing || is_forsaken(run));
 }
 
 /* The run of a family that ranks of one start made, if one of them has come already. */
