@@ -140,7 +140,8 @@ static void print_zsh(void)
         } else if (command->run == cmd_recover) {
             (void)printf(" \\\n            '*:ring:_files'");
         } else if (command->run == cmd_bench) {
-            (void)printf(" \\\n            '*:bench:(summarise push ingest train codec store)'");
+            (void)printf(
+                " \\\n            '*:bench:(summarise push ingest train codec store)'");
         } else if (command->run == cmd_completions) {
             (void)printf(" \\\n            '2:shell:(bash zsh fish)'");
         }
@@ -191,7 +192,8 @@ static void print_fish(void)
             (void)printf("complete -c baro%s -F\n", condition);
         } else if (command->run == cmd_bench) {
             (void)printf(
-                "complete -c baro%s -a 'summarise push ingest train codec store'\n", condition);
+                "complete -c baro%s -a 'summarise push ingest train codec store'\n",
+                condition);
         } else if (command->run == cmd_completions) {
             (void)printf("complete -c baro%s -a 'bash zsh fish'\n", condition);
         }

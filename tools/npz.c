@@ -73,11 +73,6 @@ struct npz {
     uint32_t crc;
 };
 
-size_t npz_type_bytes(enum npz_type type)
-{
-    return types[type].n_bytes;
-}
-
 /* ---- little-endian numbers ---- */
 
 struct bytes {

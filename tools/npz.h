@@ -27,9 +27,6 @@ enum { NPZ_MAX_DIMS = 2 };
 
 struct npz;
 
-/** Tell the bytes of one element. */
-size_t npz_type_bytes(enum npz_type type);
-
 /**
  * Begin an archive.
  *

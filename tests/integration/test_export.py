@@ -417,7 +417,7 @@ class Files(unittest.TestCase):
         self.fails(2, "bad", "-o", path, "--kind", "scalar", says=["did you mean 'scalars'?"])
         self.fails(2, "bad", "-o", path, "--kind", "alerts", says=[".jsonl and .npz do"])
         self.fails(1, "bda", "-o", path, says=["did you mean 'bad'?"])
-        self.fails(1, "bad", "acuracy", "-o", path, says=["did you mean 'accuracy'?"])
+        self.fails(1, "bad", "accurate", "-o", path, says=["did you mean 'accuracy'?"])
         self.fails(1, "bad", "grad*", "-o", path, says=["'loss'", "'accuracy'", "'step_time'"])
         self.fails(1, "bad", "loss", "--kind", "units", "-o", path, says=["'loss'"])
         self.fails(1, "bad", "loss", "--from", "10", "-o", path, says=["its steps are 0 to 9"])
