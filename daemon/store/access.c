@@ -82,6 +82,13 @@ static int set_map(struct store *store, uint64_t bytes)
     return rc;
 }
 
+void store_fit_map(struct store *store)
+{
+    if (map_bytes(store) > store->commit_limit) {
+        (void)set_map(store, store->commit_limit); /* LMDB keeps what is in use */
+    }
+}
+
 /* Double the map, up to limit; MDB_MAP_FULL when it is there already. */
 static int grow_map(struct store *store, uint64_t limit)
 {
@@ -160,8 +167,8 @@ int store_apply(struct store *store, const struct store_batch *batch, uint64_t l
     if (rc == EIO && is_disk_full(store, batch->n_bytes)) {
         rc = ENOSPC;
     }
-    if (limit > store->commit_limit && map_bytes(store) > store->commit_limit) {
-        (void)set_map(store, store->commit_limit); /* LMDB keeps what is in use */
+    if (limit > store->commit_limit) {
+        store_fit_map(store);
     }
     return rc == 0 ? 0 : store_lmdb_error(store, rc, "write", err);
 }

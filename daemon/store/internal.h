@@ -117,6 +117,9 @@ void store_reading_end(struct store *store, MDB_txn *txn);
 int store_apply(struct store *store, const struct store_batch *batch, uint64_t limit,
     struct baro_err *err);
 
+/** Bring the map back to what commits may have, if it is larger. The writing thread. */
+void store_fit_map(struct store *store);
+
 /**
  * Read a group's record.
  *

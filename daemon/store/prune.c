@@ -37,6 +37,7 @@ struct step {
     uint64_t n_deletes;
     uint64_t bytes;
     uint64_t n_rows;
+    bool is_full;                /* some summaries found no room */
     struct prune_group *changed; /* records as they will be */
     size_t n_changed;
     size_t room;
@@ -44,22 +45,35 @@ struct step {
 
 /* ---- one transaction ---- */
 
-/* Build summaries of the rows before one that have none. Rows of kinds that go last go without.
- * Gives the row before which all may go. */
+/* Summaries may take the room that is kept for pruning: more than they take goes then. */
+static int cover_group(
+    struct store *store, struct tail_group *group, uint64_t row, struct baro_err *err)
+{
+    uint64_t limit = store->commit_limit;
+    store->commit_limit = prune_limit(store);
+    int rc = tiers_cover(store, group, row, err);
+    store->commit_limit = limit;
+    store_fit_map(store);
+    return rc;
+}
+
+/* Build summaries of the rows before one that have none; rows without numbers need none. Gives
+ * the row before which all may go. */
 static int cover(struct step *step, struct prune_group *group, uint64_t row,
     uint64_t *out_row, struct baro_err *err)
 {
     *out_row = row;
-    if (prune_is_last_kind(step->what, group->kind)) {
+    if (group->record.n_f64 + group->record.n_f32 == 0) {
         return 0;
     }
     if (group->record.n_levels == 0 || group->record.covered[0] < row) {
         struct tail_group *known = NULL;
         int rc = store_group_load(
             step->store, group->run, group->thing, group->kind, &known, err);
-        rc = rc == 0 ? tiers_cover(step->store, known, row, err) : rc;
-        if (rc != 0 && rc != BARO_ECORRUPT) { /* rows behind damage stay */
-            return rc;
+        rc = rc == 0 ? cover_group(step->store, known, row, err) : rc;
+        step->is_full |= rc == BARO_EFULL;
+        if (rc != 0 && rc != BARO_ECORRUPT && rc != BARO_EFULL) {
+            return rc; /* rows behind damage stay, and those without room for summaries */
         }
         group->record = known->record;
     }
@@ -258,6 +272,11 @@ static int take_some(struct store *store, const struct store_prune *what, uint32
         sweep->is_open = false;
         return rc;
     }
+    if (step.n_deletes == 0 && step.is_full) {
+        sweep->is_open = false;
+        return baro_err_set(
+            err, BARO_EFULL, "there is no room for the summaries of what goes");
+    }
     *out = (struct store_prune_item){run, level, step.n_rows, step.bytes};
     return step.n_deletes > 0 ? 1 : 0;
 }
@@ -296,6 +315,21 @@ static int prune_run(struct store *store, const struct store_prune *what, uint32
     }
 }
 
+/* In a dry run nothing goes: make a group look as the levels before would have left it. False
+ * when they leave nothing of it for this level. */
+static bool as_if_pruned(
+    const struct store_prune *what, enum store_prune_level level, struct prune_group *group)
+{
+    uint32_t first = 0;
+    uint32_t last = 0;
+    if (level == STORE_PRUNE_READINGS ||
+        !prune_levels(what, STORE_PRUNE_READINGS, group, &first, &last)) {
+        return true;
+    }
+    group->record.pruned[0] = group->record.n_rows;
+    return level == STORE_PRUNE_FINE;
+}
+
 /* What a whole level of a run would give, and how much of it is wanted. */
 static int estimate_run(struct store *store, const struct store_prune *what, uint32_t run,
     enum store_prune_level level, uint64_t need, struct store_prune_item *out,
@@ -311,7 +345,8 @@ static int estimate_run(struct store *store, const struct store_prune *what, uin
          has_begun = true) {
         uint32_t first = 0;
         uint32_t last = 0;
-        if (!prune_levels(what, level, &group, &first, &last)) {
+        if (!as_if_pruned(what, level, &group) ||
+            !prune_levels(what, level, &group, &first, &last)) {
             continue;
         }
         for (uint32_t k = first; k <= last; k++) {

@@ -12,6 +12,7 @@ struct verifier {
     struct store_verify *at;
     store_damage_fn fn;
     void *payload;
+    uint32_t removing; /* run whose removal is under way: it is passed over; 0: none */
     struct chunk_codec *codec; /* NULL until a chunk is looked into */
     struct columns columns;    /* of the chunk at hand */
 };
@@ -34,5 +35,9 @@ void verify_tell(struct verifier *verifier, const struct strand_id *id, const ch
 /** Check the bytes of one chunk: checksum, layout, and that all of it decodes. */
 void verify_chunk_bytes(
     struct verifier *verifier, const struct verify_chunk *chunk, const uint8_t *bytes);
+
+/** Check the summaries of an opened chunk against what they are of. */
+void verify_summaries(
+    struct verifier *verifier, const struct verify_chunk *at, const struct chunk *chunk);
 
 #endif

@@ -124,6 +124,9 @@ void verify_chunk_bytes(
         rc = check(verifier, at, &chunk, &cause);
     }
     if (rc == 0) {
+        if (at->id.level > 0 && at->has_record) {
+            verify_summaries(verifier, at, &chunk);
+        }
         return;
     }
     if (end == UINT64_MAX && at->has_record) {
