@@ -118,10 +118,10 @@ static void load_column(
 static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
 {
     uint32_t counts[64] = {0}; /* numbers by how many of their low bits are zero */
-    size_t stride = n / SAMPLE_LOW + 1;
-    size_t n_seen = 0;
-    for (size_t i = 0; i < n; i += stride, n_seen++) {
-        counts[numbers[i] == 0 ? 63 : __builtin_ctzll((uint64_t)numbers[i])]++;
+    size_t n_seen = n < SAMPLE_LOW ? n : SAMPLE_LOW;
+    for (size_t i = 0; i < n_seen; i++) {
+        size_t at = n == n_seen ? i : symbols_sample_at(i, n_seen, n);
+        counts[numbers[at] == 0 ? 63 : __builtin_ctzll((uint64_t)numbers[at])]++;
     }
     uint8_t best = 0;
     double most = 0;
@@ -266,7 +266,7 @@ static void choose(
             best = i;
         }
     }
-    double any = INFINITY; /* the sample has decided; all may have more numbers than it */
+    double any = HUGE_VAL; /* the sample has decided; all may have more numbers than it */
     if (best < BARO_LEN(listed) && try_dict(all, run, listed[best], &any, out_dict)) {
         run->coding = SYMBOLS_DICT;
         run->predict = listed[best];

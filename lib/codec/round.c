@@ -27,8 +27,9 @@
  * Rounded times have a slightly different median, which could make the next q one larger, and
  * the next one larger again. So times that are all multiples of 2^(q-1) already are left alone.
  *
- * Worked number: rows at 1000, 1004, 1009, 1011, 1016 ns have the distances 4, 5, 2, 5, the median
- * (the third of 2, 4, 5, 5) is 5, half of it 2.5, so 2^q = 2 ns: 1000, 1004, 1008, 1010, 1016.
+ * Worked number: rows at 10000, 10040, 10090, 10110, 10160 ns have the distances 40, 50, 20, 50;
+ * the median (the third of 20, 40, 50, 50) is 50, half of it 25, so 2^q is 16 ns: 10000, 10032,
+ * 10080, 10096, 10160.
  */
 
 enum { DROPPED_BITS = 23 - ROUND_FLOAT_BITS };

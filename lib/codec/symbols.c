@@ -90,14 +90,14 @@ static int compare(const void *a, const void *b)
 
 bool symbols_repeat(const uint64_t *residuals, size_t n)
 {
-    enum { SLOTS = 256, SEEN = 64, ENOUGH = 4 };
+    enum { SLOTS = 512, SEEN = 128, ENOUGH = 4 };
     uint64_t slots[SLOTS] = {0}; /* 0: free, or 0 itself, which then counts once more */
     size_t n_same = 0;
-    size_t stride = n / SEEN + 1;
-    for (size_t i = 0; i < n; i += stride) {
-        size_t slot = (residuals[i] * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
-        n_same += slots[slot] == residuals[i];
-        slots[slot] = residuals[i];
+    for (size_t i = 0; i < SEEN && i < n; i++) {
+        size_t at = n <= SEEN ? i : symbols_sample_at(i, SEEN, n);
+        size_t slot = (residuals[at] * UINT64_C(0x9e3779b97f4a7c15)) >> 55;
+        n_same += slots[slot] == residuals[at];
+        slots[slot] = residuals[at];
     }
     return n_same >= ENOUGH;
 }

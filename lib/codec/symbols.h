@@ -40,6 +40,16 @@ struct symbols_split {
 };
 
 /**
+ * Give the place of the i-th of n_samples among n > n_samples numbers: spread evenly, each one
+ * moved a little, since even steps through numbers that count would see but some of them.
+ */
+static inline size_t symbols_sample_at(size_t i, size_t n_samples, size_t n)
+{
+    uint64_t moved = (i * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+    return i * n / n_samples + moved % (n / n_samples);
+}
+
+/**
  * Give the symbol of a residual by magnitude: with two bits of mantissa below 2^20 and in narrow
  * residuals (below 2^32), with none above.
  */

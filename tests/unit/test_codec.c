@@ -328,6 +328,236 @@ static void a_newer_chunk_is_told_apart_from_a_damaged_one(void **state)
     chunk_codec_destroy(codec);
 }
 
+/* ---- what it costs ---- */
+
+/* Encode one column of doubles at even steps; returns the bytes for each row. */
+static double bytes_per_row(const double *values, uint32_t n)
+{
+    struct chunk_codec *codec = chunk_codec_create();
+    int64_t *steps = baro_xcalloc(n, 8);
+    double *back = baro_xcalloc(n, 8);
+    for (uint32_t i = 0; i < n; i++) {
+        steps[i] = i;
+    }
+    struct chunk_columns columns = {.n_rows = n,
+        .n_f64 = values != NULL,
+        .stride = n,
+        .steps = steps,
+        .times_ns = steps,
+        .f64 = values};
+    const uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    struct chunk chunk;
+    assert_int_equal(chunk_encode(codec, &columns, &bytes, &n_bytes, NULL), 0);
+    assert_int_equal(chunk_open(&chunk, bytes, n_bytes, NULL), 0);
+    if (values != NULL) {
+        assert_int_equal(chunk_f64(codec, &chunk, 0, 1, back, n, NULL), 0);
+        assert_memory_equal(back, values, n * sizeof *values);
+    }
+    free(steps);
+    free(back);
+    chunk_codec_destroy(codec);
+    return (double)n_bytes / n;
+}
+
+static double noise(void)
+{
+    double sum = 0;
+    for (int i = 0; i < 12; i++) {
+        sum += (double)(next_random() >> 11) * 0x1p-53;
+    }
+    return sum - 6;
+}
+
+/* Bounds a tenth above what was measured: a worse choice of coding is noticed. */
+static void each_sort_of_series_costs_what_it_should(void **state)
+{
+    enum { N = 8000 };
+    static double values[N];
+    double stamps = bytes_per_row(NULL, N);
+    assert_true(stamps < 0.02);
+    for (size_t i = 0; i < N; i++) {
+        values[i] = 0.001;
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 0.004);
+    for (size_t i = 0; i < N; i++) { /* a loss: floats around a level that falls */
+        values[i] = (double)(float)((1 + 4 * exp(-(double)i / 1000)) * (1 + 0.1 * noise()));
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 2.95);
+    for (size_t i = 0; i < N; i++) { /* a cosine schedule, in doubles */
+        values[i] = 1e-3 * 0.5 * (1 + cos(M_PI * (double)i / N));
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 1.1);
+    for (size_t i = 0; i < N; i++) { /* the hits in a batch of 64 */
+        values[i] = (double)(32 + next_random() % 32) / 64;
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 0.7);
+    double norm = 10;
+    double drift = 1e-5;
+    for (size_t i = 0; i < N; i++) { /* a weight norm */
+        drift += 1e-6 * noise();
+        norm += drift;
+        values[i] = (double)(float)norm;
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 0.42);
+    for (size_t i = 0; i < N; i++) { /* doubles that are noise to the last bit */
+        values[i] = noise();
+    }
+    assert_true(bytes_per_row(values, N) - stamps < 7.2);
+}
+
+/* ---- constants ---- */
+
+static void a_column_is_known_to_be_constant_without_decoding_it(void **state)
+{
+    enum { ROWS = 300, COLUMNS = 40 };
+    static float f32[ROWS * COLUMNS];
+    static double f64[ROWS * 4];
+    static int64_t steps[ROWS];
+    for (size_t i = 0; i < (size_t)ROWS * COLUMNS; i++) {
+        f32[i] = i / ROWS % 3 == 0 ? (float)(i / ROWS) : (float)i;
+    }
+    static const uint64_t repeated[4] = {UINT64_C(0x7ff0dead0000beef) /* signalling */,
+        UINT64_C(0xbff8000000000000), UINT64_C(1) << 63, UINT64_C(0x3fb999999999999a)};
+    for (size_t i = 0; i < (size_t)ROWS * 4; i++) {
+        memcpy(&f64[i], &repeated[i / ROWS], 8);
+    }
+    struct chunk_codec *codec = chunk_codec_create();
+    struct chunk_columns columns = {.n_rows = ROWS,
+        .n_f64 = 4,
+        .n_f32 = COLUMNS,
+        .stride = ROWS,
+        .steps = steps,
+        .times_ns = steps,
+        .f64 = f64,
+        .f32 = f32};
+    const uint8_t *bytes = NULL;
+    size_t n = 0;
+    struct chunk chunk;
+    assert_int_equal(chunk_encode(codec, &columns, &bytes, &n, NULL), 0);
+    assert_int_equal(chunk_open(&chunk, bytes, n, NULL), 0);
+    for (uint32_t c = 0; c < COLUMNS; c++) {
+        float value = -1;
+        assert_int_equal(chunk_f32_constant(&chunk, c, &value, NULL), c % 3 == 0);
+        assert_true(value == (c % 3 == 0 ? (float)c : -1.0F));
+    }
+    for (uint32_t c = 0; c < 4; c++) {
+        double value = 0;
+        assert_int_equal(chunk_f64_constant(&chunk, c, &value, NULL), 1);
+        assert_memory_equal(&value, &repeated[c], 8);
+    }
+    double none;
+    assert_int_equal(chunk_f64_constant(&chunk, 4, &none, NULL), BARO_EINVAL);
+    chunk_codec_destroy(codec);
+}
+
+/* ---- rounding ---- */
+
+/* Decode all columns of a chunk. */
+struct rows {
+    int64_t times_ns[400];
+    double f64[400 * 2];
+    float f32[400 * 30];
+};
+
+static void encode_rows(struct chunk_codec *codec, const struct rows *rows, size_t from,
+    uint32_t n, enum chunk_precision precision, struct rows *out)
+{
+    struct chunk_columns columns = {.n_rows = n,
+        .n_f64 = 2,
+        .n_f32 = 30,
+        .stride = 400,
+        .steps = rows->times_ns + from,
+        .times_ns = rows->times_ns + from,
+        .f64 = rows->f64 + from,
+        .f32 = rows->f32 + from,
+        .precision = precision};
+    const uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    struct chunk chunk;
+    assert_int_equal(chunk_encode(codec, &columns, &bytes, &n_bytes, NULL), 0);
+    assert_int_equal(chunk_open(&chunk, bytes, n_bytes, NULL), 0);
+    assert_int_equal(chunk.precision, precision);
+    uint8_t *copy = baro_xcalloc(n_bytes, 1);
+    memcpy(copy, bytes, n_bytes);
+    assert_int_equal(chunk_open(&chunk, copy, n_bytes, NULL), 0);
+    assert_int_equal(chunk_times(codec, &chunk, out->times_ns + from, NULL), 0);
+    assert_int_equal(chunk_f64(codec, &chunk, 0, 2, out->f64 + from, 400, NULL), 0);
+    assert_int_equal(chunk_f32(codec, &chunk, 0, 30, out->f32 + from, 400, NULL), 0);
+    free(copy);
+}
+
+static void make_rows(struct rows *rows)
+{
+    int64_t time = 1700000000000000000;
+    for (size_t i = 0; i < 400; i++) {
+        time += 3000000 + (int64_t)(next_random() % 1000000);
+        rows->times_ns[i] = time;
+        rows->f64[i] = noise();
+        rows->f64[400 + i] = (double)time;
+        for (size_t c = 0; c < 30; c++) {
+            float value = (float)(exp(3 * noise()) * (c % 2 == 0 ? 1 : noise()));
+            value = c % 5 == 0 && i % 7 == 0 ? 0 : value;
+            rows->f32[c * 400 + i] = c == 3 && i % 50 == 0 ? NAN : value;
+        }
+    }
+    rows->f32[3 * 400 + 5] = -INFINITY;
+    rows->f32[4 * 400 + 6] = 0x1p-140F;
+}
+
+static void what_may_be_rounded_is_and_nothing_else(void **state)
+{
+    static struct rows rows;
+    static struct rows out;
+    make_rows(&rows);
+    struct chunk_codec *codec = chunk_codec_create();
+    encode_rows(codec, &rows, 0, 400, CHUNK_EXACT, &out);
+    assert_memory_equal(&out, &rows, sizeof rows);
+    encode_rows(codec, &rows, 0, 400, CHUNK_ROUND_TIMES, &out);
+    assert_memory_equal(out.f64, rows.f64, sizeof rows.f64);
+    assert_memory_equal(out.f32, rows.f32, sizeof rows.f32);
+    assert_true(memcmp(out.times_ns, rows.times_ns, sizeof rows.times_ns) != 0);
+    encode_rows(codec, &rows, 0, 400, CHUNK_ROUND_ALL, &out);
+    assert_memory_equal(out.f64, rows.f64, sizeof rows.f64);
+    size_t n_changed = 0;
+    for (size_t i = 0; i < 400; i++) {
+        assert_true(rows.times_ns[i] - out.times_ns[i] >= 0);
+        assert_true(rows.times_ns[i] - out.times_ns[i] <= 2000000);
+        for (size_t at = i; at < (size_t)400 * 30; at += 400) {
+            double was = (double)rows.f32[at];
+            double is = (double)out.f32[at];
+            bool is_same = memcmp(&rows.f32[at], &out.f32[at], 4) == 0;
+            assert_true(is_same || fabs(is - was) <= fabs(was) * 0x1p-13);
+            n_changed += !is_same;
+        }
+    }
+    assert_true(n_changed > 9000);
+    chunk_codec_destroy(codec);
+}
+
+static void rounding_again_or_after_a_merge_changes_nothing_more(void **state)
+{
+    static struct rows rows;
+    static struct rows once;
+    static struct rows again;
+    static struct rows parts;
+    make_rows(&rows);
+    struct chunk_codec *codec = chunk_codec_create();
+    encode_rows(codec, &rows, 0, 400, CHUNK_ROUND_ALL, &once);
+    encode_rows(codec, &once, 0, 400, CHUNK_ROUND_ALL, &again);
+    assert_memory_equal(&again, &once, sizeof once);
+    for (size_t from = 0; from < 400; from += 40) {
+        encode_rows(codec, &rows, from, 40, CHUNK_ROUND_ALL, &parts);
+    }
+    encode_rows(codec, &parts, 0, 400, CHUNK_ROUND_ALL, &again);
+    assert_memory_equal(again.f32, once.f32, sizeof once.f32);
+    for (size_t i = 0; i < 400; i++) {
+        assert_true(rows.times_ns[i] - again.times_ns[i] >= 0);
+        assert_true(rows.times_ns[i] - again.times_ns[i] <= 2000000);
+    }
+    chunk_codec_destroy(codec);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -336,6 +566,10 @@ int main(void)
         cmocka_unit_test(a_chunk_over_its_limits_is_refused),
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(damage_under_a_right_checksum_neither_crashes_nor_overflows),
+        cmocka_unit_test(each_sort_of_series_costs_what_it_should),
+        cmocka_unit_test(a_column_is_known_to_be_constant_without_decoding_it),
+        cmocka_unit_test(what_may_be_rounded_is_and_nothing_else),
+        cmocka_unit_test(rounding_again_or_after_a_merge_changes_nothing_more),
         cmocka_unit_test(a_newer_chunk_is_told_apart_from_a_damaged_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
