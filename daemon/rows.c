@@ -334,7 +334,10 @@ static int add_bytes(struct series *series, struct store *store)
         if (groups[i].thing >= 1 && groups[i].thing <= series->n) {
             Baro__ThingInfo *info = &series->infos[groups[i].thing - 1];
             info->bytes += groups[i].bytes;
-            if (groups[i].kind == READING_SCALAR || groups[i].kind == READING_SUMMARY) {
+            bool counts = groups[i].kind == READING_SCALAR ||
+                          groups[i].kind == READING_SUMMARY ||
+                          groups[i].kind == READING_UNITS;
+            if (counts && groups[i].n_pruned > info->n_pruned) {
                 info->n_pruned = groups[i].n_pruned;
             }
         }

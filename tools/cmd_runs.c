@@ -37,11 +37,12 @@ static void print_json(
         json_text_or_null(run->status_text));
     (void)json_object_update_missing(object, more);
     json_decref(more);
-    json_t *branch = json_pack("{s:o, s:o, s:b, s:I}", "parent",
+    json_t *branch = json_pack("{s:o, s:o, s:b, s:b, s:I}", "parent",
         parent != NULL ? json_text(parent->description->run_id) : json_null(),
         "branch_step",
         run->parent != 0 ? json_integer((json_int_t)run->branch_step) : json_null(),
-        "is_overwritten", run->is_overwritten, "branches", (json_int_t)run->n_branches);
+        "is_overwritten", run->is_overwritten, "is_pruned", run->is_pruned, "branches",
+        (json_int_t)run->n_branches);
     (void)json_object_update_missing(object, branch);
     json_decref(branch);
     json_print(&cli->out, object);

@@ -43,8 +43,9 @@ static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
         is_tensor ? json_text(baro_dtype_name((enum baro_dtype)thing->declare->dtype))
                   : json_null(),
         "shape", shape, "cadence", json_number(thing->cadence));
-    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-        "epoch", (json_int_t)(thing->epoch > 0 ? thing->epoch : 1), "repeats",
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "pruned", (json_int_t)thing->n_pruned, "epoch",
+        (json_int_t)(thing->epoch > 0 ? thing->epoch : 1), "repeats",
         (json_int_t)thing->n_repeats, "inherited", (json_int_t)thing->n_inherited, "points",
         (json_int_t)(thing->n_points + thing->n_inherited), "unit_points",
         (json_int_t)thing->n_unit_points, "bytes", (json_int_t)thing->bytes, "n_nonfinite",
@@ -87,7 +88,8 @@ static bool has_epochs(const struct thing_list *things, const Baro__ThingInfo *t
     return false;
 }
 
-/* What is out of the ordinary: epochs, repeats, what a branch inherited. Empty for most. */
+/* What is out of the ordinary: epochs, repeats, what a branch inherited, what is known by
+ * summaries only. Empty for most. */
 static char *write_note(const struct thing_list *things, const Baro__ThingInfo *thing,
     bool may_have_epochs, char *out, size_t size)
 {
@@ -104,8 +106,12 @@ static char *write_note(const struct thing_list *things, const Baro__ThingInfo *
             n > 0 ? "; " : "", thing->n_repeats);
     }
     if (thing->n_inherited > 0 && n < size) {
-        (void)snprintf(out + n, size - n, "%s%" PRIu64 " inherited", n > 0 ? "; " : "",
-            thing->n_inherited);
+        n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64 " inherited",
+            n > 0 ? "; " : "", thing->n_inherited);
+    }
+    if (thing->n_pruned > 0 && n < size) {
+        (void)snprintf(
+            out + n, size - n, "%s%" PRIu64 " pruned", n > 0 ? "; " : "", thing->n_pruned);
     }
     return out;
 }
@@ -153,7 +159,8 @@ static void print_table(const struct cli *cli, const struct thing_list *things)
     for (size_t i = 0; i < things->n_things; i++) {
         const Baro__ThingInfo *thing = things->things[i];
         has_later = has_later || (thing_is_tensor(thing) && thing->epoch > 1);
-        has_notes = has_notes || has_later || thing->n_repeats + thing->n_inherited > 0;
+        has_notes = has_notes || has_later ||
+                    thing->n_repeats + thing->n_inherited + thing->n_pruned > 0;
     }
     struct table *table =
         table_create(&cli->out, columns, BARO_LEN(columns) - (has_notes ? 0 : 1));

@@ -17,6 +17,11 @@ from faults import SCALARS, await_that, unit_value, value_of
 UNITS = 96
 
 
+def is_object(line):
+    """Not a word of baro's to people."""
+    return line.startswith("{")
+
+
 class Kills:
     """A world in which the daemon does not live long."""
 
@@ -122,14 +127,14 @@ class Kills:
             n_steps = n_there
         for unit in (0, UNITS - 1):
             n_there = self.check_series(trainer.run, f"u:weight[{unit}]/mean",
-                                        things.get("u", {}),
+                                        things.get("u:weight", {}),
                                         lambda step, unit=unit: unit_value(unit, step))
             assert n_steps <= n_there <= n_steps + 2, f"unit {unit}: {n_there} of {n_steps}"
 
     def columns(self, run, series):
         """A series in 40 columns."""
         text = self.world.baro("get", "--json", "--columns", "40", "--", run, series, status=None)
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in text.splitlines() if is_object(line)]
 
     def n_there(self, run, series):
         """How many steps a series has, pruned ones included."""
@@ -137,7 +142,9 @@ class Kills:
 
     def check_series(self, run, series, thing, value):
         """Every step from 0 on has its value, or is counted as pruned; returns how many."""
-        points = self.world.points(run, series)
+        text = self.world.baro("get", "--json", "--", run, series)
+        points = [(point["step"], float(point["value"]))
+                  for point in map(json.loads, filter(is_object, text.splitlines()))]
         n = self.n_there(run, series)
         n_pruned = n - len(points)
         for place, (step, got) in enumerate(points):
