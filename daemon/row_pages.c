@@ -229,22 +229,43 @@ static void seal_rows(struct paging *paging)
 
 static int note_first(const struct store_block *block, void *payload)
 {
-    uint64_t *n_pruned = payload;
-    *n_pruned += block->next_row > block->n_rows ? block->next_row - block->n_rows : 0;
+    uint64_t *first_row = payload;
+    *first_row = block->next_row > block->n_rows ? block->next_row - block->n_rows : 0;
     return STOP;
 }
 
-/* Count rows of which only summaries are left: the numbers of those that are there begin later. */
+/* Ask the index of groups how many rows of one were pruned. */
+static uint64_t find_pruned(struct store *store, const struct store_query *query)
+{
+    baro_autofree struct store_group_info *groups = NULL;
+    size_t n_groups = 0;
+    if (store_groups(store, query->run, &groups, &n_groups, NULL) != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < n_groups; i++) {
+        if (groups[i].thing == query->thing && groups[i].kind == query->kind) {
+            return groups[i].n_pruned;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Count rows of which only summaries are left. The index of all groups of a run is long: it is
+ * asked only where the rows that are there do not begin with the first.
+ */
 static void count_pruned(
     const struct row_source *source, struct store *store, struct row_page *page)
 {
     for (size_t part = 0; part < source->n_parts; part++) {
         struct store_query query = row_query(source, part);
+        uint64_t first_row = UINT64_MAX;
         query.n_columns = 0;
         query.with_extra = false;
         query.from_step = INT64_MIN;
         query.to_step = INT64_MAX;
-        (void)store_read(store, &query, note_first, &page->n_pruned, NULL);
+        (void)store_read(store, &query, note_first, &first_row, NULL);
+        page->n_pruned += first_row > 0 ? find_pruned(store, &query) : 0;
     }
 }
 

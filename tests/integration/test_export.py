@@ -366,6 +366,25 @@ class Files(unittest.TestCase):
         rows = self.read_csv(self.export("tree-run~1", "b.csv", "loss")[0])
         self.assertEqual([int(row["step"]) for row in rows], list(range(100)))
 
+    def test_pruned_readings_are_told_and_not_made_up(self):
+        run = self.init("pruned")
+        for step in range(9000):
+            run.log({"loss": 0.5}, step=step)
+        run.event("stays")
+        run.finish(timeout=30)
+        wait_for(lambda: "readings" in self.place.baro("prune", "pruned").stdout, "it is pruned")
+        path, said = self.export("pruned", "a.jsonl")
+        lines = self.read_jsonl(path)
+        self.assertRegex(said, r"[0-9]+ of the oldest readings were pruned")
+        self.assertRegex(lines[0]["notes"][-1], r"9000 of the oldest readings were pruned")
+        self.assertEqual([line["text"] for line in lines if line["kind"] == "event"], ["stays"])
+        n_left = sum(line["kind"] == "scalar" for line in lines)
+        self.assertEqual(n_left, 0)
+        done = self.place.baro("export", "pruned", "loss", "-o", self.path("b.csv"))
+        self.assertEqual((done.returncode, os.listdir(self.folder)), (1, ["a.jsonl"]))
+        self.assertIn("were pruned", done.stderr)
+        self.assertIn("9000", self.place.baro("get", "pruned", "loss").stderr)
+
     # ---- standard output, names of files ----
 
     def test_standard_output_has_nothing_but_the_data(self):

@@ -309,6 +309,41 @@ static void a_cursor_from_nowhere_is_an_end(void **state)
     free(model);
 }
 
+static int ignore_item(const struct store_prune_item *item, void *payload)
+{
+    (void)item;
+    (void)payload;
+    return 0;
+}
+
+static void pruned_rows_are_counted(void **state)
+{
+    struct model *model = make_model(state, KIND_NARROW, 6000);
+    const uint32_t run = 2;
+    const struct store_prune what = {
+        .to_bytes = UINT64_MAX, .runs = &run, .n_runs = 1, .level = STORE_PRUNE_READINGS};
+    struct row_source source = source_of(model);
+    struct row_page page = {0};
+    struct baro_err err = {0};
+    assert_true(store_seal_run(model->rig->store, run, &err) >= 0);
+    rig_seal(model->rig);
+    assert_true(store_prune(model->rig->store, &what, ignore_item, NULL, &err) >= 0);
+    size_t at = model->n[1];
+    append(model, 1, 50);
+    assert_int_equal(rows_page(&source, model->rig->store, 0, 0, &page, &err), 0);
+    assert_int_equal(page.n_pruned, at);
+    assert_int_equal(page.n_records, 50);
+    const uint8_t *cursor = page.bytes;
+    const uint8_t *payload = NULL;
+    struct record_header header;
+    for (; record_next(&cursor, page.bytes + page.n_bytes, &header, &payload) > 0; at++) {
+        check_record(model, &source, &header, payload, 1, at);
+    }
+    assert_int_equal(at, model->n[1]);
+    free(page.bytes);
+    free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +357,7 @@ int main(void)
             nothing_in_range_is_one_empty_page, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(
             a_cursor_from_nowhere_is_an_end, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(pruned_rows_are_counted, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
