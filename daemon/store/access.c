@@ -6,6 +6,7 @@
 
 #include "daemon/store/internal.h"
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 /*
  * How the store reaches LMDB. Readers hold map_lock shared for the length of one short
@@ -66,6 +67,28 @@ void store_reading_end(struct store *store, MDB_txn *txn)
 {
     mdb_txn_abort(txn);
     (void)pthread_rwlock_unlock(&store->map_lock);
+}
+
+/* A new codec costs as much as decoding a few thousand numbers. */
+struct chunk_codec *store_codec_take(struct store *store)
+{
+    struct chunk_codec *codec = NULL;
+    (void)pthread_mutex_lock(&store->memory_lock);
+    if (store->n_codecs > 0) {
+        codec = store->codecs[--store->n_codecs];
+    }
+    (void)pthread_mutex_unlock(&store->memory_lock);
+    return codec != NULL ? codec : chunk_codec_create();
+}
+
+void store_codec_give(struct store *store, struct chunk_codec *codec)
+{
+    (void)pthread_mutex_lock(&store->memory_lock);
+    if (codec != NULL && store->n_codecs < STORE_IDLE_CODECS) {
+        store->codecs[store->n_codecs++] = BARO_TAKE(codec);
+    }
+    (void)pthread_mutex_unlock(&store->memory_lock);
+    chunk_codec_destroy(codec);
 }
 
 static uint64_t map_bytes(const struct store *store)

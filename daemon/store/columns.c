@@ -79,7 +79,8 @@ int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
     columns_reset(columns, chunk->n_rows, span->n_f64, span->n_f32,
         with_extra ? chunk->extra_bytes : 0);
     if ((rc = chunk_steps(codec, chunk, columns->steps, err)) < 0 ||
-        (rc = chunk_times(codec, chunk, columns->times_ns, err)) < 0 ||
+        (!columns->without_times &&
+            (rc = chunk_times(codec, chunk, columns->times_ns, err)) < 0) ||
         (span->n_f64 > 0 && (rc = chunk_f64(codec, chunk, span->first_f64, span->n_f64,
                                  columns->f64, columns->room, err)) < 0) ||
         (span->n_f32 > 0 && (rc = chunk_f32(codec, chunk, span->first_f32, span->n_f32,

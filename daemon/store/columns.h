@@ -26,6 +26,7 @@ struct columns {
     size_t f64_room;
     size_t f32_room;
     size_t extra_room;
+    bool without_times; /* set by the owner: times of chunks are left out */
 };
 
 /* How some columns of a group, counted doubles first, fall into doubles and floats. */

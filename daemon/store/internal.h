@@ -17,7 +17,8 @@
 #define STORE_LOCK_FILE "store.lock"
 
 enum {
-    STORE_FORMAT = 2, /* version of the layout on disk: docs/STORAGE.md */
+    STORE_FORMAT = 2,      /* version of the layout on disk: docs/STORAGE.md */
+    STORE_IDLE_CODECS = 4, /* kept for the next reading */
     STORE_MAX_VALUE_BYTES = 1 << 20
 };
 
@@ -72,9 +73,11 @@ struct store {
     /* Held shared by readers while they have an LMDB transaction, and alone to move the map. */
     pthread_rwlock_t map_lock;
 
-    /* Guards tail. Never held during input or output. */
+    /* Guards what follows. Never held during input or output. */
     pthread_mutex_t memory_lock;
     struct tail tail;
+    struct chunk_codec *codecs[STORE_IDLE_CODECS]; /* of readings that are over */
+    uint32_t n_codecs;
 
     /* Writer: when and how wide groups are divided (parts.c), and which wait for it. */
     struct {
@@ -108,6 +111,12 @@ int store_reading_begin(struct store *store, MDB_txn **out_txn, struct baro_err 
 
 /** End a reading transaction; nothing that it gave may be used afterwards. */
 void store_reading_end(struct store *store, MDB_txn *txn);
+
+/** Take a codec for one reading, a used one if there is one; never NULL. Any thread. */
+struct chunk_codec *store_codec_take(struct store *store);
+
+/** Give a codec back; accepts NULL. Any thread. */
+void store_codec_give(struct store *store, struct chunk_codec *codec);
 
 /**
  * Apply a batch as one synchronous transaction, growing the map up to limit when it is needed.

@@ -367,6 +367,9 @@ void store_close(struct store *store)
     store_batch_finish(&store->sealing);
     store_batch_finish(&store->pruning);
     frame_codec_destroy(store->frames);
+    while (store->n_codecs > 0) {
+        chunk_codec_destroy(store->codecs[--store->n_codecs]);
+    }
     free(store->txn.rows);
     (void)pthread_rwlock_destroy(&store->map_lock);
     (void)pthread_mutex_destroy(&store->memory_lock);

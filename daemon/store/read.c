@@ -128,7 +128,7 @@ static void release(struct reader *reader)
     free(reader->segments);
     free(reader->bytes);
     columns_finish(&reader->columns);
-    chunk_codec_destroy(reader->codec);
+    store_codec_give(reader->store, reader->codec);
 }
 
 /* Check the columns asked for against the layout. */
@@ -164,7 +164,7 @@ static int give(struct reader *reader, uint64_t next_row, uint32_t first_column,
         .first_column = first_column,
         .n_rows = columns->n_rows,
         .steps = columns->steps,
-        .times_ns = columns->times_ns,
+        .times_ns = columns->without_times ? NULL : columns->times_ns,
         .n_columns = n_columns,
         .f64 = columns->n_f64 > 0 ? columns->f64 : NULL,
         .f32 = columns->n_f32 > 0 ? columns->f32 : NULL,
@@ -216,7 +216,10 @@ static void select_rows(struct reader *reader, bool with_extra, size_t from, siz
             columns->extra_ends[kept] = extra; /* kept <= i, so later starts are unharmed */
         }
         columns->steps[kept] = columns->steps[i];
-        columns->times_ns[kept++] = columns->times_ns[i];
+        if (!columns->without_times) {
+            columns->times_ns[kept] = columns->times_ns[i];
+        }
+        kept++;
     }
     columns->n_rows = kept;
 }
@@ -503,7 +506,8 @@ int store_read(struct store *store, const struct store_query *query, store_block
     struct reader reader = {.store = store, .query = query, .fn = fn, .payload = payload};
     int rc = hold_tail(&reader) ? 1 : take_index(&reader, err);
     if (rc > 0 && reader.sealed_rows + reader.n_segments > 0) {
-        reader.codec = chunk_codec_create();
+        reader.codec = store_codec_take(store);
+        reader.columns.without_times = query->without_times;
         rc = read_all(&reader, err);
     } else if (rc >= 0) {
         rc = reader.is_damaged ? baro_err_set(err, BARO_ECORRUPT, "%s", reader.damage.text)

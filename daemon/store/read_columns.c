@@ -492,7 +492,7 @@ static int read_all(struct column_reader *reader, struct column *out, struct bar
     if (rc == 1 && reader->record.n_levels > 0 &&
         is_one_type(&reader->record, reader->query)) {
         if (reader->codec == NULL) {
-            reader->codec = chunk_codec_create();
+            reader->codec = store_codec_take(reader->store);
         }
         rest.first_row = reader->record.covered[0];
         rc = read_covered(reader, out, err);
@@ -519,6 +519,7 @@ int store_read_columns(struct store *store, const struct store_query *query,
     all.from_step = cut->from_step;
     all.to_step = cut->last_step;
     all.with_extra = false;
+    all.without_times = true;
     struct column_reader reader = {.store = store, .query = &all, .cut = cut};
     reader.id = (struct strand_id){query->run, query->thing, query->kind, 0, 0};
     int rc = read_all(&reader, out, err);
@@ -527,7 +528,7 @@ int store_read_columns(struct store *store, const struct store_query *query,
     for (uint32_t level = 0; level <= STORE_MAX_LEVELS; level++) {
         window_finish(&reader.windows[level]);
     }
-    chunk_codec_destroy(reader.codec);
+    store_codec_give(store, reader.codec);
     free(reader.spans);
     return rc;
 }

@@ -56,7 +56,7 @@ struct store_block {
     uint32_t first_column; /* of those below: wide groups come in several passes */
     size_t n_rows;
     const int64_t *steps;
-    const int64_t *times_ns;
+    const int64_t *times_ns; /* NULL when the query is without them */
     size_t n_columns;
     const double *f64; /* column-major [n_columns][n_rows], or NULL for float columns */
     const float *f32;  /* likewise */
@@ -91,7 +91,8 @@ struct store_query {
     uint32_t first_column; /* 0 .. n_f64-1 are the doubles, n_f64 .. the floats */
     uint32_t n_columns;    /* all within the doubles or all within the floats; 0: none */
     bool with_extra;
-    int64_t from_step; /* inclusive */
+    bool without_times; /* saves decoding them */
+    int64_t from_step;  /* inclusive */
     int64_t to_step;
     uint64_t first_row; /* rows with smaller numbers are passed over */
 };
