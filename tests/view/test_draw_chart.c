@@ -3,19 +3,15 @@
 
 #include <math.h>
 
-#include "client/draw/chart.h"
-#include "client/draw/draw_raster.h"
 #include "client/draw/draw_text.h"
+#include "tests/view/scene.h"
 
 /*
  * The truth rule is checked on pixels, against the readings themselves: at its column and row
  * each local extreme has ink, each NaN and infinity its mark, and gaps have none.
  */
 
-enum { MAX_POINTS = 6000, MARGIN = 12 };
-
-#define GROUND 0xFF000000U
-#define INK    0xFF56B4E9U
+enum { MAX_POINTS = 6000 };
 
 static uint64_t seed = 0x9E3779B97F4A7C15U;
 
@@ -30,72 +26,6 @@ static double random_unit(void)
 static int random_below(int n)
 {
     return (int)(random_unit() * n);
-}
-
-/* One chart on a surface of its own. */
-struct scene {
-    struct font *font;
-    struct draw_list *list;
-    struct raster *raster;
-    struct chart_layout layout;
-    int x_px, n_px;
-};
-
-static struct scene draw_scene(const struct chart *chart, int w, int h, float scale)
-{
-    struct scene s = {.font = font_open_fixed(scale)};
-    s.list = draw_create(s.font, 0);
-    s.raster = raster_create((int)lroundf((float)(w + 2 * MARGIN) * scale),
-        (int)lroundf((float)(h + 2 * MARGIN) * scale));
-    draw_begin(s.list, (float)(w + 2 * MARGIN), (float)(h + 2 * MARGIN), GROUND);
-    const struct draw_rect rect = {MARGIN, MARGIN, (float)w, (float)h};
-    chart_draw(s.list, &theme_dark, rect, chart, NULL, &s.layout);
-    (void)raster_draw(s.raster, s.list, NULL, 0);
-    s.x_px = (int)lroundf(s.layout.plot.x * scale);
-    s.n_px = (int)lroundf(s.layout.plot.w * scale);
-    assert_int_equal(draw_dropped(s.list), 0);
-    return s;
-}
-
-static void free_scene(struct scene *s)
-{
-    raster_destroy(s->raster);
-    draw_destroy(s->list);
-    font_close(s->font);
-}
-
-/* How far a pixel is from the ground, 0 to 255. */
-static int ink_at(const struct scene *s, int x, int y)
-{
-    if (x < 0 || y < 0 || x >= raster_w(s->raster) || y >= raster_h(s->raster)) {
-        return 0;
-    }
-    uint32_t pixel = raster_pixels(s->raster)[y * raster_w(s->raster) + x];
-    int most = 0;
-    for (unsigned shift = 0; shift < 24; shift += 8) {
-        int part = (int)(pixel >> shift & 0xFFU);
-        most = part > most ? part : most;
-    }
-    return most;
-}
-
-static int column_of(const struct scene *s, double x)
-{
-    const struct axis *axis = &s->layout.x;
-    int column = (int)((x - axis->lo) / (axis->hi - axis->lo) * (s->n_px - 1) + 0.5);
-    column = column < 0 ? 0 : column >= s->n_px ? s->n_px - 1 : column;
-    return s->x_px + column;
-}
-
-/* Ink in a column at a logical row, give or take a device pixel for rounding. */
-static int ink_near(const struct scene *s, int x, float row)
-{
-    int y = (int)floorf(row * draw_scale(s->list)), most = 0;
-    for (int dy = -1; dy <= 1; dy++) {
-        int ink = ink_at(s, x, y + dy);
-        most = ink > most ? ink : most;
-    }
-    return most;
 }
 
 /* A random walk with spikes, NaNs, infinities and gaps. */
@@ -123,18 +53,6 @@ static struct chart bare_chart(const struct chart_line *line, double lo, double 
         .sparkline = true,
         .x = {.lo = lo, .hi = hi},
         .cursor = (double)NAN};
-}
-
-/* The mark of a reading that has no place in the plot. */
-static void check_edge(const struct scene *s, int x, double y)
-{
-    const struct draw_rect plot = s->layout.plot;
-    float row = isnan(y) ? plot.y + plot.h + 2.5F
-                : y > 0  ? plot.y + 1
-                         : plot.y + plot.h - 1;
-    if (ink_near(s, x, row) < 100) {
-        fail_msg("no mark for %g in column %d", y, x);
-    }
 }
 
 static void check_reading(const struct scene *s, double x, double y)
@@ -237,16 +155,6 @@ static size_t summarise(
         columns[n_columns++] = c;
     }
     return n_columns;
-}
-
-static bool ink_between(const struct scene *s, int from, int to, double y)
-{
-    for (int x = from; x <= to; x++) {
-        if (ink_near(s, x, chart_px_of_y(&s->layout, y)) >= 40) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void each_extreme_and_each_nan_of_columns_has_a_pixel(void **state)
