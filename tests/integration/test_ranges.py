@@ -38,9 +38,9 @@ print(json.dumps(run.stats() or {}))
 NAMES = ("noise", "spiky", "holes", "constant", "gaps", "back", "ends", "nothing")
 
 
-def points_of(world, name, *more):
+def points_of(world, name, run="ranges"):
     """(step, value) of every point."""
-    text = world.baro("get", "--json", "ranges", name, *more)
+    text = world.baro("get", "--json", run, name)
     return [(point["step"], float(point["value"]))
             for point in map(json.loads, text.splitlines())]
 
@@ -59,10 +59,10 @@ def check_column(column, points):
     assert abs(column["mean"] - mean) <= 3e-4 * reach, (column, mean)  # summaries are rounded
 
 
-def check_zoom(world, name, points, low, high, n_columns):
+def check_zoom(world, name, points, low, high, n_columns, run="ranges"):
     """One zoom against brute force."""
     text = world.baro("get", "--json", "--columns", str(n_columns), f"--from={low}",
-                      f"--to={high}", "ranges", name, status=None)
+                      f"--to={high}", run, name, status=None)
     columns = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     within = sorted((point for point in points if low <= point[0] <= high),
                     key=lambda point: point[0])
@@ -110,6 +110,44 @@ def test_columns_hold_exactly_the_points_of_their_steps_at_any_zoom(world):
     world.start()
     n += check_all(world, chance, 12)
     print(f"# {n} columns compared with every point in them")
+
+
+BRANCHES = """
+import barograph
+def go(first, n, factor, **more):
+    run = barograph.init(project="tree", run_id="tree", **more)
+    for step in range(first, first + n):
+        run.log({"loss": step % 1009 * factor}, step=step)
+    run.finish(timeout=20)
+go(0, 12000, 1.0)
+go(7003, 6000, 2.0, resume="branch", resume_step=7003)
+go(9001, 2000, 3.0, resume="branch", resume_step=9001)
+"""
+
+
+@world_test
+def test_columns_of_a_branch_hold_what_it_inherited_and_what_is_its_own(world):
+    world.start()
+    world.python(BRANCHES)
+    def of(factor, first, end):
+        return [(step, step % 1009 * factor) for step in range(first, end)]
+    lines = {"tree": of(1.0, 0, 7003) + of(2.0, 7003, 9001) + of(3.0, 9001, 11001)}
+    others = [run["id"] for run in world.listing("runs") if run["id"] != "tree"]
+    assert sorted(others) == ["tree~1", "tree~2"], others
+    lines["tree~1"] = of(1.0, 0, 12000)
+    lines["tree~2"] = of(1.0, 0, 7003) + of(2.0, 7003, 13003)
+    chance = random.Random(5)
+    for turn in range(2):
+        for run, points in lines.items():
+            assert points_of(world, "loss", run) == points, run
+            for _ in range(15):
+                low = chance.randrange(-100, 13000)
+                high = low + int(10 ** chance.uniform(0, 4.2))
+                check_zoom(world, "loss", points, low, high,
+                           chance.choice([1, 3, 25, 400, 2000]), run)
+        if turn == 0:  # sealed and summarised
+            world.stop()
+            world.start()
 
 
 @world_test
