@@ -12,7 +12,7 @@ enum {
     KIND_NARROW = 3,
     KIND_WIDE = 4,
     NARROW_F64 = 16,
-    WIDE_F32 = 6000, /* such a group is divided from 1,400 rows on */
+    WIDE_F32 = 600, /* such a group is divided from 2,048 rows on */
     N_RUNS = 2,
     MAX_ROWS = 8192,
     MAX_EXTRA = 40
@@ -253,7 +253,7 @@ static int count_divided(const struct store_block *block, void *payload)
 
 static void wide_rows_come_whole_from_parts_chunks_and_tail(void **state)
 {
-    struct model *model = make_model(state, KIND_WIDE, 1600);
+    struct model *model = make_model(state, KIND_WIDE, 2200);
     struct row_source source = source_of(model);
     struct store_query query = row_query(&source, 0);
     size_t n_divided = 0;
@@ -268,7 +268,7 @@ static void wide_rows_come_whole_from_parts_chunks_and_tail(void **state)
 
 static void a_page_is_as_much_as_a_frame_takes(void **state)
 {
-    struct model *model = make_model(state, KIND_WIDE, 900);
+    struct model *model = make_model(state, KIND_WIDE, 7000);
     struct row_source source = source_of(model);
     size_t row_bytes = record_bytes(4 * WIDE_F32);
     size_t n_a_page = WIRE_MAX_FRAME_BYTES / row_bytes;
