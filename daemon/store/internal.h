@@ -61,6 +61,7 @@ struct store {
     MDB_dbi group_table;
     MDB_dbi meta_table;
     uint64_t seal_tail_bytes;
+    uint64_t step_bytes; /* decoded, about, that one step of background work encodes */
     bool is_exact;
     uint64_t rounded_kinds; /* bit k: floats of kind k may be rounded */
     uint64_t commit_limit;  /* bytes that the map may have for commits ... */

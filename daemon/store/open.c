@@ -278,6 +278,7 @@ static void set_limits(struct store *store, const struct store_options *options)
 {
     store->is_exact = options->is_exact;
     store->rounded_kinds = options->rounded_kinds;
+    store->step_bytes = 1 << 20;
     store->parting.bytes = 16 << 20;
     store->parting.min_rows = 16;
     store->parting.max_rows = 1024;

@@ -31,10 +31,6 @@
  * over as they are, parted_rows moves behind it, and reads tell of the gap.
  */
 
-enum {
-    STEP_WORK_BYTES = 2 << 20 /* decoded, of what one step encodes */
-};
-
 /* What is done to one group. */
 struct parting {
     struct store *store;
@@ -212,7 +208,9 @@ static int find_parts(struct parting *parting, uint32_t *out_first, uint32_t *ou
         if (end < parting->target && *out_n == 0) {
             *out_first = part;
             *out_from = end;
-            most = STEP_WORK_BYTES / (4 * (uint64_t)width * (parting->target - end)) + 1;
+            most = parting->store->step_bytes /
+                       (4 * (uint64_t)width * (parting->target - end)) +
+                   1;
         }
         *out_n += end < parting->target ? 1 : 0;
     }

@@ -7,8 +7,8 @@
 
 enum {
     STORE_MAX_LEVELS = 8,    /* of summaries */
-    RECORD_FIXED_BYTES = 72, /* on disk, before the two lists */
-    RECORD_MAX_BYTES = 72 + 8 * (2 * STORE_MAX_LEVELS + 1)
+    RECORD_FIXED_BYTES = 80, /* on disk, before the two lists */
+    RECORD_MAX_BYTES = RECORD_FIXED_BYTES + 8 * (2 * STORE_MAX_LEVELS + 1)
 };
 
 /* Little-endian on disk, where the lists have only n_levels and n_levels + 1 numbers. In memory
@@ -23,7 +23,8 @@ struct group_record {
     uint64_t bytes;       /* of chunks of all strands */
     uint64_t parted_rows; /* rows before this one are in parts, not in part 0 */
     uint64_t
-        tail_from; /* pieces of tail with smaller ordinals have none of its rows left */
+        tail_from; /* pieces of tail with smaller ordinals have no rows of it left ... */
+    uint64_t tail_skip; /* ... and what that one has, but for its first so many, is left */
     uint32_t part_columns;              /* columns of a part; 0: no parts */
     uint32_t n_levels;                  /* of summaries that exist: levels 1 .. n_levels */
     uint64_t covered[STORE_MAX_LEVELS]; /* level k + 1 covers the rows before this one */

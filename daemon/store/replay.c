@@ -38,6 +38,14 @@ static bool check_rows(struct store *store, uint32_t run, struct piece piece)
     return got == 0;
 }
 
+/* Whether the next row of a group in a piece is in a chunk already. */
+static bool is_sealed(const struct tail_group *group, uint64_t ordinal)
+{
+    uint32_t n_before = group->last_ordinal == ordinal ? group->n_in_piece : 0;
+    return ordinal < group->record.tail_from ||
+           (ordinal == group->record.tail_from && n_before < group->record.tail_skip);
+}
+
 /* Bring the rows of a piece into memory that are not in chunks; false, and none of them, when it
  * is damaged. */
 static bool replay_piece(
@@ -52,8 +60,10 @@ static bool replay_piece(
     const uint8_t *payload = NULL;
     while (piece_next(&piece, &record, &payload) == 1) {
         struct tail_group *group = tail_find(&store->tail, run, record.thing, record.kind);
-        if (ordinal >= group->record.tail_from) {
-            tail_push(&store->tail, group, &record, payload);
+        if (!is_sealed(group, ordinal)) {
+            tail_push(&store->tail, group, ordinal, &record, payload);
+        } else {
+            tail_pass(group, ordinal);
         }
     }
     return true;

@@ -10,11 +10,11 @@
 #include "lib/base/mem.h"
 
 /*
- * Sealing turns the tail of a run into chunks, a bounded number of groups at a time. One
- * transaction writes the chunks of these groups and their records; the record says which pieces
- * of tail have none of the group's rows left (tail_from), so that a start between two such
- * transactions brings no row into memory that is in a chunk. When all groups that had rows are
- * through, the pieces go too: that is one sweep.
+ * Sealing turns the tail of a run into chunks, a bounded number of rows at a time: of some
+ * groups, or of part of one. One transaction writes their chunks and records; a record says from
+ * which row of which piece of tail on the group's rows are not in chunks (tail_from, tail_skip),
+ * so that a start between two such transactions brings no row into memory that is in a chunk.
+ * When all rows that were in the tail at first are through, their pieces go too: one sweep.
  *
  * Rows of a group are numbered from 0 in order of arrival; a chunk's key ends with the number of
  * its first row, and what is sealed is always a prefix. So a reader that took the tail's rows
@@ -22,23 +22,23 @@
  * has already: each row is seen once, with no lock held while anything is encoded or written.
  * The tail in memory is dropped only after the transaction is on disk.
  *
- * A step ends when it has encoded about STEP_WORK_BYTES, so that a commit that comes meanwhile
+ * A step ends when it has encoded about store->step_bytes, so that a commit that comes meanwhile
  * waits for some 20 ms at most.
  */
 
 enum {
-    TOTAL_TAILS = 8,          /* times seal_tail_bytes: what all tails together may take */
-    MIN_FULL_BYTES = 4096,    /* worth sealing when there is no room */
-    GROUP_TAIL_BYTES = 256,   /* more that a run's tail may take for each of its groups */
-    QUIET_TICKS = 3,          /* store_tick calls without a row: the run is idle or ended */
-    FORGET_SWEEPS = 4,        /* without a row: the group leaves memory */
-    STEP_WORK_BYTES = 2 << 20 /* decoded, of what one step encodes */
+    TOTAL_TAILS = 8,        /* times seal_tail_bytes: what all tails together may take */
+    MIN_FULL_BYTES = 4096,  /* worth sealing when there is no room */
+    GROUP_TAIL_BYTES = 256, /* more that a run's tail may take for each of its groups */
+    QUIET_TICKS = 3,        /* store_tick calls without a row: the run is idle or ended */
+    FORGET_SWEEPS = 4       /* without a row: the group leaves memory */
 };
 
 /* One group of the step at hand and what its record will be. */
 struct sealed {
     struct tail_group *group;
     struct group_record record;
+    uint32_t n_segments; /* of its tail that are in chunks then */
 };
 
 struct sealing {
@@ -104,14 +104,35 @@ bool seal_is_behind(const struct store *store)
     return store->tail.bytes > total_limit(store) + total_limit(store) / 4;
 }
 
-/* Bring a group's tail into columns. */
-static void gather(struct sealing *sealing, const struct tail_group *group)
+/* How much of a group's tail goes into one step: whole segments, at least one. */
+struct share {
+    uint32_t n_segments;
+    size_t n_rows;
+    size_t bytes;
+    const struct tail_segment *rest; /* the first that stays; NULL: none */
+};
+
+static struct share share_of(const struct store *store, const struct tail_group *group)
+{
+    struct share share = {.rest = group->segments};
+    while (share.rest != NULL &&
+           (share.n_segments == 0 || share.bytes + share.rest->used <= store->step_bytes)) {
+        share.n_segments++;
+        share.n_rows += share.rest->n_rows;
+        share.bytes += share.rest->used;
+        share.rest = share.rest->next;
+    }
+    return share;
+}
+
+/* Bring a share of a group's tail into columns. */
+static void gather(
+    struct sealing *sealing, const struct tail_group *group, const struct share *share)
 {
     const struct group_record *record = &group->record;
     struct columns *columns = &sealing->columns;
-    columns_reset(
-        columns, group->tail_rows, record->n_f64, record->n_f32, group->tail_bytes);
-    for (const struct tail_segment *segment = group->segments; segment != NULL;
+    columns_reset(columns, share->n_rows, record->n_f64, record->n_f32, share->bytes);
+    for (const struct tail_segment *segment = group->segments; segment != share->rest;
          segment = segment->next) {
         for (size_t at = 0; at < segment->used;) {
             const struct tail_row *row = (const void *)(segment->rows + at);
@@ -121,27 +142,32 @@ static void gather(struct sealing *sealing, const struct tail_group *group)
     }
 }
 
-static int seal_group(
-    struct sealing *sealing, struct tail_group *group, struct baro_err *err)
+/* Seal what fits into a step; *out_is_through when nothing is left of what the sweep is about. */
+static int seal_group(struct sealing *sealing, struct tail_group *group,
+    bool *out_is_through, struct baro_err *err)
 {
-    const struct strand_id id = {group->run->run, group->thing, group->kind, 0, 0};
+    const struct tail_run *run = group->run;
+    const struct strand_id id = {run->run, group->thing, group->kind, 0, 0};
     struct group_record record = group->record;
+    struct share share = share_of(sealing->store, group);
     size_t budget = SIZE_MAX;
-    gather(sealing, group);
+    gather(sealing, group, &share);
     int rc = strand_append(sealing->writer, &id, record.n_rows, &sealing->columns, NULL,
         &budget, &record.bytes, err);
     if (rc != 0) {
         return rc;
     }
-    record.n_rows += group->tail_rows;
-    record.tail_from = group->run->next_ordinal;
+    record.n_rows += share.n_rows;
+    record.tail_from = share.rest != NULL ? share.rest->ordinal : run->next_ordinal;
+    record.tail_skip = share.rest != NULL ? share.rest->n_before : 0;
+    *out_is_through = record.tail_from >= run->sweep_end;
     store_group_put(sealing->store, &sealing->store->sealing, group, &record);
     if (sealing->n_sealed == sealing->sealed_room) {
         sealing->sealed_room = sealing->sealed_room * 2 + 64;
         sealing->sealed =
             baro_xrealloc(sealing->sealed, sealing->sealed_room, sizeof *sealing->sealed);
     }
-    sealing->sealed[sealing->n_sealed++] = (struct sealed){group, record};
+    sealing->sealed[sealing->n_sealed++] = (struct sealed){group, record, share.n_segments};
     return 0;
 }
 
@@ -169,7 +195,7 @@ static void publish(
     (void)pthread_mutex_lock(&store->memory_lock);
     for (size_t i = 0; i < sealing->n_sealed; i++) {
         struct tail_group *group = sealing->sealed[i].group;
-        tail_drop(&store->tail, group);
+        tail_drop(&store->tail, group, sealing->sealed[i].n_segments);
         group->record = sealing->sealed[i].record;
         parts_note(store, group);
         tiers_note(store, group);
@@ -200,9 +226,13 @@ int seal_step(struct store *store, struct tail_run *run, bool is_last, struct ba
     }
     struct tail_group *group = run->sweep_next;
     int rc = 0;
-    while (
-        rc == 0 && group != NULL && strand_writer_work(sealing.writer) < STEP_WORK_BYTES) {
-        rc = group->tail_rows > 0 ? seal_group(&sealing, group, err) : 0;
+    while (rc == 0 && group != NULL &&
+           strand_writer_work(sealing.writer) < store->step_bytes) {
+        bool is_through = true;
+        rc = group->tail_rows > 0 ? seal_group(&sealing, group, &is_through, err) : 0;
+        if (!is_through) {
+            break;
+        }
         group = group->in_run;
     }
     if (rc == 0 && group == NULL) {

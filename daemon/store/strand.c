@@ -28,7 +28,8 @@ enum {
     MAX_MERGED = 32,   /* old chunks merged in one append */
     PAGE_BYTES = 4096,
     PAGE_HEAD_BYTES = 16,
-    MAX_TRIES = 4 /* encodings of one chunk until its pages are full */
+    CHUNK_WORK_BYTES = 1024, /* that a chunk costs beside its rows, in work */
+    MAX_TRIES = 4            /* encodings of one chunk until its pages are full */
 };
 
 /* One chunk of the strand that the new rows take with them. */
@@ -50,6 +51,7 @@ struct strand_writer {
     struct columns columns;              /* old and new rows together */
     struct old_chunk chunks[MAX_MERGED]; /* to merge, latest first */
     uint32_t n_chunks;
+    size_t guess; /* rows that will fill a chunk; 0: nothing is known */
     uint8_t *old; /* their bytes */
     size_t old_bytes;
     size_t old_room;
@@ -273,45 +275,69 @@ static size_t row_raw_bytes(const struct columns *rows)
     return 16 + 8 * (size_t)rows->n_f64 + 4 * (size_t)rows->n_f32;
 }
 
-/* Copy a chunk that ends at row end behind the others; false when it is not a whole one that
- * belongs there: then it stays as it is. */
-static bool copy_chunk(struct strand_writer *writer, const struct columns *rows,
-    const MDB_val *value, uint64_t first_row, uint64_t end)
+/* What is known of a strand's end while chunks are chosen. */
+struct choice {
+    MDB_cursor *cursor;
+    uint64_t end;     /* where the chunk that is looked at must end */
+    size_t max_bytes; /* that it may have */
+    size_t bytes;     /* that old and new rows will take, about */
+    uint64_t raw;     /* the same, decoded */
+};
+
+/* Say what the new rows will take: about as much as the last ones did. */
+static void estimate(struct strand_writer *writer, const struct append *append,
+    const struct chunk *last, size_t n_bytes, struct choice *choice)
 {
-    size_t n = value->mv_size;
+    size_t data = n_bytes > 2 * HEAD_BYTES ? n_bytes - HEAD_BYTES : HEAD_BYTES;
+    choice->bytes = data * append->rows->n_rows / last->n_rows + HEAD_BYTES;
+    choice->max_bytes = writer->is_packing
+                            ? CHUNK_TARGET_BYTES
+                            : choice->bytes + choice->bytes / 2 + SLACK_BYTES;
+    size_t fit = CHUNK_TARGET_BYTES * (size_t)last->n_rows / data;
+    writer->guess = fit > 0 ? fit : 1;
+}
+
+/* Take the chunk that ends where the last one taken began, if it is small and whole; any other
+ * stays as it is. */
+static bool take_last_chunk(
+    struct strand_writer *writer, const struct append *append, struct choice *choice)
+{
+    const struct columns *rows = append->rows;
+    MDB_val key;
+    MDB_val value;
+    int rc = 0;
+    struct chunk chunk;
+    if (!last_before(choice->cursor, append->id, choice->end, &key, &value, &rc) ||
+        chunk_open(&chunk, value.mv_data, value.mv_size, NULL) != 0 ||
+        chunk.n_f64 != rows->n_f64 || chunk.n_f32 != rows->n_f32 ||
+        row_of(&key) + chunk.covers != choice->end) {
+        return false;
+    }
+    size_t n = value.mv_size;
+    if (writer->n_chunks == 0) {
+        estimate(writer, append, &chunk, n, choice);
+    }
+    if (n > choice->max_bytes) {
+        return false;
+    }
     if (writer->old_bytes + n > writer->old_room) {
         writer->old_room = (writer->old_bytes + n) * 2;
         writer->old = baro_xrealloc(writer->old, writer->old_room, 1);
     }
-    memcpy(writer->old + writer->old_bytes, value->mv_data, n);
-    struct chunk chunk;
-    if (chunk_open(&chunk, writer->old + writer->old_bytes, n, NULL) != 0 ||
-        chunk.n_f64 != rows->n_f64 || chunk.n_f32 != rows->n_f32 ||
-        first_row + chunk.covers != end) {
-        return false;
-    }
+    memcpy(writer->old + writer->old_bytes, value.mv_data, n);
     writer->chunks[writer->n_chunks++] = (struct old_chunk){
         .at = writer->old_bytes,
         .n_bytes = n,
-        .first_row = first_row,
+        .first_row = row_of(&key),
         .covers = chunk.covers,
         .n_rows = chunk.n_rows,
         .extra_bytes = chunk.extra_bytes,
     };
     writer->old_bytes += n;
+    choice->raw += chunk.n_rows * row_raw_bytes(rows) + chunk.extra_bytes;
+    choice->bytes += n;
+    choice->end = row_of(&key);
     return true;
-}
-
-/* Take the chunk before the cursor's place if it ends at row end and has at most max_bytes. */
-static bool take_last_chunk(struct strand_writer *writer, MDB_cursor *cursor,
-    const struct append *append, uint64_t end, size_t max_bytes)
-{
-    MDB_val key;
-    MDB_val value;
-    int rc = 0;
-    return last_before(cursor, append->id, end, &key, &value, &rc) &&
-           value.mv_size <= max_bytes &&
-           copy_chunk(writer, append->rows, &value, row_of(&key), end);
 }
 
 /* Take chunks level by level; those of a level that is not full yet are left again. */
@@ -319,32 +345,24 @@ static void take_levels(struct strand_writer *writer, MDB_cursor *cursor,
     const struct append *append, size_t budget)
 {
     const struct columns *rows = append->rows;
-    uint64_t raw = rows->n_rows * row_raw_bytes(rows) + rows->extra_bytes;
-    uint64_t end = append->first_row;
+    struct choice choice = {
+        .cursor = cursor,
+        .end = append->first_row,
+        .raw = rows->n_rows * row_raw_bytes(rows) + rows->extra_bytes,
+    };
     uint32_t n_sure = 0;
     size_t sure_bytes = 0;
-    size_t bytes = 0;
-    size_t level = CHUNK_TARGET_BYTES;
-    while (writer->n_chunks < MAX_MERGED && end > 0 &&
-           take_last_chunk(writer, cursor, append, end, level)) {
-        const struct old_chunk *chunk = &writer->chunks[writer->n_chunks - 1];
-        if (writer->n_chunks == 1) { /* new rows will take about as much as the last ones */
-            size_t data =
-                chunk->n_bytes > 2 * HEAD_BYTES ? chunk->n_bytes - HEAD_BYTES : HEAD_BYTES;
-            bytes = data * rows->n_rows / chunk->n_rows + HEAD_BYTES;
-            level = bytes + bytes / 2 + SLACK_BYTES;
-        }
-        raw += chunk->n_rows * row_raw_bytes(rows) + chunk->extra_bytes;
-        bytes += chunk->n_bytes;
-        end = chunk->first_row;
-        if ((chunk->n_bytes > level && !writer->is_packing) || raw > MAX_RAW_BYTES ||
-            bytes > CHUNK_TARGET_BYTES || writer->old_bytes > budget) {
+    while (writer->n_chunks < MAX_MERGED && choice.end > 0 &&
+           take_last_chunk(writer, append, &choice)) {
+        if (choice.raw > MAX_RAW_BYTES || choice.bytes > CHUNK_TARGET_BYTES ||
+            writer->old_bytes > budget) {
             break;
         }
         if (writer->is_packing || writer->n_chunks - n_sure == FAN_IN - 1) {
             n_sure = writer->n_chunks;
             sure_bytes = writer->old_bytes;
-            level = writer->is_packing ? CHUNK_TARGET_BYTES : bytes + bytes / 2;
+            choice.max_bytes =
+                writer->is_packing ? CHUNK_TARGET_BYTES : choice.bytes + choice.bytes / 2;
         }
     }
     writer->n_chunks = n_sure;
@@ -359,6 +377,7 @@ static int choose_chunks(struct strand_writer *writer, const struct append *appe
     MDB_cursor *cursor = NULL;
     writer->n_chunks = 0;
     writer->old_bytes = 0;
+    writer->guess = 0;
     if (append->first_row == 0) {
         return 0;
     }
@@ -449,7 +468,7 @@ static int encode(struct strand_writer *writer, const struct append *append, siz
         .covers = covers_of(append, from, n),
         .precision = append->precision,
     };
-    writer->work_bytes += n * row_raw_bytes(rows);
+    writer->work_bytes += n * row_raw_bytes(rows) + CHUNK_WORK_BYTES;
     return chunk_encode(writer->codec, &part, out_bytes, out_n, err);
 }
 
@@ -469,13 +488,14 @@ static size_t rows_in_raw_limit(const struct columns *rows, size_t from)
     return n;
 }
 
-/* Whether a chunk is good as it is: not too large, and its last page is nearly full or there is
- * nothing to fill it with. */
+/* Whether a chunk of n rows is good as it is: not too large, and its last page is nearly full or
+ * no more rows would fit. */
 static bool is_good_size(size_t n_bytes, size_t n, size_t n_most)
 {
     size_t pages = (n_bytes + PAGE_HEAD_BYTES + PAGE_BYTES - 1) / PAGE_BYTES;
     size_t waste = pages * PAGE_BYTES - PAGE_HEAD_BYTES - n_bytes;
-    return n_bytes <= CHUNK_TARGET_BYTES && (n == n_most || waste * 64 <= n_bytes);
+    return n_bytes <= CHUNK_TARGET_BYTES && (n == n_most || waste * 64 <= n_bytes ||
+                                                n_bytes + n_bytes / n > CHUNK_TARGET_BYTES);
 }
 
 /* Encode as many rows from one on as fill a chunk: *io_guess, or as many as fit. */
@@ -493,8 +513,7 @@ static int encode_full(struct strand_writer *writer, const struct append *append
         }
         bool fits = *out_n_bytes <= CHUNK_TARGET_BYTES;
         best = fits && n > best ? n : best;
-        if (n == 1 || (fits && (tries >= MAX_TRIES || n < best)) ||
-            is_good_size(*out_n_bytes, n, most)) {
+        if (n == 1 || (fits && tries >= MAX_TRIES) || is_good_size(*out_n_bytes, n, most)) {
             break;
         }
         size_t next = n * CHUNK_TARGET_BYTES / *out_n_bytes;
@@ -512,15 +531,22 @@ static int encode_full(struct strand_writer *writer, const struct append *append
         n = next;
     }
     *out_n = n;
-    *io_guess = n < most ? n : CHUNK_MAX_ROWS;
+    *io_guess = n < most || n > *io_guess ? n : *io_guess;
     return 0;
+}
+
+/* How many rows to try in the first chunk of a strand, if three bytes are left of eight. */
+static size_t first_guess(const struct columns *rows)
+{
+    size_t n = (size_t)CHUNK_TARGET_BYTES * 8 / 3 / row_raw_bytes(rows);
+    return n > 0 ? n : 1;
 }
 
 /* Add the chunks of all rows to the batch; BARO_ELIMIT when that would cut an old chunk. */
 static int put_chunks(struct strand_writer *writer, const struct append *append,
     uint64_t *out_bytes, struct baro_err *err)
 {
-    size_t guess = CHUNK_MAX_ROWS;
+    size_t guess = writer->guess > 0 ? writer->guess : first_guess(append->rows);
     uint64_t first_row = append->first_row;
     *out_bytes = 0;
     for (size_t from = 0; from < append->rows->n_rows;) {

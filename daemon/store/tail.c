@@ -123,6 +123,7 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
         grow_buckets(tail);
     }
     struct tail_group *group = baro_xcalloc(1, sizeof *group);
+    group->last_ordinal = UINT64_MAX;
     group->run = tail_add_run(tail, run);
     group->thing = thing;
     group->kind = kind;
@@ -164,17 +165,6 @@ void tail_forget(struct tail *tail, struct tail_run *run, uint32_t n_quiet)
     }
 }
 
-static void unlink_group(struct tail *tail, const struct tail_group *group)
-{
-    struct tail_group **at = &tail->buckets[bucket_of(
-        group->run->run, group->thing, group->kind, tail->n_buckets)];
-    while (*at != group) {
-        at = &(*at)->in_bucket;
-    }
-    *at = group->in_bucket;
-    tail->n_groups--;
-}
-
 void tail_remove_run(struct tail *tail, uint32_t number)
 {
     struct tail_run *run = tail_find_run(tail, number);
@@ -184,9 +174,8 @@ void tail_remove_run(struct tail *tail, uint32_t number)
     tail->bytes -= run->tail_bytes;
     for (struct tail_group *group = run->groups; group != NULL;) {
         struct tail_group *next = group->in_run;
-        unlink_group(tail, group);
+        leave_bucket(tail, group);
         drop_segments(group);
-        free(group->segments);
         free(group);
         group = next;
     }
@@ -224,7 +213,16 @@ static struct tail_segment *segment_for(struct tail_group *group, size_t bytes)
     return segment;
 }
 
-void tail_push(struct tail *tail, struct tail_group *group,
+void tail_pass(struct tail_group *group, uint64_t ordinal)
+{
+    if (group->last_ordinal != ordinal) {
+        group->last_ordinal = ordinal;
+        group->n_in_piece = 0;
+    }
+    group->n_in_piece++;
+}
+
+void tail_push(struct tail *tail, struct tail_group *group, uint64_t ordinal,
     const struct tail_record *record, const uint8_t *payload)
 {
     size_t n = tail_payload_bytes(record->n_f64, record->n_f32, record->extra_bytes);
@@ -234,7 +232,12 @@ void tail_push(struct tail *tail, struct tail_group *group,
         .extra_bytes = record->extra_bytes,
         .bytes = (uint32_t)(sizeof row + tail_pad(n)),
     };
+    tail_pass(group, ordinal);
     struct tail_segment *segment = segment_for(group, row.bytes);
+    if (segment->n_rows == 0) {
+        segment->ordinal = ordinal;
+        segment->n_before = group->n_in_piece - 1;
+    }
     memcpy(segment->rows + segment->used, &row, sizeof row);
     if (n > 0) {
         memcpy(segment->rows + segment->used + sizeof row, payload, n);
@@ -258,11 +261,19 @@ void tail_push(struct tail *tail, struct tail_group *group,
     tail->bytes += row.bytes;
 }
 
-void tail_drop(struct tail *tail, struct tail_group *group)
+void tail_drop(struct tail *tail, struct tail_group *group, uint32_t n_segments)
 {
-    drop_segments(group);
-    group->tail_rows = 0;
-    group->run->tail_bytes -= group->tail_bytes;
-    tail->bytes -= group->tail_bytes;
-    group->tail_bytes = 0;
+    for (uint32_t i = 0; i < n_segments && group->segments != NULL; i++) {
+        struct tail_segment *segment = group->segments;
+        group->segments = segment->next;
+        group->n_segments--;
+        group->tail_rows -= segment->n_rows;
+        group->tail_bytes -= segment->used;
+        group->run->tail_bytes -= segment->used;
+        tail->bytes -= segment->used;
+        tail_unref(segment);
+    }
+    if (group->segments == NULL) {
+        group->last_segment = NULL;
+    }
 }

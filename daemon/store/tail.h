@@ -25,6 +25,8 @@ struct tail_segment {
     struct tail_segment *next; /* of the same group; the readers' own lists say how far */
     uint32_t n_refs;           /* the group's own and one per reader */
     uint32_t n_rows;
+    uint64_t ordinal;  /* of the piece that the first row is in ... */
+    uint32_t n_before; /* ... and how many rows of the group are there before it */
     size_t used;
     size_t room;
     _Alignas(8) uint8_t rows[];
@@ -45,8 +47,10 @@ struct tail_group {
     struct tail_segment *segments;
     struct tail_segment *last_segment;
     uint32_t n_segments;
-    uint32_t n_quiet;    /* writer: sweeps since its last row */
-    uint64_t txn_number; /* writer: the transaction whose first row fixed the layout */
+    uint32_t n_in_piece;   /* writer: its rows so far in the piece ... */
+    uint64_t last_ordinal; /* ... with this ordinal */
+    uint32_t n_quiet;      /* writer: sweeps since its last row */
+    uint64_t txn_number;   /* writer: the transaction whose first row fixed the layout */
     struct tail_group *in_run; /* next of the same run */
     struct tail_group *in_bucket;
     struct tail_group *next_tiering; /* writer, tiers.c: its list ... */
@@ -137,12 +141,18 @@ struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uin
 /** Forget a run with all its groups; under the memory lock. Nothing when it is not there. */
 void tail_remove_run(struct tail *tail, uint32_t run);
 
-/** Append a committed row to its group; under the memory lock. */
-void tail_push(struct tail *tail, struct tail_group *group,
+/** Append a committed row to its group, from the piece with an ordinal; under the memory lock. */
+void tail_push(struct tail *tail, struct tail_group *group, uint64_t ordinal,
     const struct tail_record *record, const uint8_t *payload);
 
-/** Drop the tail of a group; its new record is the caller's care; under the memory lock. */
-void tail_drop(struct tail *tail, struct tail_group *group);
+/** Count a row of a piece that is in chunks already, instead of appending it; the writer. */
+void tail_pass(struct tail_group *group, uint64_t ordinal);
+
+/**
+ * Drop the first segments of a group's tail; its new record is the caller's care. Under the
+ * memory lock.
+ */
+void tail_drop(struct tail *tail, struct tail_group *group, uint32_t n_segments);
 
 /** Give back one reference to a segment; under the memory lock. */
 void tail_unref(struct tail_segment *segment);

@@ -18,7 +18,8 @@
 struct txn_row {
     struct tail_group *group; /* found at commit */
     uint32_t run;
-    uint32_t bytes; /* of this header, the payload and the padding */
+    uint32_t bytes;   /* of this header, the payload and the padding */
+    uint64_t ordinal; /* of its piece of tail; found at commit */
     struct tail_record record;
 };
 
@@ -158,6 +159,7 @@ static void pack_rows(struct store_txn *txn)
         if (run->piece_bytes > 0 && run->piece_bytes + more > PIECE_BYTES) {
             flush_piece(txn, run);
         }
+        row->ordinal = run->next_ordinal + run->n_new_pieces;
         piece_add(run, &row->record, (const uint8_t *)(row + 1));
     }
     for (uint32_t i = 0; i < tail->n_runs; i++) {
@@ -173,7 +175,8 @@ static void publish(struct store_txn *txn, bool is_committed)
     for (size_t at = 0; is_committed && at < txn->rows_bytes;
          at += row_at(txn, at)->bytes) {
         struct txn_row *row = row_at(txn, at);
-        tail_push(&store->tail, row->group, &row->record, (const uint8_t *)(row + 1));
+        tail_push(&store->tail, row->group, row->ordinal, &row->record,
+            (const uint8_t *)(row + 1));
     }
     for (uint32_t i = 0; i < store->tail.n_runs; i++) {
         struct tail_run *run = store->tail.runs[i];

@@ -296,9 +296,10 @@ static void run_model(
     free(model.groups);
 }
 
-/* Wide is what has more than ten columns, and parts are narrow and short. */
+/* Wide is what has more than ten columns, parts are narrow and short, and steps are small. */
 static void divide_early(struct store *store)
 {
+    store->step_bytes = 2000;
     store->parting.bytes = 4096;
     store->parting.min_rows = 4;
     store->parting.max_rows = 64;
