@@ -308,7 +308,7 @@ static int prune_run(struct store *store, const struct store_prune *what, uint32
         if (rc <= 0) {
             return rc;
         }
-        rc = fn(&item, payload);
+        rc = fn != NULL ? fn(&item, payload) : 0;
         if (rc != 0) {
             return rc;
         }

@@ -246,7 +246,7 @@ typedef int (*store_prune_fn)(const struct store_prune_item *item, void *payload
  * oldest rows first. Each step is a transaction of its own, so that a kill leaves a store that is
  * whole. STORE_PRUNE_RUN removes runs in any case, and takes no other level.
  *
- * fn       called for each transaction with what went in it; not 0 stops there, and the same
+ * fn       NULL, or called for each transaction with what went in it; not 0 stops there, and the same
  *          call again goes on. In a dry run once per run and level, with an estimate of the bytes
  * thread   the writing thread, with no transaction open; a dry run: any
  * returns  0; 1 when to_bytes cannot be reached; what fn returned; BARO_EIO, BARO_EFULL

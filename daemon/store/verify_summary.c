@@ -13,7 +13,7 @@
 /*
  * Summaries against what they are of: those of level 1 are made again from the rows, those of a
  * level above from the level below, some at a time, and compared: how many rows, which steps,
- * smallest and largest of each column, and its readings that are not finite. What cannot be read
+ * smallest, largest, mean, first and last of each column, and its readings that are not finite. What cannot be read
  * any more, because it was pruned or is damaged itself, is not compared.
  *
  * Rows of kinds that are rounded keep the extremes of their chunk as they are; when chunks are
@@ -123,9 +123,15 @@ static int remake_from_summaries(struct compare *compare, size_t from, size_t to
                                   to - from, true, &compare->fresh);
 }
 
-static bool is_like(const struct compare *compare, double a, double b)
+/* Extremes are exact, but for kinds that are rounded; the others are rounded to 2^-13 or less. */
+static bool is_like(const struct compare *compare, uint32_t figure, double a, double b)
 {
-    return a == b || (compare->is_rounded && fabs(a - b) <= rounding * fabs(a));
+    if (a == b || (isnan(a) && isnan(b))) {
+        return true;
+    }
+    bool is_extreme = figure == SUMMARY_MIN || figure == SUMMARY_MAX;
+    return (!is_extreme || compare->is_rounded) &&
+           fabs(a - b) <= rounding * fmax(fabs(a), fabs(b));
 }
 
 /* Whether one summary of one column is what it must be. */
@@ -134,11 +140,11 @@ static bool is_same_figure(
 {
     const struct columns *a = &compare->stored;
     const struct columns *b = &compare->fresh;
-    for (uint32_t f = SUMMARY_MIN; f <= SUMMARY_MAX; f++) {
+    for (uint32_t f = 0; f < SUMMARY_FIGURES; f++) {
         uint32_t c = SUMMARY_FIGURES * column + f + (is_f32 ? 0 : 1);
         double stored = is_f32 ? (double)a->f32[c * a->room + i] : a->f64[c * a->room + i];
         double fresh = is_f32 ? (double)b->f32[c * b->room + k] : b->f64[c * b->room + k];
-        if (!is_like(compare, stored, fresh)) {
+        if (!is_like(compare, f, stored, fresh)) {
             return false;
         }
     }
