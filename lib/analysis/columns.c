@@ -2,6 +2,7 @@
 #include "lib/analysis/columns.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 /*
  * The even cut. With o = step - from_step, the column wanted is the largest c with
@@ -76,7 +77,12 @@ int64_t columns_edge(const struct column_cut *cut, uint32_t c)
     if (c >= cut->n_columns) {
         return cut->to_step < INT64_MAX ? cut->to_step + 1 : INT64_MAX;
     }
-    i128 edge = cut->from_step + (i128)(c * whole_span(cut) / cut->n_columns);
+    i128 edge = cut->from_step;
+    if (cut->span != 0 && cut->span < UINT64_C(1) << 31) {
+        edge += (uint64_t)c * cut->span / cut->n_columns;
+    } else {
+        edge += (i128)(c * whole_span(cut) / cut->n_columns);
+    }
     if (cut->edge_shift > 0) {
         i128 interval = (i128)1 << cut->edge_shift;
         i128 shifted = edge - interval / 2 + interval - 1;
@@ -177,33 +183,76 @@ static void widen(struct column_span *span, int64_t step, uint32_t i)
     span->n++;
 }
 
+/* The steps low .. high that are in a column; none: low > high. */
+struct bounds {
+    uint32_t column;
+    int64_t low;
+    int64_t high;
+};
+
+/* Find the column of a step: usually the one behind the last. */
+static struct bounds find_bounds(
+    const struct column_cut *cut, int64_t step, const struct bounds *last)
+{
+    struct bounds out = {.column = last->column + 1, .low = last->high + 1};
+    bool is_rising = last->low <= last->high && step > last->high &&
+                     last->high < cut->last_step && out.column + 1 < cut->n_columns;
+    if (is_rising) {
+        out.high = columns_edge(cut, out.column + 1) - 1;
+    }
+    if (!is_rising || step > out.high) {
+        out.column = columns_find(cut, step);
+        if (out.column == cut->n_columns) {
+            return (struct bounds){out.column, 1, INT64_MIN};
+        }
+        out.low = columns_edge(cut, out.column);
+        out.high = out.column + 1 < cut->n_columns ? columns_edge(cut, out.column + 1) - 1
+                                                   : cut->to_step;
+    }
+    out.high = out.high < cut->last_step ? out.high : cut->last_step;
+    return out;
+}
+
+/* Widen a span by readings from i on as long as their steps do not fall; returns their end. */
+static size_t widen_rising(
+    struct column_span *span, const int64_t *steps, size_t i, size_t n, int64_t high)
+{
+    size_t end = i + 1;
+    while (end < n && steps[end] >= steps[end - 1] && steps[end] <= high) {
+        end++;
+    }
+    span->n += (uint32_t)(end - i);
+    span->last_step = steps[end - 1];
+    span->last_at = (uint32_t)(end - 1);
+    return end;
+}
+
 size_t columns_spans(
     const struct column_cut *cut, const int64_t *steps, size_t n, struct column_span *out)
 {
     size_t n_spans = 0;
     struct column_span span = {0};
-    int64_t low = 1; /* steps low .. high are in span's column; none at first */
-    int64_t high = 0;
-    for (size_t i = 0; i < n; i++) {
+    struct bounds bounds = {.low = 1, .high = 0}; /* of span's column */
+    for (size_t i = 0; i < n;) {
         int64_t step = steps[i];
-        if (step >= low && step <= high) {
-            widen(&span, step, (uint32_t)i);
+        if (step >= bounds.low && step <= bounds.high) {
+            if (step >= span.last_step) {
+                i = widen_rising(&span, steps, i, n, bounds.high);
+            } else {
+                widen(&span, step, (uint32_t)i++);
+            }
             continue;
         }
         if (span.n > 0) {
             out[n_spans++] = span;
             span.n = 0;
         }
-        uint32_t c = columns_find(cut, step);
-        low = c < cut->n_columns ? columns_edge(cut, c) : 1;
-        high = c == cut->n_columns      ? INT64_MIN
-               : c + 1 < cut->n_columns ? columns_edge(cut, c + 1) - 1
-                                        : cut->to_step;
-        high = high < cut->last_step ? high : cut->last_step;
-        if (c < cut->n_columns) {
+        bounds = find_bounds(cut, step, &bounds);
+        if (bounds.column < cut->n_columns) {
             uint32_t at = (uint32_t)i;
-            span = (struct column_span){c, at, 1, at, at, step, step};
+            span = (struct column_span){bounds.column, at, 1, at, at, step, step};
         }
+        i++;
     }
     if (span.n > 0) {
         out[n_spans++] = span;
@@ -253,7 +302,8 @@ static void merge_tally(struct column *column, const struct column_span *span,
         double mean = tally->sum / n;
         part.min = tally->min;
         part.max = tally->max;
-        part.mean = mean < part.min ? part.min : fmin(mean, part.max);
+        mean = mean < part.min ? part.min : mean;
+        part.mean = mean > part.max ? part.max : mean;
     }
     column_merge(column, &part);
 }
@@ -272,7 +322,46 @@ static void add_each(
     column_merge(&columns[span->column], &part);
 }
 
+/*
+ * The same of n > 0 readings that are all finite, which are nearly all: two at a time, and without
+ * a question for each, since one that is not finite shows in the sum.
+ */
+static struct tally tally_finite(const double *values, size_t n)
+{
+    double min[2] = {values[0], values[n - 1]};
+    double max[2] = {min[0], min[1]};
+    double sum[2] = {n % 2 == 1 ? values[n - 1] : 0, 0};
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        for (size_t k = 0; k < 2; k++) {
+            double value = values[i + k];
+            min[k] = value < min[k] ? value : min[k];
+            max[k] = value > max[k] ? value : max[k];
+            sum[k] += value;
+        }
+    }
+    return (struct tally){
+        .min = min[0] < min[1] ? min[0] : min[1],
+        .max = max[0] > max[1] ? max[0] : max[1],
+        .sum = sum[0] + sum[1],
+    };
+}
+
 static const struct tally no_tally = {.min = (double)INFINITY, .max = -(double)INFINITY};
+
+/* Add n > 0 readings to a tally. */
+static void add_to_tally(struct tally *tally, const double *values, size_t n)
+{
+    struct tally part = tally_finite(values, n);
+    if (isfinite(part.sum)) {
+        tally->min = part.min < tally->min ? part.min : tally->min;
+        tally->max = part.max > tally->max ? part.max : tally->max;
+        tally->sum += part.sum;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        tally_one(tally, values[i]);
+    }
+}
 
 void columns_add_f64(struct column *columns, const struct column_span *spans,
     size_t n_spans, const double *values)
@@ -280,9 +369,7 @@ void columns_add_f64(struct column *columns, const struct column_span *spans,
     for (size_t s = 0; s < n_spans; s++) {
         const struct column_span *span = &spans[s];
         struct tally tally = no_tally;
-        for (uint32_t i = 0; i < span->n; i++) {
-            tally_one(&tally, values[span->from + i]);
-        }
+        add_to_tally(&tally, values + span->from, span->n);
         if (isfinite(tally.sum)) {
             merge_tally(&columns[span->column], span, &tally, values[span->first_at],
                 values[span->last_at]);
@@ -295,13 +382,19 @@ void columns_add_f64(struct column *columns, const struct column_span *spans,
 void columns_add_f32(struct column *columns, const struct column_span *spans,
     size_t n_spans, const float *values)
 {
+    enum { WIDE = 256 }; /* numbers that are made doubles at a time */
+    double wide[WIDE];
     for (size_t s = 0; s < n_spans; s++) {
-        const struct column_span *span = &spans[s];
+        struct column_span span = spans[s];
         struct tally tally = no_tally; /* floats never leave the range of double */
-        for (uint32_t i = 0; i < span->n; i++) {
-            tally_one(&tally, (double)values[span->from + i]);
+        for (uint32_t at = 0; at < span.n; at += WIDE) {
+            uint32_t n = span.n - at < WIDE ? span.n - at : WIDE;
+            for (uint32_t i = 0; i < n; i++) {
+                wide[i] = (double)values[span.from + at + i];
+            }
+            add_to_tally(&tally, wide, n);
         }
-        merge_tally(&columns[span->column], span, &tally, (double)values[span->first_at],
-            (double)values[span->last_at]);
+        merge_tally(&columns[span.column], &span, &tally, (double)values[span.first_at],
+            (double)values[span.last_at]);
     }
 }
