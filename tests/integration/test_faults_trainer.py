@@ -164,7 +164,7 @@ run.finish()
     info = world.run_info("back")
     assert info["steps"] == info["last_step"] == 2**63 - 1, info
     text = world.baro("tail", "back")
-    assert "step -4 is below 0;" in text, text
+    assert "step -4 is not between 0 and 2^63 - 1;" in text, text
 
 
 @world_test
@@ -406,8 +406,10 @@ run.finish()
     counts = world.points("units", "attention:act/count")
     assert counts == [(step, 3.0 * (4 + step)) for step in range(10)], counts
     text = world.baro("tail", "units")
-    assert "step 1: barograph: 'attention' came with another number of units than the 4 it was " \
-        "declared with: its unit statistics are left out" in text, text
+    assert "step 1: barod: 'attention:act' is another from here on: [3, 4] f32 became [3, 5] f32; " \
+        "it goes on as its epoch 2" in text, text
+    assert "'attention' came with more than 8 layouts: what does not fit the last of them, of 11 " \
+        "units, has no unit statistics" in text, text
     for listing in (text, world.baro("runs"), world.baro("series", "units")):
         assert "-nan" not in listing, listing
     assert world.run_info("units")["dropped"] == 0
