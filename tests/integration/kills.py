@@ -15,6 +15,7 @@ import time
 from faults import SCALARS, await_that, unit_value, value_of
 
 UNITS = 96
+SLOW_S = 1.0
 
 
 def is_object(line):
@@ -33,9 +34,11 @@ class Kills:
         self.control = world.control()
         self.trainers = []
         self.kinds = {}               # how often the daemon died in which way
+        self.slow = []                # what is known of answers that took long
         self.answers = []             # seconds from the start to the first answer
         self.n_checked = 0
         self.n_pruned = 0
+        self.n_runs = 0
         world.start(*self.arguments)
 
     # ---- one kill ----
@@ -45,12 +48,17 @@ class Kills:
         if not self.trainers or self.trainers[-1].process.poll() is not None:
             self.trainers.append(self.world.train(n_ahead=3000, units=UNITS, tensor=0))
         trainer = self.trainers[-1]
-        self.count(self.die())
+        kind = self.die()
+        self.count(kind)
         n_acked = trainer.n_acked
         began = time.monotonic()
         self.world.start(*self.arguments)
+        listens = time.monotonic() - began
         info = self.world.run_info(trainer.run)
         self.answers.append(time.monotonic() - began)
+        if self.answers[-1] > SLOW_S:
+            self.slow.append(f"{listens:.2f} + {self.answers[-1] - listens:.2f} s after {kind}: "
+                             f"{self.world.log().splitlines()[-2:]}")
         n_there = info["records"] if info else 0
         assert n_there >= n_acked, f"{n_acked} records were acknowledged, {n_there} are there"
         if len(self.answers) % self.a_run == 0:
@@ -109,6 +117,16 @@ class Kills:
             self.end_training()
         for trainer in self.trainers:
             self.check_run(trainer)
+        self.world.baro("verify")  # exits 1 where anything is damaged
+        self.n_runs += len(self.trainers)
+
+    def forget(self):
+        """Remove the runs that have been checked, so that there is room for others."""
+        if self.trainers:
+            self.world.baro("prune", "--all", *(trainer.run for trainer in self.trainers))
+            left = {run["id"] for run in self.world.listing("runs")}
+            assert not left & {trainer.run for trainer in self.trainers}, left
+        self.trainers = []
 
     def check_run(self, trainer):
         n = trainer.n_pushed
@@ -170,7 +188,7 @@ class Kills:
     def report(self):
         """What happened, in one line."""
         ways = ", ".join(f"{n} {kind}" for kind, n in sorted(self.kinds.items()))
-        return (f"{sum(self.kinds.values())} kills ({ways}); {len(self.trainers)} runs, "
+        return (f"{sum(self.kinds.values())} kills ({ways}); {self.n_runs} runs, "
                 f"{self.n_checked} points compared, {self.n_pruned} pruned; first answer after "
                 f"{statistics.median(self.answers) * 1000:.0f} ms (median), "
                 f"{max(self.answers) * 1000:.0f} ms (worst)")
