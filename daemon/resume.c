@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/resume.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -187,6 +188,7 @@ static struct run *find_former(const struct registry *registry, struct run *newe
 static struct run *make_branch(
     struct barod *barod, struct run *parent, Baro__RunDescription *description)
 {
+    assert(parent != NULL);
     /* While its first step is not known it inherits all. */
     int64_t branch_step = description->resume_step;
     if (branch_step < 0) {

@@ -76,6 +76,10 @@ class Resumed(unittest.TestCase):
         # Of the steps that came twice, the parent's later ones stand behind the earlier.
         self.assertEqual(values[-10:], [4.0] * 10)
         self.assertEqual(values[-20:-10], [3.0] * 10)
+        columns = self.place.json("get", "job", "loss", "--columns", "9")
+        self.assertEqual(sum(column["count"] for column in columns), len(values))
+        self.assertEqual((columns[0]["from"], columns[-1]["to"]), (0, 44))
+        self.assertEqual((columns[0]["max"], columns[-1]["max"]), (1.0, 4.0))
 
     def test_repeated_steps_are_marked(self):
         points = self.place.json("get", "job~1", "loss")
