@@ -9,10 +9,13 @@
 #include "tests/unit/disk.h"
 
 enum {
-    N_COMMITS = 60,
+    N_COMMITS = 50,
+    N_OLD_ROWS = 6000,  /* of an older run, which is pruned */
+    PRUNED_AT = 20,     /* commits */
     ROWS_A_COMMIT = 24, /* of each of two things */
     N_TRIES = 8,
-    COMPACT_EVERY = 13 /* commits */
+    COMPACT_EVERY = 13, /* commits */
+    OLD_RUN = 2
 };
 
 /* Fresh folder in memory where there is one: the real disk is not what is tested. */
@@ -53,6 +56,9 @@ static int commit(struct rig *rig, int64_t n, struct baro_err *err)
         rig_append(txn, 1, 1, step, value_of(step, 1));
         rig_append(txn, 1, 2, step, value_of(step, 2));
     }
+    for (int64_t step = 0; n == 0 && step < N_OLD_ROWS; step++) {
+        rig_append(txn, OLD_RUN, 1, step, value_of(step, 3));
+    }
     store_put(txn, STORE_STREAMS, 1, 0, &n, sizeof n);
     return store_commit(txn, err);
 }
@@ -76,6 +82,30 @@ static void check_commits(struct rig *rig, int64_t n)
     }
 }
 
+/* The older run has all its readings, or summaries that hold their extremes. */
+static void check_old(struct rig *rig, bool is_pruned)
+{
+    struct column_cut cut = columns_cut(0, N_OLD_ROWS - 1, 1);
+    struct store_query query = {
+        .run = OLD_RUN, .thing = 1, .kind = 1, .n_columns = 1, .to_step = N_OLD_ROWS - 1};
+    struct column got = {0};
+    struct column expected = {0};
+    struct baro_err err = {0};
+    uint64_t n_rows = 0;
+    uint64_t n_coarse = 0;
+    int rc = store_read_columns(rig->store, &query, &cut, &got, &n_rows, &n_coarse, &err);
+    for (int64_t step = 0; step < N_OLD_ROWS; step++) {
+        column_add(&expected, step, value_of(step, 3));
+    }
+    if (rc != 0 || got.count != expected.count || n_rows != N_OLD_ROWS) {
+        fail_msg("%d %s: %u old readings", rc, err.text, got.count);
+    }
+    assert_true(got.min == expected.min && got.max == expected.max);
+    struct store_group_info info;
+    assert_int_equal(store_group(rig->store, OLD_RUN, 1, 1, &info, NULL), 1);
+    assert_true(!is_pruned || info.n_pruned == N_OLD_ROWS);
+}
+
 static int64_t commits_told(struct rig *rig)
 {
     void *value = NULL;
@@ -93,6 +123,15 @@ static void work(struct rig *rig, int64_t n)
 {
     struct baro_err err = {0};
     int rc = store_work_step(rig->store, &err);
+    if (rc >= 0 && n == PRUNED_AT) {
+        static const uint32_t run = OLD_RUN;
+        const struct store_prune prune = {.to_bytes = UINT64_MAX,
+            .runs = &run,
+            .n_runs = 1,
+            .level = STORE_PRUNE_READINGS};
+        rc = store_seal_run(rig->store, OLD_RUN, &err);
+        rc = rc < 0 ? rc : store_prune(rig->store, &prune, NULL, NULL, &err);
+    }
     if (rc >= 0 && n % COMPACT_EVERY == COMPACT_EVERY - 1) {
         rc = store_compact(rig->store, &err);
     }
@@ -136,53 +175,54 @@ static bool survives(const struct disk_fault *fault)
     disk_end();
     rig_reopen(&rig);
     check_commits(&rig, N_COMMITS);
+    check_old(&rig, !has_struck);
     end(&rig);
     return has_struck;
 }
 
-static void survives_everywhere(enum disk_call call, uint64_t n_times, int error)
+static void survives_everywhere(
+    enum disk_call call, uint64_t n_times, int error, uint64_t stride)
 {
-    struct disk_fault fault = {.call = call, .n_times = n_times, .error = error};
-    uint64_t n = 0;
-    do {
-        fault.nth = ++n;
-    } while (survives(&fault));
-    assert_true(n > N_COMMITS); /* each commit met it */
+    struct disk_fault fault = {.call = call, .nth = 1, .n_times = n_times, .error = error};
+    while (survives(&fault)) {
+        fault.nth += stride;
+    }
+    assert_true(fault.nth > N_COMMITS); /* each commit met it */
 }
 
 static void every_write_may_fail_once(void **state)
 {
     (void)state;
-    survives_everywhere(DISK_WRITE, 1, EIO);
-    survives_everywhere(DISK_WRITE, 1, ENOSPC);
+    survives_everywhere(DISK_WRITE, 1, EIO, 1);
+    survives_everywhere(DISK_WRITE, 1, ENOSPC, 5);
 }
 
 static void every_write_may_be_cut_short(void **state)
 {
     (void)state;
-    survives_everywhere(DISK_WRITE, 1, 0);
+    survives_everywhere(DISK_WRITE, 1, 0, 3);
 }
 
 /* What a failed synchronisation leaves of the pages is gone: they must be written again. */
 static void every_synchronisation_may_fail_and_lose_what_it_was_for(void **state)
 {
     (void)state;
-    survives_everywhere(DISK_SYNC, 1, EIO);
-    survives_everywhere(DISK_SYNC, 3, EIO);
+    survives_everywhere(DISK_SYNC, 1, EIO, 1);
+    survives_everywhere(DISK_SYNC, 3, EIO, 5);
 }
 
 static void every_write_of_the_meta_page_may_fail(void **state)
 {
     (void)state;
-    survives_everywhere(DISK_META, 1, EIO);
+    survives_everywhere(DISK_META, 1, EIO, 1);
 }
 
 /* LMDB then tries to take its page back, and that fails too. */
 static void not_even_the_meta_page_can_be_taken_back(void **state)
 {
     (void)state;
-    survives_everywhere(DISK_META, 2, EIO);
-    survives_everywhere(DISK_META, 3, EIO);
+    survives_everywhere(DISK_META, 2, EIO, 2);
+    survives_everywhere(DISK_META, 3, EIO, 5);
 }
 
 /* Make the store as it may be after the power went behind the first n_entries. */
@@ -202,6 +242,7 @@ static void check_crash(
     assert_int_equal(commit(&after, n, &err), 0);
     rig_seal(&after);
     check_commits(&after, n + 1);
+    check_old(&after, false);
     end(&after);
 }
 

@@ -455,9 +455,13 @@ static void a_full_disk_loses_nothing_and_goes_on_when_there_is_room(void **stat
 static void child_writes(struct rig *rig, int64_t step, int out)
 {
     rig->options.seal_tail_bytes = 3000;
+    rig->options.map_bytes = 64 << 10; /* so that it has to grow */
     rig_open(rig);
     for (;; step++) {
         struct store_txn *txn = store_begin(rig->store);
+        for (int64_t i = 0; i < 50; i++) {
+            rig_append(txn, 1, 3, step * 50 + i, 1.0 / (double)(step * 50 + i + 1));
+        }
         rig_append(txn, 1, 1, step, (double)step);
         rig_append(txn, 1, 2, step, (double)-step);
         store_put(txn, STORE_STREAMS, 1, 0, &step, sizeof step);
