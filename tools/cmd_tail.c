@@ -103,6 +103,9 @@ static void consider(struct tail *tail, const Baro__ThingInfo *thing)
     for (uint32_t stat = 0; tail->glob != NULL && stat < SUMMARY_STAT_COUNT; stat++) {
         (void)snprintf(full, sizeof full, "%s/%s", label, summary_stat_name((int)stat));
         if (is_whole ? stat == SUMMARY_L2 : baro_glob(tail->glob, full)) {
+            char epoch[SERIES_LABEL_BYTES];
+            (void)snprintf(full, sizeof full, "%s/%s", thing_epoch_label(thing, epoch),
+                summary_stat_name((int)stat));
             add_series(tail, thing, full, READING_SUMMARY, stat);
         }
     }

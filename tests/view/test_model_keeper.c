@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "client/model/catalog.h"
 #include "client/model/tree.h"
 #include "lib/base/meant.h"
 #include "lib/base/mem.h"
@@ -376,6 +377,59 @@ static void each_rank_has_leaves_of_its_own_in_the_tree(void **state)
     part_unref(things);
 }
 
+static void of_several_epochs_the_tree_shows_the_newest(void **state)
+{
+    (void)state;
+    struct model_things *things =
+        part_create(sizeof *things + 3 * sizeof things->at[0], NULL);
+    things->n = 3;
+    for (uint32_t i = 0; i < 3; i++) {
+        things->at[i] = (struct model_thing){.thing = i + 1,
+            .is_tensor = true,
+            .name = "fc1",
+            .role = i == 1 ? BARO_GRAD : BARO_WEIGHT,
+            .epoch = i == 2 ? 2 : 1};
+    }
+    struct tree *tree = tree_create(things);
+    assert_int_equal(tree->n, 1);
+    assert_int_equal(tree->nodes[0].roles[BARO_WEIGHT], 3);
+    assert_int_equal(tree->nodes[0].roles[BARO_GRAD], 2);
+    part_unref(tree);
+    part_unref(things);
+}
+
+static void runs_that_branched_say_so(void **state)
+{
+    (void)state;
+    struct catalog *catalog = catalog_create();
+    char ids[3][8] = {"a", "a~1", "b~1"};
+    Baro__RunDescription descriptions[3];
+    Baro__RunInfo infos[3];
+    Baro__RunInfo *pointers[3];
+    for (size_t i = 0; i < 3; i++) {
+        baro__run_description__init(&descriptions[i]);
+        baro__run_info__init(&infos[i]);
+        descriptions[i].run_id = ids[i];
+        infos[i].run = (uint32_t)(3 - i);
+        infos[i].description = &descriptions[i];
+        pointers[i] = &infos[i];
+    }
+    infos[0].parent = 2;
+    infos[0].branch_step = 500;
+    infos[1].n_branches = 1;
+    infos[1].is_overwritten = true;
+    catalog_set_runs(catalog, pointers, 3);
+    const struct model_run *run = catalog_run(catalog, 3);
+    assert_string_equal(run->branch, "");
+    assert_int_equal(run->parent, 2);
+    assert_int_equal(run->branch_step, 500);
+    run = catalog_run(catalog, 2);
+    assert_string_equal(run->branch, "~1");
+    assert_true(run->is_overwritten);
+    assert_string_equal(catalog_run(catalog, 1)->branch, ""); /* its user called it so */
+    catalog_destroy(catalog);
+}
+
 static void a_name_means_the_branch_that_carries_the_id(void **state)
 {
     (void)state;
@@ -437,6 +491,8 @@ int main(void)
         cmocka_unit_test(answers_of_the_wrong_size_leave_a_gap_and_no_damage),
         cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
         cmocka_unit_test(each_rank_has_leaves_of_its_own_in_the_tree),
+        cmocka_unit_test(of_several_epochs_the_tree_shows_the_newest),
+        cmocka_unit_test(runs_that_branched_say_so),
         cmocka_unit_test(a_name_means_the_branch_that_carries_the_id),
         cmocka_unit_test(a_name_that_several_runs_have_means_none_of_them),
     };
