@@ -14,7 +14,8 @@
  *   runs of columns, until all columns of the block are covered (below)
  *   n_stored     varint: bytes of the compressed symbols; 0 when there are none
  *   symbols      one byte for each number of the columns that are not constant, column after
- *                column: a zstd frame, or as they are when n_stored is their number
+ *                column: a zstd frame less its first four bytes, which are always the same, or as
+ *                they are when n_stored is their number
  *   bits         what each symbol says that follows, number after number, up to the end
  *
  * A run is the columns one after the other that are coded alike:

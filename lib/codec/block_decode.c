@@ -61,31 +61,66 @@ static size_t bits_of(
     uint8_t mask = low_bits > 0 ? SYMBOLS_HAS_LOW - 1 : SYMBOLS_MAX - 1;
     size_t sum = 0;
     size_t n_low = 0;
-    bool is_bad = false;
+    unsigned seen = 0;
     for (size_t i = 0; i < n; i++) {
-        uint8_t n_bits = table->n_bits[symbols[i] & mask];
-        is_bad |= n_bits == SYMBOLS_BAD;
+        unsigned n_bits = table->n_bits[symbols[i] & mask];
+        seen |= n_bits;
         sum += n_bits;
         n_low += symbols[i] >> 7;
     }
-    return is_bad ? SIZE_MAX : sum + (low_bits > 0 ? n_low * low_bits : 0);
+    return seen >= 64 ? SIZE_MAX : sum + (low_bits > 0 ? n_low * low_bits : 0);
 }
 
-/* Numbers without low bits: the usual case, and the fast one. */
-static void take_plain(const struct reader *reader, const struct symbols_table *table,
-    size_t n, bool is_narrow, int64_t *out)
+/*
+ * How many of a column's numbers need decoding: of steps, as a rule, only the first two, because
+ * the others go on in a straight line.
+ */
+static size_t count_told(const struct symbols_table *table, const uint8_t *symbols,
+    size_t n, const struct block_run *run)
 {
-    size_t bit = reader->bit;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t symbol = reader->symbols[i];
-        unsigned n_bits = table->n_bits[symbol];
-        uint64_t more = is_narrow ? bits_take_short(reader->bits, bit, n_bits)
-                                  : bits_take(reader->bits, bit, n_bits);
-        bit += n_bits;
-        out[i] = (int64_t)predict_unfold(table->base[symbol] + more);
+    size_t order = run->predict.order;
+    uint8_t last = symbols[n - 1];
+    bool can_be_line = run->predict.slow == 0 && (order == 1 || order == 2) &&
+                       run->low_bits == 0 && n > 2 && table->n_bits[last] == 0 &&
+                       (order == 1 || table->base[last] == 0);
+    bool is_line =
+        can_be_line && memcmp(symbols + order, symbols + order + 1, n - order - 1) == 0;
+    return is_line ? 2 : n;
+}
+
+/* Continue the straight line through the first two of n numbers. */
+static void go_straight(int64_t *numbers, size_t n)
+{
+    uint64_t slope = (uint64_t)numbers[1] - (uint64_t)numbers[0];
+    for (size_t i = 2; i < n; i++) {
+        numbers[i] = (int64_t)((uint64_t)numbers[0] + i * slope);
     }
 }
 
+/*
+ * Numbers without low bits: the usual case, and the fast one. What follows the last bit may be
+ * read, but not beyond it: places are held back to the end. Returns the bits that were used,
+ * SIZE_MAX when a symbol means nothing; when they are more than there are, the numbers are wrong.
+ */
+static inline size_t take_plain(const struct reader *reader,
+    const struct symbols_table *table, size_t n, bool is_narrow, int64_t *out)
+{
+    size_t bit = reader->bit;
+    unsigned seen = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t symbol = reader->symbols[i];
+        unsigned n_bits = table->n_bits[symbol];
+        seen |= n_bits;
+        size_t at = bit < reader->n_bits ? bit : reader->n_bits;
+        uint64_t more = is_narrow ? bits_take_short(reader->bits, at, n_bits & 63)
+                                  : bits_take(reader->bits, at, n_bits & 63);
+        bit += n_bits;
+        out[i] = (int64_t)predict_unfold(table->base[symbol] + more);
+    }
+    return seen >= 64 ? SIZE_MAX : bit - reader->bit;
+}
+
+/* Numbers of which some have low bits; all their bits are there. */
 static void take_low(const struct reader *reader, const struct symbols_table *table,
     size_t n, unsigned low_bits, int64_t *out, uint64_t *out_low)
 {
@@ -129,19 +164,30 @@ static void store_f64(const int64_t *numbers, size_t n, bool is_narrow, uint8_t 
     }
 }
 
-/* Decode the column at reader's place to out; its first high number goes to *io_before. */
-static void take_column(const struct reader *reader, const struct block_run *run,
+/*
+ * Decode the column at reader's place to out; its first high number goes to *io_before. Returns
+ * its bits, more than there are when it is damaged.
+ */
+static size_t take_column(const struct reader *reader, const struct block_run *run,
     const struct symbols_table *table, int64_t *io_before, uint8_t *out)
 {
     size_t n = reader->shape->n_rows;
     int64_t *numbers = reader->scratch->high;
     uint64_t *low = reader->scratch->residuals;
-    if (run->low_bits == 0) {
-        take_plain(reader, table, n, run->is_narrow, numbers);
-    } else {
+    size_t n_told = count_told(table, reader->symbols, n, run);
+    size_t n_bits = run->low_bits == 0
+                        ? take_plain(reader, table, n_told, run->is_narrow, numbers)
+                        : bits_of(table, reader->symbols, n, run->low_bits);
+    if (n_bits > reader->n_bits - reader->bit) {
+        return n_bits;
+    }
+    if (run->low_bits > 0) {
         take_low(reader, table, n, run->low_bits, numbers, low);
     }
-    predict_undo(run->predict, numbers, n, *io_before);
+    predict_undo(run->predict, numbers, n_told, *io_before);
+    if (n_told < n) {
+        go_straight(numbers, n);
+    }
     *io_before = run->is_narrow ? (int32_t)(uint32_t)numbers[0] : numbers[0];
     if (run->low_bits > 0) {
         for (size_t i = 0; i < n; i++) {
@@ -154,24 +200,28 @@ static void take_column(const struct reader *reader, const struct block_run *run
     case BLOCK_I64:
     case BLOCK_TYPE_COUNT: memcpy(out, numbers, n * sizeof *numbers); break;
     }
+    return n_bits;
 }
 
-/* Step over a column, but keep what predicts the first number of the next one. */
-static void skip_column(const struct reader *reader, const struct block_run *run,
+/* Step over a column, but keep what predicts the first number of the next one; its bits. */
+static size_t skip_column(const struct reader *reader, const struct block_run *run,
     const struct symbols_table *table, int64_t *io_before)
 {
     int64_t first;
     uint64_t ignored;
-    if (run->predict.order == 0 && run->predict.slow == 0) {
-        return;
+    size_t n_bits = bits_of(table, reader->symbols, reader->shape->n_rows, run->low_bits);
+    bool is_alone = run->predict.order == 0 && run->predict.slow == 0;
+    if (is_alone || n_bits > reader->n_bits - reader->bit) {
+        return n_bits;
     }
     if (run->low_bits == 0) {
-        take_plain(reader, table, 1, false, &first);
+        (void)take_plain(reader, table, 1, false, &first);
     } else {
         take_low(reader, table, 1, run->low_bits, &first, &ignored);
     }
     uint64_t sum = (uint64_t)first + (uint64_t)*io_before;
     *io_before = run->is_narrow ? (int32_t)(uint32_t)sum : (int64_t)sum;
+    return n_bits;
 }
 
 static void fill(const struct block_run *run, enum block_type type, size_t n, uint8_t *out)
@@ -213,14 +263,10 @@ static int take_run(struct reader *reader, const struct block_run *run, uint32_t
             }
             continue;
         }
-        size_t n_bits = bits_of(table, reader->symbols, n_rows, run->low_bits);
+        size_t n_bits = is_wanted ? take_column(reader, run, table, &before, out)
+                                  : skip_column(reader, run, table, &before);
         if (n_bits > reader->n_bits - reader->bit) {
             return corrupt(err, "a column is longer than its block");
-        }
-        if (is_wanted) {
-            take_column(reader, run, table, &before, out);
-        } else {
-            skip_column(reader, run, table, &before);
         }
         reader->symbols += n_rows;
         reader->bit += n_bits;
@@ -262,8 +308,12 @@ static int take_symbols(
             (scratch->decompress = ZSTD_createDCtx()) == NULL) {
             return baro_err_set(err, BARO_EIO, "zstd gave no decompression context");
         }
-        size_t got =
-            ZSTD_decompressDCtx(scratch->decompress, scratch->symbols, n, at->at, n_stored);
+        static const uint8_t magic[BLOCK_MAGIC_BYTES] = {0x28, 0xb5, 0x2f, 0xfd};
+        uint8_t *frame = scratch->bits;
+        memcpy(frame, magic, sizeof magic);
+        memcpy(frame + sizeof magic, at->at, n_stored);
+        size_t got = ZSTD_decompressDCtx(
+            scratch->decompress, scratch->symbols, n, frame, sizeof magic + n_stored);
         if (ZSTD_isError(got) || got != n) {
             return corrupt(err, "symbols cannot be decompressed");
         }

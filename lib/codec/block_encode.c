@@ -423,11 +423,11 @@ static int put_symbols(struct block_scratch *scratch, size_t n, struct baro_err 
     if (ZSTD_isError(stored)) {
         return baro_err_set(err, BARO_EIO, "compress: %s", ZSTD_getErrorName(stored));
     }
-    bool is_smaller = stored < n;
-    stored = is_smaller ? stored : n;
+    bool is_smaller = stored > BLOCK_MAGIC_BYTES && stored - BLOCK_MAGIC_BYTES < n;
+    stored = is_smaller ? stored - BLOCK_MAGIC_BYTES : n;
     uint8_t *to = block_need_out(scratch, stored + 10);
     to = block_put_varint(to, stored);
-    memcpy(to, is_smaller ? frame : scratch->symbols, stored);
+    memcpy(to, is_smaller ? frame + BLOCK_MAGIC_BYTES : scratch->symbols, stored);
     scratch->n_out = (size_t)(to + stored - scratch->out);
     return 0;
 }

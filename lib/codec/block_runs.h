@@ -9,8 +9,9 @@
 #include "lib/codec/symbols.h"
 
 enum {
-    RUN_MAX_BYTES = 24, /* without a list */
-    RUN_KIND_MASK = 3,  /* enum symbols_coding, or: */
+    BLOCK_MAGIC_BYTES = 4, /* that zstd's frames begin with; blocks leave them out */
+    RUN_MAX_BYTES = 24,    /* without a list */
+    RUN_KIND_MASK = 3,     /* enum symbols_coding, or: */
     RUN_CONSTANT = 3,
     RUN_NARROW = 4, /* doubles kept as floats */
     RUN_ORDER_SHIFT = 3,
