@@ -9,7 +9,7 @@
  *     batches/steps, times_ns, sizes, ends, samples    samples of row i end at ends[i]
  *     run, events, alerts, notes                       JSON lines as bytes (uint8)
  *
- * "@1" behind the series' name means rank 1, "#2" its second epoch.
+ * "#2" behind the series' name means its second epoch, "@1" rank 1.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,20 +60,16 @@ static void write_base(const struct export_item *item, char out[BASE_BYTES])
 {
     char label[SERIES_LABEL_BYTES] = "step_time";
     char rank[16] = "";
-    char epoch[16] = "";
     if (item->kind == READING_BATCH) {
         (void)snprintf(label, sizeof label, "batches");
     }
     if (item->thing != NULL) {
-        (void)thing_label(item->thing, label);
+        (void)thing_epoch_label(item->thing, label);
         if (item->thing->rank > 0) {
             (void)snprintf(rank, sizeof rank, "@%u", item->thing->rank);
         }
-        if (item->thing->epoch > 1) {
-            (void)snprintf(epoch, sizeof epoch, "#%u", item->thing->epoch);
-        }
     }
-    (void)snprintf(out, BASE_BYTES, "%s%s%s%s", label, rank, epoch,
+    (void)snprintf(out, BASE_BYTES, "%s%s%s", label, rank,
         item->kind == READING_UNITS ? "/units" : "");
 }
 

@@ -338,6 +338,20 @@ class Files(unittest.TestCase):
             for name in file.zip.namelist():  # unpacking stays within its folder
                 self.assertFalse(name.startswith("/") or ".." in name.split("/") or "\\" in name, name)
 
+    @unittest.skipIf(numpy is None, "no numpy")
+    def test_epochs_of_a_series_are_told_apart(self):
+        run = self.init("epochs")
+        for step, n_units in enumerate((4, 4, 6, 6, 6)):
+            run.tensor("w", numpy.full((n_units, 2), step, "f4"), role="grad", unit_axis=0)
+            run.log({}, step=step)
+        run.finish(timeout=30)
+        file = numpy.load(self.export("epochs", "a.npz", "--kind", "summaries,units")[0])
+        self.assertEqual(file["w:grad/units/mean"].tolist(), [[0] * 4, [1] * 4])
+        self.assertEqual(file["w:grad#2/units/mean"].tolist(), [[2] * 6, [3] * 6, [4] * 6])
+        rows = self.read_csv(self.export("epochs", "a.csv", "w:grad/max")[0])
+        self.assertEqual([(row["epoch"], row["step"]) for row in rows],
+                         [("1", "0"), ("1", "1"), ("2", "2"), ("2", "3"), ("2", "4")])
+
     def test_a_run_under_way_is_written_as_far_as_it_is(self):
         run = self.init("alive")
         for step in range(200):
