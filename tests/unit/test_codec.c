@@ -406,6 +406,36 @@ static void each_sort_of_series_costs_what_it_should(void **state)
     assert_true(bytes_per_row(values, N) - stamps < 7.2);
 }
 
+static void steps_in_a_straight_line_come_back(void **state)
+{
+    enum { N = 300 };
+    static const int64_t strides[] = {1, -7, 0, 1000000007, INT64_MAX, INT64_MIN};
+    struct chunk_codec *codec = chunk_codec_create();
+    int64_t steps[N];
+    int64_t back[N];
+    for (size_t turn = 0; turn < 4 * BARO_LEN(strides); turn++) {
+        uint64_t at = turn * 12345;
+        for (size_t i = 0; i < N; i++, at += (uint64_t)strides[turn / 4]) {
+            steps[i] = (int64_t)at;
+        }
+        static const size_t breaks[] = {N, 1, N / 2, N - 1}; /* where it is no line */
+        if (breaks[turn % 4] < N) {
+            steps[breaks[turn % 4]] ^= 5;
+        }
+        struct chunk_columns columns = {.n_rows = turn % 4 == 0 ? N - (uint32_t)turn : N,
+            .steps = steps,
+            .times_ns = steps};
+        const uint8_t *bytes = NULL;
+        size_t n = 0;
+        struct chunk chunk;
+        assert_int_equal(chunk_encode(codec, &columns, &bytes, &n, NULL), 0);
+        assert_int_equal(chunk_open(&chunk, bytes, n, NULL), 0);
+        assert_int_equal(chunk_steps(codec, &chunk, back, NULL), 0);
+        assert_memory_equal(back, steps, columns.n_rows * sizeof *steps);
+    }
+    chunk_codec_destroy(codec);
+}
+
 /* ---- constants ---- */
 
 static void a_column_is_known_to_be_constant_without_decoding_it(void **state)
@@ -567,6 +597,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(damage_under_a_right_checksum_neither_crashes_nor_overflows),
         cmocka_unit_test(each_sort_of_series_costs_what_it_should),
+        cmocka_unit_test(steps_in_a_straight_line_come_back),
         cmocka_unit_test(a_column_is_known_to_be_constant_without_decoding_it),
         cmocka_unit_test(what_may_be_rounded_is_and_nothing_else),
         cmocka_unit_test(rounding_again_or_after_a_merge_changes_nothing_more),
