@@ -18,7 +18,13 @@
 
 #define LOG_MODULE "store"
 
-enum { RETRY_MS = 1000, TICK_MS = 10000, SETTLE_MS = 1000, SETTLE_TICKS = 3 };
+enum {
+    RETRY_MS = 1000,
+    TICK_MS = 10000,
+    SETTLE_MS = 1000,
+    SETTLE_TICKS = 3,
+    SETTLE_MAX_BYTES = 1 << 30 /* in use: writing that anew takes a second or two */
+};
 
 struct committer {
     struct store *store;
@@ -79,6 +85,7 @@ static bool make_room(struct committer *committer, struct baro_err *err)
     if (rc <= 0 && cause.code != 0) {
         (void)baro_err_set(err, BARO_EFULL, "%s", cause.text);
     }
+    notify(committer); /* there may be notes to take */
     return rc > 0;
 }
 
@@ -124,6 +131,10 @@ static void tend(struct committer *committer, bool *has_work)
         notify(committer); /* there are notes to take */
     } else if (rc == 0) {
         rc = store_work_step(committer->store, &err);
+        if (rc == BARO_EFULL && room_make(committer->room, true, &err) > 0) {
+            rc = 1;
+            notify(committer);
+        }
     }
     *has_work = rc > 0;
     if (rc < 0) {
@@ -167,7 +178,8 @@ static bool tick(struct committer *committer, uint64_t *io_tick_ns)
     return true;
 }
 
-/* At the end: nothing will come soon, so all tails are packed, in the time that there is. */
+/* At the end: nothing will come soon, so all tails are packed and free pages given back, in the
+ * time that there is. A kill meanwhile leaves a store that is whole. */
 static void settle(struct committer *committer)
 {
     uint64_t deadline_ns = baro_now_ns() + SETTLE_MS * UINT64_C(1000000);
@@ -175,6 +187,10 @@ static void settle(struct committer *committer)
     store_tick(committer->store, SETTLE_TICKS);
     while (has_work && baro_now_ns() < deadline_ns) {
         tend(committer, &has_work);
+    }
+    struct baro_err err = {0};
+    if (room_compact(committer->room, SETTLE_MAX_BYTES, &err) < 0) {
+        log_warn("the store's file keeps its size: %s", err.text);
     }
 }
 

@@ -204,14 +204,14 @@ void control_send_replies(struct barod *barod)
     }
 }
 
-/* A dry run is a question like others; the rest only the store thread may do. */
+/* Only the store thread may prune; before a dry run it packs the tails, too. */
 static void answer_prune(struct barod *barod, const struct peer *peer, uint64_t request,
     const Baro__PruneRequest *prune)
 {
     struct baro_err err = {0};
     struct job *job = upkeep_prune_job(barod, prune, &err);
-    if (job == NULL || prune->is_dry_run) {
-        submit(barod, peer, request, job, &err);
+    if (job == NULL) {
+        refuse(barod, peer, request, &err);
         return;
     }
     job->peer = *peer;

@@ -128,10 +128,6 @@ struct run {
     Baro__Alert **alerts; /* in order of their ids; alerts[i] has the id i + 1 */
     uint32_t n_alerts;
     uint32_t n_saved_alerts;
-    uint64_t
-        n_seen; /* upkeep: records at its last look, and since when there are as many */
-    uint64_t seen_ns;
-    uint64_t n_sealed; /* records when its tail was last sealed for good */
     uint64_t n_incidents;
     uint32_t worst_level;
     uint32_t n_subscribers; /* live subscribers to this run's records */

@@ -319,7 +319,6 @@ static void tick(struct server *server)
     status_tick(barod);
     rules_tick(barod);
     upkeep_plan(barod);
-    upkeep_seal(barod);
 }
 
 static int turn(struct server *server, bool *is_busy, struct baro_err *err)
@@ -387,8 +386,7 @@ static int open_all(struct server *server, struct baro_err *err)
     const struct options *options = barod->options;
     int rc = baro_make_dir(options->dir, err);
     rc = rc != 0 ? rc : open_signals(server, err);
-    struct store_options store_options = {
-        .quota_bytes = options->quota_bytes,
+    struct store_options store_options = {.quota_bytes = options->quota_bytes,
         .is_exact = options->is_exact,
         .rounded_kinds = UINT64_C(1) << READING_UNITS};
     rc = rc != 0 ? rc : store_open(options->dir, &store_options, &barod->store, err);
@@ -457,32 +455,6 @@ static void flush(struct server *server)
     }
 }
 
-/* Give free pages back, in the time that is left; a kill meanwhile leaves a store that is whole. */
-static void compact(struct server *server)
-{
-    struct barod *barod = &server->barod;
-    uint64_t deadline_ns = baro_now_ns() + STOP_MS * UINT64_C(1000000);
-    struct job *closing = upkeep_closing_job(barod);
-    bool is_done = false;
-    committer_submit(barod->committer, closing);
-    while (!is_done && baro_now_ns() < deadline_ns) {
-        zmq_pollitem_t items[2] = {
-            {.fd = server->signal_fd, .events = ZMQ_POLLIN},
-            {.fd = committer_fd(barod->committer), .events = ZMQ_POLLIN},
-        };
-        (void)zmq_poll(items, 2, 100);
-        if ((items[0].revents & ZMQ_POLLIN) != 0) {
-            log_warn("a second signal: ending at once");
-            _exit(1);
-        }
-        struct job *done;
-        while ((done = committer_take_job(barod->committer)) != NULL) {
-            is_done = is_done || done == closing;
-            query_end(done);
-        }
-    }
-}
-
 static void close_all(struct server *server)
 {
     struct barod *barod = &server->barod;
@@ -516,7 +488,6 @@ int server_run(const struct options *options, struct baro_err *err)
             rc = turn(server, &is_busy, err);
         }
         flush(server);
-        compact(server);
         control_confirm_shutdown(&server->barod);
         log_info("barod ends");
     }

@@ -22,11 +22,7 @@
  * "there is no run N here"; its number is not given again before the daemon ends.
  */
 
-enum {
-    MAX_CURSOR_BYTES = 40,
-    IDLE_S = 60,                /* without a record */
-    CLOSING_MAX_BYTES = 1 << 30 /* in use: writing that anew takes a second or two */
-};
+enum { MAX_CURSOR_BYTES = 40 };
 
 struct upkeep {
     struct job *waiting; /* for the open bundle */
@@ -177,6 +173,8 @@ struct prune {
     size_t n_runs;
     size_t n_ended; /* the first so many of runs */
     char **whys;    /* of each of runs */
+    bool is_named;  /* the request named runs */
+    size_t n_packed;
     bool has_begun;
     bool is_past_ended;
     struct store_prune_item *items;
@@ -307,9 +305,27 @@ static int prune_both(struct prune *prune, struct store *store, store_prune_fn f
     return is_by_size || rc < 0 ? rc : 0;
 }
 
+/* Pack what the runs have left in their tails, which nothing may go from; true when there is more
+ * to do, after commits that wait. */
+static bool pack_tails(struct prune *prune, struct store *store)
+{
+    size_t n = prune->is_named ? prune->n_runs : prune->n_ended;
+    while (prune->n_packed < n) {
+        if (store_seal_run(store, prune->runs[prune->n_packed], NULL) > 0) {
+            prune->job.goes_on = true;
+            return true;
+        }
+        prune->n_packed++;
+    }
+    return false;
+}
+
 static void prune_work(struct job *job, struct store *store)
 {
     struct prune *prune = (struct prune *)job;
+    if (!prune->has_begun && pack_tails(prune, store)) {
+        return;
+    }
     if (!prune->has_begun) {
         prune->has_begun = true;
         prune->bytes_before = store_used_bytes(store);
@@ -462,6 +478,7 @@ struct job *upkeep_prune_job(
     struct prune *prune = baro_xcalloc(1, sizeof *prune);
     prune->job = (struct job){.work = prune_work, .destroy = prune_destroy};
     prune->room = barod->room;
+    prune->is_named = request->n_runs > 0;
     prune->n_ended = sort_runs(runs, (size_t)n);
     prune->n_runs = (size_t)n;
     prune->runs = numbers_of(runs, (size_t)n);
@@ -506,96 +523,6 @@ void upkeep_release(struct barod *barod)
         barod->upkeep->waiting = job->next;
         committer_submit(barod->committer, job);
     }
-}
-
-/* ---- packing ---- */
-
-struct seal {
-    struct job job;
-    uint32_t *runs;
-    size_t n_runs;
-    size_t at;
-};
-
-static void seal_destroy(struct job *job)
-{
-    free(((struct seal *)job)->runs);
-    free(job);
-}
-
-static void seal_work(struct job *job, struct store *store)
-{
-    struct seal *seal = (struct seal *)job;
-    int rc = store_seal_run(store, seal->runs[seal->at], &job->err);
-    if (rc < 0) {
-        log_warn_every_second("cannot pack the last records of run %" PRIu32 " for now: %s",
-            seal->runs[seal->at], job->err.text);
-    }
-    seal->at += rc > 0 ? 0 : 1;
-    job->goes_on = seal->at < seal->n_runs;
-}
-
-/* Whether nothing more comes to a run, or has not for a while, since it was last packed. */
-static bool is_at_rest(const struct barod *barod, struct run *run)
-{
-    if (run->n_seen != run->n_records) {
-        run->n_seen = run->n_records;
-        run->seen_ns = barod->now_ns;
-    }
-    return run->n_sealed != run->n_records && run->n_committed == run->n_records &&
-           (has_ended(run) ||
-               barod->now_ns - run->seen_ns >= IDLE_S * UINT64_C(1000000000));
-}
-
-void upkeep_seal(struct barod *barod)
-{
-    uint32_t n_runs = barod->registry.n_runs;
-    baro_autofree uint32_t *runs = baro_xcalloc(n_runs + 1, sizeof *runs);
-    size_t n = 0;
-    for (uint32_t i = 0; i < n_runs; i++) {
-        struct run *run = barod->registry.runs[i];
-        if (is_at_rest(barod, run)) {
-            run->n_sealed = run->n_records;
-            runs[n++] = run->number;
-        }
-    }
-    if (n == 0) {
-        return;
-    }
-    struct seal *seal = baro_xcalloc(1, sizeof *seal);
-    seal->job = (struct job){.work = seal_work, .destroy = seal_destroy};
-    seal->runs = BARO_TAKE(runs);
-    seal->n_runs = n;
-    committer_submit(barod->committer, &seal->job);
-}
-
-/* ---- at the end ---- */
-
-struct closing {
-    struct job job;
-    struct room *room;
-};
-
-static void closing_destroy(struct job *job)
-{
-    free(job);
-}
-
-static void closing_work(struct job *job, struct store *store)
-{
-    (void)store;
-    struct closing *closing = (struct closing *)job;
-    if (room_compact(closing->room, CLOSING_MAX_BYTES, &job->err) < 0) {
-        log_warn("the store's file keeps its size: %s", job->err.text);
-    }
-}
-
-struct job *upkeep_closing_job(struct barod *barod)
-{
-    struct closing *closing = baro_xcalloc(1, sizeof *closing);
-    closing->job = (struct job){.work = closing_work, .destroy = closing_destroy};
-    closing->room = barod->room;
-    return &closing->job;
 }
 
 /* ---- asked to verify ---- */

@@ -21,17 +21,13 @@ void upkeep_destroy(struct upkeep *upkeep);
 /** Tell the store thread anew which runs may give way; at the start and now and then. */
 void upkeep_plan(struct barod *barod);
 
-/** Have the store pack what runs have left that ended or are idle; now and then. */
-void upkeep_seal(struct barod *barod);
-
 /** Log, count and mark what was pruned since the last call. */
 void upkeep_take_notes(struct barod *barod);
 
 /**
  * Take a request to prune: check it, and forget the runs that it removes.
  *
- * returns  a job for the store thread, or for a worker when it is a dry run; NULL and err when it
- *          is refused
+ * returns  a job for the store thread; NULL and err when it is refused
  */
 struct job *upkeep_prune_job(
     struct barod *barod, const Baro__PruneRequest *request, struct baro_err *err);
@@ -51,8 +47,5 @@ void upkeep_release(struct barod *barod);
 
 /** Make a job that checks one part of the store; NULL and err when the cursor is none of ours. */
 struct job *upkeep_verify_job(const Baro__VerifyRequest *request, struct baro_err *err);
-
-/** Make a job that gives free pages back at the end; it has no reply. */
-struct job *upkeep_closing_job(struct barod *barod);
 
 #endif

@@ -60,6 +60,11 @@ int store_seal_run(struct store *store, uint32_t run_number, struct baro_err *er
 
 void store_tick(struct store *store, uint32_t n)
 {
+    int n_dead = 0;
+    if (store->env !=
+        NULL) { /* what a foreign reader that was killed has held is free again */
+        (void)mdb_reader_check(store->env, &n_dead);
+    }
     for (uint32_t i = 0; i < store->tail.n_runs; i++) {
         uint32_t *n_quiet = &store->tail.runs[i]->n_quiet;
         *n_quiet = *n_quiet > UINT32_MAX - n ? UINT32_MAX : *n_quiet + n;
