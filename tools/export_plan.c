@@ -85,20 +85,33 @@ static bool fits(const struct export_plan *plan, const char *name)
            baro_glob(plan->glob, name);
 }
 
+/* Whether it fits with or without its epoch. */
+static bool fits_thing(const struct export_plan *plan, const Baro__ThingInfo *thing)
+{
+    char label[SERIES_LABEL_BYTES];
+    char epoch_label[SERIES_LABEL_BYTES];
+    return fits(plan, thing_label(thing, label)) ||
+           fits(plan, thing_epoch_label(thing, epoch_label));
+}
+
 /* Which statistics of a tensor the pattern chooses: all with its name, or single ones. */
 static uint32_t fitting_stats(
-    const struct export_plan *plan, const char *label, enum reading_kind kind)
+    const struct export_plan *plan, const Baro__ThingInfo *thing, enum reading_kind kind)
 {
+    char labels[2][SERIES_LABEL_BYTES];
     int n = kind == READING_UNITS ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
     uint32_t stats = 0;
-    if (fits(plan, label)) {
+    if (fits_thing(plan, thing)) {
         return (UINT32_C(1) << n) - 1;
     }
-    for (int i = 0; i < n; i++) {
+    (void)thing_label(thing, labels[0]);
+    (void)thing_epoch_label(thing, labels[1]);
+    for (int i = 0; i < 2 * n; i++) {
         char name[SERIES_LABEL_BYTES + 32];
-        (void)snprintf(name, sizeof name, "%s/%s", label,
-            kind == READING_UNITS ? unit_stat_name(i) : summary_stat_name(i));
-        stats |= fits(plan, name) ? 1U << i : 0;
+        int stat = i % n;
+        (void)snprintf(name, sizeof name, "%s/%s", labels[i / n],
+            kind == READING_UNITS ? unit_stat_name(stat) : summary_stat_name(stat));
+        stats |= fits(plan, name) ? 1U << stat : 0;
     }
     return stats;
 }
@@ -143,15 +156,14 @@ static void add_item(struct export_plan *plan, struct export_item item)
     plan->n_values += item.n_rows * export_item_values(&item);
 }
 
-static void add_tensor(
-    struct export_plan *plan, const Baro__ThingInfo *thing, const char *label)
+static void add_tensor(struct export_plan *plan, const Baro__ThingInfo *thing)
 {
     uint64_t n_rows = share_in_range(
         plan, thing->first_step, thing->last_step, thing->n_points + thing->n_inherited);
-    bool is_named = fits(plan, label);
+    bool is_named = fits_thing(plan, thing);
     struct export_item item = {.thing = thing, .kind = READING_SUMMARY, .n_rows = n_rows};
     item.stats = export_has(plan, EXPORT_SUMMARIES)
-                     ? fitting_stats(plan, label, READING_SUMMARY)
+                     ? fitting_stats(plan, thing, READING_SUMMARY)
                      : 0;
     item.with_histogram = export_has(plan, EXPORT_HISTOGRAMS) && is_named;
     plan->has_histograms_out |= is_named && !item.with_histogram;
@@ -163,7 +175,7 @@ static void add_tensor(
     item.n_rows =
         share_in_range(plan, thing->first_step, thing->last_step, thing->n_unit_points);
     item.stats =
-        thing->declare->n_units > 0 ? fitting_stats(plan, label, READING_UNITS) : 0;
+        thing->declare->n_units > 0 ? fitting_stats(plan, thing, READING_UNITS) : 0;
     if (item.stats != 0 && export_has(plan, EXPORT_UNITS)) {
         add_item(plan, item);
     } else if (item.stats != 0) {
@@ -173,11 +185,9 @@ static void add_tensor(
 
 static void add_thing(struct export_plan *plan, const Baro__ThingInfo *thing)
 {
-    char label[SERIES_LABEL_BYTES];
-    (void)thing_label(thing, label);
     if (thing_is_tensor(thing)) {
-        add_tensor(plan, thing, label);
-    } else if (export_has(plan, EXPORT_SCALARS) && fits(plan, label)) {
+        add_tensor(plan, thing);
+    } else if (export_has(plan, EXPORT_SCALARS) && fits_thing(plan, thing)) {
         plan->n_pruned += thing->n_pruned;
         add_item(plan, (struct export_item){
                            .thing = thing,

@@ -351,6 +351,8 @@ class Files(unittest.TestCase):
         rows = self.read_csv(self.export("epochs", "a.csv", "w:grad/max")[0])
         self.assertEqual([(row["epoch"], row["step"]) for row in rows],
                          [("1", "0"), ("1", "1"), ("2", "2"), ("2", "3"), ("2", "4")])
+        rows = self.read_csv(self.export("epochs", "b.csv", "w:grad#2/max")[0])
+        self.assertEqual([row["step"] for row in rows], ["2", "3", "4"])
 
     def test_a_run_under_way_is_written_as_far_as_it_is(self):
         run = self.init("alive")
