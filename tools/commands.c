@@ -84,9 +84,9 @@ static const struct cli_option verify_options[] = {
 static const struct cli_option bench_options[] = {
     OPTION_QUICK,
     {"corpus", 0, CLI_TEXT, VALUE(corpus), "DIR",
-        "recorded series: a folder that record_corpus.py has filled"},
+        "recorded series, as record_corpus.py writes them"},
     {"points", 0, CLI_NUMBER, VALUE(points), "N",
-        "points of the store that 'store open' and 'store range' read"},
+        "points for 'store open' and 'store range'"},
     {"seconds", 0, CLI_NUMBER, VALUE(seconds), "N",
         "how long 'store memory' takes data in"},
     OPTION_JSON,

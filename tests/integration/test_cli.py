@@ -9,6 +9,7 @@ import math
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -691,6 +692,34 @@ class Benches(unittest.TestCase):
         self.assertEqual(os.listdir(temp), [], "a bench leaves nothing behind")
         # The user's own daemon was never asked, nor started.
         self.assertEqual(self.place.baro("status").returncode, 1)
+
+    def test_benches_of_the_store_run_by_name_on_recorded_series(self):
+        temp = os.path.join(self.place.dir, "temp")
+        run = os.path.join(self.place.dir, "corpus", "tiny")
+        os.mkdir(temp)
+        os.makedirs(run)
+        for name, row in {"loss.train.f64": struct.pack("<d", 0.5),
+                          "weights.a.f64x16": struct.pack("<16d", *range(16)),
+                          "weights.a.f32x10": struct.pack("<10f", *range(10))}.items():
+            with open(os.path.join(run, name), "wb") as file:
+                file.write(row * 300)
+        for of in ("scalar", "summary", "units"):
+            for name in ("steps", "times"):
+                with open(os.path.join(run, f"{name}.{of}.i64"), "wb") as file:
+                    file.write(b"".join(struct.pack("<q", 1000 * i) for i in range(300)))
+        done = self.place.baro("bench", "store", "size", "range", "memory", "--quick", "--json",
+                               "--corpus", os.path.dirname(run), env={"TMPDIR": temp})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({figure["bench"] for figure in figures},
+                         {"store size", "store range", "store memory"})
+        self.assertTrue(all(figure["value"] > 0 for figure in figures), figures)
+        self.assertEqual(os.listdir(temp), [], "a bench leaves nothing behind")
+
+    def test_a_bench_without_its_recorded_series_says_so(self):
+        done = self.place.baro("bench", "store", "size", "--quick", "--corpus", self.place.dir)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no recorded series", done.stderr)
 
 
 def main():
