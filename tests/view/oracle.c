@@ -245,6 +245,12 @@ static void answer_range(
     reply.to_step = to;
     reply.n_columns = range->columns;
     reply.edge_shift = range_cut.edge_shift;
+    uint64_t n_coarse[MAX_FRAMES];
+    for (size_t i = 0; i < MAX_FRAMES; i++) {
+        n_coarse[i] = oracle->n_coarse;
+    }
+    reply.n_n_coarse = range->n_series;
+    reply.n_coarse = n_coarse;
     envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
     envelope.range_reply = &reply;
     send(keeper, &envelope, oracle->request, frames, range->n_series);

@@ -28,6 +28,7 @@ struct oracle {
     bool has_no_run, has_no_tensors;
     Baro__RunStatus status;
     uint64_t n_asked;  /* questions answered */
+    uint64_t n_coarse; /* told of every series */
     uint64_t n_ranges; /* of them: ranges */
     size_t n_refs;     /* series in the last range */
     uint64_t request;

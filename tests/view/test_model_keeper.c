@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/model/catalog.h"
+#include "client/model/grid.h"
 #include "client/model/tree.h"
 #include "lib/base/meant.h"
 #include "lib/base/mem.h"
@@ -112,6 +113,31 @@ static void only_what_is_wished_for_is_asked(void **state)
     assert_true(model->is_complete && model->wish == 3);
     assert_series(&oracle, model, LOSS, 500);
     part_unref(model);
+    keeper_destroy(keeper);
+}
+
+static void columns_of_the_daemon_are_columns_of_the_grid(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 5000, .bad_step = INT64_MAX, .n_coarse = 77};
+    struct keeper *keeper = begin(&oracle);
+    for (int64_t i = 1; i < 40; i++) {
+        make_wish(i * 37, i * 37 + i * i * 3, (uint32_t)(10 + i * 9));
+        assert_true(model_wish_add(&wish, LOSS, false));
+        keeper_set_wish(keeper, &wish, (uint64_t)i);
+        oracle_answer(&oracle, keeper);
+        struct model *model = keeper_publish(keeper);
+        const struct model_series *series = model_find(model, LOSS, false);
+        assert_int_equal(series->n_coarse, 77);
+        for (size_t k = 0; k < series->n; k++) {
+            const struct wire_column *column = &series->columns[k];
+            int64_t at = grid_column(series->width, column->first_step);
+            assert_int_equal(grid_column(series->width, column->last_step), at);
+            assert_true(k == 0 || column->first_step > column[-1].last_step);
+            assert_true(k == 0 || grid_column(series->width, column[-1].first_step) < at);
+        }
+        part_unref(model);
+    }
     keeper_destroy(keeper);
 }
 
@@ -481,6 +507,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_arrive_before_anything_is_drawn_from_them),
         cmocka_unit_test(only_what_is_wished_for_is_asked),
+        cmocka_unit_test(columns_of_the_daemon_are_columns_of_the_grid),
         cmocka_unit_test(live_readings_follow_history_without_asking),
         cmocka_unit_test(readings_between_question_and_answer_are_not_lost),
         cmocka_unit_test(a_zoom_shows_the_old_columns_until_the_new_ones_are_there),
