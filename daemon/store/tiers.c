@@ -132,23 +132,21 @@ static uint64_t rows_worth_above(
     return rows;
 }
 
-/* Find the lowest level that is due; 0: none. */
+/* Find the coarsest level that is due, since it costs the least; 0: none. */
 static uint32_t due_level(const struct store *store, const struct group_record *record)
 {
+    uint32_t most = record->n_levels + 1;
     if (n_columns(record) == 0) {
         return 0;
     }
-    if (record->n_rows - record->covered[0] >= rows_worth(store, record)) {
-        return 1;
-    }
-    for (uint32_t level = 2; level <= STORE_MAX_LEVELS && level <= record->n_levels + 1;
-         level++) {
+    for (uint32_t level = most < STORE_MAX_LEVELS ? most : STORE_MAX_LEVELS; level > 1;
+         level--) {
         if (record->covered[level - 2] - record->covered[level - 1] >=
             rows_worth_above(store, record, level)) {
             return level;
         }
     }
-    return 0;
+    return record->n_rows - record->covered[0] >= rows_worth(store, record) ? 1 : 0;
 }
 
 static struct tiers *tiers_of(struct store *store)

@@ -2,8 +2,11 @@
 #include "tests/unit/test_store_rig.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "daemon/store/internal.h"
+#include "daemon/store/summary.h"
 #include "daemon/store/tiers.h"
 
 /*
@@ -334,32 +337,297 @@ static void each_series(
 
 static void pixels_of_one_series_are_those_of_all_rows(void **state)
 {
-    each_series(state, 1, 0, 4000, 25);
+    each_series(state, 1, 0, 4000, 15);
 }
 
 static void pixels_of_one_series_of_floats_are_those_of_all_rows(void **state)
 {
-    each_series(state, 0, 1, 4000, 25);
+    each_series(state, 0, 1, 4000, 15);
 }
 
 static void pixels_of_a_mixed_group_are_those_of_all_rows(void **state)
 {
-    each_series(state, 3, 5, 2000, 15);
+    each_series(state, 3, 5, 2000, 8);
 }
 
 static void pixels_of_a_wide_group_are_those_of_all_rows(void **state)
 {
-    each_series(state, 0, 57, 1500, 10);
+    each_series(state, 0, 57, 1500, 6);
 }
 
 static void pixels_of_a_wide_mixed_group_are_those_of_all_rows(void **state)
 {
-    each_series(state, 11, 23, 1500, 10);
+    each_series(state, 11, 23, 1500, 6);
 }
+
+/* ---- single properties ---- */
+
+static void the_worked_number_of_the_essay_is_right(void **state)
+{
+    (void)state;
+    int64_t steps[64];
+    uint32_t ends[64];
+    const uint32_t wanted[] = {13, 26, 39, 52, 64};
+    for (int i = 0; i < 64; i++) {
+        steps[i] = 10 * i;
+    }
+    assert_int_equal(summary_cut(steps, steps, 64, 16, ends), BARO_LEN(wanted));
+    assert_memory_equal(ends, wanted, sizeof wanted);
+}
+
+static void summaries_never_outnumber_what_they_stand_for(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static int64_t steps[N];
+    static uint32_t ends[N];
+    struct model model = {.random = 4711, .series = SERIES_WILD_STEPS};
+    for (int round = 0; round < 200; round++) {
+        size_t n = 1 + roll(&model, N);
+        uint32_t per_group = 1 + (uint32_t)roll(&model, 64);
+        model.series = (enum series)roll(&model, SERIES_KINDS);
+        for (size_t i = 0; i < n; i++, model.n_rows++) {
+            steps[i] = next_step(&model);
+        }
+        size_t n_groups = summary_cut(steps, steps, n, per_group, ends);
+        assert_true(n_groups <= n / per_group * 3 / 2 + 1);
+        assert_int_equal(ends[n_groups - 1], n);
+    }
+}
+
+/* A series of steps 0, 1 .. with value = step and a bit, summarised. */
+static void counting_series(struct rig *rig, size_t n, double most_more)
+{
+    struct model model = {.random = 99};
+    for (size_t i = 0; i < n;) {
+        struct store_txn *txn = store_begin(rig->store);
+        for (size_t k = 0; k < 500 && i < n; k++, i++) {
+            double more = most_more * (double)roll(&model, 1 << 20) / (1 << 20);
+            rig_append(txn, 1, 1, (int64_t)i, (double)i + more);
+        }
+        rig_commit(txn);
+        work_some(rig, UINT64_MAX);
+    }
+}
+
+static int read_counting(struct rig *rig, const struct column_cut *cut,
+    struct column *columns, uint64_t *n_rows, uint64_t *n_coarse)
+{
+    struct baro_err err = {0};
+    struct store_query query = {.run = 1, .thing = 1, .kind = 1, .n_columns = 1};
+    memset(columns, 0, cut->n_columns * sizeof *columns);
+    return store_read_columns(rig->store, &query, cut, columns, n_rows, n_coarse, &err);
+}
+
+/* Change a byte in the middle of each chunk of a level. */
+static void damage_level(struct rig *rig, uint8_t level)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val value;
+    size_t n = 0;
+    assert_int_equal(mdb_txn_begin(rig->store->env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_cursor_open(txn, rig->store->chunk_table, &cursor), 0);
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+        if (((const uint8_t *)key.mv_data)[KEY_GROUP_BYTES] == level) {
+            uint8_t *bytes = baro_xrealloc(NULL, value.mv_size, 1);
+            memcpy(bytes, value.mv_data, value.mv_size);
+            bytes[value.mv_size / 2] ^= 1;
+            value.mv_data = bytes;
+            assert_int_equal(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT), 0);
+            free(bytes);
+            n++;
+        }
+    }
+    mdb_cursor_close(cursor);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    assert_true(n > 0);
+}
+
+static void small_rig(struct rig *rig)
+{
+    rig_open(rig);
+    *tiers_sizes(rig->store) = (struct tiers_sizes){.narrow_rows = 8,
+        .narrow_first = 64,
+        .narrow_next = 16,
+        .wide_rows = 4,
+        .wide_first = 4,
+        .wide_next = 8,
+        .fan_out = 4};
+}
+
+static void damaged_summaries_are_done_without(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 3000, COLUMNS = 50 };
+    struct column columns[COLUMNS];
+    uint64_t n_rows = 0;
+    uint64_t n_coarse = 0;
+    small_rig(rig);
+    counting_series(rig, N, 0);
+    assert_true(levels_of(rig) >= 3);
+    struct column_cut cut = columns_cut(0, N - 1, COLUMNS);
+    for (uint8_t level = (uint8_t)levels_of(rig); level > 0; level--) {
+        damage_level(rig, level);
+        assert_int_equal(read_counting(rig, &cut, columns, &n_rows, &n_coarse), 0);
+        assert_int_equal(n_rows, N);
+        assert_int_equal(n_coarse, 0);
+        for (uint32_t c = 0; c < COLUMNS; c++) {
+            assert_true(columns[c].min == (double)columns_edge(&cut, c));
+            assert_true(columns[c].max == (double)columns_edge(&cut, c + 1) - 1);
+        }
+    }
+}
+
+/* Each column counts, has no value of another column but for one summary's width, and all
+ * readings are in one. */
+static void check_coarse(const struct column_cut *cut, const struct column *columns,
+    uint64_t n_wanted, double most_off)
+{
+    uint64_t n = 0;
+    for (uint32_t c = 0; c < cut->n_columns; c++) {
+        n += columns[c].count;
+        if (columns[c].count > 0) {
+            assert_true(columns[c].min >= (double)columns_edge(cut, c) - most_off);
+            assert_true(columns[c].max < (double)columns_edge(cut, c + 1) + most_off);
+            assert_true(columns[c].first_step >= columns_edge(cut, c));
+            assert_true(columns[c].last_step < columns_edge(cut, c + 1));
+        }
+    }
+    assert_int_equal(n, n_wanted);
+}
+
+static void where_rows_are_damaged_their_summaries_stand_in(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 3000, COLUMNS = 700 };
+    struct column columns[COLUMNS];
+    uint64_t n_rows = 0;
+    uint64_t n_coarse = 0;
+    small_rig(rig);
+    counting_series(rig, N, 0);
+    struct group_record record = {0};
+    assert_int_equal(store_group_get(rig->store, 1, 1, 1, &record, NULL), 1);
+    damage_level(rig, 0);
+    struct column_cut cut = columns_cut(0, N - 1, COLUMNS);
+    assert_int_equal(read_counting(rig, &cut, columns, &n_rows, &n_coarse), BARO_ECORRUPT);
+    assert_int_equal(n_rows, record.covered[0]);
+    assert_true(n_coarse > 0);
+    check_coarse(&cut, columns, record.covered[0], 8);
+}
+
+static void pruned_rows_are_drawn_from_their_summaries(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 5003, COLUMNS = 900 };
+    struct column columns[COLUMNS];
+    uint64_t n_rows = 0;
+    uint64_t n_coarse = 0;
+    struct baro_err err = {0};
+    const uint32_t run = 1;
+    small_rig(rig);
+    rig->store->seal_tail_bytes = 1 << 20;
+    counting_series(rig, N, 0.5);
+    while (store_seal_run(rig->store, 1, &err) == 1) {
+    }
+    for (enum store_prune_level level = STORE_PRUNE_READINGS; level <= STORE_PRUNE_FINE;
+         level++) {
+        struct store_prune what = {
+            .to_bytes = 1, .runs = &run, .n_runs = 1, .level = level};
+        assert_true(store_prune(rig->store, &what, NULL, NULL, &err) >= 0);
+        struct group_record record = {0};
+        assert_int_equal(store_group_get(rig->store, 1, 1, 1, &record, NULL), 1);
+        assert_int_equal(record.pruned[0], N);
+        assert_int_equal(record.covered[0], N);
+        struct column_cut cut = columns_cut(0, N - 1, COLUMNS);
+        assert_int_equal(read_counting(rig, &cut, columns, &n_rows, &n_coarse), 0);
+        assert_int_equal(n_rows, N);
+        assert_true(n_coarse > 0);
+        check_coarse(&cut, columns, N, level == STORE_PRUNE_READINGS ? 8 : N);
+        cut = columns_cut(0, N - 1, 1);
+        assert_int_equal(read_counting(rig, &cut, columns, &n_rows, &n_coarse), 0);
+        assert_int_equal(n_coarse, 0);
+        assert_true(columns[0].min < 0.5 && columns[0].max >= N - 1);
+        assert_int_equal(columns[0].count, N);
+    }
+}
+
+struct shared {
+    struct rig *rig;
+    atomic_llong committed;
+    atomic_llong begun;
+    atomic_bool is_done;
+    atomic_int n_wrong;
+    atomic_int n_reads;
+};
+
+/* Row i is step i and value i: whatever prefix is seen, all figures follow from its length. */
+static void *look_on(void *argument)
+{
+    struct shared *shared = argument;
+    struct column_cut cut = columns_cut(0, 1 << 20, 64);
+    struct column columns[64];
+    for (bool is_last = false; !is_last;) {
+        is_last = atomic_load(&shared->is_done);
+        int64_t least = atomic_load(&shared->committed);
+        uint64_t n_rows = 0;
+        uint64_t n_coarse = 0;
+        int rc = read_counting(shared->rig, &cut, columns, &n_rows, &n_coarse);
+        int64_t n = (int64_t)n_rows;
+        bool is_wrong = rc != 0 || n < least || n > atomic_load(&shared->begun);
+        for (uint32_t c = 0; c < 64 && columns_edge(&cut, c) < n; c++) {
+            int64_t end = columns_edge(&cut, c + 1) < n ? columns_edge(&cut, c + 1) : n;
+            is_wrong |= columns[c].count != end - columns_edge(&cut, c) ||
+                        columns[c].min != (double)columns_edge(&cut, c) ||
+                        columns[c].max != (double)(end - 1);
+        }
+        atomic_fetch_add(&shared->n_wrong, is_wrong ? 1 : 0);
+        atomic_fetch_add(&shared->n_reads, 1);
+    }
+    return NULL;
+}
+
+static void readers_beside_the_writer_see_each_row_once(void **state)
+{
+    struct rig *rig = *state;
+    enum { N_THREADS = 2, N_COMMITS = 300, ROWS = 150 };
+    struct shared shared = {.rig = rig};
+    pthread_t threads[N_THREADS];
+    small_rig(rig);
+    for (int i = 0; i < N_THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, look_on, &shared), 0);
+    }
+    for (int64_t commit = 0; commit < N_COMMITS; commit++) {
+        struct store_txn *txn = store_begin(rig->store);
+        for (int64_t i = commit * ROWS; i < (commit + 1) * ROWS; i++) {
+            rig_append(txn, 1, 1, i, (double)i);
+        }
+        atomic_store(&shared.begun, (commit + 1) * ROWS);
+        rig_commit(txn);
+        atomic_store(&shared.committed, (commit + 1) * ROWS);
+        work_some(rig, 3);
+    }
+    atomic_store(&shared.is_done, true);
+    for (int i = 0; i < N_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&shared.n_wrong), 0);
+    assert_true(atomic_load(&shared.n_reads) >= N_THREADS);
+    assert_true(levels_of(rig) >= 3);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_worked_number_of_the_essay_is_right),
+        cmocka_unit_test(summaries_never_outnumber_what_they_stand_for),
+        CASE(damaged_summaries_are_done_without),
+        CASE(where_rows_are_damaged_their_summaries_stand_in),
+        CASE(pruned_rows_are_drawn_from_their_summaries),
+        CASE(readers_beside_the_writer_see_each_row_once),
         cmocka_unit_test(pixels_of_one_series_are_those_of_all_rows),
         cmocka_unit_test(pixels_of_one_series_of_floats_are_those_of_all_rows),
         cmocka_unit_test(pixels_of_a_mixed_group_are_those_of_all_rows),
