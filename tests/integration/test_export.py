@@ -623,6 +623,47 @@ class Rounded(unittest.TestCase):
         self.assertIn("2^-13", header["notes"][0])
 
 
+class Damaged(unittest.TestCase):
+    """A store of which a byte has changed."""
+
+    def test_damage_is_told_and_all_else_is_in_the_file(self):
+        place = Place(BUILD)
+        self.addCleanup(place.close)
+        self.assertEqual(place.baro("up").returncode, 0)
+        generator = random.Random(11)
+        values = [generator.gauss(0, 1) for _ in range(60000)]
+        os.environ.update(BARO_DIR=place.data, BARO_RING_DIR=place.rings)
+        run = barograph.init(project="tests", name="damaged", ring_bytes=64 << 20)
+        for step, value in enumerate(values):
+            run.log({"loss": value}, step=step)
+        run.finish(timeout=30)
+        self.assertEqual(place.baro("down").returncode, 0)  # which seals
+        store = os.path.join(place.data, "store.mdb")
+        with open(store, "rb") as file:
+            data = bytearray(file.read())
+        chunks = [at for at in range(0, len(data), 8) if data[at:at + 4] == b"BARC"]
+        self.assertGreater(len(chunks), 4)
+        for at in chunks:  # of the chunks some are step times, some summaries
+            data[at + 200] ^= 1
+        spared = chunks[len(chunks) // 2]
+        data[spared + 200] ^= 1
+        with open(store, "wb") as file:
+            file.write(data)
+        self.assertEqual(place.baro("up").returncode, 0)
+        path = os.path.join(place.dir, "a.jsonl")
+        done = place.baro("export", "damaged", "--kind", "scalars,steps", "-o", path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the rest was read", done.stderr)
+        if os.path.exists(path):
+            with open(path) as file:
+                lines = [json.loads(line) for line in file]
+            self.assertEqual(lines[-1]["kind"], "damage")
+            got = [line for line in lines if line["kind"] == "scalar"]
+            self.assertLess(len(got), len(values))
+            for line in got:
+                self.assertEqual(line["value"], values[line["step"]])
+
+
 # Long inherits the helpers of Files, not its cases.
 for name in [name for name in dir(Files) if name.startswith("test_")]:
     setattr(Long, name, None)
@@ -631,7 +672,7 @@ for name in [name for name in dir(Files) if name.startswith("test_")]:
 def suite():
     loader = unittest.TestLoader()
     tests = unittest.TestSuite()
-    for case in (Files, Long, Rounded):
+    for case in (Files, Long, Rounded, Damaged):
         for test in loader.loadTestsFromTestCase(case):
             if callable(getattr(case, test._testMethodName, None)) and (
                     not sys.argv[3:] or any(word in test.id() for word in sys.argv[3:])):

@@ -309,6 +309,73 @@ static void a_cursor_from_nowhere_is_an_end(void **state)
     free(model);
 }
 
+/* Change a byte of every second chunk in the file. */
+static void damage_chunks(struct rig *rig)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/store.mdb", rig->dir);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    char magic[8];
+    int n_chunks = 0;
+    for (long at = 0; fseek(file, at, SEEK_SET) == 0 &&
+                      fread(magic, 1, sizeof magic, file) == sizeof magic;
+         at += 8) {
+        if (memcmp(magic, "BARC", 4) == 0 && ++n_chunks % 2 == 0) {
+            assert_int_equal(fseek(file, at + 300, SEEK_SET), 0);
+            int byte = fgetc(file);
+            assert_int_equal(fseek(file, at + 300, SEEK_SET), 0);
+            assert_int_equal(fputc(byte ^ 1, file), byte ^ 1);
+        }
+    }
+    assert_true(n_chunks > 4);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void damaged_chunks_cost_their_own_rows_and_are_told(void **state)
+{
+    struct model *model = make_model(state, KIND_NARROW, 6000);
+    struct row_source source = source_of(model);
+    source.n_parts = 2;
+    source.parts[0] = (struct lineage_part){1, 5, INT64_MAX};
+    source.parts[1] = (struct lineage_part){2, 6, INT64_MAX};
+    assert_true(store_seal_run(model->rig->store, 1, NULL) >= 0);
+    assert_true(store_seal_run(model->rig->store, 2, NULL) >= 0);
+    rig_seal(model->rig);
+    rig_close(model->rig);
+    damage_chunks(model->rig);
+    rig_open(model->rig);
+    size_t part = 0;
+    size_t row = 0;
+    size_t n_records = 0;
+    size_t n_damages = 0;
+    uint64_t cursor = 0;
+    do {
+        struct row_page page = {0};
+        struct record_header header;
+        const uint8_t *payload = NULL;
+        assert_int_equal(
+            rows_page(&source, model->rig->store, cursor, 150, &page, NULL), 0);
+        n_damages += page.damage.code != 0;
+        const uint8_t *at = page.bytes;
+        while (at != NULL &&
+               record_next(&at, page.bytes + page.n_bytes, &header, &payload) > 0) {
+            do { /* rows are numbered by their times */
+                assert_true(next_expected(model, &source, &part, &row));
+            } while (header.time_ns != (int64_t)row * 1000 && ++row > 0);
+            check_record(
+                model, &source, &header, payload, source.parts[part].run - 1, row++);
+            n_records++;
+        }
+        cursor = page.cursor;
+        free(page.bytes);
+    } while (cursor != 0);
+    assert_true(n_damages > 0);
+    assert_true(n_records < model->n[0] + model->n[1]);
+    assert_true(n_records > 0);
+    free(model);
+}
+
 static int ignore_item(const struct store_prune_item *item, void *payload)
 {
     (void)item;
@@ -357,6 +424,8 @@ int main(void)
             nothing_in_range_is_one_empty_page, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(
             a_cursor_from_nowhere_is_an_end, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(
+            damaged_chunks_cost_their_own_rows_and_are_told, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(pruned_rows_are_counted, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
