@@ -8,6 +8,7 @@
 #include <lmdb.h>
 
 #include "daemon/store/batch.h"
+#include "daemon/store/columns.h"
 #include "daemon/store/piece.h"
 #include "daemon/store/store.h"
 #include "daemon/store/tail.h"
@@ -88,6 +89,12 @@ struct store {
         uint32_t values;       /* numbers in a chunk of a part */
         uint32_t wide_columns; /* groups with more columns are wide */
         struct tail_group *first;
+        struct columns columns; /* of some parts, rows [from, to) of a group; NULL: none */
+        const struct tail_group *of;
+        uint64_t from;
+        uint64_t to;
+        uint32_t first_part;
+        uint32_t n_parts;
     } parting;
 
     struct tiers *tiers; /* writer, tiers.c; NULL: nothing to do yet */

@@ -368,6 +368,7 @@ void store_close(struct store *store)
     store_batch_finish(&store->sealing);
     store_batch_finish(&store->pruning);
     frame_codec_destroy(store->frames);
+    columns_finish(&store->parting.columns);
     while (store->n_codecs > 0) {
         chunk_codec_destroy(store->codecs[--store->n_codecs]);
     }

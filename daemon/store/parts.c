@@ -25,7 +25,8 @@
  * by its own strand; so work that a kill cut short is taken up where it was, or lies there
  * until it is.
  *
- * R rows stay behind in part 0, since the newest are what is looked at most.
+ * A quarter of R rows or more stays behind in part 0 while more come, since the newest are what
+ * is looked at most; when a run is quiet, little stays.
  *
  * Damaged chunks of part 0 cannot be rewritten and are not deleted: rows before one are brought
  * over as they are, parted_rows moves behind it, and reads tell of the gap.
@@ -38,13 +39,14 @@ struct parting {
     struct strand_writer *writer;
     struct group_record record; /* what it will be */
     struct chunk_codec *codec;
-    struct columns columns;
     uint64_t target;    /* rows before this one are to be in parts */
     uint64_t *old_rows; /* first rows of the chunks of part 0 that go then */
     size_t n_old;
     size_t old_room;
     uint64_t old_bytes;
 };
+
+enum { GATHER_STEPS = 4 }; /* steps whose columns are gathered at a time */
 
 static uint64_t clamp(uint64_t n, uint64_t least, uint64_t most)
 {
@@ -64,10 +66,17 @@ static uint64_t part_rows(const struct store *store, const struct group_record *
         store->parting.min_rows, store->parting.max_rows);
 }
 
-static bool is_due(const struct store *store, const struct group_record *record)
+/* Whether a group has enough rows in part 0; of one that gets no more, some are enough. */
+static bool is_due(const struct store *store, const struct tail_group *group)
 {
-    return n_columns(record) > store->parting.wide_columns &&
-           record->n_rows - record->parted_rows >= 2 * part_rows(store, record);
+    const struct group_record *record = &group->record;
+    if (n_columns(record) <= store->parting.wide_columns) {
+        return false;
+    }
+    uint64_t n = part_rows(store, record);
+    uint64_t enough = group->is_quiet ? n / 8 : n + n / 4;
+    enough = enough > store->parting.min_rows ? enough : store->parting.min_rows;
+    return record->n_rows - record->parted_rows >= enough;
 }
 
 uint32_t parts_columns(const struct store *store, const struct group_record *record)
@@ -78,13 +87,19 @@ uint32_t parts_columns(const struct store *store, const struct group_record *rec
                      store->parting.values / part_rows(store, record), 1, UINT32_MAX);
 }
 
-void parts_note(struct store *store, struct tail_group *group)
+void parts_note(struct store *store, struct tail_group *group, bool is_last)
 {
-    if (!group->is_parting && is_due(store, &group->record)) {
-        group->is_parting = true;
-        group->next_parting = store->parting.first;
-        store->parting.first = group;
+    group->is_quiet = is_last;
+    if (group->is_parting || !is_due(store, group)) {
+        return;
     }
+    struct tail_group **last = &store->parting.first;
+    while (*last != NULL) {
+        last = &(*last)->next_parting;
+    }
+    *last = group;
+    group->next_parting = NULL;
+    group->is_parting = true;
 }
 
 /* Take the first group off the list. */
@@ -96,12 +111,22 @@ static void forget(struct store *store)
     group->n_parted = 0;
 }
 
+/* The rows' memory goes when their group is divided, or is not going to be. */
+static void release(struct store *store)
+{
+    columns_finish(&store->parting.columns);
+    store->parting.of = NULL;
+}
+
 void parts_forget_run(struct store *store, uint32_t run)
 {
     struct tail_group **at = &store->parting.first;
     while (*at != NULL) {
         struct tail_group *group = *at;
         if (group->run->run == run) {
+            if (store->parting.of == group) {
+                release(store);
+            }
             *at = group->next_parting;
             group->is_parting = false;
         } else {
@@ -218,56 +243,85 @@ static int find_parts(struct parting *parting, uint32_t *out_first, uint32_t *ou
     return rc;
 }
 
-/* Append the rows of one part, which are columns [first, first + n) of those gathered. */
-static int write_part(struct parting *parting, uint32_t part, uint64_t from, uint32_t first,
-    struct baro_err *err)
+/* Whether the columns of a part are gathered, of the rows of this round. */
+static bool is_gathered(const struct parting *parting, uint32_t part)
+{
+    const struct store *store = parting->store;
+    return store->parting.of == parting->group &&
+           store->parting.from == parting->record.parted_rows &&
+           store->parting.to == parting->target && part >= store->parting.first_part &&
+           part - store->parting.first_part < store->parting.n_parts;
+}
+
+/* Bring together the rows' columns of a part and of some that follow it: to decode them for each
+ * step alone would decode the same blocks again and again. */
+static int gather(struct parting *parting, uint32_t part, struct baro_err *err)
+{
+    struct store *store = parting->store;
+    const struct group_record *record = &parting->record;
+    uint64_t n_rows = parting->target - record->parted_rows;
+    uint32_t width = record->part_columns;
+    uint32_t first = (part - 1) * width;
+    uint32_t left = n_columns(record) - first;
+    uint64_t n = GATHER_STEPS * store->step_bytes / (4 * n_rows * width) + 1;
+    struct strand_slice slice = {.from = record->parted_rows,
+        .to = parting->target,
+        .first_column = first,
+        .n_columns = n * width < left ? (uint32_t)n * width : left,
+        .with_extra = part == 1};
+    store->parting.of = NULL;
+    int rc = strand_gather_slice(
+        store, parting->group, &slice, parting->codec, &store->parting.columns, err);
+    if (rc == 0) {
+        store->parting.of = parting->group;
+        store->parting.from = slice.from;
+        store->parting.to = slice.to;
+        store->parting.first_part = part;
+        store->parting.n_parts = (slice.n_columns - 1) / width + 1;
+    }
+    return rc;
+}
+
+/* Append what one part has of the rows from one on. */
+static int write_part(
+    struct parting *parting, uint32_t part, uint64_t from, struct baro_err *err)
 {
     const struct group_record *record = &parting->record;
-    const struct columns *all = &parting->columns;
+    const struct columns *all = &parting->store->parting.columns;
+    size_t skip = from - parting->store->parting.from;
     uint32_t column = (part - 1) * record->part_columns;
     uint32_t left = n_columns(record) - column;
     uint32_t n = left < record->part_columns ? left : record->part_columns;
+    struct columns_span span = columns_span(column, n, record->n_f64);
+    uint32_t first = (parting->store->parting.first_part - 1) * record->part_columns;
     struct columns_span outer =
         columns_span(first, n_columns(record) - first, record->n_f64);
-    struct columns_span span = columns_span(column, n, record->n_f64);
-    struct columns rows = *all;
-    rows.n_f64 = span.n_f64;
-    rows.n_f32 = span.n_f32;
-    rows.f64 =
-        span.n_f64 > 0 ? all->f64 + (span.first_f64 - outer.first_f64) * all->room : NULL;
-    rows.f32 =
-        span.n_f32 > 0 ? all->f32 + (span.first_f32 - outer.first_f32) * all->room : NULL;
-    uint32_t *no_ends = NULL;
-    if (part > 1) { /* extra bytes go with the first part */
-        no_ends = baro_xcalloc(all->n_rows, sizeof *no_ends);
-        rows.extra_ends = no_ends;
-        rows.extra_bytes = 0;
+    size_t f64_at = (span.first_f64 - outer.first_f64) * all->room + skip;
+    size_t f32_at = (span.first_f32 - outer.first_f32) * all->room + skip;
+    struct columns rows = {
+        .n_rows = all->n_rows - skip,
+        .room = all->room,
+        .n_f64 = span.n_f64,
+        .n_f32 = span.n_f32,
+        .steps = all->steps + skip,
+        .times_ns = all->times_ns + skip,
+        .f64 = span.n_f64 > 0 ? all->f64 + f64_at : NULL,
+        .f32 = span.n_f32 > 0 ? all->f32 + f32_at : NULL,
+        .extra_ends = baro_xcalloc(all->n_rows - skip, sizeof *rows.extra_ends),
+    };
+    if (part == 1) { /* extra bytes go with the first part */
+        uint32_t start = skip > 0 ? all->extra_ends[skip - 1] : 0;
+        for (size_t i = 0; i < rows.n_rows; i++) {
+            rows.extra_ends[i] = all->extra_ends[skip + i] - start;
+        }
+        rows.extra = all->extra_bytes > 0 ? all->extra + start : NULL;
+        rows.extra_bytes = all->extra_bytes - start;
     }
     const struct strand_id id = id_of(parting->group, part);
     size_t budget = SIZE_MAX;
     int rc = strand_append(
         parting->writer, &id, from, &rows, NULL, &budget, &parting->record.bytes, err);
-    free(no_ends);
-    return rc;
-}
-
-static int write_parts(
-    struct parting *parting, uint32_t part, uint32_t n, uint64_t from, struct baro_err *err)
-{
-    const struct group_record *record = &parting->record;
-    uint32_t first = (part - 1) * record->part_columns;
-    uint32_t left = n_columns(record) - first;
-    uint32_t wanted = n * record->part_columns;
-    struct strand_slice slice = {.from = from,
-        .to = parting->target,
-        .first_column = first,
-        .n_columns = wanted < left ? wanted : left,
-        .with_extra = part == 1};
-    int rc = strand_gather_slice(
-        parting->store, parting->group, &slice, parting->codec, &parting->columns, err);
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        rc = write_part(parting, part + i, from, first, err);
-    }
+    free(rows.extra_ends);
     return rc;
 }
 
@@ -287,34 +341,50 @@ static void finish(struct parting *parting)
     record->parted_rows = parting->target;
 }
 
+/* Write parts [part, part + n), all from one row on, and finish when those were the last. */
+static int write_parts(struct parting *parting, uint32_t part, uint32_t n, uint64_t from,
+    bool is_done, struct baro_err *err)
+{
+    struct store *store = parting->store;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = write_part(parting, part + i, from, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (is_done) {
+        finish(parting);
+    }
+    store_group_put(store, &store->sealing, parting->group, &parting->record);
+    return store_apply(store, &store->sealing, store->commit_limit, err);
+}
+
 /* Do one step; *out_is_done when parted_rows moved. */
 static int step(struct parting *parting, bool *out_is_done, struct baro_err *err)
 {
     struct tail_group *group = parting->group;
-    uint32_t width = parting->record.part_columns;
-    uint32_t all = (n_columns(&parting->record) - 1) / width + 1;
+    uint32_t all = (n_columns(&parting->record) - 1) / parting->record.part_columns + 1;
     uint32_t part = 0;
     uint32_t n = 0;
     uint64_t from = 0;
     int rc = find_parts(parting, &part, &n, &from, err);
-    if (rc == 0 && n > 0) {
-        rc = write_parts(parting, part, n, from, err);
+    if (rc != 0 || (n > 0 && !is_gathered(parting, part))) {
+        return rc != 0 ? rc : gather(parting, part, err); /* which is a step of its own */
     }
-    *out_is_done = n == 0 || part + n > all;
-    if (rc == 0 && *out_is_done) {
-        finish(parting);
+    while (n > 0 && !is_gathered(parting, part + n - 1)) {
+        n--;
     }
-    if (rc == 0) {
-        store_group_put(parting->store, &parting->store->sealing, group, &parting->record);
-        rc = store_apply(
-            parting->store, &parting->store->sealing, parting->store->commit_limit, err);
+    bool is_done = n == 0 || part + n > all;
+    rc = write_parts(parting, part, n, from, is_done, err);
+    if (rc != 0) {
+        return rc;
     }
-    if (rc == 0) {
-        store_group_publish(parting->store, group, &parting->record);
-        group->n_parted = *out_is_done ? 0 : part + n - 1;
-        group->parting_to = parting->target;
-    }
-    return rc;
+    store_group_publish(parting->store, group, &parting->record);
+    group->n_parted = is_done ? 0 : part + n - 1;
+    group->parting_to = parting->target;
+    *out_is_done = is_done;
+    return 0;
 }
 
 int parts_step(struct store *store, struct baro_err *err)
@@ -327,15 +397,17 @@ int parts_step(struct store *store, struct baro_err *err)
     parting.record.part_columns = parts_columns(store, &group->record);
     store_batch_clear(&store->sealing);
     parting.writer = strand_writer_create(store, &store->sealing);
-    parting.codec = chunk_codec_create();
+    parting.codec = store_codec_take(store);
     bool is_done = false;
     int rc = step(&parting, &is_done, err);
-    if ((rc == 0 && is_done && !is_due(store, &group->record)) || rc == BARO_ECORRUPT) {
+    if (rc != 0 || is_done) {
+        release(store);
+    }
+    if ((rc == 0 && is_done && !is_due(store, group)) || rc == BARO_ECORRUPT) {
         forget(store);
     }
     strand_writer_destroy(parting.writer);
-    chunk_codec_destroy(parting.codec);
-    columns_finish(&parting.columns);
+    store_codec_give(store, parting.codec);
     free(parting.old_rows);
     return rc == 0 ? 1 : baro_err_prefix(err, rc, "divide run %u", group->run->run);
 }

@@ -8,8 +8,12 @@
 /** Tell how many columns a part of a wide group has, or will have. */
 uint32_t parts_columns(const struct store *store, const struct group_record *record);
 
-/** Note that a group has more rows in chunks than before. The writing thread. */
-void parts_note(struct store *store, struct tail_group *group);
+/**
+ * Note that a group has more rows in chunks than before. The writing thread.
+ *
+ * is_last  nothing will come behind them soon
+ */
+void parts_note(struct store *store, struct tail_group *group, bool is_last);
 
 /** Forget the groups of a run, which is about to go from memory. The writing thread. */
 void parts_forget_run(struct store *store, uint32_t run);

@@ -197,7 +197,7 @@ static void publish(
         struct tail_group *group = sealing->sealed[i].group;
         tail_drop(&store->tail, group, sealing->sealed[i].n_segments);
         group->record = sealing->sealed[i].record;
-        parts_note(store, group);
+        parts_note(store, group, is_last);
         tiers_note(store, group);
     }
     run->sweep_next = next;

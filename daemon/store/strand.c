@@ -228,7 +228,7 @@ struct strand_writer *strand_writer_create(struct store *store, struct store_bat
     struct strand_writer *writer = baro_xcalloc(1, sizeof *writer);
     writer->store = store;
     writer->batch = batch;
-    writer->codec = chunk_codec_create();
+    writer->codec = store_codec_take(store);
     return writer;
 }
 
@@ -237,7 +237,7 @@ void strand_writer_destroy(struct strand_writer *writer)
     if (writer == NULL) {
         return;
     }
-    chunk_codec_destroy(writer->codec);
+    store_codec_give(writer->store, writer->codec);
     columns_finish(&writer->columns);
     free(writer->old);
     free(writer);

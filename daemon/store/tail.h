@@ -57,6 +57,7 @@ struct tail_group {
     bool is_tiering;                 /* ... and whether it is in it */
     struct tail_group *next_parting; /* writer, parts.c: its list ... */
     bool is_parting;                 /* ... and whether it is in it */
+    bool is_quiet;                   /* nothing came behind its last rows for a while */
     uint32_t n_parted;               /* the first so many parts have rows ... */
     uint64_t parting_to;             /* ... up to this one */
 };
