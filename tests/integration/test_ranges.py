@@ -187,7 +187,7 @@ def test_what_cannot_be_read_is_told_in_one_sentence(world):
     trainer.finish()
     run = trainer.run
     refused(world, "no series 'los'; did you mean 'loss'?", 1, "get", run, "los")
-    refused(world, "did you mean 'u:weight/l2'?", 1, "get", run, "u:weigth/l2")
+    refused(world, "did you mean 'u:weight/l2'?", 1, "get", run, "u:weigh/l2")
     refused(world, "units have no statistic 'meen'; did you mean 'u:weight[0]/mean'?", 1, "get",
             run, "u:weight[0]/meen")
     for unit in ("96", "-1", "4294967297", "-4294967296"):
