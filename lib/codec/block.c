@@ -163,6 +163,29 @@ static bool take_dict(struct block_cursor *cursor, struct block_run *run)
     return is_good;
 }
 
+/* Read what the form of a run that is not constant says. */
+static bool take_coding(struct block_cursor *cursor, uint8_t form, struct block_run *run)
+{
+    uint8_t order = (form >> RUN_ORDER_SHIFT) & 7;
+    run->coding = (enum symbols_coding)(form & RUN_KIND_MASK);
+    if ((form & RUN_HAS_SLOW) != 0) {
+        run->predict.slow = order;
+        if (order == 0 || order > PREDICT_MAX_SLOW || !run->is_narrow) {
+            return false;
+        }
+    } else {
+        run->predict.order = order;
+        if (order > PREDICT_MAX_ORDER) {
+            return false;
+        }
+    }
+    if ((form & RUN_HAS_LOW) == 0) {
+        return true;
+    }
+    return take_byte(cursor, &run->low_bits) && run->low_bits > 0 &&
+           run->low_bits <= (run->is_narrow ? 31 : RUN_MAX_LOW);
+}
+
 bool block_take_run(struct block_cursor *cursor, int type, struct block_run *out_run)
 {
     uint64_t n_columns = 0;
@@ -171,41 +194,23 @@ bool block_take_run(struct block_cursor *cursor, int type, struct block_run *out
         n_columns > UINT32_MAX || !take_byte(cursor, &form)) {
         return false;
     }
-    bool is_f64 = type == BLOCK_F64;
-    if (!is_f64 && (form & RUN_NARROW) != 0) {
-        return false;
-    }
     struct block_run run = {
         .n_columns = (uint32_t)n_columns,
         .is_constant = (form & RUN_KIND_MASK) == RUN_CONSTANT,
         .is_narrow = type == BLOCK_F32 || (form & RUN_NARROW) != 0,
     };
-    bool is_good = true;
+    bool is_good = type == BLOCK_F64 || (form & RUN_NARROW) == 0;
     if (run.is_constant) {
-        is_good =
-            (form & ~(RUN_KIND_MASK | RUN_NARROW)) == 0 && take_constant(cursor, &run);
-        *out_run = run;
-        return is_good;
-    }
-    run.coding = (enum symbols_coding)(form & RUN_KIND_MASK);
-    uint8_t order = (form >> RUN_ORDER_SHIFT) & 7;
-    if ((form & RUN_HAS_SLOW) != 0) {
-        run.predict.slow = order;
-        is_good = order > 0 && order <= PREDICT_MAX_SLOW && run.is_narrow;
+        is_good = is_good && (form & ~(RUN_KIND_MASK | RUN_NARROW)) == 0 &&
+                  take_constant(cursor, &run);
     } else {
-        run.predict.order = order;
-        is_good = order <= PREDICT_MAX_ORDER;
-    }
-    if (is_good && (form & RUN_HAS_LOW) != 0) {
-        is_good = take_byte(cursor, &run.low_bits) && run.low_bits > 0 &&
-                  run.low_bits <= (run.is_narrow ? 31 : RUN_MAX_LOW);
-    }
-    if (is_good && run.coding == SYMBOLS_SPLIT) {
-        is_good = block_take_varint(cursor, &run.split.base) &&
-                  take_byte(cursor, &run.split.n_bits);
-    }
-    if (is_good && run.coding == SYMBOLS_DICT) {
-        is_good = take_dict(cursor, &run);
+        is_good = is_good && take_coding(cursor, form, &run);
+        if (is_good && run.coding == SYMBOLS_SPLIT) {
+            is_good = block_take_varint(cursor, &run.split.base) &&
+                      take_byte(cursor, &run.split.n_bits);
+        } else if (is_good && run.coding == SYMBOLS_DICT) {
+            is_good = take_dict(cursor, &run);
+        }
     }
     *out_run = run;
     return is_good;

@@ -98,9 +98,9 @@ static void go_straight(int64_t *numbers, size_t n)
 }
 
 /*
- * Numbers without low bits: the usual case, and the fast one. What follows the last bit may be
- * read, but not beyond it: places are held back to the end. Returns the bits that were used,
- * SIZE_MAX when a symbol means nothing; when they are more than there are, the numbers are wrong.
+ * Numbers without low bits: the usual case, and the fast one. Returns the bits that they have,
+ * SIZE_MAX when a symbol means nothing; nothing is read behind the last bit that there is, and
+ * when they have more the numbers are wrong.
  */
 static inline size_t take_plain(const struct reader *reader,
     const struct symbols_table *table, size_t n, bool is_narrow, int64_t *out)
@@ -111,9 +111,11 @@ static inline size_t take_plain(const struct reader *reader,
         uint8_t symbol = reader->symbols[i];
         unsigned n_bits = table->n_bits[symbol];
         seen |= n_bits;
-        size_t at = bit < reader->n_bits ? bit : reader->n_bits;
-        uint64_t more = is_narrow ? bits_take_short(reader->bits, at, n_bits & 63)
-                                  : bits_take(reader->bits, at, n_bits & 63);
+        uint64_t more = 0;
+        if (bit + n_bits <= reader->n_bits) {
+            more = is_narrow ? bits_take_short(reader->bits, bit, n_bits & 63)
+                             : bits_take(reader->bits, bit, n_bits & 63);
+        }
         bit += n_bits;
         out[i] = (int64_t)predict_unfold(table->base[symbol] + more);
     }

@@ -68,7 +68,10 @@ static bool is_narrow(const struct block_columns *columns, uint32_t column)
         double wide;
         memcpy(&wide, at + 8 * (size_t)i, 8);
         double back = (double)(float)wide;
-        if (memcmp(&back, &wide, 8) != 0) {
+        uint64_t bits[2]; /* NaN differ by their bits, and -0 from 0 */
+        memcpy(&bits[0], &back, 8);
+        memcpy(&bits[1], &wide, 8);
+        if (bits[0] != bits[1]) {
             return false;
         }
     }
@@ -126,7 +129,8 @@ static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
     uint8_t best = 0;
     double most = 0;
     double n_odd = 0; /* numbers with other bits set among the low ones */
-    for (uint8_t low = 1; low <= (is_narrow ? 31 : RUN_MAX_LOW); low++) {
+    uint8_t end = is_narrow ? 32 : RUN_MAX_LOW + 1;
+    for (uint8_t low = 1; low < end; low++) {
         n_odd += counts[low - 1];
         double share = n_odd / (double)n_seen;
         if (share >= 0.5) {
