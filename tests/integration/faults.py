@@ -317,5 +317,6 @@ def world_test(test):
     return run
 
 
-__all__ = ["World", "Trainer", "Control", "unit_value", "unit_values", "await_that", "check_all_there", "seeded", "value_of", "world_test",
-           "SCALARS", "DEADLINE_S", "signal", "tap"]
+__all__ = ["World", "Trainer", "Control", "unit_value", "unit_values", "await_that",
+           "check_all_there", "seeded", "value_of", "world_test", "SCALARS", "DEADLINE_S",
+           "signal", "tap"]

@@ -213,17 +213,24 @@ def test_what_cannot_be_read_is_told_in_one_sentence(world):
     assert sum(json.loads(line)["count"] for line in whole.splitlines()) == 100, whole
 
 
+WIDTHS = """
+import barograph, numpy
+run = barograph.init(project="widths", run_id="widths")
+for step in range(3):
+    for name, array in (("one", numpy.full((1, 3), step + 1, "f4")),
+                        ("most", numpy.ones((65536, 1), "f4") * step),
+                        ("million", numpy.ones((10**6, 1), "f4") * step)):
+        run.tensor(name, array, "weight", unit_axis=0)
+    run.log({}, step=step)
+run.finish(timeout=20)
+"""
+
+
 @world_test
 def test_tensors_of_one_unit_and_of_a_million(world):
     world.start()
-    world.python("import barograph, numpy\n"
-                 "run = barograph.init(project='widths', run_id='widths')\n"
-                 "for step in range(3):\n"
-                 "    run.tensor('one', numpy.full((1, 3), step + 1, 'f4'), 'weight', unit_axis=0)\n"
-                 "    run.tensor('most', numpy.ones((65536, 1), 'f4') * step, 'weight', unit_axis=0)\n"
-                 "    run.tensor('million', numpy.ones((10**6, 1), 'f4') * step, 'weight', unit_axis=0)\n"
-                 "    run.log({}, step=step)\n"
-                 "run.finish(timeout=20)\n")
+    world.python(WIDTHS)
+
     def values(series):
         return [json.loads(line)["value"]
                 for line in world.baro("get", "--json", "widths", series).splitlines()]
@@ -231,8 +238,8 @@ def test_tensors_of_one_unit_and_of_a_million(world):
     assert values("most:weight[65535]/mean") == [0, 1, 2]
     assert values("million:weight/mean") == [0, 1, 2]
     refused(world, "'one:weight' has one unit, 0, not 1", 1, "get", "widths", "one:weight[1]/mean")
-    refused(world, "'million:weight' has no units: tensors of more than 65536 are kept as a whole only", 1,
-            "get", "widths", "million:weight[0]/mean")
+    refused(world, "'million:weight' has no units: tensors of more than 65536 are kept as a whole "
+            "only", 1, "get", "widths", "million:weight[0]/mean")
 
 
 if __name__ == "__main__":
