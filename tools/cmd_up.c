@@ -81,7 +81,8 @@ static int fail_to_start(const char *log_path, const struct baro_err *err)
     return cli_fail("%s; see its log %s", err->text, log_path);
 }
 
-int daemon_up(struct cli *cli, const char *endpoint, pid_t *out_pid)
+/* Start the user's daemon in the background and wait until it answers. */
+static int daemon_up(struct cli *cli, const char *endpoint, pid_t *out_pid)
 {
     char dir[BARO_PATH_BYTES];
     char log_path[BARO_PATH_BYTES + 16];

@@ -3,8 +3,6 @@
 #ifndef BARO_TOOLS_DAEMON_H
 #define BARO_TOOLS_DAEMON_H
 
-#include <sys/types.h>
-
 #include "lib/link/link.h"
 #include "tools/cli.h"
 
@@ -15,13 +13,6 @@
  */
 int daemon_ask(struct link *link, int timeout_ms, struct link_message *out_reply,
     struct baro_err *err);
-
-/**
- * Start the user's daemon in the background and wait until it answers.
- *
- * returns  CLI_OK, or CLI_FAILED after saying why
- */
-int daemon_up(struct cli *cli, const char *endpoint, pid_t *out_pid);
 
 /**
  * Connect to the user's daemon, and start one first when none answers, unless --no-start was

@@ -76,6 +76,9 @@ static int cover(struct step *step, struct prune_group *group, uint64_t row,
             return rc; /* rows behind damage stay, and those without room for summaries */
         }
         group->record = known->record;
+        if (rc == BARO_ECORRUPT && step->level == STORE_PRUNE_REST) {
+            return 0; /* all else has gone */
+        }
     }
     uint64_t covered = group->record.n_levels > 0 ? group->record.covered[0] : 0;
     *out_row = covered < row ? covered : row;

@@ -33,9 +33,6 @@ struct prune_drop {
     uint64_t first_row; /* of what stays, in all strands; at most the row asked for */
 };
 
-/** Tell whether rows of a kind go last. */
-bool prune_is_last_kind(const struct store_prune *what, uint16_t kind);
-
 /** Tell the finest and the coarsest level that a level of pruning takes of a group, if any. */
 bool prune_levels(const struct store_prune *what, enum store_prune_level level,
     const struct prune_group *group, uint32_t *out_first, uint32_t *out_last);

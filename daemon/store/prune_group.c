@@ -93,7 +93,7 @@ int prune_next_group(
 
 /* ---- what of a group may go ---- */
 
-bool prune_is_last_kind(const struct store_prune *what, uint16_t kind)
+static bool is_last_kind(const struct store_prune *what, uint16_t kind)
 {
     return kind < 64 && (what->last_kinds >> kind & 1) != 0;
 }
@@ -102,7 +102,7 @@ bool prune_levels(const struct store_prune *what, enum store_prune_level level,
     const struct prune_group *group, uint32_t *out_first, uint32_t *out_last)
 {
     const struct group_record *record = &group->record;
-    bool is_last = prune_is_last_kind(what, group->kind);
+    bool is_last = is_last_kind(what, group->kind);
     *out_first = *out_last = 0;
     switch (level) {
     case STORE_PRUNE_READINGS: return !is_last && record->bytes >= MIN_GROUP_BYTES;

@@ -2,6 +2,7 @@
 #include "tests/unit/test_store_rig.h"
 
 #include <fcntl.h>
+#include <lmdb.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -657,6 +658,53 @@ static void a_reader_that_stops_does_not_make_the_file_grow(void **state)
     assert_in_range(beside, 0, alone + alone / 8);
 }
 
+/* A foreign process looks at the store and is killed. */
+static void look_and_be_killed(const struct rig *rig)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/store.mdb", rig->dir);
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        MDB_env *env = NULL;
+        MDB_txn *txn = NULL;
+        bool is_good = mdb_env_create(&env) == 0 &&
+                       mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY, 0600) == 0 &&
+                       mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0;
+        if (is_good && write(fds[1], "x", 1) == 1) {
+            (void)pause();
+        }
+        _exit(1);
+    }
+    char byte = 0;
+    assert_int_equal(read(fds[0], &byte, 1), 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void a_foreign_reader_that_was_killed_holds_nothing(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    fill(rig, 1, 0, 5000);
+    uint64_t alone = come_and_go(rig);
+    rig_close(rig);
+    rig_open(rig); /* in this process no other environment of the file may be open */
+    look_and_be_killed(rig);
+    store_tick(rig->store, 1);
+    uint64_t beside = come_and_go(rig);
+    print_message("%llu bytes alone, %llu behind a reader that was killed\n",
+        (unsigned long long)alone, (unsigned long long)beside);
+    assert_in_range(beside, 0, alone + alone / 8);
+    look_and_be_killed(rig);
+    rig_reopen(rig);
+    assert_in_range(come_and_go(rig), 0, alone + alone / 8);
+    check_rest(rig, 1, 1, 5000);
+}
+
 /* ---- kills ---- */
 
 /* Write, prune and compact until killed; each committed step of run 9 is told. */
@@ -756,6 +804,7 @@ int main(void)
         CASE(what_a_compaction_left_is_removed_at_the_next_start),
         CASE(readers_go_on_while_the_file_is_replaced),
         CASE(a_reader_that_stops_does_not_make_the_file_grow),
+        CASE(a_foreign_reader_that_was_killed_holds_nothing),
         CASE(a_kill_at_any_moment_leaves_a_store_that_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,20 @@ static size_t n_read(struct rig *rig, int *out_rc)
     return n;
 }
 
+/* Damage notwithstanding, all rows of a thing are pruned. */
+static void verify_pruned(struct rig *rig, uint32_t thing)
+{
+    struct store_group_info *infos = NULL;
+    size_t n = 0;
+    assert_int_equal(store_groups(rig->store, 1, &infos, &n, NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        if (infos[i].thing == thing) {
+            assert_int_equal(infos[i].n_pruned, infos[i].n_rows);
+        }
+    }
+    free(infos);
+}
+
 /* ---- cases ---- */
 
 static void a_store_that_is_whole_is_found_so(void **state)
@@ -569,6 +583,7 @@ static void a_damaged_chunk_is_in_nobodys_way(void **state)
     uint64_t before = store_used_bytes(rig->store);
     assert_int_equal(store_prune(rig->store, &what, NULL, NULL, NULL), 0);
     assert_in_range(store_used_bytes(rig->store), 0, before / 2);
+    verify_pruned(rig, 7);
     what.level = STORE_PRUNE_RUN;
     assert_int_equal(store_prune(rig->store, &what, NULL, NULL, NULL), 0);
     assert_int_equal(verify(rig).n, 0);
