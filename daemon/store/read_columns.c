@@ -20,10 +20,15 @@
  * rows, which never change: so it does not matter that chunks are merged, moved into parts or
  * summarised meanwhile, and no reading transaction outlives one chunk.
  *
+ * Where many of the finest summaries of a chunk do not fit, their rows have to be decoded anyhow,
+ * and it costs less to take all of them and none of these summaries.
+ *
  * Where the rows, or finer summaries, are pruned or damaged, the finest summary that is left
  * goes as a whole into the column of its middle step and is counted as coarse. If rows are
  * pruned while some of their summary have been added already, the rest is told as damage.
  */
+
+enum { PASS_SHARE = 4 }; /* one in so many summaries that do not fit is too many */
 
 /* The summary below which the reader went down; it stands in for what is missing there. */
 struct above {
@@ -55,6 +60,9 @@ struct column_reader {
     uint64_t n_coarse;
     bool is_counting; /* the first part at hand: rows count once */
     bool is_damaged;
+    bool is_careful; /* rows were missing: no summary is passed by */
+    bool is_passing; /* the summaries of windows[1] are passed by, which begins at ... */
+    uint64_t judged_from; /* ... this row; UINT64_MAX: not judged yet */
 };
 
 static void need_spans(struct column_reader *reader, size_t n)
@@ -155,6 +163,37 @@ static uint32_t span_summaries(
     return i;
 }
 
+/* Tell whether the finest summaries at hand are of little use, as most have to be looked into. */
+static bool is_of_little_use(struct column_reader *reader, const struct window *window)
+{
+    const struct column_cut *cut = reader->cut;
+    uint32_t n_inside = 0;
+    uint32_t n_unfit = 0;
+    int64_t low = 1;
+    int64_t high = 0;
+    if (reader->is_careful || window->first_row < reader->record.pruned[0]) {
+        return false;
+    }
+    if (reader->judged_from == window->first_row) {
+        return reader->is_passing;
+    }
+    for (uint32_t i = 0; i < window->chunk.n_rows; i++) {
+        int64_t first = window->first[i];
+        int64_t last = window->last[i];
+        if (first < cut->from_step || last > cut->last_step) {
+            continue;
+        }
+        n_inside++;
+        if (first < low || last > high) {
+            (void)column_bounds(cut, first, &low, &high);
+            n_unfit += last > high ? 1 : 0;
+        }
+    }
+    reader->judged_from = window->first_row;
+    reader->is_passing = n_inside > 0 && n_unfit * PASS_SHARE >= n_inside;
+    return reader->is_passing;
+}
+
 /* Put the summary that the reader went down from, as a whole, where its middle is. */
 static int take_coarse(struct column_reader *reader, const struct above *above)
 {
@@ -229,6 +268,10 @@ static int take_summaries(
     uint32_t i = find_summary(window, *row);
     if (window->row_at[i] != *row) {
         go_down(reader, level, window->row_at[i], &reader->above[level]);
+        return 0;
+    }
+    if (level == 1 && is_of_little_use(reader, window)) {
+        go_down(reader, level, window->end_row, &reader->above[level]);
         return 0;
     }
     uint32_t end = span_summaries(reader, window, i, limit);
@@ -326,6 +369,11 @@ static int take_missing(struct column_reader *reader, uint64_t *row)
     const struct above *above = &reader->above[0];
     uint64_t limit = reader->limit[0];
     bool is_whole = above->level > 0 && above->first_row == *row;
+    if (reader->is_passing && !reader->is_careful) { /* begin again with the summaries */
+        reader->is_careful = true;
+        reader->limit[0] = *row;
+        return 0;
+    }
     reader->is_damaged |= !is_pruned(reader, *row) || !is_whole;
     if (is_whole) {
         *row = above->end_row;
@@ -419,6 +467,9 @@ static int read_covered(
         for (uint32_t level = 0; level <= STORE_MAX_LEVELS; level++) {
             reader->windows[level].end_row = 0;
         }
+        reader->judged_from = UINT64_MAX;
+        reader->is_careful = false;
+        reader->is_passing = false;
         reader->id.part = (uint16_t)(width > 0 ? part + 1 : 0);
         reader->wanted = want(record, strand_first, strand_n, first, n);
         reader->in_all = want(record, 0, all, first, n);
