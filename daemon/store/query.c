@@ -168,6 +168,41 @@ static int compare_infos(const void *left, const void *right)
     return (a->kind > b->kind) - (a->kind < b->kind);
 }
 
+/* List the groups in memory, by rising (thing, kind). */
+static void list_memory(struct store *store, uint32_t run, struct infos *infos)
+{
+    (void)pthread_mutex_lock(&store->memory_lock);
+    const struct tail_run *in_memory = tail_find_run(&store->tail, run);
+    const struct tail_group *group = in_memory != NULL ? in_memory->groups : NULL;
+    for (; group != NULL; group = group->in_run) {
+        if (group->record.n_rows + group->tail_rows > 0) {
+            describe_tail(add_info(infos, group->thing, group->kind), group);
+        }
+    }
+    (void)pthread_mutex_unlock(&store->memory_lock);
+    if (infos->n > 1) {
+        qsort(infos->list, infos->n, sizeof *infos->list, compare_infos);
+    }
+}
+
+/* Take what the index says of a group, unless memory, of which the first n_known come, knew more:
+ * it is looked at first, since groups leave it when all of their rows are in the index. */
+static void take_record(struct infos *infos, size_t n_known, const uint8_t *key,
+    const struct group_record *record)
+{
+    struct store_group_info wanted = {
+        .thing = (uint32_t)key_get(key + 4, 4), .kind = (uint16_t)key_get(key + 8, 2)};
+    struct store_group_info *info =
+        n_known == 0 ? NULL
+                     : bsearch(&wanted, infos->list, n_known, sizeof wanted, compare_infos);
+    if (info == NULL) {
+        info = add_info(infos, wanted.thing, wanted.kind);
+    } else if (info->n_rows >= record->n_rows) {
+        return;
+    }
+    describe(info, record);
+}
+
 /* List the groups in the index, by rising (thing, kind). */
 static int list_index(
     struct store *store, uint32_t run, struct infos *infos, struct baro_err *err)
@@ -178,6 +213,7 @@ static int list_index(
     key_group(from, run, 0, 0);
     MDB_val key = {.mv_size = sizeof from, .mv_data = from};
     MDB_val value;
+    size_t n_known = infos->n;
     int rc = store_reading_begin(store, &txn, err);
     if (rc != 0) {
         return rc;
@@ -190,9 +226,7 @@ static int list_index(
         const uint8_t *at = key.mv_data;
         struct group_record record;
         if (store_group_decode(store, txn, at, &value, &record)) {
-            struct store_group_info *info =
-                add_info(infos, (uint32_t)key_get(at + 4, 4), (uint16_t)key_get(at + 8, 2));
-            describe(info, &record);
+            take_record(infos, n_known, at, &record);
         }
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
@@ -203,43 +237,20 @@ static int list_index(
     return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
 }
 
-/* What memory knows of a group includes what the index knows, and is newer. */
-static void overlay_memory(struct store *store, uint32_t run, struct infos *infos)
-{
-    size_t n_indexed = infos->n;
-    (void)pthread_mutex_lock(&store->memory_lock);
-    const struct tail_run *in_memory = tail_find_run(&store->tail, run);
-    const struct tail_group *group = in_memory != NULL ? in_memory->groups : NULL;
-    for (; group != NULL; group = group->in_run) {
-        if (group->record.n_rows + group->tail_rows == 0) {
-            continue;
-        }
-        struct store_group_info wanted = {.thing = group->thing, .kind = group->kind};
-        struct store_group_info *info =
-            n_indexed == 0
-                ? NULL
-                : bsearch(&wanted, infos->list, n_indexed, sizeof wanted, compare_infos);
-        if (info == NULL) {
-            info = add_info(infos, group->thing, group->kind);
-        }
-        describe_tail(info, group);
-    }
-    (void)pthread_mutex_unlock(&store->memory_lock);
-    if (infos->n > n_indexed) {
-        qsort(infos->list, infos->n, sizeof *infos->list, compare_infos);
-    }
-}
-
 int store_groups(struct store *store, uint32_t run, struct store_group_info **out_infos,
     size_t *out_n, struct baro_err *err)
 {
     struct infos infos = {0};
+    list_memory(store, run, &infos);
+    size_t n_known = infos.n;
     int rc = list_index(store, run, &infos, err);
     if (rc != 0) {
         free(infos.list);
         return rc;
     }
-    overlay_memory(store, run, &infos);
+    if (infos.n > n_known) {
+        qsort(infos.list, infos.n, sizeof *infos.list, compare_infos);
+    }
     *out_infos = infos.list;
     *out_n = infos.n;
     return 0;

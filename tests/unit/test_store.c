@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "daemon/store/internal.h"
+
 /* Rows come back in order of arrival, whatever their steps are, before and after sealing. */
 static void rows_come_back_in_order_of_arrival(void **state)
 {
@@ -278,6 +280,108 @@ static void many_small_seals_leave_few_chunks_and_a_small_file(void **state)
     rig_rows_finish(&rows);
 }
 
+/* A run that had no rows for three ticks is packed, and its groups leave memory; rows that come
+ * later find it as it was. */
+static void a_quiet_run_is_packed_and_leaves_memory(void **state)
+{
+    struct rig *rig = *state;
+    rig->options.seal_tail_bytes = 1 << 20;
+    rig_open(rig);
+    for (int64_t step = 0; step < 30; step++) {
+        struct store_txn *txn = store_begin(rig->store);
+        rig_append(txn, 1, 1, step, 0.25);
+        rig_append(txn, 2, 1, step, 0.5);
+        rig_commit(txn);
+    }
+    store_tick(rig->store, 2);
+    rig_seal(rig); /* nothing is due */
+    assert_int_equal(tail_find(&rig->store->tail, 1, 1, 1)->tail_rows, 30);
+    struct store_txn *txn = store_begin(rig->store);
+    rig_append(txn, 2, 1, 30, 0.5);
+    rig_commit(txn);
+    store_tick(rig->store, 1);
+    rig_seal(rig); /* run 1 only */
+    assert_null(tail_find(&rig->store->tail, 1, 1, 1));
+    assert_non_null(tail_find(&rig->store->tail, 2, 1, 1));
+    struct group_record record;
+    assert_int_equal(store_group_get(rig->store, 1, 1, 1, &record, NULL), 1);
+    assert_int_equal(record.n_rows, 30);
+    assert_int_equal(store_group_get(rig->store, 2, 1, 1, &record, NULL), 0);
+    for (int turn = 0; turn < 2;
+         turn++) { /* also rows in new pieces of tail, after a start */
+        txn = store_begin(rig->store);
+        rig_append(txn, 1, 1, 30 + turn, 0.25);
+        rig_commit(txn);
+        rig_reopen(rig);
+        struct store_group_info *infos = NULL;
+        size_t n = 0;
+        assert_int_equal(store_groups(rig->store, 1, &infos, &n, NULL), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(infos[0].n_rows, 31 + turn);
+        free(infos);
+    }
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), 0);
+    assert_int_equal(rows.n, 32);
+    rig_rows_finish(&rows);
+}
+
+/* One float per step, as it is and as it comes back. */
+static int compare_rounded(const struct store_block *block, void *payload)
+{
+    size_t *n_changed = payload;
+    for (size_t i = 0; i < block->n_rows; i++) {
+        float value = 1.0F / (float)(block->steps[i] + 3);
+        assert_true(fabsf(block->f32[i] - value) <= value / 8192);
+        *n_changed += memcmp(&block->f32[i], &value, sizeof value) != 0;
+    }
+    return 0;
+}
+
+static size_t count_rounded(struct rig *rig, uint32_t run, uint16_t kind)
+{
+    size_t n_changed = 0;
+    const struct store_query query = {.run = run,
+        .thing = 1,
+        .kind = kind,
+        .n_columns = 1,
+        .from_step = INT64_MIN,
+        .to_step = INT64_MAX};
+    assert_int_equal(store_read(rig->store, &query, compare_rounded, &n_changed, NULL), 0);
+    return n_changed;
+}
+
+/* Floats of the kinds that are named lose bits behind the twelfth, any other none. */
+static void only_kinds_that_are_named_are_rounded(void **state)
+{
+    struct rig *rig = *state;
+    for (uint32_t run = 1; run <= 2; run++) {
+        rig->options.is_exact = run == 2;
+        rig->options.rounded_kinds = UINT64_C(1) << 4;
+        rig_open(rig);
+        struct store_txn *txn = store_begin(rig->store);
+        for (int64_t step = 0; step < 2000; step++) {
+            for (uint16_t kind = 4; kind <= 5; kind++) {
+                float value = 1.0F / (float)(step + 3);
+                struct store_row row = {.run = run,
+                    .thing = 1,
+                    .kind = kind,
+                    .n_f32 = 1,
+                    .step = step,
+                    .payload = (const uint8_t *)&value};
+                store_append(txn, &row);
+            }
+        }
+        rig_commit(txn);
+        assert_int_equal(count_rounded(rig, run, 4), 0); /* in the tail nothing is */
+        rig_seal(rig);
+        assert_int_equal(count_rounded(rig, run, 5), 0);
+        assert_int_equal(count_rounded(rig, run, 4) > 1000, run == 1);
+        assert_int_equal(count_rounded(rig, run, 4) > 0, run == 1);
+        rig_close(rig);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -291,6 +395,8 @@ int main(void)
         CASE(what_does_not_exist_reads_as_nothing),
         CASE(columns_out_of_the_layout_are_refused),
         CASE(many_small_seals_leave_few_chunks_and_a_small_file),
+        CASE(a_quiet_run_is_packed_and_leaves_memory),
+        CASE(only_kinds_that_are_named_are_rounded),
 #undef CASE
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "daemon/store/internal.h"
+
+enum { WIDE = 40 };
+
 static void file_path(const struct rig *rig, char *out, size_t n)
 {
     (void)snprintf(out, n, "%s/store.mdb", rig->dir);
@@ -451,6 +455,60 @@ static void a_full_disk_loses_nothing_and_goes_on_when_there_is_room(void **stat
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* Steps of work so small that a kill falls between two of one seal or of one division. */
+static void small_steps(struct store *store)
+{
+    store->step_bytes = 600;
+    store->parting.bytes = 16 * 4 * WIDE;
+    store->parting.values = 160;
+    store->parting.wide_columns = WIDE - 1;
+}
+
+/* Column c of step s of the wide group is 100 s + c. */
+static void append_wide(struct store_txn *txn, int64_t step)
+{
+    float values[WIDE];
+    for (int64_t c = 0; c < WIDE; c++) {
+        values[c] = (float)(step * 100 + c);
+    }
+    struct store_row row = {.run = 1,
+        .thing = 4,
+        .kind = 4,
+        .n_f32 = WIDE,
+        .step = step,
+        .payload = (const uint8_t *)values};
+    store_append(txn, &row);
+}
+
+static int count_wide(const struct store_block *block, void *payload)
+{
+    int64_t *next = payload; /* of each column */
+    for (uint32_t c = 0; c < block->n_columns; c++) {
+        uint32_t column = block->first_column + c;
+        for (size_t i = 0; i < block->n_rows; i++, next[column]++) {
+            assert_int_equal(block->steps[i], next[column]);
+            assert_int_equal((int64_t)block->f32[c * block->n_rows + i],
+                next[column] * 100 + (int64_t)column);
+        }
+    }
+    return 0;
+}
+
+static void check_wide(struct rig *rig, int64_t n)
+{
+    int64_t next[WIDE] = {0};
+    const struct store_query query = {.run = 1,
+        .thing = 4,
+        .kind = 4,
+        .n_columns = WIDE,
+        .from_step = INT64_MIN,
+        .to_step = INT64_MAX};
+    assert_int_equal(store_read(rig->store, &query, count_wide, next, NULL), 0);
+    for (int c = 0; c < WIDE; c++) {
+        assert_int_equal(next[c], n);
+    }
+}
+
 /* Commit and seal for ever, and tell each commit only when it is done. */
 static void child_writes(struct rig *rig, int64_t step, int out)
 {
@@ -464,8 +522,10 @@ static void child_writes(struct rig *rig, int64_t step, int out)
         }
         rig_append(txn, 1, 1, step, (double)step);
         rig_append(txn, 1, 2, step, (double)-step);
+        append_wide(txn, step);
         store_put(txn, STORE_STREAMS, 1, 0, &step, sizeof step);
         if (store_commit(txn, NULL) != 0 || write(out, &step, sizeof step) != sizeof step ||
+            store_work_step(rig->store, NULL) < 0 ||
             store_work_step(rig->store, NULL) < 0) {
             _exit(1);
         }
@@ -505,6 +565,7 @@ static void what_was_committed_survives_sigkill_exactly_once(void **state)
     struct rig *rig = *state;
     uint64_t seed = 2026;
     int64_t next = 0;
+    rig->tune = small_steps;
     for (int round = 0; round < 20; round++) {
         int64_t told = kill_after(
             rig, next, 1 + (int)(rig_random(&seed) % 60), rig_random(&seed) % 3000);
@@ -528,9 +589,14 @@ static void what_was_committed_survives_sigkill_exactly_once(void **state)
             }
             rig_rows_finish(&rows);
         }
+        check_wide(rig, last + 1);
         rig_close(rig);
         next = last + 1;
     }
+    rig_open(rig);
+    struct group_record record;
+    assert_int_equal(store_group_get(rig->store, 1, 4, 4, &record, NULL), 1);
+    assert_true(record.parted_rows > 0); /* kills met the dividing, too */
 }
 
 int main(void)
