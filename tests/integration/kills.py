@@ -26,10 +26,11 @@ def is_object(line):
 class Kills:
     """A world in which the daemon does not live long."""
 
-    def __init__(self, world, rng, quota, a_run=20):
+    def __init__(self, world, rng, quota, a_run=20, units=UNITS):
         self.world = world
         self.rng = rng
         self.arguments = ("--quota", quota, "--log-level", "info")
+        self.units = units            # of the tensor that trainings push
         self.a_run = a_run            # kills until a training makes way for the next
         self.control = world.control()
         self.trainers = []
@@ -46,7 +47,9 @@ class Kills:
     def kill(self):
         """End the daemon in some way, start it again, see what it holds."""
         if not self.trainers or self.trainers[-1].process.poll() is not None:
-            self.trainers.append(self.world.train(n_ahead=3000, units=UNITS, tensor=0))
+            self.trainers.append(self.world.train(
+                n_ahead=3000, units=self.units, tensor=0,
+                init={"ring_bytes": (8 << 20) + self.units * 32768}))
         trainer = self.trainers[-1]
         kind = self.die()
         self.count(kind)
@@ -131,6 +134,8 @@ class Kills:
     def check_run(self, trainer):
         n = trainer.n_pushed
         n_steps = None
+        info = self.world.run_info(trainer.run)
+        assert n == 0 or info["dropped"] == 0, info  # the ring was large enough
         if n == 0:
             return  # killed before its first step
         # What was read from its ring at last is answered for when it is committed.
@@ -143,7 +148,7 @@ class Kills:
                                         lambda step, name=name: value_of(name, step))
             assert n_least <= n_there <= n_least + 1, f"{name}: {n_there}, {n_least} were pushed"
             n_steps = n_there
-        for unit in (0, UNITS - 1):
+        for unit in (0, self.units - 1):
             n_there = self.check_series(trainer.run, f"u:weight[{unit}]/mean",
                                         things.get("u:weight", {}),
                                         lambda step, unit=unit: unit_value(unit, step))
