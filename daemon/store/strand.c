@@ -180,47 +180,6 @@ int strand_next(struct store *store, MDB_txn *txn, const struct strand_id *id, u
     return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
 }
 
-/* Walk the chunks of a strand that end at or before a row: add up their bytes and, with a batch,
- * delete them. The last chunk of a strand ends where it says, any other at the latest where the
- * next one begins. */
-static int walk_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
-    uint64_t row, struct store_batch *batch, uint64_t *out_bytes, struct baro_err *err)
-{
-    uint8_t bytes[KEY_CHUNK_BYTES];
-    key_chunk(bytes, id, 0);
-    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
-    MDB_val value;
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
-    if (rc != 0) {
-        return store_lmdb_error(store, rc, "read", err);
-    }
-    *out_bytes = 0;
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (rc == 0 && is_of(&key, bytes) && row_of(&key) < row) {
-        struct strand_chunk chunk = {.first_row = row_of(&key), .value = value};
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        bool is_followed = rc == 0 && is_of(&key, bytes) && row_of(&key) <= row;
-        if (!is_followed && !ends_before(&chunk, row)) {
-            break;
-        }
-        *out_bytes += chunk.value.mv_size;
-        if (batch != NULL) {
-            uint8_t gone[KEY_CHUNK_BYTES];
-            key_chunk(gone, id, chunk.first_row);
-            store_batch_delete(batch, store->chunk_table, gone, sizeof gone);
-        }
-    }
-    mdb_cursor_close(cursor);
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
-}
-
-int strand_bytes_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
-    uint64_t row, uint64_t *out_bytes, struct baro_err *err)
-{
-    return walk_before(store, txn, id, row, NULL, out_bytes, err);
-}
-
 /* ---- the writer ---- */
 
 struct strand_writer *strand_writer_create(struct store *store, struct store_batch *batch)
@@ -251,21 +210,6 @@ void strand_writer_pack(struct strand_writer *writer)
 size_t strand_writer_work(const struct strand_writer *writer)
 {
     return writer->work_bytes;
-}
-
-int strand_drop_before(struct strand_writer *writer, const struct strand_id *id,
-    uint64_t row, uint64_t *io_bytes, struct baro_err *err)
-{
-    MDB_txn *txn = NULL;
-    uint64_t bytes = 0;
-    int rc = store_reading_begin(writer->store, &txn, err);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = walk_before(writer->store, txn, id, row, writer->batch, &bytes, err);
-    store_reading_end(writer->store, txn);
-    *io_bytes -= bytes < *io_bytes ? bytes : *io_bytes;
-    return rc;
 }
 
 /* ---- choosing what to merge ---- */

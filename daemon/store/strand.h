@@ -46,10 +46,6 @@ int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
 int strand_next(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
     uint64_t *out_row, struct baro_err *err);
 
-/** Bytes of all chunks of a strand that cover rows before a number: what dropping would free. */
-int strand_bytes_before(struct store *store, MDB_txn *txn, const struct strand_id *id,
-    uint64_t row, uint64_t *out_bytes, struct baro_err *err);
-
 /* Encoder and scratch memory of whoever writes strands; the writing thread's. */
 struct strand_writer;
 
@@ -80,10 +76,6 @@ size_t strand_writer_work(const struct strand_writer *writer);
 int strand_append(struct strand_writer *writer, const struct strand_id *id,
     uint64_t first_row, const struct columns *rows, const uint32_t *covers, size_t *budget,
     uint64_t *io_bytes, struct baro_err *err);
-
-/** Delete all chunks of a strand that end at or before a row; reduces *io_bytes. */
-int strand_drop_before(struct strand_writer *writer, const struct strand_id *id,
-    uint64_t row, uint64_t *io_bytes, struct baro_err *err);
 
 /**
  * Decode rows [from, to) of a group that are in chunks, all columns, from whatever strand of
