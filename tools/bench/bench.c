@@ -378,7 +378,8 @@ static int find_bench(const char *name)
         (void)cli_misuse("no bench '%s'; did you mean '%s'?", name, near);
     } else {
         (void)cli_misuse(
-            "no bench '%s'; there are summarise, push, ingest, train, codec and store", name);
+            "no bench '%s'; there are summarise, push, ingest, train, codec and store",
+            name);
     }
     return -1;
 }
