@@ -52,15 +52,15 @@ int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     const struct chunk *chunk, struct baro_err *err)
 {
     size_t at = columns->n_rows;
+    double *f64 = columns->n_f64 > 0 ? columns->f64 + at : NULL;
+    float *f32 = columns->n_f32 > 0 ? columns->f32 + at : NULL;
+    uint8_t *extra = columns->extra != NULL ? columns->extra + columns->extra_bytes : NULL;
     int rc = 0;
     if ((rc = chunk_steps(codec, chunk, columns->steps + at, err)) < 0 ||
         (rc = chunk_times(codec, chunk, columns->times_ns + at, err)) < 0 ||
-        (rc = chunk_f64(
-             codec, chunk, 0, chunk->n_f64, columns->f64 + at, columns->room, err)) < 0 ||
-        (rc = chunk_f32(
-             codec, chunk, 0, chunk->n_f32, columns->f32 + at, columns->room, err)) < 0 ||
-        (rc = chunk_extra(codec, chunk, columns->extra_ends + at,
-             columns->extra + columns->extra_bytes, err)) < 0) {
+        (rc = chunk_f64(codec, chunk, 0, chunk->n_f64, f64, columns->room, err)) < 0 ||
+        (rc = chunk_f32(codec, chunk, 0, chunk->n_f32, f32, columns->room, err)) < 0 ||
+        (rc = chunk_extra(codec, chunk, columns->extra_ends + at, extra, err)) < 0) {
         return rc;
     }
     for (uint32_t i = 0; i < chunk->n_rows; i++) {

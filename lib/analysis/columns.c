@@ -194,10 +194,11 @@ struct bounds {
 static struct bounds find_bounds(
     const struct column_cut *cut, int64_t step, const struct bounds *last)
 {
-    struct bounds out = {.column = last->column + 1, .low = last->high + 1};
+    struct bounds out = {.column = last->column + 1};
     bool is_rising = last->low <= last->high && step > last->high &&
                      last->high < cut->last_step && out.column + 1 < cut->n_columns;
     if (is_rising) {
+        out.low = last->high + 1;
         out.high = columns_edge(cut, out.column + 1) - 1;
     }
     if (!is_rising || step > out.high) {

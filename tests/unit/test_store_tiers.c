@@ -386,6 +386,7 @@ static void summaries_never_outnumber_what_they_stand_for(void **state)
         size_t n = 1 + roll(&model, N);
         uint32_t per_group = 1 + (uint32_t)roll(&model, 64);
         model.series = (enum series)roll(&model, SERIES_KINDS);
+        model.step = 0;
         for (size_t i = 0; i < n; i++, model.n_rows++) {
             steps[i] = next_step(&model);
         }
