@@ -147,8 +147,8 @@ static inline void check_summaries(
     assert_int_equal(
         store_read_columns(rig->store, &query, &cut, &column, &n, &n_coarse, NULL), 0);
     column_finish(&column);
-    double min = INFINITY;
-    double max = -INFINITY;
+    double min = (double)INFINITY;
+    double max = -(double)INFINITY;
     for (int64_t step = 0; step < n_rows; step++) {
         double value = value_at(run, thing, step);
         min = value < min ? value : min;
