@@ -10,9 +10,9 @@
  * Records of groups. All that a record says can be had from the group's chunks too, but for the
  * pieces of tail that it is done with; so a damaged one is made again from them, and costs
  * nothing but the time. (Killed half way through a seal *and* damaged, the rows of one tail may
- * come twice.) When the last chunk is damaged as well nobody knows how many rows it had: then
- * the most that it can have are counted, so that no later row gets a number of its own, and
- * reads tell of the gap.
+ * come twice.) When the last chunk is damaged as well its head still says how many rows it had;
+ * if that is not credible either, the most that it can have are counted. Later rows get numbers
+ * behind it, and reads tell of the gap.
  */
 
 static size_t record_bytes(uint32_t n_levels)
@@ -105,7 +105,9 @@ static void add_chunk(struct rebuild *rebuild, const uint8_t *key, const MDB_val
     if (level > STORE_MAX_LEVELS) {
         return;
     }
-    uint64_t end = first_row + (level == 0 ? CHUNK_MAX_ROWS : 0);
+    uint64_t claim = chunk_claim(value->mv_data, value->mv_size);
+    claim = claim > 0 && claim <= CHUNK_MAX_ROWS ? claim : CHUNK_MAX_ROWS;
+    uint64_t end = first_row + (level == 0 ? claim : 0);
     if (chunk_open(&chunk, value->mv_data, value->mv_size, NULL) == 0) {
         end = first_row + chunk.covers;
         if (level == 0) {

@@ -157,6 +157,18 @@ int chunk_open(
     return 0;
 }
 
+uint64_t chunk_claim(const uint8_t *bytes, size_t n_bytes)
+{
+    if (n_bytes < CHUNK_HEADER_BYTES ||
+        memcmp(bytes, chunk_magic, sizeof chunk_magic) != 0 ||
+        get32(bytes + 8) != n_bytes) {
+        return 0;
+    }
+    uint32_t n_rows = get32(bytes + 12);
+    uint64_t covers = (uint64_t)get64(bytes + 56);
+    return n_rows >= 1 && n_rows <= CHUNK_MAX_ROWS && covers >= n_rows ? covers : 0;
+}
+
 /* Give a section's bytes. */
 static const uint8_t *section_at(
     const struct chunk *chunk, uint32_t section, size_t *out_n_bytes)

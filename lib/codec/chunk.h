@@ -87,6 +87,13 @@ int chunk_encode(struct chunk_codec *codec, const struct chunk_columns *columns,
 int chunk_open(
     struct chunk *out_chunk, const uint8_t *bytes, size_t n_bytes, struct baro_err *err);
 
+/**
+ * Tell how many rows of the series a chunk whose checksum does not match says it stands for.
+ *
+ * returns  0 when its head is not credible either
+ */
+uint64_t chunk_claim(const uint8_t *bytes, size_t n_bytes);
+
 /** Decode all steps; out: n_rows. 0 or BARO_ECORRUPT. */
 int chunk_steps(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
     struct baro_err *err);

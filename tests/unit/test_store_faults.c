@@ -320,6 +320,36 @@ static void a_damaged_record_of_a_group_is_made_again(void **state)
     rig_rows_finish(&rows);
 }
 
+/* With the last chunk damaged as well, its head still tells where the next row goes. */
+static void a_damaged_record_and_last_chunk_cost_no_numbers(void **state)
+{
+    struct rig *rig = *state;
+    rig_open(rig);
+    fill(rig, 1, 0, 500);
+    rig_seal(rig);
+    fill(rig, 1, 500, 503);
+    rig_seal(rig);
+    rig_close(rig);
+    struct {
+        uint32_t n_f64, n_f32;
+        uint64_t n_rows;
+    } head = {1, 0, 503};
+    static const uint32_t last_chunk[] = {3, 1, 0}; /* rows, doubles, floats */
+    assert_true(patch_file(rig, &head, sizeof head, 9, 0x80) > 0);
+    assert_true(patch_file(rig, last_chunk, sizeof last_chunk, 80, 0x40) > 0);
+    rig_open(rig);
+    fill(rig, 1, 503, 510);
+    struct rig_rows rows = {0};
+    assert_int_equal(rig_read(rig, 1, 1, &rows, NULL), BARO_ECORRUPT);
+    assert_int_equal(rows.n, 507);
+    rig_rows_finish(&rows);
+    struct store_group_info *infos = NULL;
+    size_t n = 0;
+    assert_int_equal(store_groups(rig->store, 1, &infos, &n, NULL), 0);
+    assert_int_equal(infos[0].n_rows, 510);
+    free(infos);
+}
+
 static void a_damaged_piece_of_tail_is_told_of_and_never_forgotten(void **state)
 {
     struct rig *rig = *state;
@@ -612,6 +642,7 @@ int main(void)
         CASE(garbage_anywhere_never_crashes),
         CASE(a_damaged_chunk_costs_its_own_rows_only),
         CASE(a_damaged_record_of_a_group_is_made_again),
+        CASE(a_damaged_record_and_last_chunk_cost_no_numbers),
         CASE(a_damaged_piece_of_tail_is_told_of_and_never_forgotten),
         CASE(a_full_quota_loses_nothing_and_goes_on_when_raised),
         CASE(a_full_disk_loses_nothing_and_goes_on_when_there_is_room),
