@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -89,6 +90,16 @@ static bool ends_before(const struct strand_chunk *found, uint64_t row)
            found->first_row + chunk.covers <= row;
 }
 
+/* Have a chunk that will be read whole brought in at once, not page by page as it is touched. */
+static void fetch(const MDB_val *value)
+{
+    uintptr_t from = (uintptr_t)value->mv_data / PAGE_BYTES * PAGE_BYTES;
+    uintptr_t end = (uintptr_t)value->mv_data + value->mv_size;
+    if (value->mv_size > PAGE_BYTES) {
+        (void)madvise((void *)from, end - from, MADV_WILLNEED);
+    }
+}
+
 int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
     struct strand_chunk *out, struct baro_err *err)
 {
@@ -120,6 +131,9 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
         }
     }
     mdb_cursor_close(cursor);
+    if (found == 1) {
+        fetch(&out->value);
+    }
     return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
 }
 
