@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/codec/bits.h"
 #include "lib/codec/block_runs.h"
+#include "lib/codec/narrow.h"
 
 /* Reading blocks; the layout is described in block.c. */
 
@@ -177,6 +178,19 @@ static size_t take_column(const struct reader *reader, const struct block_run *r
     int64_t *numbers = reader->scratch->high;
     uint64_t *low = reader->scratch->residuals;
     size_t n_told = count_told(table, reader->symbols, n, run);
+    if (run->is_narrow && run->low_bits == 0 && n_told == n && narrow_can(run->predict)) {
+        struct narrow_column column = {
+            .table = table,
+            .symbols = reader->symbols,
+            .bits = reader->bits,
+            .bit = reader->bit,
+            .n_bits = reader->n_bits,
+            .n_rows = n,
+            .predict = run->predict,
+            .is_wide = reader->shape->type == BLOCK_F64,
+        };
+        return narrow_take(&column, io_before, out);
+    }
     size_t n_bits = run->low_bits == 0
                         ? take_plain(reader, table, n_told, run->is_narrow, numbers)
                         : bits_of(table, reader->symbols, n, run->low_bits);
