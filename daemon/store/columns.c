@@ -31,6 +31,7 @@ void columns_reset(struct columns *columns, size_t n_rows, uint32_t n_f64, uint3
     columns->f32 = need(columns->f32, &columns->f32_room, n_rows * n_f32, sizeof(float));
     columns->extra = need(columns->extra, &columns->extra_room, extra_bytes, 1);
     columns->n_rows = 0;
+    columns->is_line = false;
     columns->room = n_rows;
     columns->n_f64 = n_f64;
     columns->n_f32 = n_f32;
@@ -71,6 +72,30 @@ int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
     return 0;
 }
 
+static int take_steps(struct columns *columns, struct chunk_codec *codec,
+    const struct chunk *chunk, struct baro_err *err)
+{
+    if (!columns->may_be_line) {
+        return chunk_steps(codec, chunk, columns->steps, err);
+    }
+    int rc = chunk_steps_line(codec, chunk, columns->steps, err);
+    columns->is_line = rc == 1;
+    return rc;
+}
+
+void columns_expand_line(struct columns *columns)
+{
+    if (!columns->is_line) {
+        return;
+    }
+    uint64_t first = (uint64_t)columns->steps[0];
+    uint64_t stride = (uint64_t)columns->steps[1] - first;
+    for (size_t i = 2; i < columns->n_rows; i++) {
+        columns->steps[i] = (int64_t)(first + i * stride);
+    }
+    columns->is_line = false;
+}
+
 int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
     const struct chunk *chunk, const struct columns_span *span, bool with_extra,
     struct baro_err *err)
@@ -78,7 +103,7 @@ int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
     int rc = 0;
     columns_reset(columns, chunk->n_rows, span->n_f64, span->n_f32,
         with_extra ? chunk->extra_bytes : 0);
-    if ((rc = chunk_steps(codec, chunk, columns->steps, err)) < 0 ||
+    if ((rc = take_steps(columns, codec, chunk, err)) < 0 ||
         (!columns->without_times &&
             (rc = chunk_times(codec, chunk, columns->times_ns, err)) < 0) ||
         (span->n_f64 > 0 && (rc = chunk_f64(codec, chunk, span->first_f64, span->n_f64,

@@ -27,6 +27,8 @@ struct columns {
     size_t f32_room;
     size_t extra_room;
     bool without_times; /* set by the owner: times of chunks are left out */
+    bool may_be_line;   /* set by the owner: columns_take_chunk may leave steps out */
+    bool is_line;       /* it did: the first two tell the others, in a straight line */
 };
 
 /* How some columns of a group, counted doubles first, fall into doubles and floats. */
@@ -75,6 +77,9 @@ int columns_add_chunk(struct columns *columns, struct chunk_codec *codec,
 int columns_take_chunk(struct columns *columns, struct chunk_codec *codec,
     const struct chunk *chunk, const struct columns_span *span, bool with_extra,
     struct baro_err *err);
+
+/** Put steps in their places that were left out. */
+void columns_expand_line(struct columns *columns);
 
 /** Append all rows and columns of others with the same layout; there must be room. */
 void columns_add_rows(struct columns *columns, const struct columns *rows);

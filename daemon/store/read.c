@@ -164,6 +164,7 @@ static int give(struct reader *reader, uint64_t next_row, uint32_t first_column,
         .first_column = first_column,
         .n_rows = columns->n_rows,
         .steps = columns->steps,
+        .is_line = columns->is_line,
         .times_ns = columns->without_times ? NULL : columns->times_ns,
         .n_columns = n_columns,
         .f64 = columns->n_f64 > 0 ? columns->f64 : NULL,
@@ -174,12 +175,30 @@ static int give(struct reader *reader, uint64_t next_row, uint32_t first_column,
     return reader->fn(&block, reader->payload);
 }
 
+/* Tell whether all steps of a straight line are in range. */
+static bool is_line_in(const struct reader *reader)
+{
+    const struct columns *columns = &reader->columns;
+    int64_t stride = 0;
+    int64_t way = 0;
+    int64_t last = 0;
+    return !__builtin_sub_overflow(columns->steps[1], columns->steps[0], &stride) &&
+           stride > 0 &&
+           !__builtin_mul_overflow(stride, (int64_t)columns->n_rows - 1, &way) &&
+           !__builtin_add_overflow(columns->steps[0], way, &last) &&
+           in_range(reader->query, columns->steps[0]) && in_range(reader->query, last);
+}
+
 /* Keep rows [from, to) whose step is in range and close the gaps between columns. */
 static void select_rows(struct reader *reader, bool with_extra, size_t from, size_t to)
 {
     struct columns *columns = &reader->columns;
     size_t kept = 0;
     size_t n_in = 0;
+    if (columns->is_line && from == 0 && to == columns->n_rows && is_line_in(reader)) {
+        return;
+    }
+    columns_expand_line(columns);
     for (size_t i = from; i < to; i++) {
         n_in += in_range(reader->query, columns->steps[i]);
     }
@@ -276,7 +295,8 @@ static int look_at(struct reader *reader, const struct source *source,
         reader->bytes = baro_xrealloc(reader->bytes, reader->room, 1);
     }
     memcpy(reader->bytes, found->value.mv_data, reader->n_bytes);
-    return chunk_open(chunk, reader->bytes, reader->n_bytes, err);
+    chunk_move(chunk, found->value.mv_data, reader->bytes);
+    return 0;
 }
 
 /* What a look for a row's chunk came to. */
@@ -508,6 +528,7 @@ int store_read(struct store *store, const struct store_query *query, store_block
     if (rc > 0 && reader.sealed_rows + reader.n_segments > 0) {
         reader.codec = store_codec_take(store);
         reader.columns.without_times = query->without_times;
+        reader.columns.may_be_line = query->may_be_line;
         rc = read_all(&reader, err);
     } else if (rc >= 0) {
         rc = reader.is_damaged ? baro_err_set(err, BARO_ECORRUPT, "%s", reader.damage.text)

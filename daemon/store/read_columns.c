@@ -320,6 +320,31 @@ static int load_rows(struct column_reader *reader, uint64_t row, struct baro_err
     return rc;
 }
 
+/* Find the spans of n steps from the one at from on. */
+static size_t find_spans(struct column_reader *reader, const int64_t *steps, bool is_line,
+    size_t n_steps, size_t from, size_t n)
+{
+    if (!is_line) {
+        return columns_spans(reader->cut, steps + from, n, reader->spans);
+    }
+    int64_t stride = 0;
+    int64_t way = 0;
+    int64_t last = 0;
+    bool is_rising = !__builtin_sub_overflow(steps[1], steps[0], &stride) && stride > 0 &&
+                     !__builtin_mul_overflow(stride, (int64_t)n_steps - 1, &way) &&
+                     !__builtin_add_overflow(steps[0], way, &last);
+    if (is_rising) {
+        return columns_spans_line(reader->cut, steps[0] + stride * (int64_t)from,
+            (uint64_t)stride, n, reader->spans);
+    }
+    baro_autofree int64_t *all = baro_xcalloc(n, sizeof *all);
+    uint64_t slope = (uint64_t)steps[1] - (uint64_t)steps[0];
+    for (size_t i = 0; i < n; i++) {
+        all[i] = (int64_t)((uint64_t)steps[0] + (from + i) * slope);
+    }
+    return columns_spans(reader->cut, all, n, reader->spans);
+}
+
 /* Add rows [row, end) of the window. */
 static int add_rows(
     struct column_reader *reader, uint64_t row, uint64_t end, struct baro_err *err)
@@ -330,8 +355,8 @@ static int add_rows(
     size_t skip = row - window->first_row;
     size_t n = window->chunk.n_rows;
     need_spans(reader, end - row);
-    reader->n_spans =
-        columns_spans(reader->cut, window->first + skip, end - row, reader->spans);
+    reader->n_spans = find_spans(
+        reader, window->first, window->is_line, window->chunk.n_rows, skip, end - row);
     if (reader->n_spans == 0) {
         return 0;
     }
@@ -487,7 +512,8 @@ static int add_block(const struct store_block *block, void *payload)
     struct column_reader *reader = payload;
     const struct store_query *query = reader->query;
     need_spans(reader, block->n_rows);
-    size_t n_spans = columns_spans(reader->cut, block->steps, block->n_rows, reader->spans);
+    size_t n_spans =
+        find_spans(reader, block->steps, block->is_line, block->n_rows, 0, block->n_rows);
     size_t series = block->n_columns == query->n_columns
                         ? 0
                         : block->first_column - query->first_column;
@@ -571,6 +597,7 @@ int store_read_columns(struct store *store, const struct store_query *query,
     all.to_step = cut->last_step;
     all.with_extra = false;
     all.without_times = true;
+    all.may_be_line = true;
     struct column_reader reader = {.store = store, .query = &all, .cut = cut};
     reader.id = (struct strand_id){query->run, query->thing, query->kind, 0, 0};
     int rc = read_all(&reader, out, err);

@@ -56,6 +56,7 @@ struct store_block {
     uint32_t first_column; /* of those below: wide groups come in several passes */
     size_t n_rows;
     const int64_t *steps;
+    bool is_line; /* steps has only the first two: the others go on in a straight line */
     const int64_t *times_ns; /* NULL when the query is without them */
     size_t n_columns;
     const double *f64; /* column-major [n_columns][n_rows], or NULL for float columns */
@@ -92,6 +93,7 @@ struct store_query {
     uint32_t n_columns;    /* all within the doubles or all within the floats; 0: none */
     bool with_extra;
     bool without_times; /* saves decoding them */
+    bool may_be_line;   /* blocks may tell two steps only: see is_line there */
     int64_t from_step;  /* inclusive */
     int64_t to_step;
     uint64_t first_row; /* rows with smaller numbers are passed over */

@@ -110,7 +110,10 @@ static bool decode_steps(struct window *window, struct chunk_codec *codec, bool 
     const struct chunk *chunk = &window->chunk;
     size_t n = chunk->n_rows;
     need_rows(window, n);
-    if (chunk_steps(codec, chunk, window->first, NULL) != 0) {
+    int rc = is_summary ? chunk_steps(codec, chunk, window->first, NULL)
+                        : chunk_steps_line(codec, chunk, window->first, NULL);
+    window->is_line = rc == 1;
+    if (rc < 0) {
         return false;
     }
     if (!is_summary) {

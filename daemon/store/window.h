@@ -30,6 +30,7 @@ struct window {
     uint8_t *bytes;
     size_t bytes_room;
     size_t room;      /* of those below */
+    bool is_line;     /* rows: first has only two, the others go on in a straight line */
     int64_t *first;   /* n_rows: smallest steps; of rows: steps */
     int64_t *last;    /* n_rows: largest steps; of summaries only */
     uint64_t *row_at; /* n_rows + 1: where each summary begins */

@@ -261,6 +261,44 @@ size_t columns_spans(
     return n_spans;
 }
 
+/* How many strides it takes at least to go so far. */
+static uint64_t strides(uint64_t distance, uint64_t stride)
+{
+    return stride == 1 ? distance : distance / stride + (distance % stride > 0);
+}
+
+size_t columns_spans_line(const struct column_cut *cut, int64_t first, uint64_t stride,
+    size_t n, struct column_span *out)
+{
+    size_t n_spans = 0;
+    struct bounds bounds = {.low = 1, .high = 0};
+    uint64_t i = 0;
+    if (first < cut->from_step) {
+        i = strides((uint64_t)cut->from_step - (uint64_t)first, stride);
+    }
+    while (i < n) {
+        uint64_t step = (uint64_t)first + i * stride;
+        bounds = find_bounds(cut, (int64_t)step, &bounds);
+        if (bounds.column == cut->n_columns) {
+            break;
+        }
+        uint64_t left = (uint64_t)bounds.high - step;
+        uint64_t more = stride == 1 ? left : left / stride;
+        uint64_t end = more < n - i ? i + more + 1 : n;
+        out[n_spans++] = (struct column_span){
+            .column = bounds.column,
+            .from = (uint32_t)i,
+            .n = (uint32_t)(end - i),
+            .first_at = (uint32_t)i,
+            .last_at = (uint32_t)(end - 1),
+            .first_step = (int64_t)step,
+            .last_step = (int64_t)((uint64_t)first + (end - 1) * stride),
+        };
+        i = end;
+    }
+    return n_spans;
+}
+
 /* What a pass over some readings finds. */
 struct tally {
     double min; /* of the finite ones, if any */
@@ -306,7 +344,11 @@ static void merge_tally(struct column *column, const struct column_span *span,
         mean = mean < part.min ? part.min : mean;
         part.mean = mean > part.max ? part.max : mean;
     }
-    column_merge(column, &part);
+    if (column->count == 0) {
+        *column = part;
+    } else {
+        column_merge(column, &part);
+    }
 }
 
 /* The same one by one, where the sum leaves the range of double. */

@@ -84,6 +84,16 @@ struct column_span {
 size_t columns_spans(
     const struct column_cut *cut, const int64_t *steps, size_t n, struct column_span *out);
 
+/**
+ * The same for steps that are evenly spaced and rise: first, first + stride and so on.
+ *
+ * stride  at least 1, so that all n steps are within 64 bits
+ * out     room for n
+ * cost    grows with the number of spans
+ */
+size_t columns_spans_line(const struct column_cut *cut, int64_t first, uint64_t stride,
+    size_t n, struct column_span *out);
+
 /** Add the readings of spans to the columns of one series; values: of all steps. */
 void columns_add_f64(struct column *columns, const struct column_span *spans,
     size_t n_spans, const double *values);

@@ -66,6 +66,15 @@ int block_decode(struct block_scratch *scratch, const struct block_columns *shap
     size_t stride, struct baro_err *err);
 
 /**
+ * Decode a block of one column of whole numbers, or only as much of it as is needed.
+ *
+ * out      n_rows numbers; only the first two are there when the others go on in a straight line
+ * returns  1 when they do (n_rows is 3 or more then); 0; BARO_ECORRUPT
+ */
+int block_line(struct block_scratch *scratch, const struct block_columns *shape,
+    const uint8_t *bytes, size_t n_bytes, int64_t *out, struct baro_err *err);
+
+/**
  * Tell whether a column of a block is one number again and again, without decompressing.
  *
  * out      the number, as it lies in memory: 8 bytes, or 4 of a float

@@ -23,6 +23,8 @@ struct reader {
     uint32_t n;
     uint8_t *out;
     size_t stride;
+    bool may_be_line; /* two numbers are enough when they tell the others ... */
+    bool is_line;     /* ... which they do */
 };
 
 static int corrupt(struct baro_err *err, const char *what)
@@ -171,7 +173,7 @@ static void store_f64(const int64_t *numbers, size_t n, bool is_narrow, uint8_t 
  * Decode the column at reader's place to out; its first high number goes to *io_before. Returns
  * its bits, more than there are when it is damaged.
  */
-static size_t take_column(const struct reader *reader, const struct block_run *run,
+static size_t take_column(struct reader *reader, const struct block_run *run,
     const struct symbols_table *table, int64_t *io_before, uint8_t *out)
 {
     size_t n = reader->shape->n_rows;
@@ -201,6 +203,11 @@ static size_t take_column(const struct reader *reader, const struct block_run *r
         take_low(reader, table, n, run->low_bits, numbers, low);
     }
     predict_undo(run->predict, numbers, n_told, *io_before);
+    reader->is_line = reader->may_be_line && n_told < n;
+    if (reader->is_line) {
+        memcpy(out, numbers, n_told * sizeof *numbers);
+        return n_bits;
+    }
     if (n_told < n) {
         go_straight(numbers, n);
     }
@@ -340,6 +347,34 @@ static int take_symbols(
     return 0;
 }
 
+/* Decode what reader wants. */
+static int decode(struct reader *reader, struct baro_err *err)
+{
+    struct block_scratch *scratch = reader->scratch;
+    const struct block_columns *shape = reader->shape;
+    struct block_cursor at = reader->runs;
+    uint32_t n_coded = 0;
+    if (count_columns(shape, &at, &n_coded) < 0) {
+        return corrupt(err, "a run of columns is cut off");
+    }
+    size_t n_symbols = (size_t)n_coded * shape->n_rows;
+    block_need(scratch, n_symbols > shape->n_rows ? n_symbols : shape->n_rows);
+    int rc = take_symbols(reader, &at, n_symbols, err);
+    for (uint32_t column = 0; rc == 0 && column < shape->n_columns;) {
+        struct block_run run;
+        (void)block_take_run(&reader->runs, shape->type, &run); /* was read once already */
+        if (column >= reader->first && column - reader->first >= reader->n) {
+            return 0;
+        }
+        rc = take_run(reader, &run, column, err);
+        column += run.n_columns;
+    }
+    if (rc == 0 && (reader->bit + 7) / 8 * 8 != reader->n_bits) {
+        rc = corrupt(err, "a block is longer than its columns");
+    }
+    return rc;
+}
+
 int block_decode(struct block_scratch *scratch, const struct block_columns *shape,
     const uint8_t *bytes, size_t n_bytes, uint32_t first, uint32_t n, void *out,
     size_t stride, struct baro_err *err)
@@ -351,27 +386,20 @@ int block_decode(struct block_scratch *scratch, const struct block_columns *shap
         .n = n,
         .out = out,
         .stride = stride};
-    struct block_cursor at = reader.runs;
-    uint32_t n_coded = 0;
-    if (count_columns(shape, &at, &n_coded) < 0) {
-        return corrupt(err, "a run of columns is cut off");
-    }
-    size_t n_symbols = (size_t)n_coded * shape->n_rows;
-    block_need(scratch, n_symbols > shape->n_rows ? n_symbols : shape->n_rows);
-    int rc = take_symbols(&reader, &at, n_symbols, err);
-    for (uint32_t column = 0; rc == 0 && column < shape->n_columns;) {
-        struct block_run run;
-        (void)block_take_run(&reader.runs, shape->type, &run); /* was read once already */
-        if (column >= first && column - first >= n) {
-            return 0;
-        }
-        rc = take_run(&reader, &run, column, err);
-        column += run.n_columns;
-    }
-    if (rc == 0 && (reader.bit + 7) / 8 * 8 != reader.n_bits) {
-        rc = corrupt(err, "a block is longer than its columns");
-    }
-    return rc;
+    return decode(&reader, err);
+}
+
+int block_line(struct block_scratch *scratch, const struct block_columns *shape,
+    const uint8_t *bytes, size_t n_bytes, int64_t *out, struct baro_err *err)
+{
+    struct reader reader = {.scratch = scratch,
+        .shape = shape,
+        .runs = {.at = bytes, .end = bytes + n_bytes},
+        .n = 1,
+        .out = (uint8_t *)out,
+        .may_be_line = true};
+    int rc = decode(&reader, err);
+    return rc == 0 ? reader.is_line : rc;
 }
 
 int block_constant(const struct block_columns *shape, const uint8_t *bytes, size_t n_bytes,

@@ -195,6 +195,16 @@ int chunk_steps(struct chunk_codec *codec, const struct chunk *chunk, int64_t *o
     return section_numbers(codec, chunk, SECTION_STEPS, out, err);
 }
 
+int chunk_steps_line(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
+    struct baro_err *err)
+{
+    struct block_columns shape = {
+        .type = BLOCK_I64, .n_rows = chunk->n_rows, .n_columns = 1};
+    size_t n = 0;
+    const uint8_t *bytes = section_at(chunk, SECTION_STEPS, &n);
+    return block_line(&codec->blocks, &shape, bytes, n, out, err);
+}
+
 int chunk_times(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
     struct baro_err *err)
 {

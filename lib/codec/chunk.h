@@ -98,6 +98,22 @@ uint64_t chunk_claim(const uint8_t *bytes, size_t n_bytes);
 int chunk_steps(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
     struct baro_err *err);
 
+/**
+ * Decode all steps, or only two of them.
+ *
+ * out      n_rows; only the first two are there when the others go on in a straight line
+ * returns  1 when they do; 0: all are there; BARO_ECORRUPT
+ */
+int chunk_steps_line(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
+    struct baro_err *err);
+
+/** Let a chunk borrow a copy of its bytes from here on. */
+static inline void chunk_move(struct chunk *chunk, const uint8_t *from, const uint8_t *to)
+{
+    chunk->table = to + (chunk->table - from);
+    chunk->data = to + (chunk->data - from);
+}
+
 /** Decode all times; out: n_rows. 0 or BARO_ECORRUPT. */
 int chunk_times(struct chunk_codec *codec, const struct chunk *chunk, int64_t *out,
     struct baro_err *err);
