@@ -76,10 +76,20 @@ __attribute__((always_inline)) static inline void put_all(
 struct progress {
     struct state state;
     size_t bit;
-    unsigned seen; /* all counts of bits, one over the other */
 };
 
-/* Take numbers from to to, of which all bits are there if they mean anything. */
+/* Tell whether all symbols mean something: those that do are the first ones of a table. */
+__attribute__((always_inline)) static inline bool are_known(
+    const struct narrow_column *column)
+{
+    uint8_t most = 0;
+    for (size_t i = 0; i < column->n_rows; i++) {
+        most = column->symbols[i] > most ? column->symbols[i] : most;
+    }
+    return column->table->n_bits[most] < MOST_BITS;
+}
+
+/* Take numbers from to to, of which all bits are there. */
 __attribute__((always_inline)) static inline void take_sure(
     const struct narrow_column *column, size_t from, size_t to, enum way way, unsigned slow,
     struct progress *io, uint32_t *out)
@@ -91,8 +101,6 @@ __attribute__((always_inline)) static inline void take_sure(
     for (size_t i = from; i < to; i++) {
         size_t symbol = column->symbols[i];
         unsigned n_bits = n_bits_of[symbol];
-        at.seen |= n_bits;
-        n_bits %= MOST_BITS;
         uint64_t more = bits_take_short(bits, at.bit, n_bits);
         at.bit += n_bits;
         advance(&at.state, way, slow, predict_unfold(base_of[symbol] + more));
@@ -110,9 +118,8 @@ __attribute__((always_inline)) static inline void take_careful(
         unsigned n_bits = column->table->n_bits[column->symbols[i]];
         uint64_t more = 0;
         if (io->bit + n_bits <= column->n_bits) {
-            more = bits_take_short(column->bits, io->bit, n_bits % MOST_BITS);
+            more = bits_take_short(column->bits, io->bit, n_bits);
         }
-        io->seen |= n_bits;
         io->bit += n_bits;
         uint64_t folded = column->table->base[column->symbols[i]] + more;
         advance(&io->state, way, slow, predict_unfold(folded));
@@ -152,7 +159,7 @@ __attribute__((always_inline)) static inline size_t take(const struct narrow_col
         put_all(numbers, end - from, is_wide, out + from * (is_wide ? 8 : 4));
         from = end;
     }
-    return at.seen >= MOST_BITS ? SIZE_MAX : at.bit - column->bit;
+    return at.bit - column->bit;
 }
 
 /* The same with the type known. */
@@ -167,6 +174,9 @@ __attribute__((always_inline)) static inline size_t take_as(
 __attribute__((always_inline)) static inline size_t take_any(
     const struct narrow_column *column, int64_t *io_before, uint8_t *out)
 {
+    if (!are_known(column)) {
+        return SIZE_MAX;
+    }
     switch (column->predict.order) {
     case 1: return take_as(column, WAY_FIRST, 0, io_before, out);
     case 2: return take_as(column, WAY_SECOND, 0, io_before, out);
