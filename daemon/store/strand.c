@@ -90,8 +90,7 @@ static bool ends_before(const struct strand_chunk *found, uint64_t row)
            found->first_row + chunk.covers <= row;
 }
 
-/* Have a chunk that will be read whole brought in at once, not page by page as it is touched. */
-static void fetch(const MDB_val *value)
+void strand_fetch(const MDB_val *value)
 {
     uintptr_t from = (uintptr_t)value->mv_data / PAGE_BYTES * PAGE_BYTES;
     uintptr_t end = (uintptr_t)value->mv_data + value->mv_size;
@@ -132,7 +131,7 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
     }
     mdb_cursor_close(cursor);
     if (found == 1) {
-        fetch(&out->value);
+        strand_fetch(&out->value);
     }
     return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
 }
@@ -411,6 +410,9 @@ static int encode(struct strand_writer *writer, const struct append *append, siz
     size_t n, const uint8_t **out_bytes, size_t *out_n, struct baro_err *err)
 {
     const struct columns *rows = append->rows;
+    size_t n_old =
+        append->id->part > 0 ? rows->n_rows : append->n_old; /* read from chunks */
+    n_old = n_old > from ? n_old - from : 0;
     struct chunk_columns part = {
         .n_rows = (uint32_t)n,
         .n_f64 = rows->n_f64,
@@ -418,6 +420,7 @@ static int encode(struct strand_writer *writer, const struct append *append, siz
         .stride = rows->room,
         .steps = rows->steps + from,
         .times_ns = rows->times_ns + from,
+        .n_settled = (uint32_t)(n_old < n ? n_old : n),
         .f64 = rows->n_f64 > 0 ? rows->f64 + from : NULL,
         .f32 = rows->n_f32 > 0 ? rows->f32 + from : NULL,
         .extra_ends = rows->extra_ends + from,

@@ -117,6 +117,17 @@ static void load_column(
 
 /* ---- how to code a run ---- */
 
+/* Tell how many low bits are zero in all numbers. */
+static uint8_t common_low(const int64_t *numbers, size_t n)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) {
+        all |= (uint64_t)numbers[i];
+    }
+    unsigned low = all == 0 ? 0 : (unsigned)__builtin_ctzll(all);
+    return (uint8_t)(low < RUN_MAX_LOW ? low : RUN_MAX_LOW);
+}
+
 /* Choose how many low bits to take off: those that all numbers, or nearly all, have zero. */
 static uint8_t choose_low(const int64_t *numbers, size_t n, bool is_narrow)
 {
@@ -357,7 +368,9 @@ static void put_coded(
     for (uint32_t i = 0; i < n_columns; i++) {
         load_column(writer->columns, from + i, is_narrow, scratch->numbers + i * n_rows);
     }
-    run.low_bits = choose_low(scratch->numbers, n, is_narrow);
+    run.low_bits = writer->columns->type == BLOCK_I64
+                       ? common_low(scratch->numbers, n) /* the others are regular, too */
+                       : choose_low(scratch->numbers, n, is_narrow);
     for (size_t i = 0; i < n; i++) {
         scratch->high[i] = scratch->numbers[i] >> run.low_bits;
     }

@@ -19,7 +19,7 @@ enum {
 /* Which bits are kept. Doubles always keep all of theirs. */
 enum chunk_precision {
     CHUNK_EXACT = 0,
-    CHUNK_ROUND_TIMES, /* times to half of the usual distance between rows, see round.c */
+    CHUNK_ROUND_TIMES, /* times to 17 ms or two usual distances, see round.c */
     CHUNK_ROUND_ALL /* floats too, to 12 bits behind the point (relative error up to 2^-13); the
                        smallest and the largest of a column, zeros, NaN, infinities stay exact */
 };
@@ -32,6 +32,7 @@ struct chunk_columns {
     size_t stride; /* numbers from one column to the next, at least n_rows */
     const int64_t *steps;
     const int64_t *times_ns;
+    uint32_t n_settled; /* the first so many times were rounded before: they stay */
     const double *f64;
     const float *f32;
     const uint32_t

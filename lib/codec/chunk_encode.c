@@ -44,7 +44,9 @@ static int add_times(struct chunk_codec *codec, const struct chunk_columns *colu
     const int64_t *times_ns = columns->times_ns;
     if (columns->precision != CHUNK_EXACT) {
         int64_t *rounded = chunk_need_numbers(codec, columns->n_rows);
-        round_times(times_ns, columns->n_rows, rounded);
+        memcpy(rounded, times_ns, columns->n_settled * sizeof *rounded);
+        round_times(times_ns + columns->n_settled, columns->n_rows - columns->n_settled,
+            rounded + columns->n_settled);
         times_ns = rounded;
     }
     return add_numbers(codec, SECTION_TIMES, times_ns, columns->n_rows, data_at, err);

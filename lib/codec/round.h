@@ -7,16 +7,17 @@
 #include <stdint.h>
 
 enum {
-    ROUND_FLOAT_BITS = 12, /* kept behind the point */
-    ROUND_TIME_BITS = 1 /* times keep half of the median distance between rows, or better */
+    ROUND_FLOAT_BITS = 12 /* kept behind the point */
 };
 
 /**
- * Round times down to a multiple of a power of two of nanoseconds, at most half of the median
- * distance from row to row; their order stays. What has been rounded before is left as it is.
+ * Lay times on few straight lines, none further from the truth than twice the median distance
+ * from row to row, or 17 ms if that is more; rising times stay in order, and the last is not later than it was.
+ *
+ * To be done once: rows that have been through it must not come again (chunk_columns.n_settled).
  *
  * times_ns  n
- * out       n; may be times_ns
+ * out       n; not times_ns
  */
 void round_times(const int64_t *times_ns, size_t n, int64_t *out);
 

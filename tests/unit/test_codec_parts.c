@@ -259,10 +259,15 @@ static void a_tenth_and_five_times_are_rounded_as_the_essay_says(void **state)
     round_floats(values, 3, values);
     assert_int_equal(bits_of(values[1]), 0x3dccd000);
     assert_true(fabs((double)values[1] / (double)0.1F - 1) < 0x1p-13);
-    int64_t times[] = {10000, 10040, 10090, 10110, 10160};
-    static const int64_t expected[] = {10000, 10032, 10080, 10096, 10160};
-    round_times(times, 5, times);
-    assert_memory_equal(times, expected, sizeof expected);
+    int64_t times[] = {0, 700, 1100, 1700, 5000};
+    int64_t expected[] = {0, 512, 1024, 1536, 4864};
+    int64_t out[5];
+    for (size_t i = 0; i < 5; i++) {
+        times[i] *= 1 << 20; /* of a bound of 2^30 ns */
+        expected[i] *= 1 << 20;
+    }
+    round_times(times, 5, out);
+    assert_memory_equal(out, expected, sizeof expected);
 }
 
 static void rounded_floats_keep_their_bound_and_their_extremes(void **state)
@@ -302,46 +307,63 @@ static void rounded_floats_keep_their_bound_and_their_extremes(void **state)
     }
 }
 
-static void rounded_times_keep_order_and_come_to_rest(void **state)
+static int compare_distances(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void rounded_times_keep_their_order_and_their_bound(void **state)
 {
     enum { N = 400 };
     static int64_t times[N];
+    static int64_t distances[N - 1];
     static int64_t out[N];
-    static int64_t again[N];
-    for (int turn = 0; turn < 200; turn++) {
+    uint64_t n_lines = 0;
+    for (int turn = 0; turn < 400; turn++) {
         int64_t usual = 1 + (int64_t)(next_random() >> (20 + turn % 40));
-        int64_t at = (int64_t)(next_random() >> 2) - (INT64_C(1) << 60);
+        int64_t at = (int64_t)(next_random() >> 3) - (INT64_C(1) << 60);
         for (size_t i = 0; i < N; i++) {
             times[i] = at;
-            at += usual + (int64_t)(next_random() % (uint64_t)usual) / 4;
+            bool is_wild = turn % 4 == 3; /* pauses, bursts, repeats */
+            uint64_t chance = next_random();
+            int64_t jitter = (int64_t)(chance % (uint64_t)usual);
+            at += is_wild ? (chance % 7 == 0 ? 0 : jitter * (chance % 50 == 1 ? 60 : 1))
+                          : usual + jitter / (1 + turn % 20);
         }
+        for (size_t i = 1; i < N; i++) {
+            distances[i - 1] = times[i] - times[i - 1];
+        }
+        qsort(distances, N - 1, sizeof *distances, compare_distances);
+        int64_t median = distances[(N - 1) / 2];
         round_times(times, N, out);
-        round_times(out, N, again);
-        assert_memory_equal(out, again, sizeof out);
         for (size_t i = 0; i < N; i++) {
-            assert_true(out[i] <= times[i] && times[i] - out[i] <= usual * 5 / 8);
+            int64_t error = out[i] > times[i] ? out[i] - times[i] : times[i] - out[i];
+            assert_true(error <= 2 * median || error <= 1 << 24);
             assert_true(i == 0 || out[i] >= out[i - 1]);
+            n_lines += i > 1 && out[i] - out[i - 1] != out[i - 1] - out[i - 2];
         }
-        /* In two chunks, then merged: no further from the truth than in one. */
-        round_times(times, N / 3, again);
-        round_times(times + N / 3, N - N / 3, again + N / 3);
-        round_times(again, N, out);
-        for (size_t i = 0; i < N; i++) {
-            assert_true(out[i] <= times[i] && times[i] - out[i] <= usual * 5 / 4);
-        }
+        assert_true(out[N - 1] <= times[N - 1]);
     }
+    assert_true(n_lines < 400 * N / 2); /* most rows lie on lines */
 }
 
-static void times_without_a_distance_stay_as_they_are(void **state)
+static void times_that_cannot_be_on_lines_stay_in_their_bound(void **state)
 {
-    int64_t same[] = {7, 7, 7, 9, INT64_MAX, INT64_MIN};
-    int64_t out[6];
-    round_times(same, 4, out);
-    assert_memory_equal(out, same, 4 * sizeof *same);
-    round_times(same, 1, out);
+    static const int64_t single[] = {7};
+    static const int64_t far[] = {INT64_MAX, INT64_MIN};
+    static const int64_t jumps[] = {
+        1 << 30, 0, INT64_C(1) << 40, 5, -(1 << 30), 77, INT64_C(1) << 50, 1, 2, 1 << 30};
+    int64_t out[10];
+    round_times(single, 1, out);
     assert_int_equal(out[0], 7);
-    round_times(same + 4, 2, out); /* farther apart than can be counted */
-    assert_true(out[0] <= same[4] && out[1] <= same[5]);
+    round_times(far, 2, out); /* farther apart than can be counted */
+    assert_true(out[0] <= far[0] && out[0] > INT64_MAX - (1 << 24) && out[1] == INT64_MIN);
+    round_times(jumps, 10, out);
+    for (size_t i = 0; i < 10; i++) {
+        assert_true(llabs(out[i] - jumps[i]) <= INT64_C(1) << 42);
+    }
     round_floats(NULL, 0, NULL);
 }
 
@@ -359,8 +381,8 @@ int main(void)
         cmocka_unit_test(a_list_finds_all_that_it_was_made_of),
         cmocka_unit_test(a_tenth_and_five_times_are_rounded_as_the_essay_says),
         cmocka_unit_test(rounded_floats_keep_their_bound_and_their_extremes),
-        cmocka_unit_test(rounded_times_keep_order_and_come_to_rest),
-        cmocka_unit_test(times_without_a_distance_stay_as_they_are),
+        cmocka_unit_test(rounded_times_keep_their_order_and_their_bound),
+        cmocka_unit_test(times_that_cannot_be_on_lines_stay_in_their_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
