@@ -45,6 +45,7 @@ static void *feed(void *payload)
             wait_ms = wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms * 2;
         }
     }
+    (void)sem_post(&run->has_ended);
     return NULL;
 }
 
@@ -56,6 +57,7 @@ static int start_thread(struct baro_run *run)
         return BARO_ENOMEM;
     }
     (void)sigfillset(&all);
+    (void)sem_init(&run->has_ended, 0, 0);
     int number = pthread_attr_setsigmask_np(&attributes, &all);
     if (number == 0) {
         number = pthread_create(&run->thread, &attributes, feed, run);
@@ -100,10 +102,15 @@ int run_stop_sender(struct baro_run *run)
         (void)clock_gettime(
             CLOCK_MONOTONIC, &deadline); /* the wall clock may be set back */
         deadline.tv_sec += JOIN_S;
-        if (pthread_clockjoin_np(run->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0) {
+        int rc = 0;
+        while ((rc = sem_clockwait(&run->has_ended, CLOCK_MONOTONIC, &deadline)) != 0 &&
+               errno == EINTR) {
+        }
+        if (rc != 0) {
             (void)pthread_detach(run->thread);
             return BARO_ETIMEOUT;
         }
+        (void)pthread_join(run->thread, NULL); /* at once: it has nothing left to do */
         run->has_thread = false;
     }
     sender_destroy(run->sender);

@@ -4,6 +4,7 @@
 #define BARO_RUN_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "lib/base/ringfile.h"
@@ -43,6 +44,7 @@ struct baro_run {
 
     struct sender *sender; /* NULL when offline; the thread's own but for its progress */
     pthread_t thread;
+    sem_t has_ended; /* posted by the thread at its end */
     bool has_thread;
     _Atomic bool is_stopping;
     _Atomic bool is_closing; /* everything that is left goes out at once */

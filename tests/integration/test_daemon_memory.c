@@ -23,18 +23,6 @@ enum {
     FLAT_SLACK_BYTES = 16 << 20
 };
 
-/* Sanitizers keep memory for themselves: then there is nothing to learn. */
-static bool is_sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#elif defined(__has_feature)
-    return __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-    return false;
-#endif
-}
-
 /* What the process has of its own; pages of mapped files are the system's to take back. */
 static uint64_t own_bytes(pid_t pid)
 {
@@ -70,9 +58,6 @@ static void push_block(struct feed *feed, int64_t first_step)
 static void memory_is_bounded_and_flat_while_thousands_of_series_come_in(void **state)
 {
     (void)state;
-    if (is_sanitized()) {
-        skip();
-    }
     struct rig rig = {0};
     struct baro_err err = {0};
     uint64_t seen[N_BLOCKS];

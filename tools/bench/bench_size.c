@@ -275,7 +275,7 @@ static double count_points(const struct corpus *corpus, const struct kind *kind)
 static int measure_kind(
     struct bench *bench, const struct corpus *corpus, const struct kind *kind)
 {
-    static const double sizes[] = {1e5, 1e6, 1e7, INFINITY};
+    static const double sizes[] = {1e5, 1e6, 1e7, (double)INFINITY};
     double n_there = count_points(corpus, kind);
     double n_before = 0;
     for (size_t i = 0; i < BARO_LEN(sizes) && n_before < n_there; i++) {
