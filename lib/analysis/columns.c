@@ -196,7 +196,7 @@ static struct bounds find_bounds(
 {
     struct bounds out = {.column = last->column + 1};
     bool is_rising = last->low <= last->high && step > last->high &&
-                     last->high < cut->last_step && out.column + 1 < cut->n_columns;
+                     step <= cut->last_step && out.column + 1 < cut->n_columns;
     if (is_rising) {
         out.low = last->high + 1;
         out.high = columns_edge(cut, out.column + 1) - 1;

@@ -33,7 +33,14 @@ static void decode(struct chunk_codec *codec, const struct chunk *chunk, uint8_t
     baro_autofree float *f32 = baro_xcalloc(rows * n_f32, sizeof *f32);
     baro_autofree uint32_t *ends = baro_xcalloc(rows, sizeof *ends);
     baro_autofree uint8_t *extra = baro_xcalloc(chunk->extra_bytes, 1);
-    (void)chunk_steps(codec, chunk, numbers, NULL);
+    baro_autofree int64_t *line = baro_xcalloc(rows, sizeof *line);
+    int rc = chunk_steps(codec, chunk, numbers, NULL);
+    int is_line = chunk_steps_line(codec, chunk, line, NULL);
+    size_t n_told = is_line == 1 ? 2 : rows;
+    if ((rc < 0) != (is_line < 0) ||
+        (rc == 0 && memcmp(line, numbers, n_told * sizeof *line) != 0)) {
+        abort();
+    }
     (void)chunk_times(codec, chunk, numbers, NULL);
     (void)chunk_f64(codec, chunk, first_f64, n_f64, f64, rows, NULL);
     (void)chunk_f32(codec, chunk, first_f32, n_f32, f32, rows, NULL);

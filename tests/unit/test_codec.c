@@ -413,6 +413,7 @@ static void steps_in_a_straight_line_come_back(void **state)
     struct chunk_codec *codec = chunk_codec_create();
     int64_t steps[N];
     int64_t back[N];
+    int n_lines = 0;
     for (size_t turn = 0; turn < 4 * BARO_LEN(strides); turn++) {
         uint64_t at = turn * 12345;
         for (size_t i = 0; i < N; i++, at += (uint64_t)strides[turn / 4]) {
@@ -432,7 +433,13 @@ static void steps_in_a_straight_line_come_back(void **state)
         assert_int_equal(chunk_open(&chunk, bytes, n, NULL), 0);
         assert_int_equal(chunk_steps(codec, &chunk, back, NULL), 0);
         assert_memory_equal(back, steps, columns.n_rows * sizeof *steps);
+        memset(back, 0x5a, sizeof back);
+        int is_line = chunk_steps_line(codec, &chunk, back, NULL);
+        assert_in_range(is_line, 0, breaks[turn % 4] == N ? 1 : 0);
+        n_lines += is_line;
+        assert_memory_equal(back, steps, (is_line ? 2 : columns.n_rows) * sizeof *steps);
     }
+    assert_true(n_lines >= 3);
     chunk_codec_destroy(codec);
 }
 

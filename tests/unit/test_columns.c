@@ -360,9 +360,60 @@ static void steps_behind_the_last_belong_to_no_column_and_the_others_stay_where_
     }
 }
 
+static void check_line(
+    const struct column_cut *cut, int64_t first, uint64_t stride, size_t n)
+{
+    enum { MAX = 300 };
+    int64_t steps[MAX];
+    struct column_span expected[MAX];
+    struct column_span got[MAX];
+    assert_in_range(n, 0, MAX);
+    for (size_t i = 0; i < n; i++) {
+        steps[i] = (int64_t)((uint64_t)first + i * stride);
+    }
+    size_t n_expected = columns_spans(cut, steps, n, expected);
+    size_t n_got = columns_spans_line(cut, first, stride, n, got);
+    assert_int_equal(n_got, n_expected);
+    for (size_t i = 0; i < n_got; i++) {
+        assert_int_equal(got[i].column, expected[i].column);
+        assert_int_equal(got[i].from, expected[i].from);
+        assert_int_equal(got[i].n, expected[i].n);
+        assert_int_equal(got[i].first_at, expected[i].first_at);
+        assert_int_equal(got[i].last_at, expected[i].last_at);
+        assert_int_equal(got[i].first_step, expected[i].first_step);
+        assert_int_equal(got[i].last_step, expected[i].last_step);
+        assert_true(got[i].first_step >= cut->from_step);
+        assert_true(got[i].last_step <= cut->last_step);
+    }
+}
+
+static void spans_of_a_line_are_those_of_its_steps(void **unused)
+{
+    (void)unused;
+    static const uint64_t strides[] = {1, 2, 3, 7, 64, 1000};
+    for (uint32_t n_columns = 1; n_columns < 40; n_columns += 3) {
+        for (size_t k = 0; k < BARO_LEN(strides); k++) {
+            for (int64_t first = -130; first < 130; first += 9) {
+                struct column_cut cut = columns_cut(-50, 100 + 10 * (int64_t)k, n_columns);
+                check_line(&cut, first, strides[k], 300);
+                cut.last_step = 33;
+                check_line(&cut, first, strides[k], 300);
+            }
+        }
+    }
+    struct column_cut cut = columns_cut(INT64_MIN, INT64_MAX, 17);
+    check_line(&cut, INT64_MIN, UINT64_MAX / 299, 300);
+    check_line(&cut, INT64_MAX - 200, 1, 201);
+    check_line(&cut, INT64_MAX, 5, 1);
+    cut = columns_cut(INT64_MAX - 9, INT64_MAX, 3);
+    check_line(&cut, INT64_MIN, UINT64_MAX / 299, 300);
+    check_line(&cut, INT64_MAX - 299, 1, 300);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spans_of_a_line_are_those_of_its_steps),
         cmocka_unit_test(every_step_is_in_exactly_one_column),
         cmocka_unit_test(the_worked_numbers_of_the_essay_are_right),
         cmocka_unit_test(ranges_to_the_ends_of_the_numbers_are_cut_right),
