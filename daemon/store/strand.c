@@ -90,7 +90,8 @@ static bool ends_before(const struct strand_chunk *found, uint64_t row)
            found->first_row + chunk.covers <= row;
 }
 
-void strand_fetch(const MDB_val *value)
+/* Have a chunk that will be read whole brought in at once, not page by page as it is touched. */
+static void fetch(const MDB_val *value)
 {
     uintptr_t from = (uintptr_t)value->mv_data / PAGE_BYTES * PAGE_BYTES;
     uintptr_t end = (uintptr_t)value->mv_data + value->mv_size;
@@ -131,7 +132,7 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
     }
     mdb_cursor_close(cursor);
     if (found == 1) {
-        strand_fetch(&out->value);
+        fetch(&out->value);
     }
     return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
 }

@@ -22,9 +22,6 @@ struct strand_chunk {
     MDB_val value;
 };
 
-/** Have a chunk that will be read whole brought in at once, not page by page as it is touched. */
-void strand_fetch(const MDB_val *value);
-
 /**
  * Find the chunk that holds a row, or the first one behind it.
  *
