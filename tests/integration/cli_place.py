@@ -9,10 +9,14 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import time
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import leftovers  # noqa: E402
 
 DEADLINE_S = 60
 WEIGHT, GRAD = 1, 2
@@ -89,11 +93,15 @@ class Run:
 
 class Place:
     """A data folder, a folder of rings, and the environment that points there."""
+    places = []  # those that are not closed
+    left = []    # processes that went on when their place was closed
 
     def __init__(self, build):
         self.build = build
         self.program = os.path.join(build, "tools", "baro")
         self.dir = tempfile.mkdtemp(prefix="baro-cli-")
+        self.places.append(self)
+        leftovers.guard(self.dir)
         self.data = os.path.join(self.dir, "data")
         self.rings = os.path.join(self.dir, "rings")
         os.mkdir(self.rings, 0o700)
@@ -161,11 +169,18 @@ class Place:
         return code, output.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def close(self):
-        for run in self.runs:
-            run.kill()
-        if self.daemon_pid():
-            self.baro("down")
-        shutil.rmtree(self.dir, ignore_errors=True)
+        """End everything, politely where it listens; twice does no harm."""
+        if self not in self.places:
+            return
+        self.places.remove(self)
+        try:
+            for run in self.runs:
+                run.kill()
+            if self.daemon_pid():
+                self.baro("down")
+        finally:
+            self.left.extend(leftovers.end(self.dir))
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class TapResult(unittest.TestResult):
@@ -197,7 +212,13 @@ class TapResult(unittest.TestResult):
 
 def run_tap(suite):
     """Run a suite, printing TAP; returns whether all went well."""
-    print("TAP version 13\n1..%d" % suite.countTestCases(), flush=True)
+    print("TAP version 13\n1..%d" % (suite.countTestCases() + 1), flush=True)
     result = TapResult()
     suite.run(result)
-    return result.wasSuccessful()
+    for place in list(Place.places):  # of a class that could not be set up
+        place.close()
+    for line in Place.left:
+        print("# was left: " + line, flush=True)
+    print("%s %d - no_process_is_left" % ("not ok" if Place.left else "ok", result.number + 1),
+          flush=True)
+    return result.wasSuccessful() and not Place.left

@@ -86,6 +86,7 @@ class World:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="baro-flt-")
+        leftovers.guard(self.folder)
         self.dir = os.path.join(self.folder, "data")
         self.rings = os.path.join(self.folder, "rings")
         self.barod_path = tap.built("daemon", "barod")

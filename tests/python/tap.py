@@ -10,6 +10,9 @@ SOURCE_DIR = os.environ.get("BARO_SOURCE_DIR") or os.path.dirname(os.path.dirnam
     os.path.dirname(os.path.abspath(__file__))))
 BUILD_DIR = os.environ.get("BARO_BUILD_DIR") or os.path.join(SOURCE_DIR, "build")
 sys.path.insert(0, os.path.join(SOURCE_DIR, "lib", "python"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import leftovers  # noqa: E402
 
 
 class Skip(Exception):
@@ -36,6 +39,7 @@ def _is_sanitized():
 def prepare():
     """A private data folder and the library of this build; nothing starts by itself."""
     folder = tempfile.mkdtemp(prefix="baro-py-")
+    leftovers.guard(folder)
     for name in [name for name in os.environ if name.startswith("BARO_")]:
         if name not in ("BARO_SOURCE_DIR", "BARO_BUILD_DIR"):
             del os.environ[name]
@@ -73,5 +77,7 @@ def main(cases, needs_library=True):
                 print(f"# {line}")
             sys.stdout.flush()
         finally:
+            for line in leftovers.end(folder):
+                print("# was left: " + line, flush=True)
             shutil.rmtree(folder, ignore_errors=True)
     sys.exit(1 if n_failed else 0)
