@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/registry.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,7 @@ void registry_remove_run(struct registry *registry, struct run *run)
     HASH_DEL(registry->runs_by_id, run);
     registry_disown_branches(registry, run);
     for (uint32_t i = 0; i < run->n_streams; i++) {
+        assert(registry->streams_by_id != NULL); /* each stream of a run is in it */
         HASH_DEL(registry->streams_by_id, run->streams[i]);
     }
     size_t n_kept = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes into an exported file, read page by page and written as it comes. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,7 @@ static int write_item(struct exporting *export, const struct export_item *item)
     struct rows_wanted wanted =
         wanted_of(export, item->thing != NULL ? item->thing->thing : 0, item->kind);
     uint32_t n_all = item->kind == READING_UNITS ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
+    assert(item->kind != READING_UNITS || item->thing != NULL);
     wanted.n_units = item->kind == READING_UNITS ? item->thing->declare->n_units : 0;
     /* Histograms come with whole records only; else what is between the statistics wanted. */
     if (item->stats != 0 && !item->with_histogram &&

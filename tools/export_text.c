@@ -162,9 +162,7 @@ static void begin_item(struct export_sink *sink, const struct export_item *item)
 
 static char *put(char *at, const char *text)
 {
-    size_t n = strlen(text);
-    memcpy(at, text, n);
-    return at + n;
+    return mempcpy(at, text, strlen(text));
 }
 
 static char *put_i64(char *at, int64_t value)

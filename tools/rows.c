@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/rows.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -157,11 +158,12 @@ int rows_each(struct cli *cli, const struct rows_wanted *wanted, row_fn fn,
     find_layout(&rows);
     int rc = send_question(&rows, 0);
     while (rc == CLI_OK) {
-        struct link_message reply;
+        struct link_message reply = {0};
         rc = await_page(&rows, &reply);
         if (rc != CLI_OK) {
             break;
         }
+        assert(reply.wire.envelope != NULL);
         const Baro__RowsReply *page = reply.wire.envelope->rows_reply;
         uint64_t cursor = page->cursor;
         told->n_pruned += page->n_pruned;
@@ -184,10 +186,11 @@ int rows_each(struct cli *cli, const struct rows_wanted *wanted, row_fn fn,
 int rows_any(struct cli *cli, const struct rows_wanted *wanted, bool *out_any)
 {
     struct reading_rows rows = {.cli = cli, .wanted = wanted, .limit = 1};
-    struct link_message reply;
+    struct link_message reply = {0};
     int rc = send_question(&rows, 0);
     rc = rc == CLI_OK ? await_page(&rows, &reply) : rc;
     if (rc == CLI_OK) {
+        assert(reply.wire.envelope != NULL);
         *out_any = reply.wire.envelope->rows_reply->n_records > 0;
         link_message_release(&reply);
     }

@@ -24,6 +24,7 @@ void spool_reset(struct spool *spool, const size_t *lanes, size_t n_lanes)
         spool->lanes[i] = lanes[i];
         row_bytes += lanes[i];
     }
+    assert(row_bytes > 0);
     size_t n_rows = SPOOL_BLOCK_BYTES / row_bytes;
     n_rows = n_rows < SPOOL_MAX_BLOCK_ROWS ? n_rows : SPOOL_MAX_BLOCK_ROWS;
     n_rows = n_rows > 8 ? n_rows / 8 * 8 : 1; /* lanes then begin at multiples of 8 */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/store/summary.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +341,7 @@ int summary_odd_decode(const uint8_t *extra, const uint32_t *ends, size_t n,
 
 static double figure(const struct summary_view *view, uint32_t f, size_t i)
 {
+    assert(view->f64 != NULL || view->f32 != NULL);
     return view->f64 != NULL ? view->f64[f * view->n + i]
                              : (double)view->f32[f * view->n + i];
 }

@@ -140,7 +140,7 @@ struct tail_group *tail_find(
 struct tail_group *tail_add(struct tail *tail, uint32_t run, uint32_t thing, uint16_t kind);
 
 /** Forget a run with all its groups; under the memory lock. Nothing when it is not there. */
-void tail_remove_run(struct tail *tail, uint32_t run);
+void tail_remove_run(struct tail *tail, uint32_t number);
 
 /** Append a committed row to its group, from the piece with an ordinal; under the memory lock. */
 void tail_push(struct tail *tail, struct tail_group *group, uint64_t ordinal,

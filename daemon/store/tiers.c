@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/store/tiers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,6 +321,7 @@ static int slab_of_rows(struct store *store, struct tiers *tiers, struct baro_er
         cut(job, &tiers->rows,
             job->width > 0 ? tiers->sizes.wide_rows : tiers->sizes.narrow_rows);
     }
+    assert(job->ends != NULL && job->n_groups > 0);
     tiers->rows.n_rows = job->ends[job->n_groups - 1];
     for (uint32_t c = first; rc == 0 && c < first + n; c += width) {
         struct columns slice =
@@ -349,6 +351,7 @@ static int slab_of_summaries(struct store *store, struct tiers *tiers, struct ba
         job->to = to;
         cut(job, &tiers->rows, tiers->sizes.fan_out);
     }
+    assert(rc != 0 || (job->ends != NULL && job->n_groups > 0));
     if (rc == 0 && tiers->rows.n_rows < job->ends[job->n_groups - 1]) {
         rc = baro_err_set(err, BARO_ECORRUPT, "parts of summaries do not agree");
     }

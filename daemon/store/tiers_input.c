@@ -71,7 +71,7 @@ static int take_strand(
     struct input *input, uint64_t from, uint64_t to, struct baro_err *err)
 {
     for (uint64_t next = from; next < to;) {
-        struct chunk chunk;
+        struct chunk chunk = {0};
         uint64_t begin = 0;
         int rc =
             open_chunk(input->store, input->txn, &input->id, next, &chunk, &begin, err);
@@ -203,7 +203,7 @@ static int walk(struct store *store, MDB_txn *txn, const struct strand_id *id,
 {
     size_t n = 0;
     for (uint64_t next = from; next < to && n <= max;) {
-        struct chunk chunk;
+        struct chunk chunk = {0};
         uint64_t begin = 0;
         int rc = open_chunk(store, txn, id, next, &chunk, &begin, err);
         if (rc == 0 && next > from &&

@@ -34,7 +34,7 @@ void verify_tell(struct verifier *verifier, const struct strand_id *id, const ch
 
 /** Check the bytes of one chunk: checksum, layout, and that all of it decodes. */
 void verify_chunk_bytes(
-    struct verifier *verifier, const struct verify_chunk *chunk, const uint8_t *bytes);
+    struct verifier *verifier, const struct verify_chunk *at, const uint8_t *bytes);
 
 /** Check the summaries of an opened chunk against what they are of. */
 void verify_summaries(

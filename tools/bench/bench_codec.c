@@ -99,7 +99,9 @@ static bool survives(const uint8_t *doubles, size_t n)
         double value;
         memcpy(&value, doubles + 8 * i, 8);
         double back = (double)(float)value;
-        if (memcmp(&back, &value, 8) != 0) {
+        uint64_t bits = 0; /* compared as bits: of zeros and NaNs, too */
+        memcpy(&bits, &back, 8);
+        if (memcmp(&bits, doubles + 8 * i, 8) != 0) {
             return false;
         }
     }

@@ -136,8 +136,9 @@ static int measure_turns(struct bench *bench, struct bench_daemon *daemon,
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < TURNS; i++) {
-        rc = measure(bench, daemon, query, &out_ms[i]);
-        out_ms[i] *= 1e3;
+        double seconds = 0;
+        rc = measure(bench, daemon, query, &seconds);
+        out_ms[i] = 1e3 * seconds;
     }
     return rc;
 }

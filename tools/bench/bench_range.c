@@ -191,9 +191,9 @@ static int measure_many(struct bench *bench, struct bench_daemon *daemon, int64_
 {
     bool is_quick = bench_is_quick(bench);
     size_t n_warm = is_quick ? QUICK_TURNS : MANY_TURNS;
-    double warm[MANY_TURNS];
-    double cold[MANY_COLD_TURNS];
-    double limits[MANY_TURNS];
+    double warm[MANY_TURNS] = {0};
+    double cold[MANY_COLD_TURNS] = {0};
+    double limits[MANY_TURNS] = {0};
     double cached = 0;
     struct baro_err err = {0};
     struct rig_query query = many(n_steps);
