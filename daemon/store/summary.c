@@ -14,7 +14,7 @@
  * agree but for their lowest a bits; so the smallest such a is the length of their exclusive or,
  * and a count of those lengths tells at once how many groups each a gives. The smallest a that
  * gives few enough is taken. Groups of coarser summaries are cut at the same kind of edges, so
- * summaries nest. Rows that jump to and fro between distant steps make a large: their summaries
+ * summaries nest. Rows that jump back and forth between distant steps make a large: their summaries
  * are as few as any others', and too wide for narrow columns, which are then read from the rows.
  * Worked number: steps 0 10 20 .. 630 (64 of them) by 16: 64 / 16 * 3 / 2 + 1 = 7 groups are
  * allowed; a = 6 would give 10 and a = 7 gives 5, of 13, 13, 13, 13 and 12 rows.
