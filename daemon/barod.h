@@ -51,10 +51,18 @@ struct barod {
     uint64_t stop_request;
 };
 
+/** Tell how large a bundle may get. Under a small quota it is small, too: a commit must fit into
+ * the room that pruning can make. */
+static inline uint64_t barod_bundle_limit(const struct barod *barod)
+{
+    uint64_t share = barod->options->quota_bytes / 8;
+    return share > 0 && share < BAROD_MAX_OPEN_BYTES ? share : BAROD_MAX_OPEN_BYTES;
+}
+
 /** Tell whether the open bundle takes more: false means that the store is behind. */
 static inline bool barod_has_room(const struct barod *barod)
 {
-    return barod->open->n_bytes < BAROD_MAX_OPEN_BYTES;
+    return barod->open->n_bytes < barod_bundle_limit(barod);
 }
 
 /** Note that there is something to commit. */

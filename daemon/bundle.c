@@ -98,6 +98,18 @@ void bundle_ack(
     bundle->acks[bundle->n_acks++] = (struct bundle_ack){stream, seq, n_records};
 }
 
+bool bundle_has_run(const struct bundle *bundle, uint32_t run)
+{
+    bool has_run = false;
+    for (size_t at = 0; at < bundle->n_bytes && !has_run;) {
+        struct entry entry;
+        memcpy(&entry, bundle->bytes + at, sizeof entry);
+        has_run = entry.run == run;
+        at += sizeof entry + padded(entry.payload_bytes);
+    }
+    return has_run;
+}
+
 void bundle_replay(const struct bundle *bundle, struct store_txn *txn)
 {
     for (size_t at = 0; at < bundle->n_bytes;) {

@@ -45,6 +45,9 @@ void bundle_put(struct bundle *bundle, enum store_table table, uint32_t run, uin
 void bundle_ack(
     struct bundle *bundle, struct stream *stream, uint64_t seq, uint64_t n_records);
 
+/** Tell whether a bundle holds rows or values of a run. */
+bool bundle_has_run(const struct bundle *bundle, uint32_t run);
+
 /** Do in a transaction what the bundle holds, in order. */
 void bundle_replay(const struct bundle *bundle, struct store_txn *txn);
 

@@ -56,7 +56,7 @@ static void notify(struct committer *committer)
     (void)eventfd_write(committer->event_fd, 1);
 }
 
-/* Wait a while before the next try; true when the thread is to stop instead. */
+/* Wait a while before the next try, or until there is a job; true when the thread is to stop. */
 static bool wait_or_stop(struct committer *committer)
 {
     struct timespec until;
@@ -65,7 +65,7 @@ static bool wait_or_stop(struct committer *committer)
     until.tv_sec += RETRY_MS / 1000;
     pthread_mutex_lock(&committer->lock);
     int rc = 0;
-    while (!committer->is_stopping && rc != ETIMEDOUT) {
+    while (!committer->is_stopping && committer->jobs == NULL && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&committer->wake, &committer->lock, &until);
     }
     bool is_stopping = committer->is_stopping;
@@ -87,6 +87,36 @@ static bool make_room(struct committer *committer, struct baro_err *err)
     }
     notify(committer); /* there may be notes to take */
     return rc > 0;
+}
+
+/* Go on with the first job; when it is done it moves to the other list. */
+static void work(struct committer *committer, struct job *job)
+{
+    job->goes_on = false;
+    job->work(job, committer->store);
+    if (job->goes_on) {
+        return;
+    }
+    pthread_mutex_lock(&committer->lock);
+    committer->jobs = job->next;
+    job->next = committer->done;
+    committer->done = job;
+    pthread_mutex_unlock(&committer->lock);
+    notify(committer);
+}
+
+/* Do all jobs that wait: what makes room may be among them. */
+static void work_off(struct committer *committer)
+{
+    for (;;) {
+        pthread_mutex_lock(&committer->lock);
+        struct job *job = committer->is_stopping ? NULL : committer->jobs;
+        pthread_mutex_unlock(&committer->lock);
+        if (job == NULL) {
+            return;
+        }
+        work(committer, job);
+    }
 }
 
 /* Commit a bundle, again and again while there is no room. */
@@ -119,6 +149,7 @@ static int commit(struct committer *committer, const struct bundle *bundle)
         if (wait_or_stop(committer)) {
             return rc;
         }
+        work_off(committer);
     }
 }
 
@@ -140,22 +171,6 @@ static void tend(struct committer *committer, bool *has_work)
     if (rc < 0) {
         log_warn_every_second("cannot look after older records for now: %s", err.text);
     }
-}
-
-/* Go on with the first job; when it is done it moves to the other list. */
-static void work(struct committer *committer, struct job *job)
-{
-    job->goes_on = false;
-    job->work(job, committer->store);
-    if (job->goes_on) {
-        return;
-    }
-    pthread_mutex_lock(&committer->lock);
-    committer->jobs = job->next;
-    job->next = committer->done;
-    committer->done = job;
-    pthread_mutex_unlock(&committer->lock);
-    notify(committer);
 }
 
 /* Wait until there is something to do, or for the next tick. */
@@ -339,6 +354,14 @@ void committer_trouble(struct committer *committer, char *out, size_t out_bytes)
     pthread_mutex_lock(&committer->lock);
     (void)snprintf(out, out_bytes, "%s", committer->trouble);
     pthread_mutex_unlock(&committer->lock);
+}
+
+bool committer_is_in_trouble(struct committer *committer)
+{
+    pthread_mutex_lock(&committer->lock);
+    bool is_in_trouble = committer->trouble[0] != '\0';
+    pthread_mutex_unlock(&committer->lock);
+    return is_in_trouble;
 }
 
 void committer_stop(struct committer *committer)

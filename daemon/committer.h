@@ -55,6 +55,9 @@ struct job *committer_take_job(struct committer *committer);
 /** Copy what keeps the store from committing; "" when nothing does. Any thread. */
 void committer_trouble(struct committer *committer, char *out, size_t out_bytes);
 
+/** Tell whether a commit is being tried again and again; jobs are done meanwhile. */
+bool committer_is_in_trouble(struct committer *committer);
+
 /**
  * End the thread: what is under way is committed, or given up when the store cannot take it.
  *

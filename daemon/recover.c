@@ -23,6 +23,8 @@
  * stream's own identity; otherwise it is left alone.
  */
 
+enum { USUAL_RECORD_BYTES = 256 }; /* in a bundle, so that a piece is no larger than one */
+
 struct ring_reader {
     struct ringfile *ring;
     struct ringfile_cursor cursor;
@@ -163,9 +165,10 @@ static void read_piece(struct barod *barod, struct stream *stream)
     baro_autofree uint8_t *bytes = baro_xcalloc(RECORD_MAX_BYTES, 1);
     size_t n_bytes = 0;
     size_t n_records = 0;
+    size_t max_records = barod_bundle_limit(barod) / USUAL_RECORD_BYTES + 1;
     struct baro_err err = {0};
     int rc = ringfile_read(stream->reader->ring, &stream->reader->cursor, bytes,
-        RECORD_MAX_BYTES, 0, &n_bytes, &n_records);
+        RECORD_MAX_BYTES, max_records, &n_bytes, &n_records);
     if (rc != 0) {
         log_warn("run %" PRIu32 ": the rest of its ring '%s' cannot be read",
             stream->run->number, stream->hello->ring_path);

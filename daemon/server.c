@@ -265,7 +265,7 @@ static void commit_if_due(struct barod *barod, bool is_now)
     }
     bool is_due =
         barod->now_ns - barod->open_since_ns >= BAROD_COMMIT_MS * UINT64_C(1000000) ||
-        barod->open->n_bytes >= BAROD_HASTY_BYTES;
+        barod->open->n_bytes >= BAROD_HASTY_BYTES || !barod_has_room(barod);
     if (!is_due && !is_now) {
         return;
     }

@@ -17,9 +17,12 @@
 
 /*
  * A run that is removed is forgotten by the registry at once, so that nothing more of it gets into
- * a bundle; what is in the open bundle already must be in the store before the store removes the
- * run, so the job waits until that bundle is handed over. Whoever still holds its number gets
+ * a bundle; what is in a bundle already must be in the store before the store removes the run, so
+ * the job waits until that is committed. Whoever still holds its number gets
  * "there is no run N here"; its number is not given again before the daemon ends.
+ *
+ * When a commit finds no room, no bundle is handed over until something gave way, so then jobs do
+ * not wait. A run of which a bundle holds something is not removed meanwhile.
  */
 
 enum { MAX_CURSOR_BYTES = 40 };
@@ -411,6 +414,12 @@ static const struct run *other_branch(
     return NULL;
 }
 
+static bool is_in_bundle(const struct barod *barod, uint32_t run)
+{
+    return bundle_has_run(&barod->bundles[0], run) ||
+           bundle_has_run(&barod->bundles[1], run);
+}
+
 /* Whether runs may be removed whole. */
 static int check_removal(
     const struct barod *barod, struct run *const *runs, int n, struct baro_err *err)
@@ -424,6 +433,11 @@ static int check_removal(
         if (!has_ended(run) || is_read) {
             return baro_err_set(err, BARO_EBUSY,
                 "run '%s' has not ended; only a run that has can be removed whole",
+                run->description->run_id);
+        }
+        if (committer_is_in_trouble(barod->committer) && is_in_bundle(barod, run->number)) {
+            return baro_err_set(err, BARO_EBUSY,
+                "run '%s' has records that wait for room; remove another run first",
                 run->description->run_id);
         }
         const struct run *branch = other_branch(barod, run, runs, n);
@@ -516,9 +530,23 @@ bool upkeep_is_waiting(const struct barod *barod)
     return barod->upkeep->waiting != NULL;
 }
 
+/* Whether the store thread may do a job before what is not committed yet. */
+static bool may_begin(const struct barod *barod, const struct job *job)
+{
+    const struct prune *prune = (const struct prune *)job;
+    if (prune->what.level != STORE_PRUNE_RUN) {
+        return barod->open_since_ns == 0 || committer_is_in_trouble(barod->committer);
+    }
+    bool is_held = false;
+    for (size_t i = 0; i < prune->n_runs && !is_held; i++) {
+        is_held = is_in_bundle(barod, prune->runs[i]);
+    }
+    return !is_held;
+}
+
 void upkeep_release(struct barod *barod)
 {
-    while (barod->open_since_ns == 0 && barod->upkeep->waiting != NULL) {
+    while (barod->upkeep->waiting != NULL && may_begin(barod, barod->upkeep->waiting)) {
         struct job *job = barod->upkeep->waiting;
         barod->upkeep->waiting = job->next;
         committer_submit(barod->committer, job);

@@ -148,6 +148,20 @@ class Upkeep(unittest.TestCase):
         done = self.place.baro("verify")
         self.assertEqual(done.returncode, 0, done.stdout)
 
+    def test_a_small_quota_takes_runs_that_push_faster_than_it_commits(self):
+        self.start_daemon("--quota", "2M")
+        for name in ("fast0", "fast1", "fast2"):
+            run = self.place.run(name, run_id=name)
+            for step in range(25000):
+                run.step(step)
+                for k in range(N_SERIES):
+                    run.scalar("series%d" % k, self.random.random())
+            run.close()
+            wait_for(lambda n=name: (self.run_info(n) or {}).get("last_step") == 24999,
+                     "all of " + name + " is taken")
+        self.assertIsNone(self.status()["trouble"])
+        self.assertLessEqual(self.file_bytes(), 2 * MIB)
+
     def test_a_store_larger_than_its_quota_is_brought_down_at_the_start(self):
         self.start_daemon()
         for i in range(3):
