@@ -13,4 +13,16 @@
 
 #include <cmocka.h>
 
+/* Rounds of a random test: fewer under a sanitizer, where each takes 5 to 20 times as long. */
+#ifdef __has_feature
+#    if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#        define TEST_IS_SANITIZED 1
+#    endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined TEST_IS_SANITIZED
+#    define TEST_ROUNDS(n) (((n) + 3) / 4)
+#else
+#    define TEST_ROUNDS(n) (n)
+#endif
+
 #endif

@@ -240,7 +240,7 @@ static void check_random(struct model *model, size_t n_turns, uint32_t max_limit
 static void narrow_rows_come_once_in_order_however_pages_are_cut(void **state)
 {
     struct model *model = make_model(state, KIND_NARROW, 3000);
-    check_random(model, 60, 300);
+    check_random(model, TEST_ROUNDS(60), 300);
     free(model);
 }
 
@@ -262,7 +262,7 @@ static void wide_rows_come_whole_from_parts_chunks_and_tail(void **state)
     assert_int_equal(
         store_read(model->rig->store, &query, count_divided, &n_divided, NULL), 0);
     assert_true(n_divided > 0); /* else this case tests nothing */
-    check_random(model, 5, 500);
+    check_random(model, TEST_ROUNDS(5), 500);
     free(model);
 }
 

@@ -283,7 +283,7 @@ static void whenever_the_power_goes_all_that_was_told_is_there(void **state)
 {
     (void)state;
     uint64_t chance = 20261122;
-    survives_crashes(NULL, 150, &chance);
+    survives_crashes(NULL, TEST_ROUNDS(150), &chance);
 }
 
 static void a_power_cut_after_a_failed_write_brings_nothing_back_that_was_undone(
@@ -291,7 +291,7 @@ static void a_power_cut_after_a_failed_write_brings_nothing_back_that_was_undone
 {
     (void)state;
     uint64_t chance = 411;
-    for (int round = 0; round < 18; round++) {
+    for (int round = 0; round < TEST_ROUNDS(18); round++) {
         const struct disk_fault fault = {
             .call = round % 3 == 0 ? DISK_SYNC : DISK_META,
             .nth = 4 + rig_random(&chance) % 50,

@@ -312,7 +312,7 @@ static void wide_groups_in_parts_read_as_what_was_appended(void **state)
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 3000;
     rig->tune = divide_early;
-    run_model(rig, 0x2468ace, 300, 20);
+    run_model(rig, 0x2468ace, TEST_ROUNDS(300), 20);
 }
 
 static void large_seals_in_parts_read_as_what_was_appended(void **state)
@@ -320,28 +320,28 @@ static void large_seals_in_parts_read_as_what_was_appended(void **state)
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 200000;
     rig->tune = divide_early;
-    run_model(rig, 0xfedcba, 60, 300);
+    run_model(rig, 0xfedcba, TEST_ROUNDS(60), 300);
 }
 
 static void any_history_of_seals_reads_as_what_was_appended(void **state)
 {
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 3000;
-    run_model(rig, 0x1234567, 200, 20);
+    run_model(rig, 0x1234567, TEST_ROUNDS(200), 20);
 }
 
 static void rare_large_seals_read_as_what_was_appended(void **state)
 {
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 1 << 20;
-    run_model(rig, 0xabcdef, 60, 800);
+    run_model(rig, 0xabcdef, TEST_ROUNDS(60), 800);
 }
 
 static void single_rows_with_a_seal_after_each_read_as_what_was_appended(void **state)
 {
     struct rig *rig = *state;
     rig->options.seal_tail_bytes = 1;
-    run_model(rig, 0x77777, 300, 1);
+    run_model(rig, 0x77777, TEST_ROUNDS(300), 1);
 }
 
 static void the_map_grows_from_a_tiny_one_by_itself(void **state)

@@ -326,7 +326,7 @@ static void a_kill_at_any_moment_leaves_a_store_that_is_whole(void **state)
     fill(rig, 1, 0, 2000);
     rig_close(rig);
     uint64_t seed = 4711;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < TEST_ROUNDS(12); i++) {
         int fds[2];
         assert_int_equal(pipe(fds), 0);
         pid_t pid = fork();

@@ -302,7 +302,7 @@ static void a_flipped_byte_of_a_chunk_is_found_and_the_rest_is_read(void **state
     struct rig *rig = *state;
     make(rig);
     uint64_t seed = 11;
-    for (int turn = 0; turn < 12; turn++) {
+    for (int turn = 0; turn < TEST_ROUNDS(12); turn++) {
         rig_close(rig);
         struct raw raw;
         uint8_t key[KEY_CHUNK_BYTES];
@@ -623,7 +623,7 @@ static void flipped_bytes_of_pages_never_crash_it(void **state)
     off_t n = lseek(fd, 0, SEEK_END);
     uint64_t seed = 1234;
     int outcomes[4] = {0};
-    for (int turn = 0; turn < 60; turn++) {
+    for (int turn = 0; turn < TEST_ROUNDS(60); turn++) {
         off_t at = (off_t)(rig_random(&seed) % (uint64_t)n);
         at = turn % 3 == 0 ? at / 4096 * 4096 + (off_t)(rig_random(&seed) % 64) : at;
         uint8_t byte = 0;
@@ -643,7 +643,7 @@ static void flipped_bytes_of_pages_never_crash_it(void **state)
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     }
     (void)close(fd);
-    print_message("60 flips: %d refused at open, %d named, %d where nothing lies\n",
+    print_message("flips: %d refused at open, %d named, %d where nothing lies\n",
         outcomes[0], outcomes[1], outcomes[2]);
     rig_open(rig);
     assert_int_equal(verify(rig).n, 0);
