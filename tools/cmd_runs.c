@@ -167,6 +167,29 @@ static struct table *make_table(const struct cli *cli, const struct listing *lis
     return table_create(&cli->out, columns, n);
 }
 
+/* Tell that only summaries are left of the oldest readings of some runs. */
+static void print_pruned(const struct listing *listing)
+{
+    const Baro__RunInfo *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < listing->n_shown; i++) {
+        if (listing->shown[i]->is_pruned) {
+            first = first == NULL ? listing->shown[i] : first;
+            n++;
+        }
+    }
+    if (n == 1) {
+        (void)printf(
+            "the oldest readings of %.*s", listing->id_width, first->description->run_id);
+    } else if (n > 1) {
+        (void)printf("the oldest readings of %.*s and %zu more", listing->id_width,
+            first->description->run_id, n - 1);
+    }
+    if (n > 0) {
+        (void)printf(" were pruned, their summaries are kept: see 'baro series RUN'\n");
+    }
+}
+
 static void print_table(const struct cli *cli, struct listing *listing)
 {
     for (size_t i = 0; i < listing->n_shown; i++) {
@@ -191,6 +214,7 @@ static void print_table(const struct cli *cli, struct listing *listing)
                 term_paint(&cli->out, TERM_PLAIN));
         }
     }
+    print_pruned(listing);
     size_t n_hidden = listing->runs->n_runs - listing->n_shown;
     if (n_hidden > 0) {
         (void)printf("%zu overwritten run%s not shown; 'baro runs --all' shows %s\n",
