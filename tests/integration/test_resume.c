@@ -3,6 +3,7 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "lib/base/clock.h"
@@ -249,11 +250,22 @@ static void a_resume_behind_the_last_step_is_told_and_repeats_nothing(void **sta
     assert_int_equal(info_of("b").parent, 0);
 }
 
-static char heard[512];
+static pthread_mutex_t hearing = PTHREAD_MUTEX_INITIALIZER;
+static char heard[512]; /* under hearing, as long as a run is open */
 
 static void hear(const char *text, void *payload)
 {
+    (void)pthread_mutex_lock(&hearing);
     (void)snprintf(heard, sizeof heard, "%s", text);
+    (void)pthread_mutex_unlock(&hearing);
+}
+
+static bool has_heard(const char *part)
+{
+    (void)pthread_mutex_lock(&hearing);
+    bool found = strstr(heard, part) != NULL;
+    (void)pthread_mutex_unlock(&hearing);
+    return found;
 }
 
 static void the_client_hears_how_its_run_was_resumed(void **state)
@@ -273,8 +285,7 @@ static void the_client_hears_how_its_run_was_resumed(void **state)
             (void)baro_scalar(run, "loss", 1);
             const struct timespec pause = {.tv_nsec = 5000000};
             (void)nanosleep(&pause, NULL);
-        } while (turn == 1 && strstr(heard, "will be seen twice") == NULL &&
-                 baro_now_ns() < until);
+        } while (turn == 1 && !has_heard("will be seen twice") && baro_now_ns() < until);
         assert_int_equal(baro_close(run, 20000), 0);
     }
     assert_string_equal(
