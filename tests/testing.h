@@ -20,9 +20,10 @@
 #    endif
 #endif
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined TEST_IS_SANITIZED
-#    define TEST_ROUNDS(n) (((n) + 3) / 4)
+#    define TEST_SPARSE 4
 #else
-#    define TEST_ROUNDS(n) (n)
+#    define TEST_SPARSE 1
 #endif
+#define TEST_ROUNDS(n) (((n) + TEST_SPARSE - 1) / TEST_SPARSE)
 
 #endif

@@ -185,7 +185,7 @@ static void survives_everywhere(
 {
     struct disk_fault fault = {.call = call, .nth = 1, .n_times = n_times, .error = error};
     while (survives(&fault)) {
-        fault.nth += stride;
+        fault.nth += stride * TEST_SPARSE;
     }
     assert_true(fault.nth > N_COMMITS); /* each commit met it */
 }
