@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "python"))
 
 import tap  # noqa: E402
+import leftovers  # noqa: E402  (tap brings its folder)
 
 DEADLINE_S = 30
 SCALARS = ("loss", "acc", "lr")
