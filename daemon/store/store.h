@@ -141,7 +141,7 @@ int store_commit(struct store_txn *txn, struct baro_err *err);
  * Do one bounded piece of background work, the most urgent first: seal the tail of a run that
  * has grown past seal_tail_bytes, or the largest when all together are past eight times that, or
  * when a commit found no room; bring chunks into the other order (parts.c); build summaries
- * (tiers.c); make room when the quota is near (prune.c).
+ * (tiers.c). Making room at the quota is store_prune's, when the daemon says so.
  *
  * thread   the writing thread, with no transaction open
  * returns  1 when it did something, 0 when there was nothing to do, negative code

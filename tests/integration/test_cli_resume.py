@@ -9,7 +9,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import WEIGHT, Place, run_tap  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 
