@@ -78,6 +78,13 @@ enum baro_level {
     BARO_LEVEL_END
 };
 
+/* Who reads tensors: this process, or the daemon, to which they are sent whole. */
+enum baro_summarise {
+    BARO_SUMMARISE_DEFAULT = 0,
+    BARO_SUMMARISE_HERE,
+    BARO_SUMMARISE_DAEMON
+};
+
 enum { BARO_MAX_DIMS = 8, BARO_NO_UNITS = -1 };
 
 /* What happens when the run exists already. Nothing of it is ever silent: the run tells. */

@@ -59,6 +59,10 @@ struct baro_options {
      * thread or from baro_open); NULL is silence. */
     void (*on_message)(const char *text, void *payload);
     void *payload; /* handed to on_message */
+    double budget; /* BARO_BUDGET: share of the time that measuring may take, as baro_due()
+                           * hands it out; 0: 0.01 */
+    const char *key_file; /* BARO_KEY: this client's CURVE keys, for a daemon at tcp:// */
+    int summarise;        /* BARO_SUMMARISE "here" or "daemon": enum baro_summarise */
 };
 /* clang-format off */
 #ifdef __cplusplus
@@ -79,6 +83,20 @@ struct baro_tensor {
     const void *data;
     int unit_axis; /* axis of units (rows of a weight: 0); BARO_NO_UNITS for none */
     uint32_t id;   /* from baro_declare_tensor, or 0: looked up by name and role */
+};
+
+/* What a device has found about one tensor; see baro_summary(). */
+struct baro_summarised {
+    uint64_t count, n_nan, n_pos_inf, n_neg_inf, n_zero;
+    double min, max, mean, var, l1, l2,
+        abs_max;                           /* of finite elements; NaN when there is none */
+    int64_t first_bad_unit, first_bad_row; /* -1: not known */
+    /* Signed log2 histogram, exponents -64 to 63; NULL: none. */
+    const uint32_t *positive;
+    const uint32_t *negative;
+    uint32_t hist_every; /* 1: exact, n: counts of an even sample of 1 in n; 0: none */
+    /* Per unit, n_units of each; all NULL: none. */
+    const float *unit_mean, *unit_l2, *unit_abs_max, *unit_frac_zero, *unit_n_nonfinite;
 };
 
 /* The client's own figures since baro_open; all only grow but ring_used_bytes. */
@@ -154,6 +172,47 @@ BARO_API int baro_tensor(struct baro_run *run, const struct baro_tensor *t);
 
 /** Summarise n tensors in one call (for bindings); returns the first failure or 0. */
 BARO_API int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n);
+
+/**
+ * Push statistics that were computed elsewhere, on a device, of one tensor at the current step.
+ *
+ * t        as for baro_tensor, its data unused (may be NULL)
+ * returns  as baro_tensor
+ */
+BARO_API int baro_summary(struct baro_run *run, const struct baro_tensor *t,
+    const struct baro_summarised *summary);
+
+/**
+ * Push what one optimiser step did to a weight: statistics of the difference as role
+ * BARO_UPDATE (with update_ratio = |after - before| / |before|), and of each unit also
+ * change = 1 - cos(before, after). One read of both arrays, no copy.
+ *
+ * before   the weight's values before the step; same shape and element type as after
+ * after    the weight: its name and unit axis are the update's too, its role is ignored
+ * returns  as baro_tensor; BARO_EINVAL when the two differ in type or shape
+ */
+BARO_API int baro_update(struct baro_run *run, const struct baro_tensor *before,
+    const struct baro_tensor *after);
+
+/**
+ * Ask which tensors the budget lets be measured in the current step. The governor knows what
+ * each cost before (baro_tensor and baro_update time themselves, baro_spent() adds) and lets those come
+ * first that have waited longest for their turn; what an alert concerns comes more often.
+ * baro_tensor() itself always measures: those who do not ask pay what they push.
+ *
+ * ids         from baro_declare_tensor; those never measured are due first
+ * out_is_due  n bytes: 1 to measure now
+ * returns     how many are due, or a negative code
+ * cost        some nanoseconds a tensor
+ */
+BARO_API int64_t baro_due(
+    struct baro_run *run, const uint32_t *ids, size_t n, uint8_t *out_is_due);
+
+/** Book time that the caller spent for a tensor's measuring (hooks, copies); id 0: for none. */
+BARO_API int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns);
+
+/** Trouble is seen: baro_due() says yes to everything for the next n_steps steps. */
+BARO_API int baro_trouble(struct baro_run *run, int n_steps);
 
 /**
  * Say which samples of the data set the current step's batch holds, in the order of axis 0.

@@ -44,6 +44,9 @@ class Options(ctypes.Structure):
         # down could hang it.
         ("on_message", ctypes.c_void_p),
         ("payload", ctypes.c_void_p),
+        ("budget", ctypes.c_double),
+        ("key_file", ctypes.c_char_p),
+        ("summarise", ctypes.c_int),
     ]
 
 
