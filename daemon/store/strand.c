@@ -90,8 +90,7 @@ static bool ends_before(const struct strand_chunk *found, uint64_t row)
            found->first_row + chunk.covers <= row;
 }
 
-/* Have a chunk that will be read whole brought in at once, not page by page as it is touched. */
-static void fetch(const MDB_val *value)
+void strand_fetch(const MDB_val *value)
 {
     uintptr_t from = (uintptr_t)value->mv_data / PAGE_BYTES * PAGE_BYTES;
     uintptr_t end = (uintptr_t)value->mv_data + value->mv_size;
@@ -124,6 +123,7 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
         rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
         if (rc == 0 && is_of(&key, bytes)) {
             struct strand_chunk before = {.first_row = row_of(&key), .value = value};
+            strand_fetch(&value);
             if (!ends_before(&before, row)) {
                 *out = before;
                 found = 1;
@@ -131,8 +131,8 @@ int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, u
         }
     }
     mdb_cursor_close(cursor);
-    if (found == 1) {
-        fetch(&out->value);
+    if (found == 1 && out->value.mv_data == next.value.mv_data) {
+        strand_fetch(&out->value);
     }
     return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
 }

@@ -22,8 +22,11 @@ struct strand_chunk {
     MDB_val value;
 };
 
+/** Have a value that will be read whole brought in at once, not page by page as it is touched. */
+void strand_fetch(const MDB_val *value);
+
 /**
- * Find the chunk that holds a row, or the first one behind it.
+ * Find the chunk that holds a row, or the first one behind it; it is being brought in.
  *
  * returns  1; 0 when there is none; negative code
  */
