@@ -61,6 +61,7 @@ static void answer_status(struct barod *barod, const struct peer *peer, uint64_t
     for (uint32_t i = 0; i < barod->registry.n_runs; i++) {
         status.n_running +=
             barod->registry.runs[i]->status == BARO__RUN_STATUS__RUN_RUNNING ? 1 : 0;
+        status.n_damaged += barod->registry.runs[i]->n_damaged;
     }
     status.store_bytes = store_bytes(barod->store);
     status.quota_bytes = barod->options->quota_bytes;
@@ -202,6 +203,7 @@ void control_send_replies(struct barod *barod)
         }
         query_end(job);
     }
+    upkeep_take_damage(barod);
 }
 
 /* Only the store thread may prune; before a dry run it packs the tails, too. */
@@ -279,8 +281,8 @@ bool control_on_request(
         answer_prune(barod, peer, request, envelope->prune_request);
         break;
     case BARO__ENVELOPE__BODY_VERIFY_REQUEST:
-        submit(
-            barod, peer, request, upkeep_verify_job(envelope->verify_request, &err), &err);
+        submit(barod, peer, request,
+            upkeep_verify_job(barod, envelope->verify_request, &err), &err);
         break;
     default: return false;
     }

@@ -111,6 +111,7 @@ struct run {
     bool is_pruned;      /* of its oldest readings only summaries are left */
     bool is_overwritten; /* its last branch took its place */
     uint32_t n_branches;
+    uint32_t n_damaged; /* groups of it that could not be read in full since the start */
     int64_t first_step; /* valid if has_steps */
     int64_t last_step;
     bool has_steps;

@@ -89,6 +89,7 @@ void registry_describe_run(const struct run *run, Baro__RunInfo *out)
     int64_t first_step = 0;
     int64_t last_step = 0;
     describe_own_run(run, out);
+    out->n_damaged = run->n_damaged;
     if (run->parent != NULL && registry_steps(run, &first_step, &last_step)) {
         describe_steps(out, first_step, last_step);
     }

@@ -25,8 +25,6 @@
  * not wait. A run of which a bundle holds something is not removed meanwhile.
  */
 
-enum { MAX_CURSOR_BYTES = 40 };
-
 struct upkeep {
     struct job *waiting; /* for the open bundle */
 };
@@ -551,91 +549,4 @@ void upkeep_release(struct barod *barod)
         barod->upkeep->waiting = job->next;
         committer_submit(barod->committer, job);
     }
-}
-
-/* ---- asked to verify ---- */
-
-struct verify {
-    struct job job;
-    struct store_verify at;
-    Baro__VerifyDamage *damages;
-    size_t n_damages;
-};
-
-static void verify_destroy(struct job *job)
-{
-    struct verify *verify = (struct verify *)job;
-    for (size_t i = 0; i < verify->n_damages; i++) {
-        free(verify->damages[i].text);
-    }
-    free(verify->damages);
-    free(verify);
-}
-
-static void on_damage(
-    uint32_t run, uint32_t thing, uint16_t kind, const char *sentence, void *payload)
-{
-    struct verify *verify = payload;
-    verify->damages =
-        baro_xrealloc(verify->damages, verify->n_damages + 1, sizeof *verify->damages);
-    Baro__VerifyDamage *damage = &verify->damages[verify->n_damages++];
-    baro__verify_damage__init(damage);
-    damage->run = run;
-    damage->thing = thing;
-    damage->kind = kind;
-    damage->text = baro_xstrdup(sentence);
-}
-
-/* A cursor on the wire: part (1), then the key. */
-static size_t write_cursor(const struct store_verify *at, uint8_t *out)
-{
-    out[0] = (uint8_t)at->part;
-    memcpy(out + 1, at->key, at->key_bytes);
-    return at->is_done ? 0 : 1 + at->key_bytes;
-}
-
-static void verify_work(struct job *job, struct store *store)
-{
-    struct verify *verify = (struct verify *)job;
-    if (store_verify_step(store, &verify->at, on_damage, verify, &job->err) != 0) {
-        return;
-    }
-    uint8_t cursor[MAX_CURSOR_BYTES];
-    baro_autofree Baro__VerifyDamage **pointers =
-        baro_xcalloc(verify->n_damages + 1, sizeof(Baro__VerifyDamage *));
-    for (size_t i = 0; i < verify->n_damages; i++) {
-        pointers[i] = &verify->damages[i];
-    }
-    Baro__VerifyReply reply;
-    baro__verify_reply__init(&reply);
-    reply.cursor.len = write_cursor(&verify->at, cursor);
-    reply.cursor.data = cursor;
-    reply.n_chunks = verify->at.n_chunks;
-    reply.n_bytes = verify->at.n_bytes;
-    reply.total_bytes = store_used_bytes(store);
-    reply.n_damages = verify->n_damages;
-    reply.damages = pointers;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_VERIFY_REPLY;
-    envelope.verify_reply = &reply;
-    query_reply(job, &envelope);
-}
-
-struct job *upkeep_verify_job(const Baro__VerifyRequest *request, struct baro_err *err)
-{
-    struct store_verify at = {0};
-    if (request->cursor.len > 1 + sizeof at.key) {
-        (void)baro_err_set(err, BARO_EINVAL, "the cursor is none of this daemon's");
-        return NULL;
-    }
-    if (request->cursor.len > 0) {
-        at.part = request->cursor.data[0];
-        at.key_bytes = (uint32_t)(request->cursor.len - 1);
-        memcpy(at.key, request->cursor.data + 1, at.key_bytes);
-    }
-    struct verify *verify = baro_xcalloc(1, sizeof *verify);
-    verify->job = (struct job){.work = verify_work, .destroy = verify_destroy};
-    verify->at = at;
-    return &verify->job;
 }

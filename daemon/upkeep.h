@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upkeep of the store, the ingest thread's side: requests to prune and to verify, and what the
- * store thread pruned by itself at the quota (room.h), which is logged, counted and marked on the
- * runs here.
+ * Upkeep of the store, the ingest thread's side: requests to prune and to verify, what the
+ * store thread pruned by itself at the quota (room.h), and damage that was met: both are logged
+ * and marked on the runs here.
  */
 #ifndef BAROD_UPKEEP_H
 #define BAROD_UPKEEP_H
@@ -45,7 +45,16 @@ bool upkeep_is_waiting(const struct barod *barod);
 /** Hand over the jobs that waited, once the open bundle is empty. */
 void upkeep_release(struct barod *barod);
 
-/** Make a job that checks one part of the store; NULL and err when the cursor is none of ours. */
-struct job *upkeep_verify_job(const Baro__VerifyRequest *request, struct baro_err *err);
+/**
+ * Make a job that checks one part of the store, or of one series with all that its run inherited;
+ * upkeep_verify.c.
+ *
+ * returns  NULL and err when the cursor is none of ours, or there is no such series
+ */
+struct job *upkeep_verify_job(
+    const struct barod *barod, const Baro__VerifyRequest *request, struct baro_err *err);
+
+/** Log damage that was met since the last call, and mark its runs. */
+void upkeep_take_damage(struct barod *barod);
 
 #endif

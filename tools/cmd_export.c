@@ -235,9 +235,11 @@ static int end_file(struct exporting *export, int rc)
     }
     say_notes(export);
     say_done(export, n_bytes);
-    return export->damage[0] != '\0'
-               ? cli_fail("%s; all else is in the file", export->damage)
-               : CLI_OK;
+    if (export->damage.n == 0) {
+        return CLI_OK;
+    }
+    damage_print(&export->damage);
+    return cli_fail("this is not in the file; all else is");
 }
 
 static int write_file(struct exporting *export)
@@ -309,8 +311,10 @@ int cmd_export(struct cli *cli)
     if (rc != CLI_OK) {
         return rc;
     }
+    export.runs = &runs;
     export.run = runs_find(&runs, cli->arguments[0]);
     rc = export.run == NULL ? CLI_FAILED : export_run(&export);
+    damage_finish(&export.damage);
     runs_release(&runs);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include "lib/analysis/columns.h"
 #include "lib/base/mem.h"
 #include "tools/cli.h"
+#include "tools/damage.h"
 #include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/runs.h"
@@ -143,7 +144,7 @@ static int64_t print_columns(
     }
     if (form_of(cli) == FORM_CSV) {
         (void)printf("from,to,min,max,mean,count,n_nonfinite\n");
-    } else if (form_of(cli) == FORM_PEOPLE && cli->out.is_tty) {
+    } else if (form_of(cli) == FORM_PEOPLE) {
         (void)printf("%s%9s %9s  %13s %13s %13s %7s %7s%s\n",
             term_paint(&cli->out, TERM_DIM), "FROM", "TO", "MIN", "MAX", "MEAN", "COUNT",
             "NAN/INF", term_paint(&cli->out, TERM_PLAIN));
@@ -169,6 +170,28 @@ static void print_header(const struct cli *cli)
         (void)printf("%s%12s  %*s%s\n", term_paint(&cli->out, TERM_DIM), "STEP",
             GET_MAX_DIGITS, "VALUE", term_paint(&cli->out, TERM_PLAIN));
     }
+}
+
+/* Say which steps are damaged, of which the daemon said that some are, and fail if any are. */
+static int tell_damage(struct cli *cli, const Baro__RunInfo *run,
+    const Baro__SeriesRef *reference, const Baro__ThingInfo *thing, const char *said)
+{
+    struct damage damage = {0};
+    const struct damage_of of = {
+        .run = run,
+        .thing = thing,
+        .kind = (enum reading_kind)reference->kind,
+        .from = cli->values.from,
+        .to = cli->values.to,
+        .said = said,
+    };
+    int rc = damage_ask(cli, &of, &damage);
+    if (rc == CLI_OK && damage.n > 0) {
+        damage_print(&damage);
+        rc = cli_fail("all else was read");
+    }
+    damage_finish(&damage);
+    return rc;
 }
 
 /*
@@ -203,10 +226,9 @@ static int print_points(struct cli *cli, const Baro__RunInfo *run,
                        "are left, see --columns",
             told.n_pruned);
     }
-    if (rc == CLI_OK && told.damage[0] != '\0') {
-        rc = cli_fail("%s", told.damage);
-    }
-    return rc;
+    return rc == CLI_OK && told.damage[0] != '\0'
+               ? tell_damage(cli, run, reference, thing, told.damage)
+               : rc;
 }
 
 static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
@@ -236,7 +258,7 @@ static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
 
 /* Print the columns of a range, and tell what is only known by summaries. */
 static int print_range(struct cli *cli, const Baro__RunInfo *run,
-    Baro__SeriesRef *reference, uint64_t *out_n_printed)
+    Baro__SeriesRef *reference, const Baro__ThingInfo *thing, uint64_t *out_n_printed)
 {
     struct link_message message = {0};
     int rc = ask_columns(cli, run, reference, &message);
@@ -255,7 +277,7 @@ static int print_range(struct cli *cli, const Baro__RunInfo *run,
             reply->n_coarse[0]);
     }
     if (rc == CLI_OK && reply->damage[0] != '\0') {
-        rc = cli_fail("%s", reply->damage);
+        rc = tell_damage(cli, run, reference, thing, reply->damage);
     }
     link_message_release(&message);
     return rc;
@@ -274,6 +296,12 @@ static int fail_empty(
     }
     long long first = thing != NULL ? thing->first_step : run->first_step;
     long long last = thing != NULL ? thing->last_step : run->last_step;
+    if (values->from == INT64_MIN && values->to == INT64_MAX) {
+        return cli_fail(
+            "the readings of '%s' (steps %lld to %lld) are not in the store yet; "
+            "'baro status' tells why if that lasts",
+            name, first, last);
+    }
     if (values->to == INT64_MAX) {
         return cli_fail("'%s' has no readings from step %lld on: it has steps %lld to %lld",
             name, (long long)values->from, first, last);
@@ -317,7 +345,7 @@ static int print_found(struct cli *cli, const Baro__RunInfo *run,
         reference->thing = epochs[i] != NULL ? epochs[i]->thing : 0;
         rc = cli->values.columns == 0
                  ? print_points(cli, run, reference, epochs[i], &n_printed)
-                 : print_range(cli, run, reference, &n_printed);
+                 : print_range(cli, run, reference, epochs[i], &n_printed);
         n_all += n_printed;
     }
     return rc == CLI_OK && n_all == 0 ? fail_empty(cli, run, thing) : rc;

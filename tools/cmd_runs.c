@@ -43,6 +43,7 @@ static void print_json(
         run->parent != 0 ? json_integer((json_int_t)run->branch_step) : json_null(),
         "is_overwritten", run->is_overwritten, "is_pruned", run->is_pruned, "branches",
         (json_int_t)run->n_branches);
+    (void)json_object_set_new(branch, "damaged", json_integer((json_int_t)run->n_damaged));
     (void)json_object_update_missing(object, branch);
     json_decref(branch);
     json_print(&cli->out, object);
@@ -212,6 +213,16 @@ static void print_table(const struct cli *cli, struct listing *listing)
                 term_paint(&cli->out, TERM_WARN), listing->id_width,
                 run->description->run_id, (unsigned long long)run->n_dropped,
                 term_paint(&cli->out, TERM_PLAIN));
+        }
+    }
+    for (size_t i = 0; i < listing->n_shown; i++) {
+        const Baro__RunInfo *run = listing->shown[i];
+        if (run->n_damaged > 0) {
+            (void)printf("%s%s %.*s has readings that cannot be read any more (%u list%s): "
+                         "'baro verify' names them%s\n",
+                term_paint(&cli->out, TERM_BAD), term_mark(&cli->out, "▲", "!"),
+                listing->id_width, run->description->run_id, run->n_damaged,
+                run->n_damaged == 1 ? "" : "s", term_paint(&cli->out, TERM_PLAIN));
         }
     }
     print_pruned(listing);

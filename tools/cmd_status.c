@@ -30,7 +30,8 @@ static void print_json(const struct cli *cli, const Baro__StatusReply *status)
         (void)json_array_append_new(endpoints, json_text(status->endpoints[i]));
     }
     json_print(&cli->out,
-        json_pack("{s:b, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:b, s:o, s:o}",
+        json_pack(
+            "{s:b, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:b, s:o, s:I, s:o}",
             "running", 1, "version", json_text(status->daemon_version), "pid",
             (json_int_t)status->pid, "dir", json_text(status->dir), "endpoints", endpoints,
             "started_ns", (json_int_t)status->started_ns, "n_runs",
@@ -39,8 +40,8 @@ static void print_json(const struct cli *cli, const Baro__StatusReply *status)
             status->quota_bytes > 0 ? json_integer((json_int_t)status->quota_bytes)
                                     : json_null(),
             "free_bytes", (json_int_t)status->free_bytes, "is_exact", (int)status->is_exact,
-            "trouble", json_text_or_null(status->trouble), "counters",
-            counters_object(status)));
+            "trouble", json_text_or_null(status->trouble), "damaged",
+            (json_int_t)status->n_damaged, "counters", counters_object(status)));
 }
 
 static void print_running(const struct cli *cli, const struct run_list *runs)
@@ -129,6 +130,13 @@ static void print_people(
         (void)printf("%s%s trouble: %s%s\n", term_paint(&cli->out, TERM_BAD),
             term_mark(&cli->out, "▲", "!"),
             term_safe(&cli->out, status->trouble, text, sizeof text),
+            term_paint(&cli->out, TERM_PLAIN));
+    }
+    if (status->n_damaged > 0) {
+        (void)printf("%s%s damage: %u list%s of readings cannot be read in full: 'baro "
+                     "verify' names them%s\n",
+            term_paint(&cli->out, TERM_BAD), term_mark(&cli->out, "▲", "!"),
+            status->n_damaged, status->n_damaged == 1 ? "" : "s",
             term_paint(&cli->out, TERM_PLAIN));
     }
     print_running(cli, runs);

@@ -7,7 +7,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "proto/reading_words.h"
 #include "tools/cli.h"
 #include "tools/daemon.h"
 #include "tools/json.h"
@@ -31,21 +31,6 @@ struct verify {
 };
 
 /* ---- telling ---- */
-
-static const char *kind_text(uint32_t kind)
-{
-    static const char *const texts[READING_KIND_END] = {
-        [READING_SCALAR] = "values",
-        [READING_STEP] = "step times",
-        [READING_SUMMARY] = "statistics",
-        [READING_UNITS] = "statistics of units",
-        [READING_BATCH] = "batches",
-        [READING_EVENT] = "events",
-        [READING_STATUS] = "end",
-        [READING_DROPS] = "counts of dropped records",
-    };
-    return kind < READING_KIND_END && texts[kind] != NULL ? texts[kind] : "records";
-}
 
 /* Find what a run and a series of it are called; both may be unknown. */
 static const Baro__RunInfo *find_names(
@@ -86,27 +71,34 @@ static void tell(struct verify *verify, const Baro__VerifyDamage *damage)
     const Baro__RunInfo *run = find_names(verify, damage, label);
     if (cli->values.is_json) {
         json_print(&cli->out,
-            json_pack("{s:o, s:o, s:o, s:o, s:s, s:o}", "id",
+            json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "id",
                 json_text_or_null(run != NULL ? run->description->run_id : NULL), "project",
                 json_text_or_null(run != NULL ? run->description->project : NULL), "name",
                 json_text_or_null(run != NULL ? run->description->name : NULL), "series",
-                json_text_or_null(label), "kind", kind_text(damage->kind), "text",
-                json_text(damage->text)));
+                json_text_or_null(label), "kind",
+                reading_kind_words((enum reading_kind)damage->kind), "text",
+                json_text(damage->text), "from_step",
+                damage->has_steps ? json_integer((json_int_t)damage->from_step)
+                                  : json_null(),
+                "to_step",
+                damage->has_steps ? json_integer((json_int_t)damage->to_step)
+                                  : json_null()));
         return;
     }
     char name[1024];
     char safe[1024];
     char text[1024];
     if (run != NULL) {
-        (void)snprintf(name, sizeof name, "%s/%s (%.8s)%s%s", run->description->project,
-            run->description->name, run->description->run_id, label[0] != '\0' ? " " : "",
-            label);
+        (void)snprintf(name, sizeof name, "%s/%s (%s)%s%s%s", run->description->project,
+            run->description->name, run->description->run_id, label[0] != '\0' ? " '" : "",
+            label, label[0] != '\0' ? "'" : "");
     } else {
         (void)snprintf(name, sizeof name, "run %" PRIu32, damage->run);
     }
     (void)printf("%s%s %s%s, %s: %s\n", term_paint(&cli->out, TERM_BAD),
         term_mark(&cli->out, "▲", "!"), term_safe(&cli->out, name, safe, sizeof safe),
-        term_paint(&cli->out, TERM_PLAIN), kind_text(damage->kind),
+        term_paint(&cli->out, TERM_PLAIN),
+        reading_kind_words((enum reading_kind)damage->kind),
         term_safe(&cli->out, damage->text, text, sizeof text));
 }
 

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include "tools/damage.h"
 #include "tools/json.h"
 #include "tools/out_file.h"
 #include "tools/progress.h"
@@ -113,6 +114,7 @@ enum { EXPORT_MAX_NOTES = 8, EXPORT_NOTE_BYTES = 320 };
 /* One call of it. */
 struct exporting {
     struct cli *cli;
+    const struct run_list *runs;
     const Baro__RunInfo *run;
     enum export_format format;
     struct export_plan plan;
@@ -130,7 +132,7 @@ struct exporting {
               [EXPORT_NOTE_BYTES]; /* what a reader of the file must know */
     size_t n_notes;
     const volatile sig_atomic_t *stop_signal; /* not 0: end at once */
-    char damage[EXPORT_NOTE_BYTES];
+    struct damage damage;                     /* what could not be read, in words */
 };
 
 /** Tell whether a kind goes into the file. */

@@ -45,6 +45,11 @@ static json_t *describe_run(const struct exporting *export)
         (json_int_t)run->last_time_ns, "ranks", (json_int_t)description->n_ranks, "host",
         json_text_or_null(description->host), "client",
         json_text_or_null(description->client), "is_exact", export->is_exact);
+    const Baro__RunInfo *parent = runs_by_number(export->runs, run->parent);
+    json_t *branch = json_pack("{s:o, s:o}", "parent",
+        parent != NULL ? json_text(parent->description->run_id) : json_null(),
+        "branch_step",
+        run->parent != 0 ? json_integer((json_int_t)run->branch_step) : json_null());
     json_t *asked = json_pack("{s:o, s:o, s:o, s:o}", "from",
         step_or_null(export->plan.from, INT64_MIN), "to",
         step_or_null(export->plan.to, INT64_MAX), "glob",
@@ -55,8 +60,10 @@ static json_t *describe_run(const struct exporting *export)
     }
     (void)json_object_set_new(asked, "notes", notes);
     (void)json_object_update_missing(object, more);
+    (void)json_object_update_missing(object, branch);
     (void)json_object_update_missing(object, asked);
     json_decref(more);
+    json_decref(branch);
     json_decref(asked);
     return object;
 }
@@ -106,16 +113,31 @@ static int on_row(const struct row *row, void *payload)
     return check_stop(export);
 }
 
-static int read_rows(struct exporting *export, const struct rows_wanted *wanted, row_fn fn)
+/* Find out which steps of readings are damaged, of which the daemon said that some are. */
+static int ask_damage(struct exporting *export, const struct rows_wanted *wanted,
+    const Baro__ThingInfo *thing, const char *said)
+{
+    const struct damage_of of = {
+        .run = export->run,
+        .thing = thing,
+        .kind = wanted->kind,
+        .from = wanted->from,
+        .to = wanted->to,
+        .said = said,
+    };
+    return damage_ask(export->cli, &of, &export->damage);
+}
+
+static int read_rows(struct exporting *export, const struct rows_wanted *wanted,
+    const Baro__ThingInfo *thing, row_fn fn)
 {
     struct rows_told told = {0};
     int rc = rows_each(export->cli, wanted, fn, on_page, export, &told);
     export->n_pruned += told.n_pruned;
     export->n_series += told.n_rows > 0 ? 1 : 0;
-    if (told.damage[0] != '\0') {
-        (void)snprintf(export->damage, sizeof export->damage, "%s", told.damage);
-    }
-    return rc;
+    return rc == CLI_OK && told.damage[0] != '\0'
+               ? ask_damage(export, wanted, thing, told.damage)
+               : rc;
 }
 
 static struct rows_wanted wanted_of(
@@ -146,7 +168,7 @@ static int write_item(struct exporting *export, const struct export_item *item)
     }
     export->item = item;
     export->sink->begin_item(export->sink, item);
-    int rc = read_rows(export, &wanted, on_row);
+    int rc = read_rows(export, &wanted, item->thing, on_row);
     if (rc == CLI_OK) {
         export->sink->end_item(export->sink, item);
     }
@@ -217,7 +239,7 @@ static int write_events(struct exporting *export)
     export->sink->begin_list(export->sink, "events");
     for (size_t i = 0; rc == CLI_OK && i < BARO_LEN(lists); i++) {
         struct rows_wanted wanted = wanted_of(export, 0, lists[i].kind);
-        rc = read_rows(export, &wanted, lists[i].fn);
+        rc = read_rows(export, &wanted, NULL, lists[i].fn);
     }
     export->n_series = n_series;
     export->sink->end_list(export->sink);
@@ -274,11 +296,13 @@ int export_write(struct exporting *export)
     if (rc == CLI_OK && export_has(&export->plan, EXPORT_ALERTS)) {
         rc = write_alerts(export);
     }
-    if (rc == CLI_OK && export->damage[0] != '\0') {
+    if (rc == CLI_OK && export->damage.n > 0) {
         export->sink->begin_list(export->sink, "notes");
         uint64_t n_readings = export->n_readings;
-        write_object(export,
-            json_pack("{s:s, s:o}", "kind", "damage", "text", json_text(export->damage)));
+        for (size_t i = 0; i < export->damage.n; i++) {
+            write_object(export, json_pack("{s:s, s:o}", "kind", "damage", "text",
+                                     json_text(export->damage.sentences[i])));
+        }
         export->n_readings = n_readings;
         export->sink->end_list(export->sink);
     }

@@ -97,6 +97,16 @@ struct store {
         uint32_t n_parts;
     } parting;
 
+    /* Groups of which something could not be read (damage.c). */
+    struct {
+        pthread_mutex_t lock; /* guards what follows; held for memory only */
+        struct store_damaged_group *groups;
+        size_t n;
+        size_t room;
+        size_t n_told;
+        _Atomic size_t n_untold;
+    } damaged;
+
     struct tiers *tiers; /* writer, tiers.c; NULL: nothing to do yet */
 
     struct frame_codec *frames; /* writer: of pieces of tail */
@@ -133,6 +143,13 @@ void store_codec_give(struct store *store, struct chunk_codec *codec);
  */
 int store_apply(struct store *store, const struct store_batch *batch, uint64_t limit,
     struct baro_err *err);
+
+/** Remember that something of a group could not be read, and why; once each. Any thread. */
+void store_note_damage(
+    struct store *store, uint32_t run, uint32_t thing, uint16_t kind, const char *cause);
+
+/** Release what store_note_damage keeps. */
+void store_forget_damage(struct store *store);
 
 /** Bring the map back to what commits may have, if it is larger. The writing thread. */
 void store_fit_map(struct store *store);

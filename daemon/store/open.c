@@ -308,6 +308,7 @@ static void init_locks(struct store *store)
     (void)pthread_rwlock_init(&store->map_lock, &attributes);
     (void)pthread_rwlockattr_destroy(&attributes);
     (void)pthread_mutex_init(&store->memory_lock, NULL);
+    (void)pthread_mutex_init(&store->damaged.lock, NULL);
 }
 
 static int open_all(struct store *store, const char *dir,
@@ -375,6 +376,7 @@ void store_close(struct store *store)
     free(store->txn.rows);
     (void)pthread_rwlock_destroy(&store->map_lock);
     (void)pthread_mutex_destroy(&store->memory_lock);
+    store_forget_damage(store);
     if (store->lock_fd >= 0) {
         (void)close(store->lock_fd);
     }

@@ -70,6 +70,7 @@ static void note_damage(struct reader *reader, const char *what)
     if (!reader->is_damaged) {
         const struct store_query *query = reader->query;
         reader->is_damaged = true;
+        store_note_damage(reader->store, query->run, query->thing, query->kind, what);
         (void)baro_err_set(&reader->damage, BARO_ECORRUPT,
             "run %u thing %u kind %u: %s; the rest was read", query->run, query->thing,
             query->kind, what);

@@ -265,8 +265,13 @@ int store_prune(struct store *store, const struct store_prune *what, store_prune
  */
 int store_compact(struct store *store, struct baro_err *err);
 
-/* Where a check goes on; zero is the beginning. */
+/* Where a check goes on; zero is the beginning. With is_group only one group is checked, and the
+ * pieces of tail of its run: of its rows, not of their summaries. */
 struct store_verify {
+    bool is_group;
+    uint32_t run;
+    uint32_t thing;
+    uint16_t kind;
     uint8_t key[32];
     uint32_t key_bytes;
     uint32_t part;
@@ -275,18 +280,48 @@ struct store_verify {
     uint64_t n_bytes;
 };
 
+/* One piece of damage; borrowed for the call. */
+struct store_damage {
+    uint32_t run;
+    uint32_t thing; /* 0: of the run as a whole */
+    uint16_t kind;
+    const char *sentence; /* what is wrong, with its steps if they are known */
+    bool has_steps;
+    int64_t from_step; /* has_steps: about; what lies between the readings around it */
+    int64_t to_step;
+};
+
 /* Tell one piece of damage. */
-typedef void (*store_damage_fn)(
-    uint32_t run, uint32_t thing, uint16_t kind, const char *sentence, void *payload);
+typedef void (*store_damage_fn)(const struct store_damage *damage, void *payload);
 
 /**
  * Check the next bounded part of the store: every chunk's checksum and contents, the index
  * against the chunks, summaries against the rows, pieces of tail, small values' keys.
  *
+ * verify   zeroed before the first step, but for what names one group
  * thread   any; each step sees what is committed then
  * returns  0, also when damage was told; BARO_EIO
  */
 int store_verify_step(struct store *store, struct store_verify *verify, store_damage_fn fn,
     void *payload, struct baro_err *err);
+
+/* A group of which something could not be read, as it was met first. */
+struct store_damaged_group {
+    uint32_t run;
+    uint32_t thing;
+    uint16_t kind;
+    char cause[120];
+};
+
+/**
+ * Take the groups whose damage was met since the last call, by a read or a check; each is told
+ * once.
+ *
+ * out      room for max of them
+ * returns  how many were given; call again while it is max
+ * thread   any
+ * cost     an atomic load when there are none
+ */
+size_t store_take_damaged(struct store *store, struct store_damaged_group *out, size_t max);
 
 #endif

@@ -2,8 +2,6 @@
 #include "daemon/store/verify.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,29 +34,38 @@ enum {
     MAX_STEP_CHUNKS = 256
 };
 
-/* ---- telling ---- */
+/* ---- going on from a key ---- */
 
-void verify_tell(
-    struct verifier *verifier, const struct strand_id *id, const char *format, ...)
+/* What keys of the part at hand begin with when one group is checked; returns its length. */
+static size_t prefix_of(const struct store_verify *at, uint8_t out[KEY_CHUNK_BYTES])
 {
-    char sentence[320];
-    va_list args;
-    va_start(args, format);
-    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is right above */
-    (void)vsnprintf(sentence, sizeof sentence, format, args);
-    va_end(args);
-    verifier->fn(id->run, id->thing, id->kind, sentence, verifier->payload);
+    const struct strand_id id = {.run = at->run, .thing = at->thing, .kind = at->kind};
+    key_chunk(out, &id, 0);
+    return !at->is_group             ? 0
+           : at->part == PART_TAIL   ? 4 /* all of the run's */
+           : at->part == PART_GROUPS ? KEY_GROUP_BYTES
+                                     : KEY_GROUP_BYTES + 1; /* level 0 */
 }
 
-/* ---- going on from a key ---- */
+/* MDB_NOTFOUND instead of rc once a key is behind those of the one group that is checked. */
+static int stay_within(const struct verifier *verifier, int rc, const MDB_val *key)
+{
+    uint8_t prefix[KEY_CHUNK_BYTES];
+    size_t n = rc == 0 ? prefix_of(verifier->at, prefix) : 0;
+    bool is_within = n == 0 || (key->mv_size >= n && memcmp(key->mv_data, prefix, n) == 0);
+    return is_within ? rc : MDB_NOTFOUND;
+}
 
 /* Go to the first key behind the last one looked at; an LMDB code. */
 static int go_on(
     const struct verifier *verifier, MDB_cursor *cursor, MDB_val *key, MDB_val *value)
 {
     struct store_verify *at = verifier->at;
+    uint8_t prefix[KEY_CHUNK_BYTES];
     if (at->key_bytes == 0) {
-        return mdb_cursor_get(cursor, key, value, MDB_FIRST);
+        *key = (MDB_val){.mv_size = prefix_of(at, prefix), .mv_data = prefix};
+        return mdb_cursor_get(
+            cursor, key, value, key->mv_size > 0 ? MDB_SET_RANGE : MDB_FIRST);
     }
     *key = (MDB_val){.mv_size = at->key_bytes, .mv_data = at->key};
     int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
@@ -95,10 +102,12 @@ static int walk(
     rc = mdb_cursor_open(txn, table, &cursor);
     rc = rc == 0 ? go_on(verifier, cursor, &key, &value) : rc;
     bool goes_on = true;
+    rc = stay_within(verifier, rc, &key);
     for (int n = 0; rc == 0 && goes_on && n < MAX_KEYS; n++) {
         goes_on = look(verifier, txn, &key, &value);
         remember(verifier, &key);
         rc = goes_on ? mdb_cursor_get(cursor, &key, &value, MDB_NEXT) : 0;
+        rc = goes_on ? stay_within(verifier, rc, &key) : rc;
     }
     if (cursor != NULL) {
         mdb_cursor_close(cursor);
@@ -185,18 +194,16 @@ static void check_reach(struct verifier *verifier, MDB_txn *txn, const struct st
 {
     struct strand_chunk first;
     uint64_t end = 0;
-    const char *what = id->level == 0 ? "rows" : "summaries of rows";
     if (from >= to) {
         return;
     }
     int rc = strand_find(verifier->store, txn, id, from, &first, NULL);
     if (rc == 0 || (rc > 0 && first.first_row > from)) {
-        verify_tell(verifier, id, "%s %" PRIu64 " to %" PRIu64 " are missing", what, from,
-            (rc == 0 || first.first_row > to ? to : first.first_row) - 1);
+        verify_tell_rows(verifier, id, from,
+            rc == 0 || first.first_row > to ? to : first.first_row, 0, "are missing");
     }
     if (rc == 1 && strand_end(verifier->store, txn, id, &end, NULL) == 1 && end < to) {
-        verify_tell(
-            verifier, id, "%s %" PRIu64 " to %" PRIu64 " are missing", what, end, to - 1);
+        verify_tell_rows(verifier, id, end, to, 0, "are missing");
     }
 }
 
@@ -299,14 +306,13 @@ static void set_next(struct batch *batch, uint64_t first_row, const MDB_val *val
 
 static void check_place(struct batch *batch, const struct verify_chunk *chunk)
 {
-    const char *what = chunk->id.level == 0 ? "rows" : "summaries of rows";
     if (!batch->has_next || chunk->first_row == batch->next) {
         return;
     }
     bool is_gap = chunk->first_row > batch->next;
-    verify_tell(batch->verifier, &chunk->id, "%s %" PRIu64 " to %" PRIu64 " are %s", what,
-        is_gap ? batch->next : chunk->first_row,
-        (is_gap ? chunk->first_row : batch->next) - 1, is_gap ? "missing" : "there twice");
+    verify_tell_rows(batch->verifier, &chunk->id, is_gap ? batch->next : chunk->first_row,
+        is_gap ? chunk->first_row : batch->next, 0, "are %s",
+        is_gap ? "missing" : "there twice");
 }
 
 /* Copy one chunk; what is around it is checked by the way. */
@@ -349,7 +355,7 @@ static int take_chunks(struct batch *batch, MDB_txn *txn, MDB_cursor *cursor)
     MDB_val last = {.mv_size = 0, .mv_data = last_bytes};
     MDB_val key;
     MDB_val value;
-    int rc = go_on(verifier, cursor, &key, &value);
+    int rc = stay_within(verifier, go_on(verifier, cursor, &key, &value), &key);
     if (rc != 0) {
         return rc;
     }
@@ -383,6 +389,7 @@ static int take_chunks(struct batch *batch, MDB_txn *txn, MDB_cursor *cursor)
         }
         remember(verifier, &key);
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        rc = stay_within(verifier, rc, &key);
     }
     if (rc == 0 && batch->n > 0 && is_same_strand(&last, &key)) {
         batch->chunks[batch->n - 1].follow =
@@ -435,6 +442,9 @@ int store_verify_step(struct store *store, struct store_verify *verify, store_da
     if (verify->key_bytes > sizeof verify->key) {
         return baro_err_set(err, BARO_EINVAL, "there is no such place in the store");
     }
+    if (verify->is_group && verify->part < PART_TAIL) {
+        verify->part = PART_TAIL;
+    }
     if (verify->part < PART_TAIL) {
         rc = walk(&verifier, store->tables[verify->part], look_at_value, err);
     } else if (verify->part == PART_TAIL) {
@@ -444,6 +454,7 @@ int store_verify_step(struct store *store, struct store_verify *verify, store_da
     } else if (verify->part == PART_CHUNKS) {
         rc = check_chunks(&verifier, err);
     }
+    verify_give_findings(&verifier);
     verify->is_done = verify->part >= PART_COUNT;
     chunk_codec_destroy(verifier.codec);
     columns_finish(&verifier.columns);

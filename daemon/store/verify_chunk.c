@@ -140,16 +140,7 @@ void verify_chunk_bytes(
         n_columns = layout_of(at, &n_f64, &n_f32) ? (uint64_t)n_f64 + n_f32 : 0;
     }
     uint64_t n_rows = end != UINT64_MAX && end > at->first_row ? end - at->first_row : 0;
-    const char *what = at->id.level == 0 ? "rows" : "summaries of rows";
-    if (n_rows == 0) {
-        verify_tell(verifier, &at->id, "%s from %" PRIu64 " on cannot be read: %s", what,
-            at->first_row, cause.text);
-    } else if (at->id.level > 0) {
-        verify_tell(verifier, &at->id, "%s %" PRIu64 " to %" PRIu64 " cannot be read: %s",
-            what, at->first_row, end - 1, cause.text);
-    } else {
-        verify_tell(verifier, &at->id,
-            "%s %" PRIu64 " to %" PRIu64 " (%" PRIu64 " points) cannot be read: %s", what,
-            at->first_row, end - 1, n_rows * (n_columns > 0 ? n_columns : 1), cause.text);
-    }
+    uint64_t n_points = at->id.level > 0 ? 0 : n_rows * (n_columns > 0 ? n_columns : 1);
+    verify_tell_rows(verifier, &at->id, at->first_row, n_rows > 0 ? end : UINT64_MAX,
+        n_points, "cannot be read: %s", cause.text);
 }

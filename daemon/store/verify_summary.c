@@ -188,10 +188,9 @@ static void compare_all(struct compare *compare)
                                    : remake_from_summaries(compare, from, to);
         for (size_t i = from; rc == 0 && i < to; i++) {
             if (!is_same(compare, i, i - from)) {
-                verify_tell(compare->verifier, &at->id,
-                    "the summary of rows %" PRIu64 " to %" PRIu64
-                    " is not what they say (level %u)",
-                    compare->row_at[i], compare->row_at[i + 1] - 1, at->id.level);
+                verify_tell_rows(compare->verifier, &at->id, compare->row_at[i],
+                    compare->row_at[i + 1], 0, "are not what the readings say (level %u)",
+                    at->id.level);
                 break;
             }
         }
@@ -230,9 +229,8 @@ void verify_summaries(
                          (store->rounded_kinds >> at->id.kind & 1) != 0;
     const char *wrong = open_all(&compare, chunk);
     if (wrong != NULL) {
-        verify_tell(verifier, &at->id,
-            "summaries of rows %" PRIu64 " to %" PRIu64 " cannot be used: %s",
-            at->first_row, at->first_row + chunk->covers - 1, wrong);
+        verify_tell_rows(verifier, &at->id, at->first_row, at->first_row + chunk->covers, 0,
+            "cannot be used: %s", wrong);
     } else {
         compare_all(&compare);
     }

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import re
 import resource
 import signal
 import struct
@@ -653,15 +654,55 @@ class Damaged(unittest.TestCase):
         path = os.path.join(place.dir, "a.jsonl")
         done = place.baro("export", "damaged", "--kind", "scalars,steps", "-o", path)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("the rest was read", done.stderr)
-        if os.path.exists(path):
-            with open(path) as file:
-                lines = [json.loads(line) for line in file]
-            self.assertEqual(lines[-1]["kind"], "damage")
-            got = [line for line in lines if line["kind"] == "scalar"]
-            self.assertLess(len(got), len(values))
-            for line in got:
-                self.assertEqual(line["value"], values[line["step"]])
+        self.assertIn("this is not in the file; all else is", done.stderr)
+        with open(path) as file:
+            lines = [json.loads(line) for line in file]
+        got = {line["step"]: line["value"] for line in lines if line["kind"] == "scalar"}
+        self.assertLess(len(got), len(values))
+        for step, value in got.items():
+            self.assertEqual(value, values[step])
+        said = [line["text"] for line in lines if line["kind"] == "damage"]
+        self.assertEqual(lines[-1]["kind"], "damage")
+        for text in said:
+            self.assertIn(text, done.stderr)
+        self.assertTrue(any(text.startswith("step times: steps") for text in said), said)
+        named = self.ranges(said, r"^'loss', values: steps (\d+) to (\d+) \((\d+) points\)")
+        self.assertEqual(set(range(len(values))) - set(got), named)
+        self.check_get(place, values, got, named)
+        self.check_marks(place)
+
+    def ranges(self, sentences, pattern):
+        """The steps that sentences name."""
+        steps = set()
+        for sentence in sentences:
+            match = re.match(pattern, sentence)
+            if match:
+                first, last, n = map(int, match.groups())
+                self.assertEqual(n, last - first + 1)
+                steps.update(range(first, last + 1))
+        return steps
+
+    def check_get(self, place, values, got, named):
+        done = place.baro("get", "damaged", "loss", "--csv")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("'loss', values: steps %d to " % min(named), done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 1 + len(got))
+        whole = next(step for step in range(len(values)) if step in got)
+        last = next(step for step in range(whole, len(values) + 1) if step not in got)
+        done = place.baro("get", "damaged", "loss", "--from", str(whole), "--to", str(last - 1))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def check_marks(self, place):
+        """It shows wherever somebody looks, and once in the log."""
+        self.assertIn("damaged has readings that cannot be read any more",
+                      place.baro("runs").stdout.replace(place.json("runs")[0]["id"], "damaged"))
+        self.assertEqual(place.json("runs")[0]["damaged"], 2)
+        self.assertEqual(place.json("status")[0]["damaged"], 2)
+        self.assertIn("2 lists of readings cannot be read in full", place.baro("status").stdout)
+        with open(os.path.join(place.data, "barod.log")) as file:
+            log = [line for line in file if "cannot be read" in line]
+        self.assertEqual(len(log), 2, log)
+        self.assertTrue(any("some values of 'loss' cannot be read" in line for line in log), log)
 
 
 # Long inherits the helpers of Files, not its cases.

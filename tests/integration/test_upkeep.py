@@ -287,13 +287,15 @@ class Upkeep(unittest.TestCase):
         done = self.place.baro("verify")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertRegex(done.stdout,
-                         r"tests/\w+ \(\w+\)( series\d+)?, [a-z ]+: .*rows \d+ to \d+")
+                         r"tests/\w+ \(\w+\) 'series\d+', values: steps \d+ to \d+ \(\d+ points\) "
+                         r"cannot be read")
         self.assertIn("what is not named above can be read", done.stdout)
         failed = self.place.baro("verify", "--json")
         self.assertEqual(failed.returncode, 1)
         lines = [json.loads(line) for line in failed.stdout.splitlines()]
         self.assertGreater(lines[-1]["damages"], 0)
         self.assertIn(lines[0]["id"], ("good", "bad"))
+        self.assertTrue(any(line.get("to_step") == 3999 for line in lines))
         code, text = self.place.in_terminal(["verify"])
         self.assertEqual(code, 1)
         self.assertIn("piece", text)

@@ -87,11 +87,11 @@ static inline int prune(struct rig *rig, const struct store_prune *what, struct 
     return rc;
 }
 
-static inline void count_damage(
-    uint32_t run, uint32_t thing, uint16_t kind, const char *sentence, void *payload)
+static inline void count_damage(const struct store_damage *damage, void *payload)
 {
     int *n = payload;
-    print_message("run %u thing %u kind %u: %s\n", run, thing, kind, sentence);
+    print_message("run %u thing %u kind %u: %s\n", damage->run, damage->thing, damage->kind,
+        damage->sentence);
     ++*n;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/test_store_rig.h"
+#include "tests/unit/test_store_raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,15 +112,15 @@ struct verdict {
     uint32_t things[16];
 };
 
-static void on_damage(
-    uint32_t run, uint32_t thing, uint16_t kind, const char *sentence, void *payload)
+static void on_damage(const struct store_damage *damage, void *payload)
 {
     struct verdict *verdict = payload;
     if (verdict->n < 16) {
-        (void)snprintf(verdict->sentences[verdict->n], 320, "%s", sentence);
-        verdict->things[verdict->n] = thing;
+        (void)snprintf(verdict->sentences[verdict->n], 320, "%s", damage->sentence);
+        verdict->things[verdict->n] = damage->thing;
     }
-    print_message("run %u thing %u kind %u: %s\n", run, thing, kind, sentence);
+    print_message("run %u thing %u kind %u: %s\n", damage->run, damage->thing, damage->kind,
+        damage->sentence);
     verdict->n++;
 }
 
@@ -150,69 +150,7 @@ static void expect_one(struct rig *rig, uint32_t thing, const char *part)
     }
 }
 
-/* ---- a closed store, changed behind its back ---- */
-
-struct raw {
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi table;
-};
-
-static void raw_open(struct raw *raw, const struct rig *rig, const char *table)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/store.mdb", rig->dir);
-    assert_int_equal(mdb_env_create(&raw->env), 0);
-    assert_int_equal(mdb_env_set_maxdbs(raw->env, 16), 0);
-    assert_int_equal(mdb_env_set_mapsize(raw->env, (size_t)256 << 20), 0);
-    assert_int_equal(mdb_env_open(raw->env, path, MDB_NOSUBDIR, 0600), 0);
-    assert_int_equal(mdb_txn_begin(raw->env, NULL, 0, &raw->txn), 0);
-    assert_int_equal(mdb_dbi_open(raw->txn, table, 0, &raw->table), 0);
-}
-
-static void raw_close(struct raw *raw)
-{
-    assert_int_equal(mdb_txn_commit(raw->txn), 0);
-    mdb_env_close(raw->env);
-}
-
-/* Find the nth chunk of a level of a thing; its key, and its bytes to be freed. */
-static uint8_t *raw_chunk(struct raw *raw, uint32_t thing, uint16_t kind, uint8_t level,
-    uint16_t part, int n, uint8_t key_out[KEY_CHUNK_BYTES], size_t *out_n)
-{
-    const struct strand_id id = {1, thing, kind, level, part};
-    key_chunk(key_out, &id, 0);
-    MDB_val key = {.mv_size = KEY_CHUNK_BYTES, .mv_data = key_out};
-    MDB_val value;
-    MDB_cursor *cursor = NULL;
-    assert_int_equal(mdb_cursor_open(raw->txn, raw->table, &cursor), 0);
-    int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    for (int i = 0; rc == 0 && i < n; i++) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    }
-    assert_int_equal(rc, 0);
-    assert_memory_equal(key.mv_data, key_out, KEY_STRAND_BYTES);
-    memcpy(key_out, key.mv_data, KEY_CHUNK_BYTES);
-    uint8_t *bytes = baro_xcalloc(value.mv_size, 1);
-    memcpy(bytes, value.mv_data, value.mv_size);
-    *out_n = value.mv_size;
-    mdb_cursor_close(cursor);
-    return bytes;
-}
-
-static void raw_put(
-    struct raw *raw, const uint8_t *key_bytes, size_t n_key, const void *bytes, size_t n)
-{
-    MDB_val key = {.mv_size = n_key, .mv_data = (void *)(uintptr_t)key_bytes};
-    MDB_val value = {.mv_size = n, .mv_data = (void *)(uintptr_t)bytes};
-    assert_int_equal(mdb_put(raw->txn, raw->table, &key, &value, 0), 0);
-}
-
-static void raw_delete(struct raw *raw, const uint8_t *key_bytes, size_t n_key)
-{
-    MDB_val key = {.mv_size = n_key, .mv_data = (void *)(uintptr_t)key_bytes};
-    assert_int_equal(mdb_del(raw->txn, raw->table, &key, NULL), 0);
-}
+/* ---- a closed store, changed behind its back (test_store_raw.h) ---- */
 
 static void make(struct rig *rig)
 {
@@ -317,7 +255,7 @@ static void a_flipped_byte_of_a_chunk_is_found_and_the_rest_is_read(void **state
         rig_open(rig);
         char rows[64];
         uint64_t first = key_get(key + KEY_STRAND_BYTES, 8);
-        (void)snprintf(rows, sizeof rows, "rows %llu to ", (unsigned long long)first);
+        (void)snprintf(rows, sizeof rows, "steps %llu to ", (unsigned long long)first);
         expect_one(rig, 7, rows);
         int rc = 0;
         size_t n_left = n_read(rig, &rc);
@@ -336,6 +274,57 @@ static void a_flipped_byte_of_a_chunk_is_found_and_the_rest_is_read(void **state
     }
 }
 
+/* Flip a byte of a chunk; *out_first and *out_end: the rows that it has. */
+static void damage_chunk(struct rig *rig, uint32_t thing, uint16_t kind, int n,
+    uint64_t *out_first, uint64_t *out_end)
+{
+    uint8_t key[KEY_CHUNK_BYTES];
+    size_t n_bytes = 0;
+    struct raw raw;
+    rig_close(rig);
+    raw_open(&raw, rig, "chunk");
+    free(raw_chunk(&raw, thing, kind, 0, thing == 9, n + 1, key, &n_bytes));
+    *out_end = key_get(key + KEY_STRAND_BYTES, 8);
+    uint8_t *bytes = raw_chunk(&raw, thing, kind, 0, thing == 9, n, key, &n_bytes);
+    *out_first = key_get(key + KEY_STRAND_BYTES, 8);
+    bytes[n_bytes / 2] ^= 4;
+    raw_put(&raw, key, sizeof key, bytes, n_bytes);
+    raw_close(&raw);
+    free(bytes);
+    rig_open(rig);
+}
+
+static void one_series_is_checked_by_itself_and_names_its_steps(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t first[3];
+    uint64_t end[3];
+    struct store_damaged_group damaged[4];
+    make(rig);
+    damage_chunk(rig, 9, UNITS_KIND, 0, &first[0], &end[0]);
+    damage_chunk(rig, 7, 1, 1, &first[1], &end[1]);
+    damage_chunk(rig, 7, 1, 2, &first[2], &end[2]);
+    struct store_verify at = {.is_group = true, .run = 1, .thing = 7, .kind = 1};
+    struct verdict verdict = {0};
+    while (!at.is_done) {
+        assert_int_equal(store_verify_step(rig->store, &at, on_damage, &verdict, NULL), 0);
+    }
+    char steps[80];
+    (void)snprintf(steps, sizeof steps, "steps %llu to %llu (%llu points)",
+        (unsigned long long)first[1], (unsigned long long)end[2] - 1,
+        (unsigned long long)(end[2] - first[1]));
+    assert_int_equal(verdict.n, 1);
+    assert_int_equal(verdict.things[0], 7);
+    assert_non_null(strstr(verdict.sentences[0], steps));
+    assert_int_equal(store_take_damaged(rig->store, damaged, 4), 1);
+    assert_int_equal(damaged[0].thing, 7);
+    assert_non_null(strstr(damaged[0].cause, "checksum"));
+    assert_int_equal(verify(rig).n, 2);
+    assert_int_equal(store_take_damaged(rig->store, damaged, 4), 1);
+    assert_int_equal(damaged[0].thing, 9);
+    assert_int_equal(store_take_damaged(rig->store, damaged, 4), 0);
+}
+
 static void a_missing_chunk_is_found(void **state)
 {
     struct rig *rig = *state;
@@ -350,7 +339,7 @@ static void a_missing_chunk_is_found(void **state)
     raw_close(&raw);
     rig_open(rig);
     char text[64];
-    (void)snprintf(text, sizeof text, "rows %llu to ",
+    (void)snprintf(text, sizeof text, "steps %llu to ",
         (unsigned long long)key_get(key + KEY_STRAND_BYTES, 8));
     expect_one(rig, 7, text);
 }
@@ -490,7 +479,7 @@ static void a_summary_that_says_something_else_is_found(void **state)
         struct verdict verdict = verify(rig);
         assert_in_range(verdict.n, 1, 2); /* the level above does not fit any more either */
         assert_int_equal(verdict.things[0], thing);
-        assert_non_null(strstr(verdict.sentences[0], "is not what they say"));
+        assert_non_null(strstr(verdict.sentences[0], "are not what the readings say"));
         rig_close(rig);
         raw_open(&raw, rig, "chunk");
         raw_put(&raw, key, sizeof key, bytes, n);
@@ -657,6 +646,7 @@ int main(void)
         CASE(a_store_that_is_whole_is_found_so),
         CASE(what_comes_in_meanwhile_is_no_damage),
         CASE(a_flipped_byte_of_a_chunk_is_found_and_the_rest_is_read),
+        CASE(one_series_is_checked_by_itself_and_names_its_steps),
         CASE(a_missing_chunk_is_found),
         CASE(the_first_and_the_last_chunk_are_missed_too),
         CASE(a_chunk_that_is_there_twice_is_found),
