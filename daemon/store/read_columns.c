@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "daemon/store/read_ahead.h"
 #include "daemon/store/window.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -242,6 +243,40 @@ static void go_down(
 }
 
 /*
+ * A level's chunk is at hand for the first time: have all that must be looked at below it brought
+ * in at once.
+ */
+static void look_ahead(struct column_reader *reader, uint8_t level)
+{
+    const struct window *window = &reader->windows[level];
+    const struct column_cut *cut = reader->cut;
+    struct read_ahead ahead = {0};
+    int64_t low = 1;
+    int64_t high = 0;
+    bool is_passing = level == 1 && is_of_little_use(reader, window);
+    for (uint32_t i = 0; i < window->chunk.n_rows; i++) {
+        int64_t first = window->first[i];
+        int64_t last = window->last[i];
+        if (first > cut->last_step || last < cut->from_step) {
+            continue;
+        }
+        bool is_inside = first >= cut->from_step && last <= cut->last_step;
+        if (is_inside && !is_passing && (first < low || last > high)) {
+            (void)column_bounds(cut, first, &low, &high);
+        }
+        if (!is_inside || is_passing || last > high) {
+            read_ahead_add(&ahead, window->row_at[i], window->row_at[i + 1]);
+        }
+    }
+    struct strand_id below = reader->id;
+    below.level = level - 1;
+    if (level == 1 && window->first_row >= reader->record.parted_rows) {
+        below.part = 0;
+    }
+    read_ahead_start(reader->store, &below, &ahead);
+}
+
+/*
  * Take summaries of a level from a row on, as far as it goes.
  *
  * returns  1: *row is at the level's limit or at its next chunk; 0: the level below is to go on;
@@ -258,12 +293,16 @@ static int take_summaries(
         return 0;
     }
     reader->id.level = level;
+    bool is_new = *row < window->first_row || *row >= window->end_row;
     int rc = window_load(
         window, reader->store, reader->codec, &reader->id, &reader->wanted, *row, err);
     if (rc <= 0) { /* pruned or damaged, up to where it goes on */
         uint64_t next = window->next_row > *row ? window->next_row : *row + 1;
         go_down(reader, level, next < covered ? next : covered, &reader->above[level]);
         return rc;
+    }
+    if (is_new) {
+        look_ahead(reader, level);
     }
     uint32_t i = find_summary(window, *row);
     if (window->row_at[i] != *row) {
