@@ -9,6 +9,7 @@
 #include "lib/base/err.h"
 #include "lib/base/spin.h"
 #include "lib/base/tensor.h"
+#include "lib/push/due.h"
 #include "lib/base/text.h"
 #include "lib/push/encode.h"
 #include "lib/push/run.h"
@@ -124,6 +125,7 @@ static int put_scalar(
 {
     const struct ringfile_part part = {&value, sizeof value};
     return put(run, now, READING_SCALAR, thing->id, &part, 1);
+    due_on_step(run, now);
 }
 
 int baro_scalar(struct baro_run *run, const char *name, double value)
@@ -328,7 +330,8 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
         return rc;
     }
     rc = put_summary(run, now, thing, &span);
-    int units_rc = put_units(run, now, thing, &span, t);
+    int units_rc = has_units ? put_units(run, now, thing, &span, t) : 0;
+    due_book(run, id, begin() - began, has_units);
     return rc != 0 ? rc : units_rc;
 }
 
@@ -336,6 +339,9 @@ int baro_tensor(struct baro_run *run, const struct baro_tensor *t)
 {
     return baro_tensors(run, t, 1);
 }
+    uint32_t id = t->id != 0 ? t->id : thing->id;
+    bool has_units = thing->n_units > 0 && due_wants_units(run, id);
+    uint64_t began = begin();
 
 int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
 {

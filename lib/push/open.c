@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
 #include "lib/base/text.h"
+#include "lib/push/due.h"
 #include "lib/push/run.h"
 #include "proto/wire.h"
 
@@ -294,6 +295,7 @@ static void destroy(struct baro_run *run)
     things_destroy(run->things);
     if (run->scratch != NULL) {
         (void)munmap(run->scratch, RUN_SCRATCHES * RUN_SCRATCH_FLOATS * sizeof(float));
+    governor_destroy(run->governor);
     }
     if (run->is_alive != NULL) {
         (void)munmap((void *)(uintptr_t)run->is_alive, (size_t)sysconf(_SC_PAGESIZE));
@@ -308,7 +310,8 @@ static int open_run(struct baro_run *run, const struct baro_options *options,
     run->payload = options->payload;
     atomic_store(&run->wall_offset_ns, baro_wall_ns() - (int64_t)baro_now_ns());
     int rc = allocate(run, err);
-    if (rc != 0 || (rc = choose_run_id(run, options, err)) != 0 ||
+    if (rc != 0 || (rc = due_open(run, options, err)) != 0 ||
+        (rc = choose_run_id(run, options, err)) != 0 ||
         (!is_offline && (rc = choose_endpoint(run, options, err)) != 0) ||
         (rc = make_ring(run, options, is_offline, err)) != 0) {
         return rc;

@@ -20,6 +20,8 @@ enum {
     RUN_ENDPOINT_BYTES = BARO_PATH_BYTES + 16
 };
 
+struct governor;
+
 struct baro_run {
     _Atomic uint32_t *is_alive; /* 1; in a page of its own that fork() wipes in the child */
     struct ringfile *ring;
@@ -41,6 +43,15 @@ struct baro_run {
     float
         *scratch; /* RUN_SCRATCHES x RUN_SCRATCH_FLOATS; pages are touched only when used */
     _Atomic uint32_t scratch_locks[RUN_SCRATCHES];
+
+    struct governor *governor;    /* what baro_due() asks */
+    struct {                      /* how the client's own figures were last told */
+        _Atomic uint64_t time_ns; /* 0: not yet */
+        _Atomic uint64_t own_ns;
+        _Atomic uint32_t turn;
+        _Atomic int64_t ids[3]; /* of their scalars; 0: not declared */
+        _Atomic bool is_off;    /* no more names fit */
+    } report;
 
     struct sender *sender; /* NULL when offline; the thread's own but for its progress */
     pthread_t thread;
