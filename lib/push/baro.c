@@ -9,8 +9,8 @@
 #include "lib/base/err.h"
 #include "lib/base/spin.h"
 #include "lib/base/tensor.h"
-#include "lib/push/due.h"
 #include "lib/base/text.h"
+#include "lib/push/due.h"
 #include "lib/push/encode.h"
 #include "lib/push/run.h"
 
@@ -112,6 +112,7 @@ int baro_step(struct baro_run *run, int64_t step)
     atomic_store_explicit(
         &run->wall_offset_ns, baro_wall_ns() - (int64_t)now, memory_order_relaxed);
     atomic_store_explicit(&run->step, step, memory_order_relaxed);
+    due_on_step(run, now);
     if (before == 0) {
         return end(run, now, 0); /* nothing is known of how long a step takes */
     }
@@ -125,7 +126,6 @@ static int put_scalar(
 {
     const struct ringfile_part part = {&value, sizeof value};
     return put(run, now, READING_SCALAR, thing->id, &part, 1);
-    due_on_step(run, now);
 }
 
 int baro_scalar(struct baro_run *run, const char *name, double value)
@@ -329,6 +329,9 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
         (rc = find_tensor(run, t, &thing)) != 0) {
         return rc;
     }
+    uint32_t id = t->id != 0 ? t->id : thing->id;
+    bool has_units = thing->n_units > 0 && due_wants_units(run, id);
+    uint64_t began = begin();
     rc = put_summary(run, now, thing, &span);
     int units_rc = has_units ? put_units(run, now, thing, &span, t) : 0;
     due_book(run, id, begin() - began, has_units);
@@ -339,9 +342,6 @@ int baro_tensor(struct baro_run *run, const struct baro_tensor *t)
 {
     return baro_tensors(run, t, 1);
 }
-    uint32_t id = t->id != 0 ? t->id : thing->id;
-    bool has_units = thing->n_units > 0 && due_wants_units(run, id);
-    uint64_t began = begin();
 
 int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
 {

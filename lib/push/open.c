@@ -293,9 +293,9 @@ static void destroy(struct baro_run *run)
     sender_destroy(run->sender);
     ringfile_close(run->ring);
     things_destroy(run->things);
+    governor_destroy(run->governor);
     if (run->scratch != NULL) {
         (void)munmap(run->scratch, RUN_SCRATCHES * RUN_SCRATCH_FLOATS * sizeof(float));
-    governor_destroy(run->governor);
     }
     if (run->is_alive != NULL) {
         (void)munmap((void *)(uintptr_t)run->is_alive, (size_t)sysconf(_SC_PAGESIZE));
