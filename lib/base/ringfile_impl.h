@@ -66,6 +66,8 @@ struct ringfile {
     uint64_t head;         /* as published in the page, but safe from stray writes there */
     uint64_t head_seq;
     uint64_t tail;
+    uint64_t head_word; /* where they lie in the data area, in words: saves divisions */
+    uint64_t tail_word;
     uint64_t sticky_used;
     uint16_t drops_kind;       /* kind of ringfile_put_drops' records; 0: none put yet */
     uint64_t doubt_first;      /* records that gave way under way: first and last of them */

@@ -5,44 +5,59 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/spin.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
+#include "lib/base/ticks.h"
 #include "lib/push/due.h"
 #include "lib/push/encode.h"
 #include "lib/push/run.h"
 
 /*
- * The calls of a training loop. Each is: one clock, find the thing, summarise, one copy into the
- * ring, one clock. The stamp of a record is the first clock put on the wall, whose offset is
- * read once a step, so that it costs nothing.
+ * The calls of a training loop. Each is: one look at the time, find the thing, summarise, one
+ * copy into the ring, one look at the time. The looks are at the CPU's counter (ticks.h), which
+ * takes a third of the clock's time; a record is stamped with the first of them.
  */
 
 static uint64_t begin(void)
 {
-    return baro_now_ns();
+    return ticks_now_ns();
 }
 
 static int end(struct baro_run *run, uint64_t began_ns, int rc)
 {
-    atomic_fetch_add_explicit(&run->own_ns, baro_now_ns() - began_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(
+        &run->own_ns, ticks_now_ns() - began_ns, memory_order_relaxed);
     return rc;
+}
+
+/* What a record at the current step begins with. */
+static struct record_header header_of(
+    struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing)
+{
+    return (struct record_header){
+        .kind = (uint16_t)kind,
+        .thing = thing,
+        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
+        .time_ns = ticks_wall_ns(now_ns),
+    };
 }
 
 /* Put one reading at the current step. */
 static int put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
     uint32_t thing, const struct ringfile_part *parts, int n_parts)
 {
-    const struct record_header header = {
-        .kind = (uint16_t)kind,
-        .thing = thing,
-        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
-        .time_ns = (int64_t)now_ns +
-                   atomic_load_explicit(&run->wall_offset_ns, memory_order_relaxed),
-    };
+    const struct record_header header = header_of(run, now_ns, kind, thing);
     return ringfile_put(run->ring, &header, parts, n_parts);
+}
+
+/* Put a reading that is one number. */
+static int put_number(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
+    uint32_t thing, double value)
+{
+    const struct record_header header = header_of(run, now_ns, kind, thing);
+    return ringfile_put_number(run->ring, &header, value);
 }
 
 /* Say something about this run once: to the program, and in the record for who reads it later. */
@@ -56,7 +71,7 @@ static void tell_once(struct baro_run *run, _Atomic bool *has_said, const char *
     const struct ringfile_part parts[3] = {
         {&gravity, sizeof gravity}, {author, sizeof author - 1}, {text, strlen(text)}};
     run_say(run, text);
-    (void)put(run, baro_now_ns(), READING_EVENT, 0, parts, 3);
+    (void)put(run, begin(), READING_EVENT, 0, parts, 3);
 }
 
 /* Say once why no more names fit. */
@@ -109,23 +124,13 @@ int baro_step(struct baro_run *run, int64_t step)
     uint64_t now = begin();
     uint64_t before =
         atomic_exchange_explicit(&run->step_began_ns, now, memory_order_relaxed);
-    atomic_store_explicit(
-        &run->wall_offset_ns, baro_wall_ns() - (int64_t)now, memory_order_relaxed);
     atomic_store_explicit(&run->step, step, memory_order_relaxed);
     due_on_step(run, now);
     if (before == 0) {
         return end(run, now, 0); /* nothing is known of how long a step takes */
     }
-    const double seconds = (double)(now - before) * 1e-9;
-    const struct ringfile_part part = {&seconds, sizeof seconds};
-    return end(run, now, put(run, now, READING_STEP, 0, &part, 1));
-}
-
-static int put_scalar(
-    struct baro_run *run, uint64_t now, const struct thing *thing, double value)
-{
-    const struct ringfile_part part = {&value, sizeof value};
-    return put(run, now, READING_SCALAR, thing->id, &part, 1);
+    const double seconds = now > before ? (double)(now - before) * 1e-9 : 0;
+    return end(run, now, put_number(run, now, READING_STEP, 0, seconds));
 }
 
 int baro_scalar(struct baro_run *run, const char *name, double value)
@@ -137,7 +142,8 @@ int baro_scalar(struct baro_run *run, const char *name, double value)
     const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
     const struct thing *thing = NULL;
     int rc = find(run, &wanted, &thing);
-    return end(run, now, rc != 0 ? rc : put_scalar(run, now, thing, value));
+    return end(
+        run, now, rc != 0 ? rc : put_number(run, now, READING_SCALAR, thing->id, value));
 }
 
 int64_t baro_declare_scalar(struct baro_run *run, const char *name)
@@ -159,7 +165,10 @@ int baro_scalar_id(struct baro_run *run, int64_t id, double value)
     uint64_t now = begin();
     const struct thing *thing = id > 0 ? things_get(run->things, (uint64_t)id) : NULL;
     bool is_scalar = thing != NULL && !thing->is_tensor;
-    return end(run, now, is_scalar ? put_scalar(run, now, thing, value) : BARO_EINVAL);
+    if (!is_scalar) {
+        return end(run, now, BARO_EINVAL);
+    }
+    return end(run, now, put_number(run, now, READING_SCALAR, thing->id, value));
 }
 
 /* ---- tensors ---- */

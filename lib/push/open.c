@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
 #include "lib/base/text.h"
+#include "lib/base/ticks.h"
 #include "lib/push/due.h"
 #include "lib/push/run.h"
 #include "proto/wire.h"
@@ -308,7 +309,7 @@ static int open_run(struct baro_run *run, const struct baro_options *options,
 {
     run->on_message = options->on_message;
     run->payload = options->payload;
-    atomic_store(&run->wall_offset_ns, baro_wall_ns() - (int64_t)baro_now_ns());
+    (void)ticks_wall_ns(ticks_now_ns()); /* the first look opens a file: not in a step */
     int rc = allocate(run, err);
     if (rc != 0 || (rc = due_open(run, options, err)) != 0 ||
         (rc = choose_run_id(run, options, err)) != 0 ||

@@ -33,7 +33,6 @@ struct baro_run {
 
     _Atomic int64_t step;           /* the current one */
     _Atomic uint64_t step_began_ns; /* monotonic; 0: no step yet */
-    _Atomic int64_t wall_offset_ns; /* wall time less monotonic time */
     _Atomic uint64_t own_ns;
     _Atomic bool has_failed;
     _Atomic bool has_said_full;
