@@ -30,6 +30,8 @@ static const char HELP[] =
     "  --screenshot FILE write the page as a PNG, without a display, and exit\n"
     "  --endpoint E      where the daemon listens (default: BARO_ENDPOINT, else your own)\n"
     "  --dir D           data folder of the daemon to watch\n"
+    "  --key FILE        your key for tcp:// (default: BARO_KEY)\n"
+    "  --insecure        go to tcp:// without a key\n"
     "  --version         versions and fonts\n"
     "  --help            this text; press ? in the window for its keys\n";
 
@@ -47,6 +49,8 @@ enum {
     OPT_ENDPOINT,
     OPT_DIR,
     OPT_VERSION,
+    OPT_KEY,
+    OPT_INSECURE,
     OPT_HELP,
 };
 
@@ -65,6 +69,8 @@ static const struct option OPTIONS[] = {
     {"endpoint", required_argument, NULL, OPT_ENDPOINT},
     {"dir", required_argument, NULL, OPT_DIR},
     {"version", no_argument, NULL, OPT_VERSION},
+    {"key", required_argument, NULL, OPT_KEY},
+    {"insecure", no_argument, NULL, OPT_INSECURE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -164,6 +170,8 @@ static int set_option(int option, const char *value, struct options *out)
     case OPT_DIR: return set_dir(value, out);
     case OPT_VERSION: {
         struct font *font = font_open(1, NULL);
+    case OPT_KEY: return setenv("BARO_KEY", value, 1) == 0 ? -1 : EXIT_USAGE;
+    case OPT_INSECURE: return setenv("BARO_INSECURE", "1", 1) == 0 ? -1 : EXIT_USAGE;
         (void)printf("baro-view %s, protocol %d, fonts: %s\n", BAROGRAPH_VERSION,
             WIRE_VERSION, font != NULL ? font_names(font) : "none found");
         font_close(font);

@@ -13,6 +13,7 @@
 #include "daemon/outbox.h"
 #include "daemon/registry.h"
 
+struct access;
 struct live;
 struct query_pool;
 struct room;
@@ -35,6 +36,7 @@ struct barod {
         open_since_ns; /* monotonic: when the open bundle got its first entry; 0: empty */
     void *context;
     void *socket;
+    struct access *access;
     struct registry registry;
     struct counters counters;
     struct live *live;

@@ -27,6 +27,10 @@
     X(COUNT_BAD_REQUEST, "refused_request", "Requests that could not be answered.",        \
         "messages")                                                                        \
     X(COUNT_NO_HELLO, "refused_no_hello", "Batches before a Hello.", "messages")           \
+    X(COUNT_BAD_KEY, "refused_key", "Connections whose key is not on the list.",           \
+        "connections")                                                                     \
+    X(COUNT_BAD_ROLE, "refused_role", "Messages that their key's role does not allow.",    \
+        "messages")                                                                        \
     X(COUNT_BAD_FRAME, "damaged_frames", "Frames of records that broke off.", "frames")    \
     X(COUNT_BAD_RECORD, "damaged_records",                                                 \
         "Records left out because they were not right.", "records")                        \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -97,6 +98,17 @@ void live_subscribe(
     live->subscriptions[live->n++] = (struct subscription){.peer = *peer, .run = run};
     if (run != NULL && run->n_subscribers++ == 0) {
         run->n_told_things = run->n_things; /* a SeriesRequest tells of those */
+    }
+}
+
+void live_review(struct barod *barod)
+{
+    struct live *live = barod->live;
+    for (size_t i = live->n; i-- > 0;) {
+        if (access_check(
+                barod->access, &live->subscriptions[i].peer, KEYS_VIEW, "", NULL) != 0) {
+            remove_at(live, i);
+        }
     }
 }
 

@@ -20,6 +20,9 @@ void live_destroy(struct live *live);
 void live_subscribe(
     struct barod *barod, const struct peer *peer, struct run *run, bool is_off);
 
+/** End the subscriptions of peers that may not view any more. */
+void live_review(struct barod *barod);
+
 /** Gather a reading for the subscribers of its run. */
 void live_on_reading(
     struct barod *barod, struct stream *stream, const struct reading *reading);

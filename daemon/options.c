@@ -11,6 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/keys/allowed.h"
 #include "proto/wire.h"
 
 enum { KEY_INSECURE = 256, KEY_EXACT, KEY_CHECK, KEY_LOG_LEVEL, KEY_HELP, KEY_USAGE };
@@ -20,7 +21,8 @@ static const struct argp_option rows[] = {
         "Keep all data in DIR (default: BARO_DIR, else ~/.local/share/barograph)", 0},
     {"listen", 'l', "ENDPOINT", 0,
         "Listen on ENDPOINT, ipc://PATH or tcp://HOST:PORT; may be given several times "
-        "(default: a socket in DIR that only you can open)",
+        "(a socket in DIR that only you can open is always there unless another ipc:// is named; "
+        "tcp:// admits the keys that 'baro key allow' listed)",
         0},
     {"quota", 'q', "SIZE", 0,
         "Never let the data grow past SIZE, a number with K, M, G or T (default: no limit); at "
@@ -31,7 +33,8 @@ static const struct argp_option rows[] = {
         "unit statistics to 1 part in 8192)",
         0},
     {"insecure", KEY_INSECURE, NULL, 0,
-        "Allow tcp:// although anyone who reaches it can read and write", 0},
+        "Serve tcp:// without keys: anyone who reaches it can read and write everything",
+        0},
     {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn, info or debug (default: info)",
         0},
     {"check-config", KEY_CHECK, NULL, 0, "Check the options and end", 0},
@@ -163,24 +166,46 @@ void options_parse(struct options *out_options, int argc, char **argv)
     }
 }
 
-static int check_endpoint(
-    const struct options *options, const char *endpoint, struct baro_err *err)
+bool options_is_tcp(const char *endpoint)
 {
-    if (strncmp(endpoint, "ipc://", 6) == 0 && endpoint[6] == '/') {
+    return strncmp(endpoint, "tcp://", 6) == 0;
+}
+
+bool options_has_keys(const struct options *options)
+{
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        if (options_is_tcp(options->endpoints[i])) {
+            return !options->is_insecure;
+        }
+    }
+    return false;
+}
+
+/* The network is only for those whose keys are listed; without any nobody could come. */
+static int check_keys(const struct options *options, struct baro_err *err)
+{
+    char path[BARO_PATH_BYTES];
+    struct allowed allowed = {0};
+    int rc = allowed_path(options->dir, path, err);
+    rc = rc != 0 ? rc : allowed_read(path, &allowed, err);
+    if (rc == 0 && allowed.n_keys == 0) {
+        rc = baro_err_set(err, BARO_EACCES,
+            "tcp:// is only for clients with keys, and none is listed: make one with 'baro key "
+            "new' and list it with 'baro key allow', or use 'ssh -L', or spell out --insecure");
+    }
+    allowed_finish(&allowed);
+    return rc;
+}
+
+static int check_endpoint(const char *endpoint, struct baro_err *err)
+{
+    if (options_is_tcp(endpoint) ||
+        (strncmp(endpoint, "ipc://", 6) == 0 && endpoint[6] == '/')) {
         return 0;
     }
-    if (strncmp(endpoint, "tcp://", 6) != 0) {
-        return baro_err_set(err, BARO_EINVAL,
-            "--listen: '%.100s' is not an endpoint; use ipc:///PATH or tcp://HOST:PORT",
-            endpoint);
-    }
-    if (!options->is_insecure) {
-        return baro_err_set(err, BARO_EACCES,
-            "refusing to listen on '%.60s': anyone who reaches a TCP port could read and write "
-            "all runs; forward the socket with 'ssh -L', or spell out --insecure",
-            endpoint);
-    }
-    return 0;
+    return baro_err_set(err, BARO_EINVAL,
+        "--listen: '%.100s' is not an endpoint; use ipc:///PATH or tcp://HOST:PORT",
+        endpoint);
 }
 
 int options_complete(struct options *options, struct baro_err *err)
@@ -191,7 +216,11 @@ int options_complete(struct options *options, struct baro_err *err)
             return rc;
         }
     }
-    if (options->n_endpoints == 0) {
+    bool has_ipc = false;
+    for (unsigned i = 0; i < options->n_endpoints; i++) {
+        has_ipc = has_ipc || !options_is_tcp(options->endpoints[i]);
+    }
+    if (!has_ipc && options->n_endpoints < OPTIONS_MAX_ENDPOINTS) {
         char endpoint[OPTIONS_ENDPOINT_BYTES];
         int rc = wire_endpoint(options->dir, endpoint, sizeof endpoint, err);
         if (rc != 0) {
@@ -200,12 +229,12 @@ int options_complete(struct options *options, struct baro_err *err)
         add_endpoint(options, endpoint);
     }
     for (unsigned i = 0; i < options->n_endpoints; i++) {
-        int rc = check_endpoint(options, options->endpoints[i], err);
+        int rc = check_endpoint(options->endpoints[i], err);
         if (rc != 0) {
             return rc;
         }
     }
-    return 0;
+    return options_has_keys(options) ? check_keys(options, err) : 0;
 }
 
 void options_finish(struct options *options)

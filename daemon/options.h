@@ -35,6 +35,12 @@ void options_parse(struct options *out_options, int argc, char **argv);
  */
 int options_complete(struct options *options, struct baro_err *err);
 
+/** Tell whether an endpoint is on the network. */
+bool options_is_tcp(const char *endpoint);
+
+/** Tell whether clients need keys: something on the network is listened on, not insecurely. */
+bool options_has_keys(const struct options *options);
+
 /** Release the endpoints. */
 void options_finish(struct options *options);
 

@@ -9,10 +9,19 @@
 
 enum { PEER_MAX_BYTES = 255 };
 
-/* Who is at the other end: ZeroMQ's routing id of one connection. */
+/* Where a connection comes from, as far as trust goes. */
+enum peer_origin {
+    PEER_LOCAL = 0, /* a Unix socket, or tcp:// with --insecure: may do everything */
+    PEER_KEYED,     /* tcp:// with an admitted key */
+    PEER_UNKNOWN    /* neither: may do nothing */
+};
+
+/* Who is at the other end: ZeroMQ's routing id of one connection, and its key. */
 struct peer {
     uint8_t n_bytes;
     uint8_t bytes[PEER_MAX_BYTES];
+    uint8_t origin;  /* enum peer_origin */
+    uint8_t key[32]; /* PEER_KEYED: the public key that it has proved to own */
 };
 
 /* One raw frame to send. */

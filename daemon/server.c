@@ -11,6 +11,7 @@
 
 #include <zmq.h>
 
+#include "daemon/access.h"
 #include "daemon/control.h"
 #include "daemon/ingest.h"
 #include "daemon/live.h"
@@ -46,7 +47,7 @@ enum {
     N_QUERY_WORKERS = 2
 };
 
-enum fd_index { FD_SOCKET = 0, FD_SIGNAL, FD_COMMITTER, FD_QUERY, FD_COUNT };
+enum fd_index { FD_SOCKET = 0, FD_SIGNAL, FD_COMMITTER, FD_QUERY, FD_ACCESS, FD_COUNT };
 
 /* One message as received: frames in aligned memory, valid until the next is received. */
 struct received {
@@ -163,6 +164,49 @@ static void refuse_envelope(
     (void)outbox_refuse(barod->socket, &received->peer, request, err->code, err->text);
 }
 
+/* What a message's sender must be allowed to; 0: only an administrator may. */
+static unsigned roles_for(const Baro__Envelope *envelope, const char **out_doing)
+{
+    *out_doing = "this request";
+    switch ((int)envelope->body_case) { /* most bodies never come here */
+    case BARO__ENVELOPE__BODY_HELLO:
+    case BARO__ENVELOPE__BODY_BATCH:
+    case BARO__ENVELOPE__BODY_HEARTBEAT: *out_doing = "pushing readings"; return KEYS_PUSH;
+    case BARO__ENVELOPE__BODY_RUNS_REQUEST:
+    case BARO__ENVELOPE__BODY_SERIES_REQUEST:
+    case BARO__ENVELOPE__BODY_RANGE_REQUEST:
+    case BARO__ENVELOPE__BODY_ROWS_REQUEST:
+    case BARO__ENVELOPE__BODY_ALERTS_REQUEST:
+    case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
+    case BARO__ENVELOPE__BODY_STATUS_REQUEST:
+        *out_doing = "looking at runs and the daemon";
+        return KEYS_VIEW;
+    case BARO__ENVELOPE__BODY_SHUTDOWN_REQUEST:
+        *out_doing = "stopping the daemon";
+        return 0;
+    case BARO__ENVELOPE__BODY_PRUNE_REQUEST: *out_doing = "pruning"; return 0;
+    case BARO__ENVELOPE__BODY_VERIFY_REQUEST: *out_doing = "verifying"; return 0;
+    case BARO__ENVELOPE__BODY__NOT_SET: return ~0U; /* nobody takes it anyway */
+    default: return 0;
+    }
+}
+
+/* Tell whether the sender may ask for that; it was refused otherwise. */
+static bool is_permitted(
+    struct barod *barod, const struct peer *peer, const Baro__Envelope *envelope)
+{
+    struct baro_err err = {0};
+    const char *doing;
+    unsigned roles = roles_for(envelope, &doing);
+    if (access_check(barod->access, peer, roles, doing, &err) == 0) {
+        return true;
+    }
+    count(&barod->counters, COUNT_BAD_ROLE, 1);
+    log_warn_every_second("refused a message: %s", err.text);
+    (void)outbox_refuse(barod->socket, peer, envelope->request, err.code, err.text);
+    return false;
+}
+
 /* Do what one message asks for. */
 static void dispatch(struct barod *barod, struct received *received)
 {
@@ -181,7 +225,12 @@ static void dispatch(struct barod *barod, struct received *received)
         return;
     }
     Baro__Envelope *envelope = message.envelope;
+    access_identify(barod->access, &received->parts[0], &received->peer);
     const struct peer *peer = &received->peer;
+    if (!is_permitted(barod, peer, envelope)) {
+        wire_release(&message);
+        return;
+    }
     size_t n_frames = received->n_parts - 1;
     if (envelope->body_case == BARO__ENVELOPE__BODY_HELLO) {
         ingest_hello(barod, peer, envelope->request, envelope, received->frames, n_frames);
@@ -315,6 +364,9 @@ static void on_signal(struct server *server)
 static void tick(struct server *server)
 {
     struct barod *barod = &server->barod;
+    if (access_refresh(barod->access)) {
+        live_review(barod);
+    }
     server->tick_ns = barod->now_ns + TICK_MS * UINT64_C(1000000);
     status_tick(barod);
     rules_tick(barod);
@@ -329,8 +381,10 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
         [FD_SIGNAL] = {.fd = server->signal_fd, .events = ZMQ_POLLIN},
         [FD_COMMITTER] = {.fd = committer_fd(barod->committer), .events = ZMQ_POLLIN},
         [FD_QUERY] = {.fd = query_fd(barod->queries), .events = ZMQ_POLLIN},
+        [FD_ACCESS] = {.socket = access_socket(barod->access), .events = ZMQ_POLLIN},
     };
-    if (zmq_poll(items, FD_COUNT, *is_busy ? 0 : sleep_ms(server)) < 0 && errno != EINTR) {
+    int n_items = access_socket(barod->access) != NULL ? FD_COUNT : FD_ACCESS;
+    if (zmq_poll(items, n_items, *is_busy ? 0 : sleep_ms(server)) < 0 && errno != EINTR) {
         return baro_err_set(err, BARO_EIO, "the loop cannot wait: %s", zmq_strerror(errno));
     }
     barod->now_ns = baro_now_ns();
@@ -341,6 +395,9 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
         on_committed(barod);
         upkeep_take_notes(barod);
         control_send_replies(barod);
+    }
+    if ((items[FD_ACCESS].revents & ZMQ_POLLIN) != 0) {
+        count(&barod->counters, COUNT_BAD_KEY, access_answer(barod->access));
     }
     *is_busy = (items[FD_SOCKET].revents & ZMQ_POLLIN) != 0 && take_messages(barod);
     if ((items[FD_QUERY].revents & ZMQ_POLLIN) != 0) {
@@ -395,7 +452,10 @@ static int open_all(struct server *server, struct baro_err *err)
         return rc;
     }
     barod->context = zmq_ctx_new();
-    rc = sockets_open(barod->context, options, &barod->socket, err);
+    rc = access_open(&barod->access, barod->context, options, err);
+    rc = rc != 0
+             ? rc
+             : sockets_open(barod->context, options, barod->access, &barod->socket, err);
     if (rc != 0) {
         return rc;
     }
@@ -461,6 +521,7 @@ static void close_all(struct server *server)
     query_stop(barod->queries);
     committer_stop(barod->committer);
     sockets_close(barod->socket, barod->options);
+    access_close(barod->access);
     if (barod->context != NULL) {
         (void)zmq_ctx_term(barod->context);
     }

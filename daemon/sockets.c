@@ -27,7 +27,33 @@
  * as it may: a client, with its own limit, then runs out of them first.
  */
 
-enum { SEND_HIGH_WATER = 1000, RECEIVE_HIGH_WATER = 1000, LINGER_MS = 500 };
+enum {
+    SEND_HIGH_WATER = 1000,
+    RECEIVE_HIGH_WATER = 1000,
+    LINGER_MS = 500,
+    HANDSHAKE_MS = 10000 /* over tcp:// */
+};
+
+/* A line that is dead without a word must not hold its descriptor and its place for ever. */
+static void set_tcp_options(void *socket)
+{
+    const struct {
+        int option;
+        int value;
+    } rows[] = {
+        {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 20},
+        {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+        {ZMQ_TCP_KEEPALIVE_CNT, 3},
+        {ZMQ_TCP_MAXRT, 60000},
+        {ZMQ_HEARTBEAT_IVL, 30000},
+        {ZMQ_HEARTBEAT_TIMEOUT, 120000}, /* a slow line may carry one frame for a minute */
+        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+    };
+    for (size_t i = 0; i < BARO_LEN(rows); i++) {
+        (void)zmq_setsockopt(socket, rows[i].option, &rows[i].value, sizeof(int));
+    }
+}
 
 static int set_options(void *socket)
 {
@@ -101,6 +127,8 @@ static int prepare_path(const char *path, struct baro_err *err)
 static int bind_one(void *socket, const char *endpoint, struct baro_err *err)
 {
     bool is_ipc = strncmp(endpoint, "ipc://", 6) == 0;
+    int is_ipv6 = strchr(endpoint, '[') != NULL;
+    (void)zmq_setsockopt(socket, ZMQ_IPV6, &is_ipv6, sizeof is_ipv6);
     int rc = is_ipc ? prepare_path(endpoint + 6, err) : 0;
     if (rc != 0) {
         return baro_err_prefix(err, rc, "listen on '%.100s'", endpoint);
@@ -129,8 +157,32 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int sockets_open(
-    void *context, const struct options *options, void **out_socket, struct baro_err *err)
+/* What is set on a socket holds for what is bound later: Unix sockets come before keys do. */
+static int bind_all(void *socket, const struct options *options,
+    const struct access *access, struct baro_err *err)
+{
+    for (int turn = 0; turn < 2; turn++) {
+        if (turn == 1) {
+            set_tcp_options(socket);
+            if (access_guard(access, socket) != 0) {
+                return baro_err_set(err, BARO_EIO, "cannot guard tcp:// with keys: %s",
+                    zmq_strerror(errno));
+            }
+        }
+        for (unsigned i = 0; i < options->n_endpoints; i++) {
+            bool is_tcp = options_is_tcp(options->endpoints[i]);
+            int rc =
+                is_tcp == (turn == 1) ? bind_one(socket, options->endpoints[i], err) : 0;
+            if (rc != 0) {
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
+int sockets_open(void *context, const struct options *options, const struct access *access,
+    void **out_socket, struct baro_err *err)
 {
     raise_descriptor_limit();
     void *socket = zmq_socket(context, ZMQ_ROUTER);
@@ -140,12 +192,10 @@ int sockets_open(
         }
         return baro_err_set(err, BARO_EIO, "cannot make a socket: %s", zmq_strerror(errno));
     }
-    for (unsigned i = 0; i < options->n_endpoints; i++) {
-        int rc = bind_one(socket, options->endpoints[i], err);
-        if (rc != 0) {
-            (void)zmq_close(socket);
-            return rc;
-        }
+    int rc = bind_all(socket, options, access, err);
+    if (rc != 0) {
+        (void)zmq_close(socket);
+        return rc;
     }
     *out_socket = socket;
     return 0;

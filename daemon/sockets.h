@@ -3,6 +3,7 @@
 #ifndef BAROD_SOCKETS_H
 #define BAROD_SOCKETS_H
 
+#include "daemon/access.h"
 #include "daemon/options.h"
 
 /**
@@ -12,10 +13,11 @@
  * open already: it makes sure that no other daemon serves this folder, so a socket file that is
  * there was left behind and is replaced.
  *
+ * access   guards tcp:// with keys, unless the options allow it without
  * returns  0; BARO_EACCES, BARO_EBUSY, BARO_EINVAL or BARO_EIO with the sentence
  */
-int sockets_open(
-    void *context, const struct options *options, void **out_socket, struct baro_err *err);
+int sockets_open(void *context, const struct options *options, const struct access *access,
+    void **out_socket, struct baro_err *err);
 
 /** Close the socket and remove the socket files. */
 void sockets_close(void *socket, const struct options *options);

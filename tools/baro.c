@@ -46,6 +46,12 @@ static int run_command(struct cli *cli)
             (void)unsetenv("BARO_ENDPOINT");
         }
     }
+    if (cli->values.key != NULL) { /* likewise all that connects */
+        (void)setenv("BARO_KEY", cli->values.key, 1);
+    }
+    if (cli->values.is_insecure) {
+        (void)setenv("BARO_INSECURE", "1", 1);
+    }
     return cli->command->run(cli);
 }
 

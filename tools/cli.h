@@ -26,6 +26,8 @@ enum { CLI_TIMEOUT_MS = 5000 };
 struct cli_values {
     const char *endpoint;
     const char *dir;
+    const char *key; /* file of the client's keys, or NULL */
+    bool is_insecure;
     bool is_json;
     bool is_csv;
     bool is_help;
@@ -41,6 +43,9 @@ struct cli_values {
     const char *output; /* where to write, or NULL */
     const char *format; /* NULL: by the file's ending */
     const char *kinds;  /* list of kinds of readings, or NULL */
+    const char *role;   /* of a key, or NULL */
+    const char *name;   /* likewise */
+    const char *server; /* public key of a daemon, or NULL */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
@@ -153,6 +158,8 @@ int cmd_alerts(struct cli *cli);
 int cmd_recover(struct cli *cli);
 /** Make room in the store; cmd_prune.c. */
 int cmd_prune(struct cli *cli);
+/** Make and list keys for tcp://; cmd_key.c. */
+int cmd_key(struct cli *cli);
 /** Check what the store keeps; cmd_verify.c. */
 int cmd_verify(struct cli *cli);
 /** Run benches; bench/bench.c. */

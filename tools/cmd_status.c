@@ -171,7 +171,8 @@ int cmd_status(struct cli *cli)
     }
     struct link_message reply;
     int rc = daemon_ask(cli->link, CLI_TIMEOUT_MS, &reply, &err);
-    if (rc == BARO_ETIMEOUT) {
+    bool is_far = strncmp(link_endpoint(cli->link), "tcp://", 6) == 0;
+    if (rc == BARO_ETIMEOUT && (cli->values.is_json || !is_far)) {
         return fail_down(cli, link_endpoint(cli->link));
     }
     if (rc != 0) {

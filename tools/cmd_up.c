@@ -203,7 +203,8 @@ int cmd_down(struct cli *cli)
     }
     struct link_message reply;
     int rc = daemon_ask(cli->link, CLI_TIMEOUT_MS, &reply, &err);
-    if (rc == BARO_ETIMEOUT) {
+    bool is_far = strncmp(link_endpoint(cli->link), "tcp://", 6) == 0;
+    if (rc == BARO_ETIMEOUT && !is_far) {
         return fail_silent(link_endpoint(cli->link));
     }
     if (rc != 0) {
@@ -214,7 +215,7 @@ int cmd_down(struct cli *cli)
     if (ask_shutdown(cli->link, &err) != 0) {
         return cli_fail_err(&err);
     }
-    if (!barod_await_end(pid, DOWN_TIMEOUT_MS)) {
+    if (!is_far && !barod_await_end(pid, DOWN_TIMEOUT_MS)) {
         return cli_fail("barod (pid %d) has been told to end, but still runs after %d s",
             (int)pid, DOWN_TIMEOUT_MS / 1000);
     }

@@ -22,6 +22,8 @@ const struct cli_option cli_global_options[] = {
     {"endpoint", 'e', CLI_TEXT, VALUE(endpoint), "ENDPOINT",
         "the daemon's address, over BARO_ENDPOINT"},
     {"dir", 'd', CLI_TEXT, VALUE(dir), "DIR", "the daemon's data folder, over BARO_DIR"},
+    {"key", 'k', CLI_TEXT, VALUE(key), "FILE", "your key for tcp://, over BARO_KEY"},
+    {"insecure", 0, CLI_FLAG, VALUE(is_insecure), NULL, "go to tcp:// without a key"},
     {"help", 'h', CLI_FLAG, VALUE(is_help), NULL, "print this help"},
     {"version", 'V', CLI_FLAG, VALUE(is_version), NULL, "print the version"},
 };
@@ -78,6 +80,15 @@ static const struct cli_option prune_options[] = {
 
 static const struct cli_option verify_options[] = {
     {"no-start", 0, CLI_FLAG, VALUE(is_no_start), NULL, "fail when no daemon answers"},
+    OPTION_JSON,
+};
+
+static const struct cli_option key_options[] = {
+    {"role", 0, CLI_TEXT, VALUE(role), "ROLE", "what it is for: push, view or admin"},
+    {"name", 0, CLI_TEXT, VALUE(name), "NAME", "what to call it in the list"},
+    {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "where to put a new key"},
+    {"server", 0, CLI_TEXT, VALUE(server), "PUBLIC",
+        "the daemon's key, for a new key's file"},
     OPTION_JSON,
 };
 
@@ -140,6 +151,13 @@ const struct cli_command cli_commands[] = {
         "readings. Summaries for charts, alerts and what describes a run stay, unless --all removes "
         "the named runs whole. SIZE is a number with K, M, G or T.",
         prune_options, BARO_LEN(prune_options), cmd_prune},
+    {"key", "new|list|allow|revoke|server [KEY]", 1, 2, "Make and admit keys for tcp://",
+        "'new NAME' makes a key file, for a client. On the daemon's machine 'allow PUBLIC --role "
+        "ROLE --name NAME' puts it on the list (PUBLIC may be its file, too), 'list' prints the "
+        "list, 'revoke PUBLIC|NAME' takes it off, and 'server' prints the daemon's own public key, "
+        "which the client's file needs. push may send readings, view may look, admin may do "
+        "everything; push,view both. A running daemon sees changes within a second.",
+        key_options, BARO_LEN(key_options), cmd_key},
     {"verify", "", 0, 0, "Check all that the store keeps",
         "Every record's checksum, and the index against the records. Says which rows of which "
         "series are damaged, and exits with 1 when any are. Training may go on meanwhile.",

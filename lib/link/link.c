@@ -14,12 +14,16 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
+#include "lib/keys/client.h"
 
 /*
  * One DEALER socket and, beside it, ZeroMQ's monitor of that socket, which tells when the
  * connection came and went. A question carries a number; while its answer is awaited, whatever
  * else arrives goes to a bounded queue that link_next empties first. An answer that comes after
  * its link_ask gave up is recognised by its number and thrown away.
+ *
+ * When keys do not fit, ZeroMQ gives the connection up for good. A question fails then at once,
+ * with the reason; the link tries again by itself, now and then, for the list may be changed.
  */
 
 enum {
@@ -29,7 +33,13 @@ enum {
     LINK_HOLD_BYTES = 16 << 10, /* frames from here on are not copied */
     LINK_SEND_TIMEOUT_MS = 2000,
     LINK_RECONNECT_MS = 100,
-    LINK_RECONNECT_MAX_MS = 1000
+    LINK_RECONNECT_MAX_MS = 1000,
+    LINK_FAR_RECONNECT_MS = 250, /* over tcp://, where each try may cost others something */
+    LINK_FAR_RECONNECT_MAX_MS = 4000,
+    LINK_MAX_ENDED =
+        3, /* handshakes over tcp:// that ended without a word: enough for an asker */
+    LINK_REFUSED_MS = 1000,     /* between tries with keys that do not fit: at first, */
+    LINK_REFUSED_MAX_MS = 15000 /* and at most */
 };
 
 static const int64_t LINK_MAX_FRAME_BYTES = INT64_C(1) << 30;
@@ -45,6 +55,13 @@ struct link {
     void *socket;
     void *monitor; /* NULL when ZeroMQ could not give one */
     char *endpoint;
+    struct keys_client keys;
+    struct baro_err trouble; /* why there is no connection, as far as known; code 0: not */
+    uint64_t
+        retry_ns; /* when to try again with keys that did not fit; 0: they were not tried */
+    int retry_ms;
+    int n_ended;    /* handshakes that ended without a word since one that did not */
+    bool is_asking; /* a refusal ends the wait */
     uint64_t last_request;
     unsigned n_connects;
     bool is_connected;
@@ -86,7 +103,7 @@ static void open_monitor(struct link *link)
 {
     char name[64];
     (void)snprintf(name, sizeof name, "inproc://link-%p", (void *)link);
-    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | keys_events();
     if (zmq_socket_monitor(link->socket, name, events) != 0) {
         return;
     }
@@ -106,7 +123,14 @@ struct link *link_open(const char *endpoint, struct baro_err *err)
     if (find_endpoint(endpoint, address, sizeof address, err) != 0) {
         return NULL;
     }
+    struct keys_client keys;
+    if (keys_choose(address, NULL, &keys, err) != 0) {
+        return NULL;
+    }
     struct link *link = baro_xcalloc(1, sizeof *link);
+    link->keys = keys;
+    keys_forget(&keys.pair);
+    link->retry_ms = LINK_REFUSED_MS;
     link->last = &link->first;
     link->endpoint = baro_xstrdup(address);
     link->context = zmq_ctx_new();
@@ -118,11 +142,20 @@ struct link *link_open(const char *endpoint, struct baro_err *err)
     }
     set_int(link->socket, ZMQ_LINGER, 0);
     set_int(link->socket, ZMQ_SNDTIMEO, LINK_SEND_TIMEOUT_MS);
-    set_int(link->socket, ZMQ_RECONNECT_IVL, LINK_RECONNECT_MS);
-    set_int(link->socket, ZMQ_RECONNECT_IVL_MAX, LINK_RECONNECT_MAX_MS);
+    bool is_far = link->keys.is_tcp;
+    set_int(link->socket, ZMQ_RECONNECT_IVL,
+        is_far ? LINK_FAR_RECONNECT_MS : LINK_RECONNECT_MS);
+    set_int(link->socket, ZMQ_RECONNECT_IVL_MAX,
+        is_far ? LINK_FAR_RECONNECT_MAX_MS : LINK_RECONNECT_MAX_MS);
     (void)zmq_setsockopt(
         link->socket, ZMQ_MAXMSGSIZE, &LINK_MAX_FRAME_BYTES, sizeof LINK_MAX_FRAME_BYTES);
     open_monitor(link);
+    if (keys_prepare(&link->keys, link->socket) != 0) {
+        (void)baro_err_set(err, BARO_EUNSUPPORTED,
+            "the keys cannot be used: this ZeroMQ was built without CURVE");
+        link_close(link);
+        return NULL;
+    }
     if (zmq_connect(link->socket, address) != 0) {
         (void)baro_err_set(err, BARO_EINVAL,
             "'%s' is not an endpoint (%s); write ipc://PATH or tcp://HOST:PORT", address,
@@ -154,6 +187,7 @@ void link_close(struct link *link)
     if (link->context != NULL) {
         (void)zmq_ctx_term(link->context);
     }
+    keys_forget(&link->keys.pair);
     free(link->endpoint);
     free(link);
 }
@@ -164,6 +198,36 @@ const char *link_endpoint(const struct link *link)
 }
 
 /* ---- receiving ---- */
+
+static void on_event(struct link *link, uint16_t code, uint32_t value)
+{
+    if (code == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        link->is_connected = true;
+        link->n_connects++;
+        link->trouble = (struct baro_err){0};
+        link->retry_ms = LINK_REFUSED_MS;
+        link->n_ended = 0;
+        return;
+    }
+    link->is_connected = false;
+    int rc = keys_explain(&link->keys, code, value, link->endpoint, link->trouble.text,
+        sizeof link->trouble.text);
+    link->trouble.code = rc != 0 ? rc : link->trouble.code;
+    link->n_ended += rc == BARO_EIO ? 1 : 0;
+    if (rc == BARO_EACCES && link->retry_ns == 0) {
+        link->retry_ns = baro_now_ns() + (uint64_t)link->retry_ms * 1000000;
+        link->retry_ms = link->retry_ms * 2 > LINK_REFUSED_MAX_MS ? LINK_REFUSED_MAX_MS
+                                                                  : link->retry_ms * 2;
+    }
+}
+
+/* Connect anew after a refusal: ZeroMQ does not do it by itself. */
+static void try_again(struct link *link)
+{
+    link->retry_ns = 0;
+    (void)zmq_disconnect(link->socket, link->endpoint);
+    (void)zmq_connect(link->socket, link->endpoint);
+}
 
 /* Read what the monitor has to say; each event is two frames, the first begins with its code. */
 static void drain_monitor(struct link *link)
@@ -176,9 +240,13 @@ static void drain_monitor(struct link *link)
         char address[256];
         (void)zmq_recv(link->monitor, address, sizeof address, ZMQ_DONTWAIT);
         uint16_t code;
+        uint32_t value;
         memcpy(&code, event, sizeof code);
-        link->is_connected = code == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
-        link->n_connects += link->is_connected ? 1 : 0;
+        memcpy(&value, event + sizeof code, sizeof value);
+        on_event(link, code, value);
+    }
+    if (link->retry_ns != 0 && baro_now_ns() >= link->retry_ns) {
+        try_again(link);
     }
 }
 
@@ -250,6 +318,12 @@ static int receive(struct link *link, struct link_message *out, struct baro_err 
     return 1;
 }
 
+/* There is no use in waiting for an answer: the keys do not fit, or nobody is there. */
+static bool is_hopeless(const struct link *link)
+{
+    return link->retry_ns != 0 || (link->keys.is_tcp && link->n_ended >= LINK_MAX_ENDED);
+}
+
 /* Wait until something arrives or the deadline passes; a signal ends the wait, too. */
 static int receive_until(
     struct link *link, uint64_t deadline_ns, struct link_message *out, struct baro_err *err)
@@ -258,7 +332,7 @@ static int receive_until(
         drain_monitor(link);
         int rc = receive(link, out, err);
         uint64_t now_ns = baro_now_ns();
-        if (rc != 0 || now_ns >= deadline_ns) {
+        if (rc != 0 || now_ns >= deadline_ns || (link->is_asking && is_hopeless(link))) {
             return rc;
         }
         zmq_pollitem_t items[2] = {
@@ -369,10 +443,15 @@ static int check_refusal(struct link_message *reply, struct baro_err *err)
 /* A daemon that listens but is stopped or overrun is another trouble than one that is absent. */
 static int fail_unanswered(const struct link *link, struct baro_err *err)
 {
+    if (link->trouble.code != 0 && link->keys.is_tcp && !link->is_connected) {
+        return baro_err_set(err, BARO_ETIMEOUT, "%s", link->trouble.text);
+    }
     bool is_local = strncmp(link->endpoint, "ipc://", 6) == 0;
     return baro_err_set(err, BARO_ETIMEOUT,
         is_local && link_is_served(link)
             ? "the daemon at %s listens but does not answer; is it stopped? See 'baro status'"
+        : link->keys.is_tcp
+            ? "no daemon answers at %s; is barod started there with --listen?"
             : "no daemon answers at %s; start one with 'baro up'",
         link->endpoint);
 }
@@ -381,6 +460,9 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
     struct link_message *out_reply, struct baro_err *err)
 {
     *out_reply = (struct link_message){0};
+    if (link->retry_ns != 0) {
+        try_again(link);
+    }
     int64_t number = link_send(link, request, err);
     if (number < 0) {
         return (int)number;
@@ -388,9 +470,15 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
     uint64_t deadline_ns = deadline_after(timeout_ms);
     do {
         struct link_message message;
+        link->is_asking = true;
         int rc = receive_until(link, deadline_ns, &message, err);
+        link->is_asking = false;
         if (rc < 0) {
             return rc;
+        }
+        if (rc == 0 && is_hopeless(link)) {
+            link->n_ended = 0;
+            return baro_err_set(err, link->trouble.code, "%s", link->trouble.text);
         }
         if (rc == 0 || message.wire.envelope == NULL) {
             continue;
@@ -433,6 +521,11 @@ unsigned link_n_connects(const struct link *link)
 bool link_is_connected(const struct link *link)
 {
     return link->is_connected;
+}
+
+const char *link_trouble(const struct link *link)
+{
+    return link->is_connected ? "" : link->trouble.text;
 }
 
 bool link_is_served(const struct link *link)

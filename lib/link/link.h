@@ -28,7 +28,9 @@ struct link_message {
 /**
  * Connect (lazily: a daemon need not be there yet).
  *
- * endpoint  NULL: BARO_ENDPOINT, else the endpoint of the data folder
+ * endpoint  NULL: BARO_ENDPOINT, else the endpoint of the data folder; for tcp:// the keys are
+ *           those of the file that BARO_KEY names, unless BARO_INSECURE is 1
+ * returns   NULL with the reason
  */
 struct link *link_open(const char *endpoint, struct baro_err *err);
 
@@ -43,7 +45,7 @@ const char *link_endpoint(const struct link *link);
  *
  * request  its request number is set here
  * returns  0; BARO_ETIMEOUT (no daemon answers, or one listens but does not answer); the code of a
- *          Refusal with its text; BARO_EVERSION
+ *          Refusal with its text; BARO_EACCES when the keys do not fit; BARO_EVERSION
  * Live messages that arrive meanwhile are kept for link_next.
  */
 int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
@@ -69,6 +71,12 @@ unsigned link_n_connects(const struct link *link);
 
 /** Tell whether the connection stands, as far as link_next and link_ask have seen. */
 bool link_is_connected(const struct link *link);
+
+/**
+ * Tell in a sentence why the last try to connect failed: keys that do not fit, a line that ends
+ * at once. "" when there is a connection or nothing is known.
+ */
+const char *link_trouble(const struct link *link);
 
 /**
  * Tell at once whether somebody listens at the endpoint, without waiting for an answer.

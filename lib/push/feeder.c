@@ -76,6 +76,7 @@ int run_start_sender(struct baro_run *run, struct baro_err *err)
     const struct sender_options options = {
         .ring = run->ring,
         .endpoint = run->endpoint,
+        .keys = &run->keys,
         .on_message = say,
         .read_pulse = read_pulse,
         .payload = run,

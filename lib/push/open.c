@@ -140,7 +140,7 @@ static int choose_endpoint(
         if (n < 0 || (size_t)n >= sizeof run->endpoint) {
             return baro_err_set(err, BARO_EINVAL, "the endpoint is too long");
         }
-        return 0;
+        return keys_choose(run->endpoint, options->key_file, &run->keys, err);
     }
     char dir[BARO_PATH_BYTES];
     int rc = baro_data_dir(dir, err);
@@ -293,6 +293,7 @@ static void destroy(struct baro_run *run)
 {
     sender_destroy(run->sender);
     ringfile_close(run->ring);
+    keys_forget(&run->keys.pair);
     things_destroy(run->things);
     governor_destroy(run->governor);
     if (run->scratch != NULL) {

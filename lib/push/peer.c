@@ -33,6 +33,9 @@ struct peer {
     void *context;
     void *socket;
     void *monitor;
+    const char *endpoint; /* borrowed, as keys are */
+    const struct keys_client *keys;
+    struct baro_err trouble;
     bool is_lost;
     unsigned n_connects;
 };
@@ -111,7 +114,8 @@ static int watch(struct peer *peer)
     char name[NAME_BYTES];
     int linger = 0;
     (void)snprintf(name, sizeof name, "inproc://baro-monitor-%u", ++peer->n_connects);
-    if (zmq_socket_monitor(peer->socket, name, ZMQ_EVENT_DISCONNECTED) != 0) {
+    int events = ZMQ_EVENT_DISCONNECTED | keys_events();
+    if (zmq_socket_monitor(peer->socket, name, events) != 0) {
         return -1;
     }
     peer->monitor = zmq_socket(peer->context, ZMQ_PAIR);
@@ -122,9 +126,13 @@ static int watch(struct peer *peer)
     return zmq_connect(peer->monitor, name);
 }
 
-int peer_connect(struct peer *peer, const char *endpoint, struct baro_err *err)
+int peer_connect(struct peer *peer, const char *endpoint, const struct keys_client *keys,
+    struct baro_err *err)
 {
     peer_disconnect(peer);
+    peer->endpoint = endpoint;
+    peer->keys = keys;
+    peer->trouble = (struct baro_err){0};
     if (!has_descriptors()) {
         return baro_err_set(err, BARO_ELIMIT,
             "fewer than %d file descriptors are left for the connection: raise the limit "
@@ -137,7 +145,8 @@ int peer_connect(struct peer *peer, const char *endpoint, struct baro_err *err)
     if (peer->context != NULL) {
         peer->socket = zmq_socket(peer->context, ZMQ_DEALER);
     }
-    if (peer->socket == NULL || set_options(peer->socket) != 0 || watch(peer) != 0) {
+    if (peer->socket == NULL || set_options(peer->socket) != 0 ||
+        keys_prepare(keys, peer->socket) != 0 || watch(peer) != 0) {
         int number = errno;
         peer_disconnect(peer);
         return baro_err_set(err, BARO_EIO, "no socket: %s", zmq_strerror(number));
@@ -237,14 +246,34 @@ static int receive_all(void *socket, zmq_msg_t *out_first)
     return 1;
 }
 
+/* An event is its code and a value; a handshake that failed is lost, too, and has a reason. */
+static void on_event(struct peer *peer, const zmq_msg_t *event, const uint8_t *bytes)
+{
+    uint16_t code = 0;
+    uint32_t value = 0;
+    if (zmq_msg_size(event) >= sizeof code + sizeof value) {
+        memcpy(&code, bytes, sizeof code);
+        memcpy(&value, bytes + sizeof code, sizeof value);
+    }
+    int rc = keys_explain(peer->keys, code, value, peer->endpoint, peer->trouble.text,
+        sizeof peer->trouble.text);
+    peer->trouble.code = rc != 0 ? rc : peer->trouble.code;
+    peer->is_lost = true;
+}
+
 bool peer_is_lost(struct peer *peer)
 {
     zmq_msg_t event;
     while (peer->monitor != NULL && receive_all(peer->monitor, &event) > 0) {
+        on_event(peer, &event, zmq_msg_data(&event));
         (void)zmq_msg_close(&event);
-        peer->is_lost = true;
     }
     return peer->is_lost;
+}
+
+const struct baro_err *peer_trouble(const struct peer *peer)
+{
+    return &peer->trouble;
 }
 
 int peer_receive(struct peer *peer, struct wire_message *out_message, struct baro_err *err)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "lib/keys/client.h"
 #include "proto/wire.h"
 
 struct peer;
@@ -27,10 +28,12 @@ void peer_destroy(struct peer *peer);
 /**
  * Begin to connect; goes on in the background for as long as it takes.
  *
+ * keys     for the endpoint; borrowed until peer_disconnect
  * returns  0; BARO_ELIMIT when the process has too few file descriptors left for ZeroMQ, which
  *          would abort without them; BARO_EINVAL for a bad endpoint; BARO_EIO
  */
-int peer_connect(struct peer *peer, const char *endpoint, struct baro_err *err);
+int peer_connect(struct peer *peer, const char *endpoint, const struct keys_client *keys,
+    struct baro_err *err);
 
 /** Drop the connection; peer_connect may be called again. */
 void peer_disconnect(struct peer *peer);
@@ -49,8 +52,16 @@ int peer_send(struct peer *peer, Baro__Envelope *envelope, const struct peer_fra
 /** Wait until something happens, at most so long; without a connection just waits. */
 void peer_wait(struct peer *peer, int wait_ms);
 
-/** Tell whether an established connection has ended since peer_connect. */
+/** Tell whether a connection has ended, or its handshake failed, since peer_connect. */
 bool peer_is_lost(struct peer *peer);
+
+/**
+ * Tell why a connection was lost or could not be made.
+ *
+ * returns  code 0: no more is known than peer_is_lost tells; BARO_EACCES: the keys do not fit;
+ *          BARO_EIO: ended during the handshake. Valid until the next peer_connect.
+ */
+const struct baro_err *peer_trouble(const struct peer *peer);
 
 /**
  * Take the next message of the daemon; its raw frames, if any, are passed over.

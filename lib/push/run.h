@@ -28,6 +28,7 @@ struct baro_run {
     struct things *things;
     char run_id[RUN_ID_BYTES];
     char endpoint[RUN_ENDPOINT_BYTES];
+    struct keys_client keys; /* for the endpoint */
     void (*on_message)(const char *text, void *payload);
     void *payload;
 

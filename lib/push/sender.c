@@ -25,6 +25,10 @@
  * is under way counts as gone wrong, but with growing patience, because a daemon whose disk is
  * full withholds its acknowledgements on purpose.
  *
+ * A slow line (tcp://) is sent no more than it carries within a second or two: what waits in it
+ * would hold up heartbeats, and would all be sent again after a cut. So the window there grows
+ * while acknowledgements come soon and shrinks when they are late.
+ *
  * What a recovery has in addition: drops that the dead process had not told yet are sent as one
  * more record behind its last.
  */
@@ -32,17 +36,25 @@
 enum {
     BATCH_BYTES = 256 << 10,
     BATCH_RECORDS = 4096,
-    WINDOW_BYTES = 4 << 20, /* under way at most, unless one record is larger */
+    WINDOW_BYTES = 4 << 20,        /* under way at most, unless one record is larger */
+    FAR_WINDOW_BYTES = 256 << 10,  /* over tcp://: at first, */
+    SMALL_WINDOW_BYTES = 32 << 10, /* and at least */
+    WINDOW_SHARE = 4,              /* a batch is at most so small a part of the window */
     WINDOW_BATCHES = 64,
     MESSAGES_A_TURN = 64
 };
 #define MS UINT64_C(1000000)
 static const uint64_t batch_gap_ns = 5 * MS;
+static const uint64_t far_batch_gap_ns = 50 * MS;
+static const uint64_t soon_ns = 500 * MS; /* for an acknowledgement over tcp:// */
+static const uint64_t late_ns = 1500 * MS;
 static const uint64_t pulse_gap_ns = 1000 * MS;
 static const uint64_t message_gap_ns = 1000 * MS;
 static const uint64_t patience_min_ns = 2000 * MS;
+static const uint64_t far_patience_ns = 8000 * MS;
 static const uint64_t patience_max_ns = 16000 * MS;
 static const uint64_t lost_pause_ns = 20 * MS;
+static const uint64_t lost_max_ns = 2000 * MS;
 static const uint64_t refusal_min_ns = 1000 * MS;
 static const uint64_t refusal_max_ns = 30000 * MS;
 static const uint64_t silent_ns = 5000 * MS;
@@ -53,11 +65,13 @@ enum phase { RESTING = 0, GREETING, STREAMING };
 struct flight {
     uint64_t last_seq;
     size_t bytes;
+    uint64_t sent_ns;
 };
 
 struct sender {
     struct ringfile *ring;
     const char *endpoint;
+    struct keys_client keys;
     bool is_recovery;
     void (*on_message)(const char *text, void *payload);
     void (*read_pulse)(struct sender_pulse *out_pulse, void *payload);
@@ -79,6 +93,8 @@ struct sender {
     uint64_t drops_ns;
     uint64_t patience_ns;
     uint64_t refusal_ns; /* next pause after a refusal */
+    uint64_t lost_ns;    /* next pause after a connection that led to nothing */
+    uint64_t chance;     /* state of the jitter */
 
     struct ringfile_cursor cursor;
     uint64_t sticky_sent;
@@ -86,6 +102,7 @@ struct sender {
     unsigned first_flight;
     unsigned n_flights;
     size_t flying_bytes;
+    size_t window_bytes; /* flying_bytes may come to */
     uint64_t
         told_seq; /* recovery: number of the record that tells the drops; 0: none sent */
     uint64_t told[2];
@@ -132,12 +149,21 @@ static void say_note(struct sender *s, uint64_t now)
     s->note[0] = '\0';
 }
 
+/* Up to a quarter more or less, so that a thousand ranks do not all come back at once. */
+static uint64_t with_jitter(struct sender *s, uint64_t pause_ns)
+{
+    s->chance ^= s->chance << 13;
+    s->chance ^= s->chance >> 7;
+    s->chance ^= s->chance << 17;
+    return pause_ns - pause_ns / 4 + s->chance % (pause_ns / 2 + 1);
+}
+
 /* Forget the connection and everything under way; begin again after a pause. */
 static void rest(struct sender *s, uint64_t now, uint64_t pause_ns)
 {
     peer_disconnect(s->peer);
     s->phase = RESTING;
-    s->retry_ns = now + pause_ns;
+    s->retry_ns = now + with_jitter(s, pause_ns);
     s->greeted_ns = 0;
     s->n_flights = 0;
     s->flying_bytes = 0;
@@ -155,7 +181,7 @@ static void grow_patience(struct sender *s)
 static void connect_anew(struct sender *s, uint64_t now)
 {
     struct baro_err err = {0};
-    if (peer_connect(s->peer, s->endpoint, &err) != 0) {
+    if (peer_connect(s->peer, s->endpoint, &s->keys, &err) != 0) {
         say(s, now, err.text);
         rest(s, now, patience_min_ns);
         return;
@@ -163,6 +189,28 @@ static void connect_anew(struct sender *s, uint64_t now)
     s->phase = GREETING;
     s->started_ns = now;
     s->greeted_ns = 0;
+}
+
+/* Pause longer each time as long as it is in vain. */
+static void rest_refused(struct sender *s, uint64_t now, int code)
+{
+    atomic_store_explicit(&s->refusal, code, memory_order_relaxed);
+    rest(s, now, s->refusal_ns);
+    s->refusal_ns = s->refusal_ns * 2 > refusal_max_ns ? refusal_max_ns : s->refusal_ns * 2;
+}
+
+static void on_lost(struct sender *s, uint64_t now)
+{
+    struct baro_err trouble = *peer_trouble(s->peer);
+    if (trouble.code != 0 && s->keys.is_tcp) {
+        say(s, now, trouble.text);
+    }
+    if (trouble.code == BARO_EACCES) {
+        rest_refused(s, now, trouble.code);
+        return;
+    }
+    rest(s, now, s->lost_ns);
+    s->lost_ns = s->lost_ns * 2 > lost_max_ns ? lost_max_ns : s->lost_ns * 2;
 }
 
 static bool greet(struct sender *s, uint64_t now)
@@ -215,10 +263,16 @@ static bool greet(struct sender *s, uint64_t now)
     return rc == 0;
 }
 
+static size_t batch_bytes(const struct sender *s)
+{
+    size_t share = s->window_bytes / WINDOW_SHARE;
+    return share < BATCH_BYTES ? share : BATCH_BYTES;
+}
+
 /* Read the next records to send into the buffer; false when nothing is due. */
 static bool read_batch(struct sender *s, size_t *out_n_bytes, size_t *out_n_records)
 {
-    int rc = ringfile_read(s->ring, &s->cursor, s->buffer, BATCH_BYTES, BATCH_RECORDS,
+    int rc = ringfile_read(s->ring, &s->cursor, s->buffer, batch_bytes(s), BATCH_RECORDS,
         out_n_bytes, out_n_records);
     if (rc == BARO_ELIMIT) {
         rc = ringfile_read(s->ring, &s->cursor, s->buffer, RECORD_MAX_BYTES, 1, out_n_bytes,
@@ -308,7 +362,7 @@ static bool send_batch(struct sender *s, uint64_t now, size_t n_bytes, size_t n_
         s->heard_ns = now;
     }
     unsigned slot = (s->first_flight + s->n_flights) % WINDOW_BATCHES;
-    s->flights[slot] = (struct flight){last_seq, n_bytes};
+    s->flights[slot] = (struct flight){last_seq, n_bytes, now};
     s->n_flights++;
     s->flying_bytes += n_bytes;
     s->sticky_sent = used;
@@ -350,11 +404,12 @@ static bool fill_window(struct sender *s, uint64_t now, bool is_urgent)
 {
     bool has_sent = false;
     while (s->phase == STREAMING && s->n_flights < WINDOW_BATCHES &&
-           s->flying_bytes < WINDOW_BYTES) {
+           s->flying_bytes < s->window_bytes) {
         uint64_t head_seq = ringfile_head_seq(s->ring);
         uint64_t n_waiting = head_seq + 1 - s->cursor.seq;
+        uint64_t gap_ns = s->keys.is_tcp ? far_batch_gap_ns : batch_gap_ns;
         bool is_due = is_urgent || s->is_recovery || s->was_full ||
-                      n_waiting >= BATCH_RECORDS || now - s->batch_ns >= batch_gap_ns;
+                      n_waiting >= BATCH_RECORDS || now - s->batch_ns >= gap_ns;
         if (!is_due || !peer_can_send(s->peer)) {
             break;
         }
@@ -367,7 +422,7 @@ static bool fill_window(struct sender *s, uint64_t now, bool is_urgent)
             }
             n_records = 1;
         }
-        s->was_full = n_bytes >= BATCH_BYTES / 2;
+        s->was_full = n_bytes >= batch_bytes(s) / 2;
         has_sent = send_batch(s, now, n_bytes, n_records) || has_sent;
     }
     return has_sent;
@@ -415,7 +470,7 @@ static void note_acked(struct sender *s, uint64_t seq, bool is_settled)
     ringfile_set_acked(s->ring, seq, is_settled);
     if (seq > before) {
         atomic_store_explicit(&s->acked_seq, seq, memory_order_release);
-        s->patience_ns = patience_min_ns;
+        s->patience_ns = s->keys.is_tcp ? far_patience_ns : patience_min_ns;
     }
     if (s->told_seq != 0 && seq >= s->told_seq) {
         ringfile_add_told(s->ring, s->told[0], s->told[1]);
@@ -439,16 +494,35 @@ static void on_welcome(struct sender *s, uint64_t now, const Baro__Welcome *welc
     s->batch_ns = 0;
     s->pulse_ns = 0;
     s->refusal_ns = refusal_min_ns;
+    s->lost_ns = lost_pause_ns;
     s->has_said_absent = true;
     s->heard_ns = now;
     atomic_store_explicit(&s->refusal, 0, memory_order_relaxed);
     atomic_store_explicit(&s->is_streaming, true, memory_order_relaxed);
 }
 
-static void on_ack(struct sender *s, const Baro__Ack *ack)
+/* Fit what may be under way to what the line carries. */
+static void fit_window(struct sender *s, uint64_t now, const struct flight *flight)
+{
+    uint64_t age_ns = now - flight->sent_ns;
+    if (!s->keys.is_tcp) {
+        return;
+    }
+    if (age_ns > late_ns && s->window_bytes > SMALL_WINDOW_BYTES) {
+        s->window_bytes /= 2;
+    } else if (age_ns < soon_ns && s->window_bytes < WINDOW_BYTES &&
+               s->flying_bytes >= s->window_bytes / 2) {
+        s->window_bytes *= 2;
+    }
+}
+
+static void on_ack(struct sender *s, uint64_t now, const Baro__Ack *ack)
 {
     if (s->phase != STREAMING) {
         return;
+    }
+    if (s->n_flights > 0 && s->flights[s->first_flight].last_seq <= ack->last_seq) {
+        fit_window(s, now, &s->flights[s->first_flight]);
     }
     while (s->n_flights > 0 && s->flights[s->first_flight].last_seq <= ack->last_seq) {
         s->flying_bytes -= s->flights[s->first_flight].bytes;
@@ -471,10 +545,7 @@ static void on_refusal(struct sender *s, uint64_t now, int code, const char *tex
     char safe[240];
     (void)snprintf(safe, sizeof safe, "the daemon refuses: %.200s", text);
     say(s, now, safe);
-    atomic_store_explicit(
-        &s->refusal, code != 0 ? code : BARO_EINVAL, memory_order_relaxed);
-    rest(s, now, s->refusal_ns);
-    s->refusal_ns = s->refusal_ns * 2 > refusal_max_ns ? refusal_max_ns : s->refusal_ns * 2;
+    rest_refused(s, now, code != 0 ? code : BARO_EINVAL);
 }
 
 static bool take_answers(struct sender *s, uint64_t now)
@@ -501,7 +572,7 @@ static bool take_answers(struct sender *s, uint64_t now)
         if (envelope->body_case == BARO__ENVELOPE__BODY_WELCOME) {
             on_welcome(s, now, envelope->welcome);
         } else if (envelope->body_case == BARO__ENVELOPE__BODY_ACK) {
-            on_ack(s, envelope->ack);
+            on_ack(s, now, envelope->ack);
         } else if (envelope->body_case == BARO__ENVELOPE__BODY_REFUSAL) {
             on_refusal(s, now, envelope->refusal->code, envelope->refusal->text);
         }
@@ -518,7 +589,7 @@ bool sender_step(struct sender *s, int wait_ms, bool is_urgent)
         connect_anew(s, now);
     }
     if (s->phase != RESTING && peer_is_lost(s->peer)) {
-        rest(s, now, lost_pause_ns);
+        on_lost(s, now);
     }
     if (s->phase == GREETING) {
         has_worked = greet(s, now);
@@ -554,14 +625,25 @@ int sender_create(
         sender_destroy(s);
         return baro_err_set(err, BARO_ENOMEM, "out of memory for the sender");
     }
+    int rc = 0;
+    if (options->keys != NULL) {
+        s->keys = *options->keys;
+    } else if ((rc = keys_choose(options->endpoint, NULL, &s->keys, err)) != 0) {
+        sender_destroy(s);
+        return rc;
+    }
     s->ring = options->ring;
     s->endpoint = options->endpoint;
     s->is_recovery = options->is_recovery;
     s->on_message = options->on_message;
     s->read_pulse = options->read_pulse;
     s->payload = options->payload;
-    s->patience_ns = patience_min_ns;
+    s->patience_ns = s->keys.is_tcp ? far_patience_ns : patience_min_ns;
     s->refusal_ns = refusal_min_ns;
+    s->lost_ns = lost_pause_ns;
+    s->window_bytes = s->keys.is_tcp ? FAR_WINDOW_BYTES : WINDOW_BYTES;
+    memcpy(&s->chance, s->info.stream, sizeof s->chance);
+    s->chance |= 1; /* never 0 */
     atomic_store_explicit(&s->acked_seq, s->info.acked_seq, memory_order_relaxed);
     *out_sender = s;
     return 0;
@@ -573,6 +655,7 @@ void sender_destroy(struct sender *s)
         return;
     }
     peer_destroy(s->peer);
+    keys_forget(&s->keys.pair);
     free(s->sticky);
     free(s->buffer);
     free(s);

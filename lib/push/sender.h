@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "lib/base/ringfile.h"
+#include "lib/keys/client.h"
 
 struct sender;
 
@@ -22,6 +23,7 @@ struct sender_pulse {
 struct sender_options {
     struct ringfile *ring;
     const char *endpoint;
+    const struct keys_client *keys; /* NULL: those of the endpoint and BARO_KEY */
     bool
         is_recovery; /* the ring is of a process that is gone, opened with RINGFILE_RECOVER */
     /* One sentence for a person, from within sender_step; may be NULL. */
@@ -55,7 +57,7 @@ struct sender_recovery {
  * Make a sender; connects in its first steps.
  *
  * out_sender  the caller's; sender_destroy it
- * returns  0; BARO_ENOMEM
+ * returns  0; BARO_ENOMEM; without keys given, codes of keys_choose
  */
 int sender_create(
     struct sender **out_sender, const struct sender_options *options, struct baro_err *err);
