@@ -43,8 +43,9 @@
  * first question of a turn adds up the costs in each; so the bucket is known at which credit
  * ends: what lies above is due when it is asked for, what lies in it as far as credit goes.
  *
- * Unit statistics ride along in every r-th measurement of a tensor, r = 1, 2, 4, 8 or 16 by what
- * they cost beside the rest; in all of them when everything fits into every turn.
+ * Unit statistics ride along in every r-th measurement of a tensor, where r is a power of two up
+ * to 16, the least that is at least sqrt(2 * cost of the units / cost of the rest); in all of
+ * them when everything fits into every turn.
  *
  * What was never measured, and what is under attention, is due at once, on loan if need be, and
  * in trouble so is everything; once the loan is LOAN_MAX they only come first in the row.
@@ -87,6 +88,7 @@ struct item {
     uint16_t bucket;     /* of this turn */
     uint8_t n_bare;      /* times due since its units were */
     uint8_t n_unpaid;    /* times due since a measurement was booked */
+    bool has_leapt;      /* the last measurement was much dearer than expected */
     bool is_planned;     /* in this turn's sums */
     bool has_units;      /* if it is due in this turn */
 };
@@ -207,13 +209,19 @@ bool governor_wants_units(const struct governor *g, uint32_t id)
 
 /* ---- expectations ---- */
 
-/* Move an expectation to what was found; one slow measurement must not look like a new normal. */
-static float learn(float expected, float found)
+/*
+ * Move an expectation to what was found. One slow measurement (the process was not running, a page
+ * was not there) must not pass for a new normal; two in a row do.
+ */
+static float learn(struct item *item, float expected, float found)
 {
-    if (expected <= 0) {
+    bool is_leap = expected > 0 && found > 4 * expected;
+    bool was_leap = item->has_leapt;
+    item->has_leapt = is_leap;
+    if (expected <= 0 || (is_leap && was_leap)) {
         return found;
     }
-    return found > 4 * expected ? 4 * expected : expected + 0.5F * (found - expected);
+    return is_leap ? 4 * expected : expected + 0.5F * (found - expected);
 }
 
 static float bare_cost(const struct item *item)
@@ -235,7 +243,7 @@ static unsigned unit_turns(const struct governor *g, const struct item *item)
     float whole = bare_cost(item);
     float units = full_cost(item) - whole;
     unsigned turns = 1;
-    for (float limit = 0.25F * whole; turns < MAX_BARE && units > limit; limit *= 4) {
+    while (turns < MAX_BARE && 2 * units > (float)(turns * turns) * whole) {
         turns *= 2;
     }
     return turns;
@@ -268,7 +276,7 @@ static double fold(const struct governor *g, struct item *item)
     unsigned marks = atomic_exchange_explicit(&item->marks, 0, memory_order_relaxed);
     if ((marks & GOVERNOR_MEASURED) != 0) {
         float *expected = (marks & GOVERNOR_UNITS) != 0 ? &item->both_ns : &item->whole_ns;
-        *expected = learn(*expected, ns > 0 ? (float)ns : 1.0F);
+        *expected = learn(item, *expected, ns > 0 ? (float)ns : 1.0F);
         item->n_unpaid = 0;
         float whole = bare_cost(item);
         float mean = whole + (full_cost(item) - whole) / (float)unit_turns(g, item);
@@ -448,7 +456,7 @@ static bool decide(struct governor *g, struct item *item, uint32_t turn)
     if (bucket != g->edge || g->dearest_ns > 0) {
         return false;
     }
-    if (!takes(g, cost, false)) {
+    if (!takes(g, cost, cost <= 2 * g->left_ns && g->loan_ns <= 0)) {
         g->dearest_ns = cost; /* from here on is saved for it */
         return false;
     }
