@@ -22,16 +22,17 @@ static const char HELP[] =
     "\n"
     "  --page P          overview (default), tensor or alerts\n"
     "  --tensor NAME     show this tensor; NAME:ROLE where it has several roles\n"
-    "  --stat S          of its units: mean, l2 (default), abs_max, frac_zero, n_nonfinite\n"
+    "  --stat S          of its units: mean, l2 (default), abs_max, frac_zero,\n"
+    "                    n_nonfinite; of an update also: change\n"
     "  --at STEP         put the cursor on this step\n"
     "  --theme T         dark (default) or light\n"
     "  --scale K         device pixels in a logical one, 0.5 to 4 (default: the display's)\n"
     "  --size WxH        size of the window in logical pixels (default 1440x900)\n"
     "  --screenshot FILE write the page as a PNG, without a display, and exit\n"
     "  --endpoint E      where the daemon listens (default: BARO_ENDPOINT, else your own)\n"
-    "  --dir D           data folder of the daemon to watch\n"
     "  --key FILE        your key for tcp:// (default: BARO_KEY)\n"
     "  --insecure        go to tcp:// without a key\n"
+    "  --dir D           data folder of the daemon to watch\n"
     "  --version         versions and fonts\n"
     "  --help            this text; press ? in the window for its keys\n";
 
@@ -48,9 +49,9 @@ enum {
     OPT_BENCH_FRAMES,
     OPT_ENDPOINT,
     OPT_DIR,
-    OPT_VERSION,
     OPT_KEY,
     OPT_INSECURE,
+    OPT_VERSION,
     OPT_HELP,
 };
 
@@ -68,9 +69,9 @@ static const struct option OPTIONS[] = {
     {"bench-frames", required_argument, NULL, OPT_BENCH_FRAMES}, /* likewise */
     {"endpoint", required_argument, NULL, OPT_ENDPOINT},
     {"dir", required_argument, NULL, OPT_DIR},
-    {"version", no_argument, NULL, OPT_VERSION},
     {"key", required_argument, NULL, OPT_KEY},
     {"insecure", no_argument, NULL, OPT_INSECURE},
+    {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -138,9 +139,10 @@ static int set_option(int option, const char *value, struct options *out)
         int stat = reading_stat_parse(READING_UNITS, value);
         out->stat = stat >= 0 ? (enum unit_stat)stat : UNIT_L2;
         out->has_stat = true;
-        return stat >= 0 ? -1
-                         : refuse("stat", value,
-                               "a statistic: mean, l2, abs_max, frac_zero, n_nonfinite");
+        return stat >= 0
+                   ? -1
+                   : refuse("stat", value,
+                         "a statistic: mean, l2, abs_max, frac_zero, n_nonfinite, change");
     }
     case OPT_AT:
         out->has_at = parse_step(value, &out->at);
@@ -168,10 +170,10 @@ static int set_option(int option, const char *value, struct options *out)
         (void)snprintf(out->endpoint, sizeof out->endpoint, "%s", value);
         return -1;
     case OPT_DIR: return set_dir(value, out);
-    case OPT_VERSION: {
-        struct font *font = font_open(1, NULL);
     case OPT_KEY: return setenv("BARO_KEY", value, 1) == 0 ? -1 : EXIT_USAGE;
     case OPT_INSECURE: return setenv("BARO_INSECURE", "1", 1) == 0 ? -1 : EXIT_USAGE;
+    case OPT_VERSION: {
+        struct font *font = font_open(1, NULL);
         (void)printf("baro-view %s, protocol %d, fonts: %s\n", BAROGRAPH_VERSION,
             WIRE_VERSION, font != NULL ? font_names(font) : "none found");
         font_close(font);

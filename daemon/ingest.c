@@ -360,7 +360,8 @@ static void take_record(struct barod *barod, struct stream *stream,
     struct reading reading;
     struct baro_err err = {0};
     uint32_t n_units = thing != NULL ? thing->declare->n_units : 0;
-    if (reading_check(header, payload, n_units, &reading, &err) != 0) {
+    enum baro_role role = thing != NULL ? (enum baro_role)thing->declare->role : 0;
+    if (reading_check(header, payload, n_units, role, &reading, &err) != 0) {
         leave_out(barod, stream, header, err.text);
         return;
     }

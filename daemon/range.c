@@ -91,12 +91,13 @@ static int resolve_units(const struct thing *thing, const Baro__SeriesRef *ref,
     struct wanted *out, struct baro_err *err)
 {
     uint32_t n_units = thing->declare->n_units;
-    if (ref->stat >= UNIT_STAT_COUNT || n_units == 0 || ref->unit < -1 ||
+    int n_stats = reading_unit_stats((enum baro_role)thing->declare->role);
+    if (ref->stat >= (uint32_t)n_stats || n_units == 0 || ref->unit < -1 ||
         ref->unit >= (int64_t)n_units) {
         return baro_err_set(err, BARO_EINVAL,
             "'%.100s' has %" PRIu32 " units and %d statistics of units; unit %" PRId32
             " and statistic %" PRIu32 " were asked for",
-            thing->declare->name, n_units, UNIT_STAT_COUNT, ref->unit, ref->stat);
+            thing->declare->name, n_units, n_stats, ref->unit, ref->stat);
     }
     out->first_column = ref->stat * n_units + (ref->unit >= 0 ? (uint32_t)ref->unit : 0);
     out->n_series = ref->unit >= 0 ? 1 : n_units;

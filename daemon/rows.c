@@ -229,7 +229,8 @@ static bool find_layout(
         kind == READING_SCALAR || kind == READING_SUMMARY || kind == READING_UNITS;
     *out_n_f64 = n_f64[kind];
     *out_n_f32 = kind == READING_UNITS && thing != NULL
-                     ? UNIT_STAT_COUNT * thing->declare->n_units
+                     ? (uint32_t)reading_unit_stats((enum baro_role)thing->declare->role) *
+                           thing->declare->n_units
                      : 0;
     return is_of_thing == (thing != NULL) && *out_n_f64 + *out_n_f32 > 0;
 }

@@ -14,8 +14,8 @@ _Static_assert(
     "a name for each statistic");
 
 static const char *const unit_stat_names[] = {
-    "mean", "l2", "abs_max", "frac_zero", "n_nonfinite"};
-_Static_assert(sizeof unit_stat_names / sizeof unit_stat_names[0] == UNIT_STAT_COUNT,
+    "mean", "l2", "abs_max", "frac_zero", "n_nonfinite", "change"};
+_Static_assert(sizeof unit_stat_names / sizeof unit_stat_names[0] == UNIT_STAT_MOST,
     "a name for each statistic");
 
 const char *summary_stat_name(int stat)
@@ -25,13 +25,18 @@ const char *summary_stat_name(int stat)
 
 const char *unit_stat_name(int stat)
 {
-    return stat >= 0 && stat < UNIT_STAT_COUNT ? unit_stat_names[stat] : "?";
+    return stat >= 0 && stat < UNIT_STAT_MOST ? unit_stat_names[stat] : "?";
+}
+
+int reading_unit_stats(enum baro_role role)
+{
+    return role == BARO_UPDATE ? UNIT_STAT_MOST : UNIT_STAT_COUNT;
 }
 
 int reading_stat_parse(enum reading_kind kind, const char *name)
 {
     bool is_units = kind == READING_UNITS;
-    int n = is_units ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
+    int n = is_units ? UNIT_STAT_MOST : SUMMARY_STAT_COUNT;
     for (int i = 0; i < n; i++) {
         if (strcmp(name, is_units ? unit_stat_names[i] : summary_stat_names[i]) == 0) {
             return i;
@@ -62,7 +67,8 @@ static const struct layout layouts[READING_KIND_END] = {
 };
 
 int reading_check(const struct record_header *header, const uint8_t *payload,
-    uint32_t n_units, struct reading *out_reading, struct baro_err *err)
+    uint32_t n_units, enum baro_role role, struct reading *out_reading,
+    struct baro_err *err)
 {
     if (header->kind == 0 || header->kind >= READING_KIND_END) {
         return baro_err_set(
@@ -74,7 +80,7 @@ int reading_check(const struct record_header *header, const uint8_t *payload,
         return baro_err_set(err, BARO_ECORRUPT,
             "unit statistics of a tensor that was declared with %u units", n_units);
     }
-    uint32_t n_f32 = is_units ? n_units * UNIT_STAT_COUNT : 0;
+    uint32_t n_f32 = is_units ? n_units * (uint32_t)reading_unit_stats(role) : 0;
     uint32_t fixed_bytes = layout->n_f64 * 8 + n_f32 * 4;
     if (header->payload_bytes < fixed_bytes ||
         header->payload_bytes - fixed_bytes > layout->max_extra_bytes ||

@@ -14,7 +14,7 @@ enum reading_kind {
     READING_SCALAR = 1, /* f64: value */
     READING_STEP, /* f64: seconds since the step before began; none for the first; thing 0 */
     READING_SUMMARY, /* f64 x SUMMARY_STAT_COUNT; extra: struct reading_bin[] by rising bin */
-    READING_UNITS,   /* f32 x UNIT_STAT_COUNT * n_units, statistic-major */
+    READING_UNITS,   /* f32 x reading_unit_stats(role) * n_units, statistic-major */
     READING_BATCH,   /* f64: size of the batch; extra: int64 sample indices; thing 0 */
     READING_EVENT,   /* f64: enum baro_level; extra: UTF-8 text; thing 0 */
     READING_STATUS, /* f64: enum reading_end; extra: UTF-8 reason; thing 0; ends the run */
@@ -53,7 +53,11 @@ enum unit_stat {
     UNIT_ABS_MAX,
     UNIT_FRAC_ZERO,
     UNIT_N_NONFINITE,
-    UNIT_STAT_COUNT
+    UNIT_STAT_COUNT, /* of every tensor */
+    /* Of role BARO_UPDATE only: 1 - cos(before, after) of the unit's weights; NaN when the
+     * values before were not at hand. */
+    UNIT_CHANGE = UNIT_STAT_COUNT,
+    UNIT_STAT_MOST
 };
 
 /* How a run ended, by its own word. */
@@ -88,21 +92,31 @@ struct reading {
 /** Name a whole-tensor statistic ("l2", "n_nan", ...); "?" out of range. */
 const char *summary_stat_name(int stat);
 
-/** Name a unit statistic ("mean", "l2", "abs_max", "frac_zero", "n_nonfinite"); "?" otherwise. */
+/**
+ * Name a unit statistic ("mean", "l2", "abs_max", "frac_zero", "n_nonfinite", "change"); "?"
+ * otherwise.
+ */
 const char *unit_stat_name(int stat);
 
-/** Find a statistic of that kind by name; -1 when there is none. kind: SUMMARY or UNITS. */
+/** Tell how many statistics each unit of a tensor of that role has: 6 of an update, else 5. */
+int reading_unit_stats(enum baro_role role);
+
+/**
+ * Find a statistic of that kind by name; -1 when there is none. kind: SUMMARY or UNITS. Whether
+ * units of a role have it is told by reading_unit_stats().
+ */
 int reading_stat_parse(enum reading_kind kind, const char *name);
 
 /**
  * Check a data record's layout and give it as a reading.
  *
  * header, payload  from record_next(); payload 8-byte aligned
- * n_units  of the declared tensor, for READING_UNITS; else ignored
+ * n_units, role  of the declared tensor, for READING_UNITS; else ignored
  * returns  0; BARO_ECORRUPT for an unknown kind, a payload that does not fit its kind, a count
  *          out of its limit, or text that is not UTF-8
  */
 int reading_check(const struct record_header *header, const uint8_t *payload,
-    uint32_t n_units, struct reading *out_reading, struct baro_err *err);
+    uint32_t n_units, enum baro_role role, struct reading *out_reading,
+    struct baro_err *err);
 
 #endif

@@ -212,6 +212,7 @@ static int print_points(struct cli *cli, const Baro__RunInfo *run,
         .from = needs_all ? INT64_MIN : cli->values.from,
         .to = needs_all ? INT64_MAX : cli->values.to,
         .n_units = n_units,
+        .n_unit_stats = is_units ? thing_unit_stats(thing) : 0,
         .first_column = is_units ? reference->stat * n_units + (uint32_t)reference->unit
                                  : reference->stat,
         .n_columns = 1,

@@ -318,7 +318,7 @@ static void take_records(struct tail *tail, const struct link_message *message)
         struct reading reading;
         /* Units are not shown here; their number is not known, nor needed. */
         if (header.kind != READING_UNITS &&
-            reading_check(&header, payload, 0, &reading, NULL) == 0) {
+            reading_check(&header, payload, 0, 0, &reading, NULL) == 0) {
             take_reading(tail, &reading);
         }
     }
@@ -405,7 +405,7 @@ static int catch_up_events(struct tail *tail)
     while (record_next(&cursor, end, &header, &payload) == 1) {
         struct reading reading;
         if (header.kind == READING_EVENT && header.time_ns > shown_ns &&
-            reading_check(&header, payload, 0, &reading, NULL) == 0) {
+            reading_check(&header, payload, 0, 0, &reading, NULL) == 0) {
             show_event(tail, &reading);
         }
     }

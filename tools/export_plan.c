@@ -99,7 +99,7 @@ static uint32_t fitting_stats(
     const struct export_plan *plan, const Baro__ThingInfo *thing, enum reading_kind kind)
 {
     char labels[2][SERIES_LABEL_BYTES];
-    int n = kind == READING_UNITS ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
+    int n = kind == READING_UNITS ? (int)thing_unit_stats(thing) : SUMMARY_STAT_COUNT;
     uint32_t stats = 0;
     if (fits_thing(plan, thing)) {
         return (UINT32_C(1) << n) - 1;

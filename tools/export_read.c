@@ -156,9 +156,13 @@ static int write_item(struct exporting *export, const struct export_item *item)
 {
     struct rows_wanted wanted =
         wanted_of(export, item->thing != NULL ? item->thing->thing : 0, item->kind);
-    uint32_t n_all = item->kind == READING_UNITS ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
-    assert(item->kind != READING_UNITS || item->thing != NULL);
-    wanted.n_units = item->kind == READING_UNITS ? item->thing->declare->n_units : 0;
+    uint32_t n_all = SUMMARY_STAT_COUNT;
+    if (item->kind == READING_UNITS) {
+        assert(item->thing != NULL);
+        n_all = thing_unit_stats(item->thing);
+        wanted.n_units = item->thing->declare->n_units;
+        wanted.n_unit_stats = n_all;
+    }
     /* Histograms come with whole records only; else what is between the statistics wanted. */
     if (item->stats != 0 && !item->with_histogram &&
         (item->n_stats < n_all || item->kind == READING_SUMMARY)) {

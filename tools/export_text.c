@@ -12,7 +12,7 @@
 
 enum { MAX_HEADS = SUMMARY_STAT_COUNT, LINE_TAIL_BYTES = 256 };
 
-_Static_assert((int)UNIT_STAT_COUNT <= (int)MAX_HEADS, "a head for each statistic");
+_Static_assert((int)UNIT_STAT_MOST <= (int)MAX_HEADS, "a head for each statistic");
 
 static const char CSV_HEADER[] =
     "series,rank,role,epoch,kind,statistic,unit,step,time_ns,value\n";
@@ -247,7 +247,7 @@ static void write_units(
     struct text_sink *text, const struct export_item *item, const struct row *row)
 {
     uint32_t n_units = item->thing->declare->n_units;
-    for (uint32_t stat = 0; stat < UNIT_STAT_COUNT; stat++) {
+    for (uint32_t stat = 0; stat < UNIT_STAT_MOST; stat++) {
         if ((item->stats & 1U << stat) == 0) {
             continue;
         }

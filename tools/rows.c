@@ -37,7 +37,8 @@ static void find_layout(struct reading_rows *rows)
     };
     const struct rows_wanted *wanted = rows->wanted;
     rows->n_f64 = n_f64[wanted->kind];
-    rows->n_f32 = wanted->kind == READING_UNITS ? UNIT_STAT_COUNT * wanted->n_units : 0;
+    rows->n_f32 =
+        wanted->kind == READING_UNITS ? wanted->n_unit_stats * wanted->n_units : 0;
     if (wanted->n_columns > 0) {
         rows->n_f64 = rows->n_f64 > 0 ? wanted->n_columns : 0;
         rows->n_f32 = rows->n_f32 > 0 ? wanted->n_columns : 0;

@@ -18,6 +18,7 @@ struct rows_wanted {
     int64_t from;
     int64_t to;
     uint32_t n_units;      /* of the tensor, for READING_UNITS */
+    uint32_t n_unit_stats; /* likewise: reading_unit_stats() of its role */
     uint32_t first_column; /* with n_columns > 0: only these numbers of each row */
     uint32_t n_columns;
 };

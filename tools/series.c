@@ -70,6 +70,13 @@ bool thing_is_tensor(const Baro__ThingInfo *thing)
     return thing->declare != NULL && thing->declare->is_tensor;
 }
 
+uint32_t thing_unit_stats(const Baro__ThingInfo *thing)
+{
+    enum baro_role role =
+        thing->declare != NULL ? (enum baro_role)thing->declare->role : BARO_WEIGHT;
+    return (uint32_t)reading_unit_stats(role);
+}
+
 char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES])
 {
     if (thing_is_run(thing)) {
@@ -268,10 +275,11 @@ static int say_no_series(const struct thing_list *things, const char *text)
     return cli_fail("no series '%s'; 'baro series' lists them", text);
 }
 
-static int say_no_statistic(const char *label, const struct tail *tail)
+static int say_no_statistic(
+    const char *label, const Baro__ThingInfo *thing, const struct tail *tail)
 {
     enum reading_kind kind = tail->has_unit ? READING_UNITS : READING_SUMMARY;
-    int n = tail->has_unit ? UNIT_STAT_COUNT : SUMMARY_STAT_COUNT;
+    int n = tail->has_unit ? (int)thing_unit_stats(thing) : SUMMARY_STAT_COUNT;
     const char *names[SUMMARY_STAT_COUNT];
     char list[400] = "";
     for (int i = 0; i < n; i++) {
@@ -329,8 +337,8 @@ static int find_statistic(
     char label[SERIES_LABEL_BYTES];
     enum reading_kind kind = tail->has_unit ? READING_UNITS : READING_SUMMARY;
     int stat = reading_stat_parse(kind, tail->stat);
-    if (stat < 0) {
-        return say_no_statistic(thing_label(thing, label), tail);
+    if (stat < 0 || (tail->has_unit && stat >= (int)thing_unit_stats(thing))) {
+        return say_no_statistic(thing_label(thing, label), thing, tail);
     }
     if (tail->has_unit && (tail->unit < 0 || tail->unit >= thing->declare->n_units)) {
         return say_no_unit(thing, tail->unit);

@@ -33,6 +33,9 @@ bool thing_is_run(const Baro__ThingInfo *thing);
 /** Tell whether a thing is a tensor. */
 bool thing_is_tensor(const Baro__ThingInfo *thing);
 
+/** Tell how many statistics each unit of a tensor has; see reading_unit_stats(). */
+uint32_t thing_unit_stats(const Baro__ThingInfo *thing);
+
 /** Write "NAME", "NAME:ROLE" or "step_time", without rank and epoch. Returns out. */
 char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES]);
 

@@ -110,7 +110,8 @@ static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Enve
 {
     struct cover *cover = &keeper->units_cover;
     const struct model_thing *thing = keeper_units_thing(keeper);
-    if (thing == NULL || !keeper_needs(keeper, cover)) {
+    if (thing == NULL || !keeper_needs(keeper, cover) ||
+        (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
         return false;
     }
     struct model_ref ref = {thing->thing, READING_UNITS, (uint16_t)keeper->wish.units_stat};

@@ -110,7 +110,7 @@ static void take_rows(struct keeper *keeper, const struct pending *pending,
     const uint8_t *payload;
     while (record_next(&cursor, end, &header, &payload) == 1) {
         struct reading reading;
-        if (reading_check(&header, payload, 0, &reading, NULL) != 0) {
+        if (reading_check(&header, payload, 0, 0, &reading, NULL) != 0) {
             continue;
         }
         if (is_hist && header.kind == READING_SUMMARY) {
@@ -239,7 +239,8 @@ static void on_summary(struct keeper *keeper, const struct reading *reading)
 static void on_units(struct keeper *keeper, const struct reading *reading)
 {
     const struct model_thing *thing = keeper_units_thing(keeper);
-    if (thing == NULL || reading->header.thing != thing->thing) {
+    if (thing == NULL || reading->header.thing != thing->thing ||
+        (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
         return;
     }
     if (keeper->units.n_units != thing->n_units) {
@@ -286,8 +287,10 @@ static void take_records(struct keeper *keeper, const Baro__LiveRecords *live,
         const struct model_thing *thing =
             is_of_run ? catalog_thing(keeper->catalog, header.thing) : NULL;
         struct reading reading;
-        if (is_of_run && reading_check(&header, payload, thing != NULL ? thing->n_units : 0,
-                             &reading, NULL) == 0) {
+        uint32_t n_units = thing != NULL ? thing->n_units : 0;
+        enum baro_role role = thing != NULL ? thing->role : 0;
+        if (is_of_run &&
+            reading_check(&header, payload, n_units, role, &reading, NULL) == 0) {
             on_reading(keeper, &reading);
         }
     }

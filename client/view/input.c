@@ -186,6 +186,13 @@ static struct view_slot *meant_chart(struct view *view)
     return zone != NULL && zone->act == VIEW_CHART ? &view->slots[zone->a] : NULL;
 }
 
+static void next_stat(struct view *view, const struct model *model)
+{
+    const struct model_thing *thing = model_thing_find(model, view->thing);
+    int n = thing != NULL ? reading_unit_stats(thing->role) : UNIT_STAT_COUNT;
+    view->stat = (enum unit_stat)(((int)view_unit_stat(view, thing) + 1) % n);
+}
+
 static void toggle_log(struct view *view)
 {
     struct view_slot *slot = meant_chart(view);
@@ -240,7 +247,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'f': fit(view); break;
     case 'l': toggle_log(view); break;
     case '0': toggle_zero(view); break;
-    case 's': view->stat = (enum unit_stat)(((int)view->stat + 1) % UNIT_STAT_COUNT); break;
+    case 's': next_stat(view, model); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
     default: return false;
     }

@@ -128,13 +128,15 @@ static void draw_smalls(
 {
     static const struct small smalls[] = {{SUMMARY_L2, "l2 norm"},
         {SUMMARY_ABS_MAX, "largest magnitude"}, {SUMMARY_MEAN, "mean"}};
+    static const struct small ratio = {SUMMARY_UPDATE_RATIO, "ratio to the weights"};
     struct holes holes = {0};
     gather_holes(f, thing, &holes);
     size_t n = BARO_LEN(smalls) + 1;
     float w = (rect.w - THEME_GAP * (float)(n - 1)) / (float)n;
     for (size_t i = 0; i < BARO_LEN(smalls); i++) {
         struct draw_rect cell = {rect.x + (w + THEME_GAP) * (float)i, rect.y, w, rect.h};
-        draw_small(f, cell, thing, &smalls[i], &holes);
+        bool is_ratio = thing->role == BARO_UPDATE && smalls[i].stat == SUMMARY_MEAN;
+        draw_small(f, cell, thing, is_ratio ? &ratio : &smalls[i], &holes);
     }
     struct draw_rect last = {
         rect.x + (w + THEME_GAP) * (float)BARO_LEN(smalls), rect.y, w, rect.h};

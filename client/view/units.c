@@ -17,11 +17,12 @@
 
 enum { UNITS_MAX_DRAWN = 4096, MAX_ALARMED = 6, MAX_LINES = MAX_ALARMED + 4 };
 
-static const float STATS_W = 480; /* of all their words */
+static const float STATS_W = 480; /* of the words of all that every role has */
+static const float CHANGE_W = 60; /* of the one that updates have, too */
 
 static const char *const STAT_WORDS[] = {
-    "mean", "l2 norm", "largest magnitude", "share of zeros", "non-finite"};
-_Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_COUNT, "each statistic has its words");
+    "mean", "l2 norm", "largest magnitude", "share of zeros", "non-finite", "change"};
+_Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_MOST, "each statistic has its words");
 
 /* The units drawn over the flock. */
 struct chosen {
@@ -238,7 +239,8 @@ static const struct model_units *units_of(
 {
     const struct model_units *units = f->model->units;
     bool is_right = units != NULL && f->model->run == f->view->run &&
-                    units->thing == thing->thing && units->stat == f->view->stat;
+                    units->thing == thing->thing &&
+                    units->stat == view_unit_stat(f->view, thing);
     return is_right ? units : NULL;
 }
 
@@ -258,7 +260,7 @@ static void draw_no_units(
     struct chart_line line =
         frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
     struct frame_chart chart = {
-        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, UNIT_STAT_COUNT),
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, UNIT_STAT_MOST),
         .chart = {.title = "l2 norm",
             .note = "this tensor has no units",
             .lines = &line,
@@ -267,26 +269,32 @@ static void draw_no_units(
     (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
 }
 
-static void draw_stats(struct frame *f, struct draw_rect rect)
+static void draw_stats(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
-    int64_t values[UNIT_STAT_COUNT];
-    const char *words[UNIT_STAT_COUNT];
-    for (int i = 0; i < UNIT_STAT_COUNT; i++) {
+    int64_t values[UNIT_STAT_MOST];
+    const char *words[UNIT_STAT_MOST];
+    enum unit_stat stat = view_unit_stat(f->view, thing);
+    int n = reading_unit_stats(thing->role);
+    for (int i = 0; i < n; i++) {
         values[i] = i;
         words[i] = STAT_WORDS[i];
     }
     float x = rect.x + 8 + CHART_GUTTER;
     if (rect.w <
-        STATS_W) { /* no room for all: the chosen one, and how to get at the others */
+        STATS_W +
+            (n > UNIT_STAT_COUNT
+                    ? CHANGE_W
+                    : 0)) { /* no room for all: the chosen one, and how to get at the others */
         struct draw_rect box = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x,
-            rect.y + 20, rect.w - CHART_GUTTER - 16, words[f->view->stat]);
+            rect.y + 20, rect.w - CHART_GUTTER - 16, words[stat]);
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary,
             box.x + box.w + 8, rect.y + 20, fmaxf(rect.x + rect.w - box.x - box.w - 16, 8),
             "s: the next");
         return;
     }
-    (void)frame_switch(f, x, rect.y + 20, words, values, UNIT_STAT_COUNT,
-        (int64_t)f->view->stat, VIEW_PICK_STAT, false);
+    (void)frame_switch(
+        f, x, rect.y + 20, words, values, (size_t)n, (int64_t)stat, VIEW_PICK_STAT, false);
 }
 
 /* "64 units, all drawn; 2 held NaN or Inf" */
@@ -334,7 +342,8 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
         return;
     }
     view->wish.units_thing = thing->thing;
-    view->wish.units_stat = view->stat;
+    enum unit_stat stat = view_unit_stat(view, thing);
+    view->wish.units_stat = stat;
     view->wish.units_columns = columns_for(f, thing->n_units);
     const struct model_units *units = units_of(f, thing);
     struct chosen chosen = {0};
@@ -343,11 +352,11 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
     char widest[] = "unit 8888888888";
     widest[strlen("unit ") + n_digits(thing->n_units)] = '\0';
     struct frame_chart chart = {
-        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)view->stat),
-        .chart = {.title = STAT_WORDS[view->stat],
+        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)stat),
+        .chart = {.title = STAT_WORDS[stat],
             .widest = widest,
             .empty = units == NULL || !units->is_ready ? "reading" : NULL},
-        .may_log = view->stat == UNIT_L2 || view->stat == UNIT_ABS_MAX,
+        .may_log = stat == UNIT_L2 || stat == UNIT_ABS_MAX || stat == UNIT_CHANGE,
     };
     if (units != NULL && units->n > 0) {
         choose_units(view, units, &chosen);
@@ -366,7 +375,7 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
         chart.chart.n_lines = chosen.n;
         chart.chart.note = note_of(f, units, &chosen);
     }
-    draw_stats(f, rect);
+    draw_stats(f, rect, thing);
     struct draw_rect area = {rect.x + 8, rect.y + 34, rect.w - 16, rect.h - 40};
     struct view_slot *slot = frame_chart(f, area, &chart);
     int64_t hover = -1;

@@ -42,6 +42,12 @@ struct view *view_create(void)
     return view;
 }
 
+enum unit_stat view_unit_stat(const struct view *view, const struct model_thing *thing)
+{
+    int n = thing != NULL ? reading_unit_stats(thing->role) : UNIT_STAT_COUNT;
+    return (int)view->stat < n ? view->stat : UNIT_L2;
+}
+
 void view_destroy(struct view *view)
 {
     if (view != NULL) {

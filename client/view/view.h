@@ -162,6 +162,12 @@ struct view {
 /** Create a view with the defaults: overview, dark, all of the newest run, live. */
 struct view *view_create(void);
 
+/**
+ * Tell which statistic of the units of a tensor is shown: the one chosen, or the l2 norm where
+ * this tensor does not have that one. thing: NULL: none
+ */
+enum unit_stat view_unit_stat(const struct view *view, const struct model_thing *thing);
+
 /** Free a view; NULL is fine. */
 void view_destroy(struct view *view);
 

@@ -15,7 +15,7 @@
 
 enum {
     RUN_SCRATCHES = 4, /* threads that summarise units at once; more wait a little */
-    RUN_SCRATCH_FLOATS = UNIT_STAT_COUNT * READING_MAX_UNITS,
+    RUN_SCRATCH_FLOATS = UNIT_STAT_MOST * READING_MAX_UNITS,
     RUN_ID_BYTES = 128,
     RUN_ENDPOINT_BYTES = BARO_PATH_BYTES + 16
 };

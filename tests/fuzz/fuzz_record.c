@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         struct reading reading;
         struct baro_err err = {0};
-        if (reading_check(&header, payload, n_units, &reading, &err) == 0) {
+        enum baro_role role = header.payload_bytes % 24 == 0 ? BARO_UPDATE : BARO_WEIGHT;
+        if (reading_check(&header, payload, n_units, role, &reading, &err) == 0) {
             for (uint32_t i = 0; i < reading.n_f64; i++) {
                 sum += reading.f64[i];
             }

@@ -121,7 +121,7 @@ static void take_record(
     uint32_t n_units = header->kind == READING_UNITS ? header->payload_bytes / 20 : 0;
     if (header->seq == 0 || header->seq >= FAKE_MAX_SEQ ||
         header->thing > fake->n_declared ||
-        reading_check(header, payload, n_units, &reading, NULL) != 0) {
+        reading_check(header, payload, n_units, BARO_WEIGHT, &reading, NULL) != 0) {
         fake->n_bad++;
         return;
     }

@@ -314,7 +314,7 @@ static void rows_come_back_as_they_were_pushed(void **state)
         const uint8_t *payload;
         struct reading reading;
         assert_int_equal(record_next(&cursor, end, &header, &payload), 1);
-        assert_int_equal(reading_check(&header, payload, 0, &reading, NULL), 0);
+        assert_int_equal(reading_check(&header, payload, 0, 0, &reading, NULL), 0);
         assert_int_equal(header.step, step);
         assert_true(reading.f64[0] == 4);
         assert_int_equal(reading.extra_bytes, sizeof samples);

@@ -128,7 +128,7 @@ static void a_damaged_record_is_never_taken(void **state)
     const uint8_t *cursor = record;
     assert_int_equal(record_next(&cursor, record + header.bytes, &got, &payload), 1);
     struct reading reading;
-    assert_int_equal(reading_check(&got, payload, 0, &reading, NULL), 0);
+    assert_int_equal(reading_check(&got, payload, 0, 0, &reading, NULL), 0);
     assert_true(reading.f64[0] == 0.5);
     assert_int_equal(record_next(&cursor, record + header.bytes, &got, &payload), 0);
     for (size_t bit = 0; bit < header.bytes * 8; bit++) {

@@ -94,7 +94,7 @@ static bool find(enum reading_kind kind, int i, uint32_t n_units, struct reading
     while (record_next(&at, data + data_bytes, &header, &payload) == 1) {
         if (header.kind == kind && i-- == 0) {
             struct baro_err err = {0};
-            if (reading_check(&header, payload, n_units, out, &err) != 0) {
+            if (reading_check(&header, payload, n_units, BARO_WEIGHT, out, &err) != 0) {
                 fail_msg("%s", err.text);
             }
             return true;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/simd/update_kernel.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+/* AVX2 and F16C: eight f64 lanes are two registers. */
+
+typedef struct {
+    __m256d lo;
+    __m256d hi;
+} u8d;
+typedef u8d u8m;
+
+static inline u8d u8_zero(void)
+{
+    return (u8d){_mm256_setzero_pd(), _mm256_setzero_pd()};
+}
+
+static inline u8d u8_add(u8d x, u8d y)
+{
+    return (u8d){_mm256_add_pd(x.lo, y.lo), _mm256_add_pd(x.hi, y.hi)};
+}
+
+static inline u8d u8_sub(u8d x, u8d y)
+{
+    return (u8d){_mm256_sub_pd(x.lo, y.lo), _mm256_sub_pd(x.hi, y.hi)};
+}
+
+static inline u8d u8_mul(u8d x, u8d y)
+{
+    return (u8d){_mm256_mul_pd(x.lo, y.lo), _mm256_mul_pd(x.hi, y.hi)};
+}
+
+static inline u8m u8_finite(u8d x)
+{
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    const __m256d most = _mm256_set1_pd((double)INFINITY);
+    return (u8m){_mm256_cmp_pd(_mm256_andnot_pd(sign, x.lo), most, _CMP_LT_OQ),
+        _mm256_cmp_pd(_mm256_andnot_pd(sign, x.hi), most, _CMP_LT_OQ)};
+}
+
+static inline u8d u8_keep(u8m m, u8d x)
+{
+    return (u8d){_mm256_and_pd(m.lo, x.lo), _mm256_and_pd(m.hi, x.hi)};
+}
+
+static inline double u8_total(u8d x)
+{
+    const __m256d four = _mm256_add_pd(x.lo, x.hi);
+    const __m128d two =
+        _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+static inline u8d u8_load(const double *at)
+{
+    return (u8d){_mm256_loadu_pd(at), _mm256_loadu_pd(at + 4)};
+}
+
+static inline void u8_store(double *at, u8d x)
+{
+    _mm256_storeu_pd(at, x.lo);
+    _mm256_storeu_pd(at + 4, x.hi);
+}
+
+static inline u8d widen(__m256 x)
+{
+    return (u8d){_mm256_cvtps_pd(_mm256_castps256_ps128(x)),
+        _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
+}
+
+static inline u8d load_f32(const float *at)
+{
+    return (u8d){_mm256_cvtps_pd(_mm_loadu_ps(at)), _mm256_cvtps_pd(_mm_loadu_ps(at + 4))};
+}
+
+static inline u8d load_f16(const uint16_t *at)
+{
+    return widen(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at)));
+}
+
+static inline u8d load_bf16(const uint16_t *at)
+{
+    const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)at);
+    return widen(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16)));
+}
+
+static inline void store_f32(float *at, u8d x)
+{
+    _mm_storeu_ps(at, _mm256_cvtpd_ps(x.lo));
+    _mm_storeu_ps(at + 4, _mm256_cvtpd_ps(x.hi));
+}
+
+#include "lib/simd/update_body.inc"
+
+const struct baro_update_kernels baro_update_kernels_avx2 = UPDATE_TABLE;

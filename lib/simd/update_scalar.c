@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/simd/update_kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/half.h"
+
+/* For every machine: the eight f64 lanes in the compiler's 16-byte vectors. */
+
+typedef double d2 __attribute__((vector_size(16)));
+typedef int64_t l2 __attribute__((vector_size(16)));
+
+typedef struct {
+    d2 a, b, c, d;
+} u8d;
+typedef struct {
+    l2 a, b, c, d;
+} u8m;
+
+#define EACH(op, x, y) ((u8d){(x).a op(y).a, (x).b op(y).b, (x).c op(y).c, (x).d op(y).d})
+
+static inline u8d u8_zero(void)
+{
+    return (u8d){{0}, {0}, {0}, {0}};
+}
+
+static inline u8d u8_add(u8d x, u8d y)
+{
+    return EACH(+, x, y);
+}
+
+static inline u8d u8_sub(u8d x, u8d y)
+{
+    return EACH(-, x, y);
+}
+
+static inline u8d u8_mul(u8d x, u8d y)
+{
+    return EACH(*, x, y);
+}
+
+static inline l2 d2_finite(d2 x)
+{
+    const l2 magnitude = {INT64_MAX, INT64_MAX};
+    const d2 most = {(double)INFINITY, (double)INFINITY};
+    return (d2)((l2)x & magnitude) < most;
+}
+
+static inline u8m u8_finite(u8d x)
+{
+    return (u8m){d2_finite(x.a), d2_finite(x.b), d2_finite(x.c), d2_finite(x.d)};
+}
+
+static inline u8d u8_keep(u8m m, u8d x)
+{
+    return (u8d){
+        (d2)(m.a & (l2)x.a), (d2)(m.b & (l2)x.b), (d2)(m.c & (l2)x.c), (d2)(m.d & (l2)x.d)};
+}
+
+/* Lanes i and i + 4 first, then i and i + 2, then the last two. */
+static inline double u8_total(u8d x)
+{
+    const d2 low = x.a + x.c;
+    const d2 high = x.b + x.d;
+    const d2 two = low + high;
+    return two[0] + two[1];
+}
+
+static inline u8d u8_load(const double *at)
+{
+    u8d x;
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+static inline void u8_store(double *at, u8d x)
+{
+    memcpy(at, &x, sizeof x);
+}
+
+static inline u8d load_f32(const float *at)
+{
+    double x[8];
+    for (int i = 0; i < 8; i++) {
+        x[i] = (double)at[i];
+    }
+    return u8_load(x);
+}
+
+static inline u8d load_f16(const uint16_t *at)
+{
+    double x[8];
+    for (int i = 0; i < 8; i++) {
+        x[i] = (double)baro_f16_to_f32(at[i]);
+    }
+    return u8_load(x);
+}
+
+static inline u8d load_bf16(const uint16_t *at)
+{
+    double x[8];
+    for (int i = 0; i < 8; i++) {
+        x[i] = (double)baro_bf16_to_f32(at[i]);
+    }
+    return u8_load(x);
+}
+
+static inline void store_f32(float *at, u8d d)
+{
+    double x[8];
+    u8_store(x, d);
+    for (int i = 0; i < 8; i++) {
+        at[i] = (float)x[i];
+    }
+}
+
+#include "lib/simd/update_body.inc"
+
+const struct baro_update_kernels baro_update_kernels_scalar = UPDATE_TABLE;
