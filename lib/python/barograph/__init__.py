@@ -37,7 +37,7 @@ _adopt = None         # `python -m barograph run`: gives the run that it has ope
 
 def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
          endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=None,
-         resume=None, resume_step=None):
+         resume=None, resume_step=None, key_file=None):
     """Open a run, and the user's own daemon if none answers. Never stops a training.
 
     config      dictionary (or argparse namespace, or dataclass) to keep with the run
@@ -52,6 +52,8 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     budget      share of the time that measuring may take; default: BARO_BUDGET, else 0.01
     first_step  number of the first step, for a training that goes on from a checkpoint;
                 default: resume_step, else 0
+    endpoint    of the daemon; default: BARO_ENDPOINT, else the user's own
+    key_file    this client's key, for a daemon at tcp://; default: BARO_KEY
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
 
     In a notebook or at a prompt the run before is finished first: its cell is run once more.
@@ -61,7 +63,7 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
         run = _adopt(config)
         return run
     texts = {"project": project, "name": name, "run_id": run_id, "mode": mode,
-             "endpoint": endpoint, "ring_dir": ring_dir}
+             "endpoint": endpoint, "ring_dir": ring_dir, "key_file": key_file}
     for key, value in texts.items():
         if value is not None and not isinstance(value, (str, os.PathLike)):
             raise TypeError(f"{key} is a string, not '{type(value).__name__}'")
