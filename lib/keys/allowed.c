@@ -96,7 +96,7 @@ static int parse_line(const char *line, struct allowed_key *out)
         return -1;
     }
     out->roles = allowed_parse_roles(words[1]);
-    (void)snprintf(out->name, sizeof out->name, "%s", words[2]);
+    (void)snprintf(out->name, sizeof out->name, "%.63s", words[2]);
     return out->roles != 0 ? 1 : -1;
 }
 
