@@ -2,6 +2,7 @@
 #include "lib/push/baro.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "lib/base/ticks.h"
 #include "lib/push/due.h"
 #include "lib/push/encode.h"
+#include "lib/push/push.h"
 #include "lib/push/run.h"
 
 /*
@@ -23,13 +25,6 @@
 static uint64_t begin(void)
 {
     return ticks_now_ns();
-}
-
-static int end(struct baro_run *run, uint64_t began_ns, int rc)
-{
-    atomic_fetch_add_explicit(
-        &run->own_ns, ticks_now_ns() - began_ns, memory_order_relaxed);
-    return rc;
 }
 
 /* What a record at the current step begins with. */
@@ -44,9 +39,8 @@ static struct record_header header_of(
     };
 }
 
-/* Put one reading at the current step. */
-static int put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
-    uint32_t thing, const struct ringfile_part *parts, int n_parts)
+int push_put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing,
+    const struct ringfile_part *parts, int n_parts)
 {
     const struct record_header header = header_of(run, now_ns, kind, thing);
     return ringfile_put(run->ring, &header, parts, n_parts);
@@ -71,7 +65,7 @@ static void tell_once(struct baro_run *run, _Atomic bool *has_said, const char *
     const struct ringfile_part parts[3] = {
         {&gravity, sizeof gravity}, {author, sizeof author - 1}, {text, strlen(text)}};
     run_say(run, text);
-    (void)put(run, begin(), READING_EVENT, 0, parts, 3);
+    (void)push_put(run, begin(), READING_EVENT, 0, parts, 3);
 }
 
 /* Say once why no more names fit. */
@@ -127,10 +121,10 @@ int baro_step(struct baro_run *run, int64_t step)
     atomic_store_explicit(&run->step, step, memory_order_relaxed);
     due_on_step(run, now);
     if (before == 0) {
-        return end(run, now, 0); /* nothing is known of how long a step takes */
+        return push_end(run, now, 0); /* nothing is known of how long a step takes */
     }
     const double seconds = now > before ? (double)(now - before) * 1e-9 : 0;
-    return end(run, now, put_number(run, now, READING_STEP, 0, seconds));
+    return push_end(run, now, put_number(run, now, READING_STEP, 0, seconds));
 }
 
 int baro_scalar(struct baro_run *run, const char *name, double value)
@@ -142,7 +136,7 @@ int baro_scalar(struct baro_run *run, const char *name, double value)
     const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
     const struct thing *thing = NULL;
     int rc = find(run, &wanted, &thing);
-    return end(
+    return push_end(
         run, now, rc != 0 ? rc : put_number(run, now, READING_SCALAR, thing->id, value));
 }
 
@@ -166,15 +160,14 @@ int baro_scalar_id(struct baro_run *run, int64_t id, double value)
     const struct thing *thing = id > 0 ? things_get(run->things, (uint64_t)id) : NULL;
     bool is_scalar = thing != NULL && !thing->is_tensor;
     if (!is_scalar) {
-        return end(run, now, BARO_EINVAL);
+        return push_end(run, now, BARO_EINVAL);
     }
-    return end(run, now, put_number(run, now, READING_SCALAR, thing->id, value));
+    return push_end(run, now, put_number(run, now, READING_SCALAR, thing->id, value));
 }
 
 /* ---- tensors ---- */
 
-/* Check everything about a tensor but its data. */
-static int check_shape(const struct baro_tensor *t)
+int push_check_tensor(const struct baro_tensor *t)
 {
     if (baro_dtype_bytes(t->dtype) == 0) {
         return BARO_EUNSUPPORTED;
@@ -192,8 +185,7 @@ static int check_shape(const struct baro_tensor *t)
     return has_axis && (t->unit_axis < 0 || t->unit_axis >= t->n_dims) ? BARO_EINVAL : 0;
 }
 
-/* A single number and a tensor of too many units have no units of their own. */
-static int find_tensor(
+int push_find_tensor(
     struct baro_run *run, const struct baro_tensor *t, const struct thing **out_thing)
 {
     struct thing_wanted wanted = {
@@ -234,9 +226,9 @@ int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)
     struct baro_tensor fresh = *t;
     fresh.id = 0;
     const struct thing *thing = NULL;
-    int rc = check_shape(&fresh);
+    int rc = push_check_tensor(&fresh);
     if (rc == 0) {
-        rc = find_tensor(run, &fresh, &thing);
+        rc = push_find_tensor(run, &fresh, &thing);
     }
     return rc != 0 ? rc : (int64_t)thing->id;
 }
@@ -255,19 +247,29 @@ static int put_summary(struct baro_run *run, uint64_t now, const struct thing *t
     encode_summary(stats, &summary, &hist, &place, span->dtype);
     const struct ringfile_part parts[2] = {
         {stats, sizeof stats}, {bins, encode_bins(bins, &hist) * sizeof bins[0]}};
-    return put(run, now, READING_SUMMARY, thing->id, parts, 2);
+    return push_put(run, now, READING_SUMMARY, thing->id, parts, 2);
 }
 
-/* Take one of the places to summarise units in; -1 when all stay busy. */
-static int take_scratch(struct baro_run *run)
+float *push_take_scratch(struct baro_run *run, int *out_slot)
 {
-    for (int i = 0; i < RUN_SCRATCHES; i++) {
-        if (atomic_exchange_explicit(&run->scratch_locks[i], 1, memory_order_acquire) ==
-            0) {
-            return i;
+    int slot = 0;
+    while (slot < RUN_SCRATCHES && atomic_exchange_explicit(&run->scratch_locks[slot], 1,
+                                       memory_order_acquire) != 0) {
+        slot++;
+    }
+    if (slot == RUN_SCRATCHES) {
+        slot = 0;
+        if (!baro_spin_lock(&run->scratch_locks[0])) {
+            return NULL;
         }
     }
-    return baro_spin_lock(&run->scratch_locks[0]) ? 0 : -1;
+    *out_slot = slot;
+    return run->scratch + (size_t)slot * RUN_SCRATCH_FLOATS;
+}
+
+void push_leave_scratch(struct baro_run *run, int slot)
+{
+    baro_spin_unlock(&run->scratch_locks[slot]);
 }
 
 static void tell_units(
@@ -293,24 +295,34 @@ static void tell_units(
     tell_once(run, &run->has_said_units, text);
 }
 
-static int put_units(struct baro_run *run, uint64_t now, const struct thing *thing,
+bool push_has_units(struct baro_run *run, const struct thing *thing,
     const struct baro_span *span, const struct baro_tensor *t)
 {
     if (thing->n_units == 0 || span->n_dims == 0) {
-        return 0;
+        return false;
     }
     if (thing->unit_axis >= span->n_dims ||
         span->shape[thing->unit_axis] != (int64_t)thing->n_units) {
         tell_units(run, thing, t);
+        return false;
+    }
+    return true;
+}
+
+static int put_units(struct baro_run *run, uint64_t now, const struct thing *thing,
+    const struct baro_span *span, const struct baro_tensor *t)
+{
+    if (!push_has_units(run, thing, span, t)) {
         return 0;
     }
-    int slot = take_scratch(run);
-    if (slot < 0) {
+    int slot = 0;
+    float *column = push_take_scratch(run, &slot);
+    if (column == NULL) {
         ringfile_count_dropped(run->ring, 1, 0);
         return BARO_EBUSY;
     }
-    float *column = run->scratch + (size_t)slot * RUN_SCRATCH_FLOATS;
     size_t n = thing->n_units;
+    size_t n_stats = (size_t)reading_unit_stats((enum baro_role)thing->role);
     const struct baro_unit_stats stats = {
         .mean = column + UNIT_MEAN * n,
         .l2 = column + UNIT_L2 * n,
@@ -318,12 +330,15 @@ static int put_units(struct baro_run *run, uint64_t now, const struct thing *thi
         .frac_zero = column + UNIT_FRAC_ZERO * n,
         .n_nonfinite = column + UNIT_N_NONFINITE * n,
     };
+    for (size_t i = UNIT_STAT_COUNT * n; i < n_stats * n; i++) {
+        column[i] = NAN; /* the values before the update are not at hand */
+    }
     int rc = baro_summarise_units(span, thing->unit_axis, &stats);
     if (rc == 0) {
-        const struct ringfile_part part = {column, n * UNIT_STAT_COUNT * sizeof *column};
-        rc = put(run, now, READING_UNITS, thing->id, &part, 1);
+        const struct ringfile_part part = {column, n * n_stats * sizeof *column};
+        rc = push_put(run, now, READING_UNITS, thing->id, &part, 1);
     }
-    baro_spin_unlock(&run->scratch_locks[slot]);
+    push_leave_scratch(run, slot);
     return rc;
 }
 
@@ -331,11 +346,11 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
 {
     const struct thing *thing = NULL;
     struct baro_span span;
-    int rc = check_shape(t);
+    int rc = push_check_tensor(t);
     if (rc != 0 ||
         (rc = baro_span_make(
              &span, t->dtype, t->data, t->n_dims, t->shape, t->strides, NULL)) != 0 ||
-        (rc = find_tensor(run, t, &thing)) != 0) {
+        (rc = push_find_tensor(run, t, &thing)) != 0) {
         return rc;
     }
     uint32_t id = t->id != 0 ? t->id : thing->id;
@@ -366,7 +381,7 @@ int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
         int rc = push_tensor(run, now, &t[i]);
         first_rc = first_rc != 0 ? first_rc : rc;
     }
-    return end(run, now, first_rc);
+    return push_end(run, now, first_rc);
 }
 
 /* ---- what belongs to a step as a whole ---- */
@@ -384,7 +399,7 @@ int baro_batch(struct baro_run *run, const int64_t *samples, size_t n)
     size_t n_kept = n < READING_MAX_SAMPLES ? n : READING_MAX_SAMPLES;
     const struct ringfile_part parts[2] = {
         {&size, sizeof size}, {samples, n_kept * sizeof *samples}};
-    return end(run, now, put(run, now, READING_BATCH, 0, parts, 2));
+    return push_end(run, now, push_put(run, now, READING_BATCH, 0, parts, 2));
 }
 
 /* Copy text of any kind as UTF-8, cut at a character; lines stay lines. */
@@ -414,7 +429,7 @@ int baro_event(struct baro_run *run, enum baro_level level, const char *text)
     char clean[READING_MAX_TEXT_BYTES + 1];
     const struct ringfile_part parts[2] = {
         {&gravity, sizeof gravity}, {clean, clean_text(clean, text)}};
-    return end(run, now, put(run, now, READING_EVENT, 0, parts, 2));
+    return push_end(run, now, push_put(run, now, READING_EVENT, 0, parts, 2));
 }
 
 int baro_fail(struct baro_run *run, const char *text)

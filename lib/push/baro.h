@@ -149,6 +149,14 @@ BARO_API int64_t baro_declare_scalar(struct baro_run *run, const char *name);
 BARO_API int baro_scalar_id(struct baro_run *run, int64_t id, double value);
 
 /**
+ * Push one number that belongs to another step than the current one: it was not known earlier.
+ *
+ * id       from baro_declare_scalar
+ * returns  0; BARO_EINVAL for a negative step or an unknown id
+ */
+BARO_API int baro_scalar_at(struct baro_run *run, int64_t id, int64_t step, double value);
+
+/**
  * Declare a tensor once (name, role, unit axis and its extent are taken from t; data unused).
  *
  * returns  an id > 0 for baro_tensor.id, or a negative code
@@ -185,11 +193,17 @@ BARO_API int baro_summary(struct baro_run *run, const struct baro_tensor *t,
 /**
  * Push what one optimiser step did to a weight: statistics of the difference as role
  * BARO_UPDATE (with update_ratio = |after - before| / |before|), and of each unit also
- * change = 1 - cos(before, after). One read of both arrays, no copy.
+ * change = 1 - cos(before, after). One read of both arrays, no copy. Ratio and change are of the
+ * elements that are finite in both arrays (NaN when none is), 0 when nothing changed; out of a
+ * weight of zeros the ratio is infinite and the change 1. A tensor of role BARO_UPDATE that comes
+ * by baro_tensor() has neither: they are NaN.
  *
  * before   the weight's values before the step; same shape and element type as after
- * after    the weight: its name and unit axis are the update's too, its role is ignored
- * returns  as baro_tensor; BARO_EINVAL when the two differ in type or shape
+ * after    the weight: its name and unit axis are the update's too, its role is ignored; its id
+ *          is the update's (from baro_declare_tensor with role BARO_UPDATE), the weight's, or 0:
+ *          with the latter two it is looked up by name
+ * returns  as baro_tensor; BARO_EUNSUPPORTED for elements that are not floating-point;
+ *          BARO_EINVAL when the two differ in type or shape
  */
 BARO_API int baro_update(struct baro_run *run, const struct baro_tensor *before,
     const struct baro_tensor *after);
