@@ -20,6 +20,7 @@
 
 enum {
     RETRY_MS = 1000,
+    TELL_AGAIN_MS = 60000, /* of a trouble that lasts */
     TICK_MS = 10000,
     SETTLE_MS = 1000,
     SETTLE_TICKS = 3,
@@ -119,10 +120,24 @@ static void work_off(struct committer *committer)
     }
 }
 
+/* Say why nothing can be committed: at once, when the cause changes, and every minute. */
+static void tell_trouble(
+    struct committer *committer, const char *text, uint64_t *io_told_ns)
+{
+    uint64_t now_ns = baro_now_ns();
+    bool is_new = strncmp(committer->trouble, text, sizeof committer->trouble - 1) != 0;
+    set_trouble(committer, text);
+    if (is_new || now_ns - *io_told_ns >= TELL_AGAIN_MS * UINT64_C(1000000)) {
+        *io_told_ns = now_ns;
+        log_error("cannot commit, nothing is acknowledged until it can: %s", text);
+    }
+}
+
 /* Commit a bundle, again and again while there is no room. */
 static int commit(struct committer *committer, const struct bundle *bundle)
 {
     bool was_in_trouble = false;
+    uint64_t told_ns = 0;
     for (;;) {
         struct baro_err err = {0};
         struct store_txn *txn = store_begin(committer->store);
@@ -136,16 +151,16 @@ static int commit(struct committer *committer, const struct bundle *bundle)
             return 0;
         }
         if (rc != BARO_EFULL && rc != BARO_EIO && rc != BARO_ENOMEM && rc != BARO_EBUSY) {
-            log_error("the store refused %llu records: %s",
-                (unsigned long long)bundle->n_rows, err.text);
+            log_error("the store refused %llu record%s: %s",
+                (unsigned long long)bundle->n_rows, bundle->n_rows == 1 ? "" : "s",
+                err.text);
             return rc;
         }
         if (rc == BARO_EFULL && make_room(committer, &err)) {
             continue;
         }
         was_in_trouble = true;
-        set_trouble(committer, err.text);
-        log_error("cannot commit, nothing is acknowledged until it can: %s", err.text);
+        tell_trouble(committer, err.text, &told_ns);
         if (wait_or_stop(committer)) {
             return rc;
         }

@@ -335,14 +335,16 @@ static void print_people(const struct cli *cli, const struct found *found)
             "    left alone: its process (pid %u) is alive and delivers by itself\n",
             found->entry.info.pid);
     } else if (found->n_records > 0) {
-        (void)printf("    %" PRIu64 " records, steps %" PRId64 " to %" PRId64 "\n",
-            found->n_records, found->first_step, found->last_step);
+        (void)printf("    %" PRIu64 " record%s, steps %" PRId64 " to %" PRId64 "\n",
+            found->n_records, found->n_records == 1 ? "" : "s", found->first_step,
+            found->last_step);
     } else {
         (void)printf("    nothing was left in it\n");
     }
     if (found->entry.info.dropped_records > 0) {
-        (void)printf("    %" PRIu64 " older records had given way in its lifetime\n",
-            found->entry.info.dropped_records);
+        (void)printf("    %" PRIu64 " older record%s had given way in its lifetime\n",
+            found->entry.info.dropped_records,
+            found->entry.info.dropped_records == 1 ? "" : "s");
     }
     if (found->n_damaged_bytes > 0) {
         (void)printf(

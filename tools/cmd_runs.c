@@ -209,9 +209,11 @@ static void print_table(const struct cli *cli, struct listing *listing)
     for (size_t i = 0; i < listing->n_shown; i++) {
         const Baro__RunInfo *run = listing->shown[i];
         if (run->n_dropped > 0) {
-            (void)printf("%s%.*s dropped %llu records: its ring had no room for them%s\n",
+            (void)printf("%s%.*s dropped %llu record%s: its ring had no room for "
+                         "%s%s\n",
                 term_paint(&cli->out, TERM_WARN), listing->id_width,
                 run->description->run_id, (unsigned long long)run->n_dropped,
+                run->n_dropped == 1 ? "" : "s", run->n_dropped == 1 ? "it" : "them",
                 term_paint(&cli->out, TERM_PLAIN));
         }
     }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -37,7 +38,13 @@ void baro_log(enum baro_log_level level, const char *module, const char *format,
         return;
     }
     char line[1024];
-    int n = snprintf(line, sizeof line - 1, "%s %s: ", level_names[level], module);
+    char when[32] = "";
+    time_t seconds = (time_t)(baro_wall_ns() / 1000000000);
+    struct tm utc;
+    if (gmtime_r(&seconds, &utc) != NULL) {
+        (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+    }
+    int n = snprintf(line, sizeof line - 1, "%s%s %s: ", when, level_names[level], module);
     va_list args;
     va_start(args, format);
     int m = vsnprintf(line + n, sizeof line - 1 - (size_t)n, format, args);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One log line per event on standard error: "warn ingest: dropped message reason=shape run=7".
+ * One log line per event on standard error, with the time in UTC:
+ * "2026-03-01T09:30:00Z warn ingest: dropped message reason=shape run=7".
  * For the programs only; libraries return errors instead. Each .c defines LOG_MODULE first.
  */
 #ifndef BARO_LOG_H
