@@ -226,6 +226,7 @@ struct inheritance {
     uint64_t n_points;  /* estimated where the branch begins among them */
     int64_t first_step; /* valid if n_points > 0 */
     int64_t last_step;  /* at most */
+    bool is_estimate;   /* n_points is */
 };
 
 /** Sum up what a thing inherits. */

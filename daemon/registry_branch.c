@@ -223,6 +223,7 @@ struct inheritance registry_inherited(const struct thing *thing)
         }
         int64_t last = part->last_step < walk.to_step ? part->last_step : walk.to_step;
         bool is_first = out.n_points == 0;
+        out.is_estimate |= part->last_step > walk.to_step;
         out.n_points += n;
         out.first_step = is_first || part->first_step < out.first_step ? part->first_step
                                                                        : out.first_step;

@@ -126,6 +126,7 @@ void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
     }
     bool has_own = out->n_points + out->n_unit_points > 0;
     out->n_inherited = inherited.n_points;
+    out->is_inherited_estimate = inherited.is_estimate;
     out->first_step = !has_own || inherited.first_step < out->first_step
                           ? inherited.first_step
                           : out->first_step;

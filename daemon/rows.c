@@ -296,17 +296,30 @@ struct job *rows_job(const struct registry *registry, const struct run *run,
 
 /* ---- lists of series ---- */
 
+/* A run that the one asked for shows steps of. */
+struct ancestor {
+    uint32_t run;
+    uint32_t n_things;
+    uint32_t *things; /* what its things are called there; 0: it has no such */
+};
+
 struct series {
     struct job job;
     uint32_t run;
     char *glob;
     Baro__ThingInfo *infos; /* of all things; their declarations are the registry's */
     size_t n;
+    struct ancestor *ancestors;
+    size_t n_ancestors;
 };
 
 static void series_destroy(struct job *job)
 {
     struct series *series = (struct series *)job;
+    for (size_t i = 0; i < series->n_ancestors; i++) {
+        free(series->ancestors[i].things);
+    }
+    free(series->ancestors);
     free(series->glob);
     free(series->infos);
     free(series);
@@ -326,6 +339,12 @@ static bool is_wanted(const struct series *series, const Baro__Declare *declare)
     return baro_glob(series->glob, label);
 }
 
+/* Whether readings of a kind are a series'. */
+static bool is_counted(uint16_t kind)
+{
+    return kind == READING_SCALAR || kind == READING_SUMMARY || kind == READING_UNITS;
+}
+
 static int add_bytes(struct series *series, struct store *store)
 {
     baro_autofree struct store_group_info *groups = NULL;
@@ -335,10 +354,7 @@ static int add_bytes(struct series *series, struct store *store)
         if (groups[i].thing >= 1 && groups[i].thing <= series->n) {
             Baro__ThingInfo *info = &series->infos[groups[i].thing - 1];
             info->bytes += groups[i].bytes;
-            bool counts = groups[i].kind == READING_SCALAR ||
-                          groups[i].kind == READING_SUMMARY ||
-                          groups[i].kind == READING_UNITS;
-            if (counts && groups[i].n_pruned > info->n_pruned) {
+            if (is_counted(groups[i].kind) && groups[i].n_pruned > info->n_pruned) {
                 info->n_pruned = groups[i].n_pruned;
             }
         }
@@ -346,10 +362,43 @@ static int add_bytes(struct series *series, struct store *store)
     return rc;
 }
 
+/* Add what was pruned of a run that this one branched from. */
+static int add_inherited(
+    struct series *series, struct store *store, const struct ancestor *ancestor)
+{
+    baro_autofree struct store_group_info *groups = NULL;
+    size_t n_groups = 0;
+    baro_autofree uint64_t *n_pruned =
+        baro_xcalloc(ancestor->n_things + 1, sizeof *n_pruned);
+    int rc = store_groups(store, ancestor->run, &groups, &n_groups, &series->job.err);
+    for (size_t i = 0; rc == 0 && i < n_groups; i++) {
+        uint32_t thing = groups[i].thing;
+        if (thing <= ancestor->n_things && is_counted(groups[i].kind) &&
+            groups[i].n_pruned > n_pruned[thing]) {
+            n_pruned[thing] = groups[i].n_pruned;
+        }
+    }
+    for (size_t i = 0; rc == 0 && i < series->n; i++) {
+        Baro__ThingInfo *info = &series->infos[i];
+        uint64_t n = info->n_inherited_pruned + n_pruned[ancestor->things[i]];
+        info->n_inherited_pruned = n < info->n_inherited ? n : info->n_inherited;
+    }
+    return rc;
+}
+
+static int add_all_inherited(struct series *series, struct store *store)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < series->n_ancestors; i++) {
+        rc = add_inherited(series, store, &series->ancestors[i]);
+    }
+    return rc;
+}
+
 static void series_work(struct job *job, struct store *store)
 {
     struct series *series = (struct series *)job;
-    if (add_bytes(series, store) != 0) {
+    if (add_bytes(series, store) != 0 || add_all_inherited(series, store) != 0) {
         return;
     }
     baro_autofree Baro__ThingInfo **pointers =
@@ -369,6 +418,26 @@ static void series_work(struct job *job, struct store *store)
     query_reply(job, &envelope);
 }
 
+/* Note what the things of a run are called in the runs that it branched from. */
+static void find_ancestors(struct series *series, const struct run *run)
+{
+    struct lineage_part parts[REGISTRY_MAX_LINEAGE];
+    size_t n_parts =
+        registry_lineage(NULL, run, NULL, parts); /* oldest first, then itself */
+    const struct run *above = run->parent;
+    series->ancestors = baro_xcalloc(n_parts, sizeof *series->ancestors);
+    for (size_t k = 0; k + 1 < n_parts && above != NULL; k++, above = above->parent) {
+        struct ancestor *ancestor = &series->ancestors[series->n_ancestors++];
+        ancestor->run = above->number;
+        ancestor->n_things = above->n_things;
+        ancestor->things = baro_xcalloc(series->n + 1, sizeof *ancestor->things);
+        for (size_t i = 0; i < series->n; i++) {
+            const struct thing *thing = registry_find_like(above, run->things[i]);
+            ancestor->things[i] = thing != NULL ? thing->id : 0;
+        }
+    }
+}
+
 struct job *series_job(
     const struct run *run, const Baro__SeriesRequest *request, struct baro_err *err)
 {
@@ -386,5 +455,6 @@ struct job *series_job(
     for (size_t i = 0; i < series->n; i++) {
         registry_describe_thing(run->things[i], &series->infos[i]);
     }
+    find_ancestors(series, run);
     return &series->job;
 }

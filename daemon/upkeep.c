@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/query.h"
 #include "daemon/room.h"
+#include "daemon/turns.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -49,45 +49,6 @@ void upkeep_destroy(struct upkeep *upkeep)
 
 /* ---- who gives way first ---- */
 
-static bool has_ended(const struct run *run)
-{
-    return run->n_streams == 0 || run->status == BARO__RUN_STATUS__RUN_FINISHED ||
-           run->status == BARO__RUN_STATUS__RUN_FAILED ||
-           run->status == BARO__RUN_STATUS__RUN_KILLED;
-}
-
-/* 0: the first to give way. */
-static int place(const struct run *run)
-{
-    return !has_ended(run) ? 2 : run->is_overwritten ? 0 : 1;
-}
-
-static int compare_runs(const void *a, const void *b)
-{
-    const struct run *x = *(struct run *const *)a;
-    const struct run *y = *(struct run *const *)b;
-    if (place(x) != place(y)) {
-        return place(x) - place(y);
-    }
-    if (x->last_time_ns != y->last_time_ns) {
-        return x->last_time_ns < y->last_time_ns ? -1 : 1;
-    }
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-/* Sort runs into the order in which they give way; returns how many of them have ended. */
-static size_t sort_runs(struct run **runs, size_t n)
-{
-    size_t n_ended = 0;
-    if (n > 1) {
-        qsort(runs, n, sizeof(struct run *), compare_runs);
-    }
-    while (n_ended < n && has_ended(runs[n_ended])) {
-        n_ended++;
-    }
-    return n_ended;
-}
-
 static uint32_t *numbers_of(struct run *const *runs, size_t n)
 {
     uint32_t *numbers = baro_xcalloc(n + 1, sizeof *numbers);
@@ -107,7 +68,7 @@ void upkeep_plan(struct barod *barod)
     if (n > 0) {
         memcpy(runs, barod->registry.runs, n * sizeof(struct run *));
     }
-    size_t n_ended = sort_runs(runs, n);
+    size_t n_ended = turns_sort(&barod->registry, runs, n);
     room_plan(barod->room, numbers_of(runs, n), n_ended, n);
 }
 
@@ -136,10 +97,11 @@ static void log_note(
             baro_format_bytes(barod->options->quota_bytes, quota, sizeof quota));
     }
     (void)baro_format_bytes(item->bytes, size, sizeof size);
-    log_info("run %" PRIu32 " '%s/%s' gave up its oldest %s, %s: %" PRIu64 " records, %s%s",
+    log_info("run %" PRIu32 " '%s/%s' gave up its oldest %s, %s: %" PRIu64
+             " record%s, %s%s",
         item->run, run != NULL ? run->description->project : "",
         run != NULL ? run->description->name : "", what_went(item->level), why,
-        item->n_rows, size,
+        item->n_rows, item->n_rows == 1 ? "" : "s", size,
         item->level == STORE_PRUNE_READINGS ? "; their summaries stay" : "");
 }
 
@@ -231,7 +193,7 @@ static void reply_pruned(struct prune *prune, struct store *store, bool is_short
     baro_autofree Baro__PruneItem *items = baro_xcalloc(n + 1, sizeof *items);
     baro_autofree Baro__PruneItem **pointers =
         baro_xcalloc(n + 1, sizeof(Baro__PruneItem *));
-    baro_autofree char(*reasons)[256] = baro_xcalloc(n + 1, sizeof *reasons);
+    baro_autofree char(*reasons)[320] = baro_xcalloc(n + 1, sizeof *reasons);
     uint64_t bytes = 0;
     for (size_t i = 0; i < n; i++) {
         const struct store_prune_item *item = &prune->items[i];
@@ -243,7 +205,7 @@ static void reply_pruned(struct prune *prune, struct store *store, bool is_short
             [STORE_PRUNE_READINGS] = "summaries of them stay",
             [STORE_PRUNE_FINE] = "the coarsest summaries stay",
             [STORE_PRUNE_REST] = "alerts and what describes the run stay",
-            [STORE_PRUNE_RUN] = "nothing of it stays",
+            [STORE_PRUNE_RUN] = "nothing of its own stays",
         };
         (void)snprintf(reasons[i], sizeof reasons[i], "%s; %s", why, stays[item->level]);
         baro__prune_item__init(&items[i]);
@@ -346,26 +308,6 @@ static void prune_work(struct job *job, struct store *store)
     }
 }
 
-/* Say when a run was last active, and why it is its turn. */
-static char *why_it_goes(const struct run *run, bool is_named)
-{
-    char day[32] = "at an unknown time";
-    char text[160];
-    time_t seconds = (time_t)(run->last_time_ns / 1000000000);
-    struct tm when;
-    if (run->last_time_ns > 0 && gmtime_r(&seconds, &when) != NULL) {
-        (void)strftime(day, sizeof day, "%Y-%m-%d %H:%M", &when);
-    }
-    if (has_ended(run)) {
-        (void)snprintf(text, sizeof text, "%slast active %s UTC%s",
-            is_named ? "named; " : "", day, is_named ? "" : ", the oldest go first");
-    } else {
-        (void)snprintf(text, sizeof text, "%s",
-            is_named ? "named; it has not ended" : "it has not ended, so it comes last");
-    }
-    return baro_xstrdup(text);
-}
-
 /* Find the runs that a request names; all when it names none. Returns how many, or a code. */
 static int find_runs(const struct barod *barod, const Baro__PruneRequest *request,
     struct run **out_runs, struct baro_err *err)
@@ -428,7 +370,7 @@ static int check_removal(
         for (uint32_t k = 0; k < run->n_streams; k++) {
             is_read = is_read || run->streams[k]->reader != NULL;
         }
-        if (!has_ended(run) || is_read) {
+        if (!turns_has_ended(run) || is_read) {
             return baro_err_set(err, BARO_EBUSY,
                 "run '%s' has not ended; only a run that has can be removed whole",
                 run->description->run_id);
@@ -491,12 +433,13 @@ struct job *upkeep_prune_job(
     prune->job = (struct job){.work = prune_work, .destroy = prune_destroy};
     prune->room = barod->room;
     prune->is_named = request->n_runs > 0;
-    prune->n_ended = sort_runs(runs, (size_t)n);
+    prune->n_ended = turns_sort(&barod->registry, runs, (size_t)n);
     prune->n_runs = (size_t)n;
     prune->runs = numbers_of(runs, (size_t)n);
     prune->whys = baro_xcalloc((size_t)n + 1, sizeof(char *));
     for (int i = 0; i < n; i++) {
-        prune->whys[i] = why_it_goes(runs[i], request->n_runs > 0);
+        prune->whys[i] =
+            turns_reason(&barod->registry, runs[i], request->n_runs > 0, request->is_all);
     }
     prune->what = (struct store_prune){
         .is_dry_run = request->is_dry_run,

@@ -172,6 +172,14 @@ static void print_header(const struct cli *cli)
     }
 }
 
+/* How many readings of a series were pruned, of those of which the daemon told: what a branch
+ * does not show of its parent does not count. */
+static uint64_t pruned_of(const Baro__ThingInfo *thing, uint64_t n_told)
+{
+    uint64_t n = thing != NULL ? thing->n_pruned + thing->n_inherited_pruned : n_told;
+    return thing != NULL && thing->n_inherited > 0 && n < n_told ? n : n_told;
+}
+
 /* Say which steps are damaged, of which the daemon said that some are, and fail if any are. */
 static int tell_damage(struct cli *cli, const Baro__RunInfo *run,
     const Baro__SeriesRef *reference, const Baro__ThingInfo *thing, const char *said)
@@ -222,10 +230,11 @@ static int print_points(struct cli *cli, const Baro__RunInfo *run,
     int rc = rows_each(cli, &wanted, print_row, NULL, &printing, &told);
     *out_n_printed = printing.n_printed;
     if (rc == CLI_OK && told.n_pruned > 0) {
-        *out_n_printed += told.n_pruned; /* they are told of */
+        uint64_t n = pruned_of(thing, told.n_pruned);
+        *out_n_printed += n; /* they are told of */
         (void)cli_fail("the first %" PRIu64 " readings were pruned: of them only summaries "
                        "are left, see --columns",
-            told.n_pruned);
+            n);
     }
     return rc == CLI_OK && told.damage[0] != '\0'
                ? tell_damage(cli, run, reference, thing, told.damage)

@@ -56,6 +56,10 @@ static void print_json(const struct cli *cli, const Baro__ThingInfo *thing)
         thing->worst_level > 0
             ? json_text(baro_level_name((enum baro_level)thing->worst_level))
             : json_null());
+    (void)json_object_set_new(
+        more, "inherited_is_estimate", json_boolean(thing->is_inherited_estimate));
+    (void)json_object_set_new(
+        more, "inherited_pruned", json_integer((json_int_t)thing->n_inherited_pruned));
     (void)json_object_update_missing(object, more);
     json_decref(more);
     json_print(&cli->out, object);
@@ -106,8 +110,14 @@ static char *write_note(const struct thing_list *things, const Baro__ThingInfo *
             n > 0 ? "; " : "", thing->n_repeats);
     }
     if (thing->n_inherited > 0 && n < size) {
-        n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64 " inherited",
-            n > 0 ? "; " : "", thing->n_inherited);
+        n += (size_t)snprintf(out + n, size - n, "%s%s%" PRIu64 " inherited",
+            n > 0 ? "; " : "", thing->is_inherited_estimate ? "~" : "", thing->n_inherited);
+    }
+    if (thing->n_inherited_pruned > 0 && n < size) {
+        bool is_all = thing->n_inherited_pruned >= thing->n_inherited;
+        n += (size_t)snprintf(out + n, size - n,
+            is_all ? ", pruned" : ", %s%" PRIu64 " of them pruned",
+            thing->is_inherited_estimate ? "~" : "", thing->n_inherited_pruned);
     }
     if (thing->n_pruned > 0 && n < size) {
         (void)snprintf(
@@ -136,7 +146,8 @@ static void add_row(struct table *table, const Baro__ThingInfo *thing)
         table_cell(table, TERM_DIM, "-");
     }
     table_cell(table, TERM_PLAIN, "%.3g", thing->cadence);
-    table_cell(table, TERM_PLAIN, "%" PRIu64, thing->n_points + thing->n_inherited);
+    table_cell(table, TERM_PLAIN, "%s%" PRIu64, thing->is_inherited_estimate ? "~" : "",
+        thing->n_points + thing->n_inherited);
     if (thing->n_points > 0) {
         table_cell(table, isfinite(thing->last_value) ? TERM_PLAIN : TERM_BAD, "%.5g",
             cli_number(thing->last_value));

@@ -169,7 +169,7 @@ static void add_tensor(struct export_plan *plan, const Baro__ThingInfo *thing)
     plan->has_histograms_out |= is_named && !item.with_histogram;
     if (item.stats != 0 || item.with_histogram) {
         add_item(plan, item);
-        plan->n_pruned += thing->n_pruned;
+        plan->n_pruned += thing->n_pruned + thing->n_inherited_pruned;
     }
     item = (struct export_item){.thing = thing, .kind = READING_UNITS};
     item.n_rows =
@@ -188,7 +188,7 @@ static void add_thing(struct export_plan *plan, const Baro__ThingInfo *thing)
     if (thing_is_tensor(thing)) {
         add_tensor(plan, thing);
     } else if (export_has(plan, EXPORT_SCALARS) && fits_thing(plan, thing)) {
-        plan->n_pruned += thing->n_pruned;
+        plan->n_pruned += thing->n_pruned + thing->n_inherited_pruned;
         add_item(plan, (struct export_item){
                            .thing = thing,
                            .kind = READING_SCALAR,

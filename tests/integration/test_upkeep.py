@@ -331,10 +331,50 @@ class Upkeep(unittest.TestCase):
         self.assertEqual(run.close(), 0)
         self.assertIsNone(self.status()["trouble"])
 
+    def resume(self, name, way, first, n_steps):
+        env = dict(self.place.env)
+        self.place.env.update(BARO_RESUME=way, BARO_RESUME_STEP=str(first))
+        run = self.place.run(name, run_id=name)
+        self.place.env = env
+        self.push(name, n_steps, run=run, first=first)
+        self.assertEqual(run.close(), 0)
+        wait_for(lambda: self.run_info(name)["status"] == "finished", name + " is over")
+
+    def test_a_run_that_a_branch_shows_goes_with_the_branch_and_it_is_told(self):
+        self.start_daemon()
+        self.finish("job", 6000)
+        self.finish("plain", 6000)
+        self.resume("job", "overwrite", 4000, 3000)
+        *items, _ = self.place.json("prune", "--to", "64K", "--dry-run")
+        readings = [item for item in items if item["what"] == "readings"]
+        self.assertEqual([item["id"] for item in readings], ["plain", "job~1", "job"])
+        self.assertIn("the oldest go first", readings[0]["reason"])
+        self.assertIn("goes with 'job', which shows its steps before 4000 and was active later",
+                      readings[1]["reason"])
+        series = self.place.json("series", "job")[0]
+        self.assertEqual((series["points"], series["inherited"], series["inherited_is_estimate"],
+                          series["inherited_pruned"]), (7000, 4000, True, 0))
+        self.assertIn("~4000 inherited", self.place.baro("series", "job").stdout)
+        item = self.place.json("prune", "job~1")[0]
+        self.assertIn("'job' loses its steps before 4000 with it", item["reason"])
+        self.assertEqual(self.place.json("series", "job")[0]["inherited_pruned"], 4000)
+        self.assertIn("~4000 inherited, pruned", self.place.baro("series", "job").stdout)
+        done = self.place.baro("get", "job", "series0", "--csv")
+        self.assertEqual(len(done.stdout.splitlines()), 1 + 3000)
+        self.assertIn("the first 4000 readings were pruned", done.stderr)
+        item = self.place.json("prune", "job", "--all", "--dry-run")[0]
+        self.assertIn("only its own steps go, those before 4000 are those of 'job~1'",
+                      item["reason"])
+        self.place.json("prune", "job", "--all")
+        self.assertEqual([(run["id"], run["steps"]) for run in self.place.json("runs")],
+                         [("plain", 6000), ("job", 6000)])
+
     def test_exactness_is_told(self):
         self.start_daemon("--exact")
         self.assertTrue(self.status()["is_exact"])
         self.assertIn("every bit kept", self.place.baro("status").stdout)
+        for line in self.log().splitlines():
+            self.assertRegex(line, r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ (info|warn|error) \w+: ")
         self.end_daemon()
         self.start_daemon()
         self.assertFalse(self.status()["is_exact"])
