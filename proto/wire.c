@@ -28,9 +28,9 @@ int wire_unpack(const void *bytes, size_t n_bytes, size_t max_bytes,
         uint32_t theirs = envelope->version;
         baro__envelope__free_unpacked(envelope, NULL);
         return baro_err_set(err, BARO_EVERSION,
-            "the other side speaks protocol %u, this side (%s) speaks %d: update the %s side",
+            "the other side speaks protocol %u, this side (%s) speaks %d: update %s",
             theirs, BAROGRAPH_VERSION, WIRE_VERSION,
-            theirs < WIRE_VERSION ? "other" : "this");
+            theirs < WIRE_VERSION ? "the other" : "this one");
     }
     out_message->envelope = envelope;
     return 0;

@@ -248,6 +248,15 @@ BARO_API int baro_fail(struct baro_run *run, const char *text);
 /** Read the client's own figures. Never NULL-unsafe: run NULL gives zeros. */
 BARO_API int baro_stats(struct baro_run *run, struct baro_stats *out_stats);
 
+/**
+ * Take the newest of the sentences that options.on_message is given, for those who cannot be
+ * called from the sender's thread: that no daemon answers, that it refuses the key, and so on.
+ *
+ * out_text  the sentence, cut at text_bytes
+ * returns   1 when there was one that was not taken yet, else 0
+ */
+BARO_API int baro_news(struct baro_run *run, char *out_text, size_t text_bytes);
+
 /** Tell the run's id (valid until baro_close); "" for NULL. */
 BARO_API const char *baro_run_id(const struct baro_run *run);
 

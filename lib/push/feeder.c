@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "lib/base/err.h"
+#include "lib/base/spin.h"
+#include "lib/push/due.h"
 
 /*
  * The sender thread. It looks at the ring's head every 1 to 20 ms, sooner after there was
@@ -16,9 +19,28 @@ enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 20, JOIN_S = 2 };
 
 void run_say(const struct baro_run *run, const char *text)
 {
+    if (baro_spin_lock(&run->news.lock)) {
+        (void)snprintf(run->news.text, sizeof run->news.text, "%s", text);
+        run->news.is_new = true;
+        baro_spin_unlock(&run->news.lock);
+    }
     if (run->on_message != NULL) {
         run->on_message(text, run->payload);
     }
+}
+
+int baro_news(struct baro_run *run, char *out_text, size_t text_bytes)
+{
+    if (!run_is_usable(run) || text_bytes == 0 || !baro_spin_lock(&run->news.lock)) {
+        return 0;
+    }
+    int is_new = run->news.is_new ? 1 : 0;
+    if (is_new != 0) {
+        (void)snprintf(out_text, text_bytes, "%s", run->news.text);
+        run->news.is_new = false;
+    }
+    baro_spin_unlock(&run->news.lock);
+    return is_new;
 }
 
 static void say(const char *text, void *payload)

@@ -31,6 +31,11 @@ struct baro_run {
     struct keys_client keys; /* for the endpoint */
     void (*on_message)(const char *text, void *payload);
     void *payload;
+    struct {
+        _Atomic uint32_t lock;
+        bool is_new;
+        char text[240];
+    } news; /* what was said last; guarded by its lock */
 
     _Atomic int64_t step;           /* the current one */
     _Atomic uint64_t step_began_ns; /* monotonic; 0: no step yet */
@@ -69,8 +74,8 @@ static inline bool run_is_usable(const struct baro_run *run)
     return run != NULL && atomic_load_explicit(run->is_alive, memory_order_relaxed) == 1;
 }
 
-/** Hand a sentence to the run's message callback. */
-void run_say(const struct baro_run *run, const char *text);
+/** Hand a sentence to the run's message callback, and keep it for baro_news. Any thread. */
+void run_say(struct baro_run *run, const char *text);
 
 /**
  * Give an option's value: the caller's, the environment's, or the default; empty counts as unset.

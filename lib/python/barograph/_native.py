@@ -92,6 +92,7 @@ _PROTOTYPES = {
     "baro_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Stats)]),
     "baro_run_id": (ctypes.c_char_p, [ctypes.c_void_p]),
     "baro_ring_path": (ctypes.c_char_p, [ctypes.c_void_p]),
+    "baro_news": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
     "baro_close": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_strerror": (ctypes.c_char_p, [ctypes.c_int]),
     "baro_version": (ctypes.c_char_p, []),

@@ -20,6 +20,7 @@ MAX_SAMPLES = 4096     # libbaro keeps so many of a batch
 MAX_NAMES = 70000      # more than libbaro takes: further names are refused and not remembered
 NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answers
 
+NEWS_S = 2.0             # libbaro is asked for what it has to say so often
 
 class Run:
     """One training job (or one rank of it) as seen by its own process. Made by init()."""
@@ -196,6 +197,7 @@ class Run:
 
     def _begin_step(self):
         """Tell libbaro the step under way, once: at its first reading, or at log()."""
+        self._hear(handle)
         if not self._is_begun:
             self._is_begun = True
             self._tell_step(self._next_step)
@@ -257,6 +259,20 @@ class Run:
             if number_id <= 0:
                 self._complain("scalar", f"the scalar '{name[:80]}' is left out: "
                                f"{self._strerror(number_id)}")
+        if time.monotonic() >= self._news_at:
+            self._hear(self._handle)
+
+    _news_at = 0.0
+
+    def _hear(self, handle):
+        """Warn of what libbaro has to say: no daemon, a key that is refused, a full ring."""
+        self._news_at = time.monotonic() + NEWS_S
+        text = ctypes.create_string_buffer(256)
+        if self._lib.baro_news(handle, text, len(text)):
+            try:
+                warnings.warn(f"barograph: {text.value.decode('utf-8', 'replace')}", stacklevel=4)
+            except Warning:  # of python -W error: nobody made a mistake here
+                pass
         if known[0] <= 0:
             return False
         self._lib.baro_scalar_id(self._handle, known[0], number)
