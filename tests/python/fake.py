@@ -20,6 +20,11 @@ class Fake:
         self.step = None
         self.names = {}
         self.refuse = refuse
+        self.tensors = {}     # (name, role): id, as the governor knows them
+        self.is_due = None    # what the governor answers: f(name, role); None: all are due
+        self.forced = 0       # steps that are due whole
+        self.n_asked = 0
+        self.spent = {}       # id: nanoseconds
 
     def baro_open(self, options, error):
         self.options = options._obj
@@ -39,7 +44,28 @@ class Fake:
 
     def baro_step(self, handle, step):
         self.step = step
+        self.forced = max(0, self.forced - 1)
         self.calls.append((step, "step"))
+        return 0
+
+    def baro_declare_tensor(self, handle, reference):
+        t = reference._obj
+        key = (t.name.decode(), _ROLE_NAMES[t.role])
+        return self.tensors.setdefault(key, 1000 + len(self.tensors))
+
+    def baro_due(self, handle, ids, n, answers):
+        self.n_asked += 1
+        keys = {number: key for key, number in self.tensors.items()}
+        for i in range(n):
+            answers[i] = bool(self.is_due is None or self.forced or self.is_due(*keys[ids[i]]))
+        return sum(answers[:n])
+
+    def baro_spent(self, handle, number, ns):
+        self.spent[number] = self.spent.get(number, 0) + ns
+        return 0
+
+    def baro_trouble(self, handle, n_steps):
+        self.forced = n_steps + 1
         return 0
 
     def baro_declare_scalar(self, handle, name):
@@ -50,6 +76,17 @@ class Fake:
 
     def baro_scalar_id(self, handle, number, value):
         self.calls.append((self.step, "scalar", self.names[number], value))
+        return 0
+
+    def baro_scalar_at(self, handle, number, step, value):
+        self.calls.append((step, "scalar", self.names[number], value))
+        return 0
+
+    def baro_update(self, handle, before, after):
+        self.calls.append((self.step, "update", after._obj.name.decode()))
+        return 0
+
+    def baro_news(self, handle, text, n_bytes):
         return 0
 
     def baro_batch(self, handle, samples, n):

@@ -166,22 +166,91 @@ def test_numbers_per_sample_are_kept_in_the_order_of_the_batch():
     assert library.of("tensor") == [(0, "samples/loss", "act", [2], -1, [0.5, 1.5])]
 
 
-def test_wrong_arguments_are_told_at_once():
-    run, _ = fake.open_run()
-    raises(TypeError, lambda: run.log(3.0), "dictionary", "float")
-    raises(TypeError, lambda: run.log({"a": 1}, step="5"), "step", "str")
-    raises(TypeError, lambda: run.log({"a": 1}, step=1.5), "step")
-    raises(TypeError, lambda: run.log({"a": 1}, samples=[1]), "samples")
-    raises(TypeError, lambda: run.event("x", level="loud"), "info, watch, alarm")
-    raises(TypeError, lambda: run.tensor("x", numpy.ones(2), role="wait"), "weight")
-    raises(TypeError, lambda: run.watch("model"), "torch.nn.Module")
-    raises(TypeError, lambda: run.watch(torch.nn.Linear(1, 1), every=0), "every")
-    raises(TypeError, lambda: run.watch(torch.nn.Linear(1, 1), optimizer=3), "optimiser")
-    raises(TypeError, lambda: run.watch(torch.nn.Linear(1, 1), roles="act"), "roles")
-    raises(TypeError, lambda: run.finish(status="great"), "finished")
-    raises(TypeError, lambda: barograph.init(project=3), "project")
-    raises(TypeError, lambda: barograph.init(config=7), "config")
+def wrong_calls(run):
+    """Calls with wrong arguments, each with words of what is told."""
+    return ((lambda: run.log(3.0), "dictionary", "float"),
+            (lambda: run.log({"a": 1}, step="5"), "step", "str"),
+            (lambda: run.log({"a": 1}, step=1.5), "step"),
+            (lambda: run.log({"a": 1}, samples=[1]), "samples"),
+            (lambda: run.event("x", level="loud"), "info, watch, alarm"),
+            (lambda: run.tensor("x", numpy.ones(2), role="wait"), "weight"),
+            (lambda: run.tensor("x", numpy.ones(2), unit_axis="0"), "unit_axis"),
+            (lambda: run.watch("model"), "torch.nn.Module"),
+            (lambda: run.watch(torch.nn.Linear(1, 1), every=0), "every"),
+            (lambda: run.watch(torch.nn.Linear(1, 1), optimizer=3), "optimiser"),
+            (lambda: run.watch(torch.nn.Linear(1, 1), roles=["wait"]), "roles"),
+            (lambda: run.watch(torch.nn.Linear(1, 1), include=[3]), "include"),
+            (lambda: run.finish(status="great"), "finished"))
+
+
+def test_wrong_arguments_raise_when_strict():
+    run, _ = fake.open_run(strict=True)
+    for call, *words in wrong_calls(run):
+        raises(TypeError, call, *words)
+    raises(TypeError, lambda: run.log({"words": ["a"]}), "'words'", "numbers")
+    raises(TypeError, lambda: run.log({"text": "abc"}), "'text'", "str")
+    raises(TypeError, lambda: barograph.init(project=3, strict=True), "project")
+    raises(TypeError, lambda: barograph.init(config=7, strict=True), "config")
+    os.environ["BARO_STRICT"] = "1"
     raises(TypeError, lambda: barograph.init(rank="0"), "rank")
+
+
+def test_wrong_arguments_are_one_warning_and_one_event_and_never_an_exception():
+    run, library = fake.open_run()
+    for call, *words in wrong_calls(run):
+        n_before = len(library.of("event"))
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            call()
+        told = [text for _, _, text in library.of("event")[n_before:]] + [
+            str(one.message) for one in seen]
+        for word in words:
+            assert len([text for text in told if word in text]) >= 2, (words, told)
+    assert library.scalars() == [(1, "a", 1.0), (2, "a", 1.0), (3, "a", 1.0)]
+    assert [call[1] for call in library.calls][-1] == "close"
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        run, library = fake.open_run(project=3, rank="0", config=7, budget=[])
+        for _ in range(3):
+            run.log("loss")
+    assert len(seen) == 5, [str(one.message) for one in seen]
+    assert len(library.of("event")) == 5 and library.options.project is None
+
+
+def test_numbers_of_another_device_are_read_some_steps_late_and_kept_at_their_step():
+    class Elsewhere(torch.Tensor):
+        is_cpu = False
+
+    arrived = []
+
+    def reader(tensor):
+        copy = tensor.detach().clone()
+        return lambda waits: float(copy) if arrived or waits else None
+
+    run, library = fake.open_run()
+    from barograph import _tensors
+    before, _tensors.late_reader = _tensors.late_reader, reader
+    try:
+        for step in range(5):
+            value = torch.tensor(float(step)).as_subclass(Elsewhere)
+            value.item = lambda: 1 / 0
+            run.log({"loss": value, "lr": 0.5})
+            if step == 2:
+                assert [name for _, name, _ in library.scalars()] == ["lr"] * 3
+                arrived.append(True)
+        run.finish()
+    finally:
+        _tensors.late_reader = before
+    losses = [(step, value) for step, name, value in library.scalars() if name == "loss"]
+    assert losses == [(float(step), float(step)) for step in range(5)], losses
+    assert not library.of("event")
+
+
+def test_a_number_without_a_value_is_told():
+    run, library = fake.open_run()
+    for _ in range(3):
+        run.log({"loss": torch.empty((), device="meta")})
+    assert len(library.of("event")) == 1 and "meta" in library.of("event")[0][2]
 
 
 def test_whole_floats_and_numpy_integers_are_steps():

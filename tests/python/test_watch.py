@@ -126,7 +126,7 @@ def test_inputs_of_two_models_and_of_parts_called_alone_are_seen():
     with torch.no_grad():
         maker(torch.ones(9, 3))
     run.log({})
-    assert not library.names_of("input", 2)
+    assert library.names_of("input", 2) == ["no_grad/G"]
 
 
 def test_inputs_with_time_first_have_their_batch_first():
@@ -208,7 +208,11 @@ def test_shared_parts_come_once_and_frozen_ones_without_gradient():
     run.watch(model, torch.optim.SGD(model.parameters(), 0.1))
     train(run, model, 1, torch.optim.SGD(model.parameters(), 0.1))
     assert library.names_of("weight") == ["a.weight", "frozen.weight"]
-    assert library.names_of("act") == ["a", "b", "frozen"]
+    assert library.names_of("act") == ["a", "a#2", "b", "frozen"]
+    assert library.names_of("act_grad") == ["frozen", "b", "a#2", "a"]
+    told = [text for _, _, text in library.of("event")]
+    assert len(told) == 2 and "'b.weight' is 'a.weight'" in told[0], told
+    assert "1 of 2 parameters are frozen: 'frozen.weight'" in told[1], told
     run.finish()
 
 
@@ -309,15 +313,16 @@ def test_every_k_measures_each_kth_step():
 def test_nan_has_the_present_and_the_next_steps_measured():
     run, library = fake.open_run()
     model = small()
-    run._budget.credit_s = -1.0
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     run.watch(model, optimizer)
-    train(run, model, 3, optimizer)
-    assert not library.of("tensor")
+    train(run, model, 1, optimizer)  # what has never been measured is due
+    library.is_due = lambda name, role: False
+    train(run, model, 2, optimizer)
+    assert {step for step, *_ in library.of("tensor")} == {0}
     for _ in range(15):
         train(run, model, 1, optimizer, loss_of=lambda out: out.sum() * float("nan"))
     steps = sorted({step for step, *_ in library.of("tensor")})
-    assert steps == list(range(3, 14)), steps
+    assert steps == [0] + list(range(3, 14)), steps
     assert library.names_of("grad", 3) and library.names_of("weight", 3)
     assert library.names_of("act", 4)
 
@@ -331,18 +336,47 @@ def test_modules_called_without_their_parent_are_seen():
     assert library.names_of("act") == ["0", "2"]
 
 
-def test_evaluation_is_not_taken_for_training():
+def test_evaluation_has_series_of_its_own_at_the_step_before_it():
     run, library = fake.open_run()
     model = small()
     run.watch(model)
     train(run, model)
     model.eval()
-    with torch.no_grad():
+    for _ in range(3):
         model(torch.ones(9, 3))
+        with torch.no_grad():
+            model(torch.ones(9, 3))
     run.log({"val": 1.0}, step=0)
-    assert all(shape[0] != 9 for _, _, role, shape, _, _ in library.of("tensor")
-               if role == "act")
-    assert [step for step, in library.of("step")] == [0]
+    model.train()
+    train(run, model)
+    acts = [(step, name, shape[0]) for step, name, role, shape, _, _ in library.of("tensor")
+            if role == "act"]
+    assert acts == ([(0, n, 5) for n in "012"] + [(0, f"eval/{n}", 9) for n in "012"] +
+                    [(1, n, 5) for n in "012"]), acts
+    assert library.names_of("input") == ["input", "eval/input", "input"]
+    assert [step for step, in library.of("step")] == [0, 1]
+
+
+def test_evaluation_alone_counts_steps():
+    run, library = fake.open_run()
+    model = small().eval()
+    run.watch(model, roles=["act"])
+    for _ in range(3):
+        with torch.no_grad():
+            model(torch.ones(9, 3))
+        run.log({"val": 1.0})
+    assert [step for step, name, *_ in library.of("tensor") if name == "eval/0"] == [0, 1, 2]
+
+
+def test_a_model_that_is_trained_in_evaluation_mode_is_told_and_counts_as_training():
+    run, library = fake.open_run()
+    model = small().eval()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    run.watch(model, optimizer, roles=["act"])
+    train(run, model, 3, optimizer)
+    assert library.names_of("act", 0) == ["eval/0", "eval/1", "eval/2"]
+    assert library.names_of("act", 2) == ["0", "1", "2"]
+    assert len(library.of("event")) == 1 and "evaluation mode" in library.of("event")[0][2]
 
 
 def test_parameters_in_odd_places_are_told_and_left_out():
@@ -356,9 +390,11 @@ def test_parameters_in_odd_places_are_told_and_left_out():
     sparse = nn.Embedding(10, 3, sparse=True)
     run, library = fake.open_run()
     run.watch(sparse)
-    train(run, sparse, 2, x=torch.tensor([1, 2]))
-    assert len(library.of("event")) == 1 and "sparse" in library.of("event")[0][2]
+    train(run, sparse, 2, x=torch.tensor([1, 2, 2]))
+    assert not library.of("event")
     assert library.names_of("weight") == ["weight", "weight"]
+    assert library.shape_of("weight", "grad") == ([3, 3], 1)  # looked-up rows, not added up
+    assert sparse.weight.grad.is_sparse and not sparse.weight.grad.is_coalesced()
 
 
 def test_a_tensor_that_the_library_refuses_is_left_alone_from_then():
@@ -522,7 +558,7 @@ def test_a_failing_hook_is_told_once_and_the_training_goes_on():
     run, library = fake.open_run()
     model = small()
     run.watch(model)
-    run._watcher._take_output = lambda *_: 1 / 0
+    run._watcher.modules._take = lambda *_: 1 / 0
     train(run, model, 3)
     assert len(library.scalars()) == 3
     assert len([1 for _, _, text in library.of("event") if "ZeroDivision" in text]) == 1

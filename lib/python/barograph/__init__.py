@@ -29,6 +29,7 @@ from ._silent import SilentRun
 __all__ = ["init", "log", "watch", "tensor", "event", "alert", "finish"]
 
 MAX_CONFIG_BYTES = 65536
+MIN_BUDGET = 1e-9  # stands for none at all: libbaro takes 0 for its default
 
 run = None            # the newest run: what log(), watch() and the others of this module use
 _is_prepared = False  # the hooks for exit, fork and exceptions stand
@@ -37,7 +38,7 @@ _adopt = None         # `python -m barograph run`: gives the run that it has ope
 
 def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
          endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=None,
-         resume=None, resume_step=None, key_file=None):
+         resume=None, resume_step=None, key_file=None, strict=None):
     """Open a run, and the user's own daemon if none answers. Never stops a training.
 
     config      dictionary (or argparse namespace, or dataclass) to keep with the run
@@ -54,6 +55,8 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
                 default: resume_step, else 0
     endpoint    of the daemon; default: BARO_ENDPOINT, else the user's own
     key_file    this client's key, for a daemon at tcp://; default: BARO_KEY
+    strict      raise TypeError for wrong arguments and for values that cannot be recorded, here
+                and in the run's calls, instead of one warning; default: BARO_STRICT, else False
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
 
     In a notebook or at a prompt the run before is finished first: its cell is run once more.
@@ -62,37 +65,73 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     if _adopt is not None:
         run = _adopt(config)
         return run
+    is_strict = _is_true(os.environ.get("BARO_STRICT")) if strict is None else bool(strict)
     texts = {"project": project, "name": name, "run_id": run_id, "mode": mode,
              "endpoint": endpoint, "ring_dir": ring_dir, "key_file": key_file}
-    for key, value in texts.items():
-        if value is not None and not isinstance(value, (str, os.PathLike)):
-            raise TypeError(f"{key} is a string, not '{type(value).__name__}'")
-    for key, value in (("rank", rank), ("n_ranks", n_ranks), ("ring_bytes", ring_bytes),
-                       ("first_step", first_step), ("resume_step", resume_step)):
-        if value is not None and (not isinstance(value, int) or not 0 <= value < 2**63):
-            raise TypeError(f"{key} is a whole number from 0, not {value!r}")
-    if resume not in (None, "append", "overwrite", "branch"):
-        raise TypeError(f"resume is 'append', 'overwrite' or 'branch', not {resume!r}")
-    if resume_step is not None and resume == "append":
-        raise TypeError("resume_step belongs to resume='overwrite' and 'branch'")
-    if budget is not None and not isinstance(budget, (int, float)):
-        raise TypeError(f"budget is a share like 0.01, not {budget!r}")
-    config = _as_config(config)
+    numbers = {"rank": rank, "n_ranks": n_ranks, "ring_bytes": ring_bytes,
+               "first_step": first_step, "resume_step": resume_step}
+    choices = {"resume": resume, "budget": budget, "config": config}
+    faults = _check(texts, numbers, choices)
+    if faults and is_strict:
+        raise TypeError(faults[0])
+    for fault in faults:
+        warnings.warn(f"barograph: {fault}", stacklevel=2)
+    mode, rank, n_ranks, ring_bytes = texts["mode"], *(
+        numbers[key] for key in ("rank", "n_ranks", "ring_bytes"))
+    config = _as_config(choices["config"])
     mode = mode or os.environ.get("BARO_MODE") or "online"
     if mode == "off":
         run = SilentRun(config)
         return run
     _finish_previous()
     try:
-        run = _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step,
-                    (resume, resume_step))
+        run = _open(texts, mode, config, rank, n_ranks, ring_bytes, choices["budget"],
+                    numbers["first_step"], (choices["resume"], numbers["resume_step"]),
+                    is_strict)
+        for fault in faults:
+            run._complain(("reject", fault), fault)
     except Exception as error:  # whatever is wrong with the monitoring, the training goes on
         warnings.warn(f"barograph: this run is not recorded: {error}", stacklevel=2)
         run = SilentRun(config)
     return run
 
 
-def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, resume):
+def _is_true(text):
+    return bool(text) and text.lower() not in ("0", "false", "no", "off")
+
+
+def _check(texts, numbers, choices):
+    """Tell what is wrong with init()'s arguments; what is wrong is replaced by the default."""
+    faults = []
+    for key, value in texts.items():
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            faults.append(f"{key} is a string, not '{type(value).__name__}'")
+            texts[key] = None
+    for key, value in numbers.items():
+        if value is not None and (not isinstance(value, int) or not 0 <= value < 2**63):
+            faults.append(f"{key} is a whole number from 0, not {value!r}")
+            numbers[key] = None
+    if choices["resume"] not in (None, "append", "overwrite", "branch"):
+        faults.append("resume is 'append', 'overwrite' or 'branch', not "
+                      f"{choices['resume']!r}")
+        choices["resume"] = None
+    if numbers["resume_step"] is not None and choices["resume"] == "append":
+        faults.append("resume_step belongs to resume='overwrite' and 'branch'")
+        numbers["resume_step"] = None
+    budget = choices["budget"]
+    if budget is not None and (not isinstance(budget, (int, float)) or not 0 <= budget <= 1):
+        faults.append(f"budget is a share like 0.01, not {budget!r}")
+        choices["budget"] = None
+    try:
+        _as_config(choices["config"])
+    except TypeError as error:
+        faults.append(str(error))
+        choices["config"] = None
+    return faults
+
+
+def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, resume,
+          is_strict):
     import ctypes
 
     from . import _daemon, _native
@@ -115,16 +154,17 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, re
     options.ring_bytes = ring_bytes or 0
     options.resume = _native.RESUMES[resume[0] or "append"]  # "append": BARO_RESUME decides
     options.resume_step = resume[1] or 0
+    share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
+    options.budget = min(max(share, MIN_BUDGET), 1.0) if share == share else 0.01
     error = _native.Err()
     handle = library.baro_open(ctypes.byref(options), ctypes.byref(error))
     if not handle:
         raise RuntimeError(error.text.decode("utf-8", "replace") or "libbaro gave no reason")
-    share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
     if first_step is None:
         first_step = resume[1] or 0
         if (resume[0] or os.environ.get("BARO_RESUME") or "append") != "append":
             first_step = first_step or _number_from("BARO_RESUME_STEP", int, 0)
-    opened = Run(library, handle, config, share, first_step)
+    opened = Run(library, handle, config, first_step, is_strict)
     opened._is_offline = mode == "offline"
     _live.add(opened)
     _prepare()

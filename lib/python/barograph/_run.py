@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run: what a training program talks to.
 
-Two rules hold everywhere here. A mistake in the program (a wrong type of argument) is told at
-once by TypeError. Trouble of the monitoring (a daemon that is gone, an array of an odd kind)
-never reaches the training: it becomes one event of the run, and what caused it is left alone.
+Two rules hold everywhere here. A mistake in the program (a wrong type of argument) is told by one
+warning and one event, and what is left of the call is done; with strict=True it raises TypeError.
+Trouble of the monitoring (a daemon that is gone, an array of an odd kind) never reaches the
+training: it becomes one event of the run, and what caused it is left alone.
 """
 import collections.abc
 import ctypes
@@ -13,26 +14,30 @@ import time
 import warnings
 
 from . import _native, _tensors
-from ._budget import Budget, Watchdog
+from ._late import Late
+from ._watchdog import TROUBLE_STEPS, Watchdog
 
 MAX_DEPTH = 8          # of nested dictionaries in log()
 MAX_SAMPLES = 4096     # libbaro keeps so many of a batch
 MAX_NAMES = 70000      # more than libbaro takes: further names are refused and not remembered
+NEWS_S = 2.0             # libbaro is asked for what it has to say so often
 NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answers
 
-NEWS_S = 2.0             # libbaro is asked for what it has to say so often
 
 class Run:
     """One training job (or one rank of it) as seen by its own process. Made by init()."""
 
-    def __init__(self, library, handle, config, budget, first_step):
+    def __init__(self, library, handle, config, first_step, is_strict=False):
         self._lib = library
         self._handle = handle
         self._pid = os.getpid()
         self.id = library.baro_run_id(handle).decode("utf-8", "replace")
         self.ring_path = library.baro_ring_path(handle).decode("utf-8", "replace")
         self.config = config
-        self._budget = Budget(budget, time.perf_counter())
+        self._is_strict = is_strict
+        self._native_s = 0.0      # time within libbaro's calls that measure
+        self._late = Late(self)   # numbers of another device, read when they are there
+        self._own_values = {}     # scalars of ours that go with the next log(): {name: value}
         self._scalars = {}        # name: (id in libbaro, watchdog)
         self._views = {}          # (name, role): view, for tensor() and log()
         self._complaints = set()  # kinds of trouble that have been told
@@ -60,16 +65,16 @@ class Run:
         batch    indices of the batch's samples in the data set, in the order of axis 0
         samples  dictionary of one number per sample of the batch, e.g. {"loss": losses}
         """
-        if values is not None and not isinstance(values, collections.abc.Mapping):
-            raise TypeError("log() takes a dictionary like {'loss': loss}, not "
-                            f"'{type(values).__name__}'")
-        if samples is not None and not isinstance(samples, collections.abc.Mapping):
-            raise TypeError("log() takes samples as a dictionary like {'loss': losses}, not "
-                            f"'{type(samples).__name__}'")
-        if step is not None:
-            step = _as_step(step)
         if self._handle is None:
             return
+        values = self._as_mapping(values, "values", "{'loss': loss}")
+        samples = self._as_mapping(samples, "samples", "{'loss': losses}")
+        if step is not None:
+            try:
+                step = _as_step(step)
+            except TypeError as error:
+                self._reject(error)
+                step = None
         # A second log() of the step that the last one closed adds to it and opens no other.
         is_more = step is not None and step == self._told_step and not self._is_begun
         try:
@@ -77,12 +82,17 @@ class Run:
             if batch is not None:
                 self._push_batch(batch)
             is_troubled = self._push_values(values, "", 0) if values else False
+            if self._own_values:
+                is_troubled |= self._push_own(values)
+            is_troubled |= self._late.is_troubled()
             for name, numbers in (samples or {}).items():
                 self._push_array(f"samples/{name}", numbers, "act", _native.NO_UNITS)
             if is_troubled:
-                self._budget.trouble()
+                self._lib.baro_trouble(self._handle, TROUBLE_STEPS)
             if self._watcher is not None and not is_more:
                 self._watcher.close_step(is_troubled)
+        except _Rejected as error:  # only with strict=True
+            raise TypeError(str(error)) from None
         except Exception as error:  # the training goes on whatever happens here
             self._complain("log", f"log() failed: {error!r}")
         if is_more:
@@ -98,22 +108,29 @@ class Run:
                    "input", "opt"
         unit_axis  axis of neurons, channels, heads; -1 for none; default: by role and shape
         """
-        if role not in _native.ROLES:
-            raise TypeError(f"role is one of {', '.join(_native.ROLES)}, not {role!r}")
-        if unit_axis is not None:
-            unit_axis = _as_index(unit_axis, "unit_axis")
         if self._handle is None:
+            return
+        try:
+            if role not in _native.ROLES:
+                raise TypeError(f"role is one of {', '.join(_native.ROLES)}, not {role!r}")
+            if unit_axis is not None:
+                unit_axis = _as_index(unit_axis, "unit_axis")
+        except TypeError as error:
+            self._reject(error)
             return
         try:
             self._begin_step()
             self._push_array(str(name), array, role, unit_axis)
+        except _Rejected as error:
+            raise TypeError(str(error)) from None
         except Exception as error:
             self._complain("tensor", f"tensor() failed: {error!r}")
 
     def event(self, text, level="info"):
         """Note something at the step under way; level: "info", "watch" or "alarm"."""
         if level not in _native.LEVELS:
-            raise TypeError(f"level is one of {', '.join(_native.LEVELS)}, not {level!r}")
+            self._reject(f"level is one of {', '.join(_native.LEVELS)}, not {level!r}")
+            level = "info"
         if self._handle is not None:
             self._lib.baro_event(self._handle, _native.LEVELS[level],
                                  _tensors.name_bytes(text))
@@ -123,25 +140,35 @@ class Run:
         self.event(f"{title}: {text}" if text else title, level)
 
     def watch(self, model, optimizer=None, every=None,
-              roles=("input", "weight", "grad", "act", "act_grad"), include=None,
-              exclude=None, name=None):
-        """Follow a torch model: inputs, weights, gradients, activations and their gradients.
+              roles=("input", "weight", "grad", "act", "act_grad", "update", "opt"),
+              include=None, exclude=None, name=None):
+        """Follow a torch model: inputs, weights, gradients, activations and their gradients,
+        what the optimiser's steps do, and what it remembers.
 
         optimizer  an optimiser or a list of them; default: those that hold the parameters
         every      measure each n-th step; default: as often as the budget allows
-        roles      which of "input", "weight", "grad", "act", "act_grad"
+        roles      which of "input", "weight", "grad", "act", "act_grad", "update", "opt"
         include, exclude  glob patterns on names, e.g. "encoder.*"; a string or a list
         name       put before all names of this model, for runs with several; also the name
                    of its input, else "input"
         """
-        from . import torch_watch
-        torch_watch.check_arguments(model, optimizer, every, roles, include, exclude)
         if self._handle is None:
             return
         try:
+            from . import _watch
+            faults, optimizers, every, roles, include, exclude = _watch.check(
+                model, optimizer, every, roles, include, exclude)
+        except Exception as error:
+            self._complain("watch", f"watch() failed: {error!r}")
+            return
+        for fault in faults:
+            self._reject(fault)
+        if any("torch.nn.Module" in fault for fault in faults):
+            return
+        try:
             if self._watcher is None:
-                self._watcher = torch_watch.Watcher(self)
-            self._watcher.add(model, optimizer, every, tuple(roles), include, exclude, name)
+                self._watcher = _watch.Watcher(self)
+            self._watcher.add(model, optimizers, every, roles, include, exclude, name)
         except Exception as error:
             self._complain("watch", f"watch() failed: {error!r}")
 
@@ -158,16 +185,19 @@ class Run:
         status  "finished" (default) or "failed"
         text    why it failed
         """
-        if status not in (None, "finished", "failed"):
-            raise TypeError(f"status is 'finished' or 'failed', not {status!r}")
         if self._handle is None:
             return
+        if status not in (None, "finished", "failed"):
+            self._reject(f"status is 'finished' or 'failed', not {status!r}")
+            status = None
         if self._watcher is not None:
             self._watcher.remove()
+        self._late.push(is_last=True)
         handle, self._handle = self._handle, None
         _live.discard(self)
         figures = _native.Stats()
         self._lib.baro_stats(handle, ctypes.byref(figures))
+        self._hear(handle)
         if not figures.is_connected:
             timeout = min(timeout, NO_ANSWER_WAIT_S)
         if status == "failed":
@@ -197,12 +227,12 @@ class Run:
 
     def _begin_step(self):
         """Tell libbaro the step under way, once: at its first reading, or at log()."""
-        self._hear(handle)
         if not self._is_begun:
             self._is_begun = True
             self._tell_step(self._next_step)
 
     def _tell_step(self, step):
+        self._late.push()  # what has arrived by now of the steps before
         if self._lib.baro_step(self._handle, step) == 0:
             self._told_step = step
 
@@ -229,36 +259,6 @@ class Run:
             self._last_logged = step
             self._next_step = min(step + self._stride, _native.MAX_STEP)
         self._is_begun = False
-
-    # ---- pushing ----
-
-    def _push_values(self, values, prefix, depth):
-        """Push a dictionary; tells whether one of its numbers begins to be trouble."""
-        is_troubled = False
-        for key, value in values.items():
-            name = f"{prefix}{key}"
-            number = as_number(value)
-            if number is not None:
-                is_troubled |= self._push_scalar(name, number)
-            elif isinstance(value, collections.abc.Mapping):
-                if depth < MAX_DEPTH:
-                    is_troubled |= self._push_values(value, f"{name}/", depth + 1)
-                else:
-                    self._complain("depth", f"'{name}' is nested too deep and left out")
-            else:
-                self._push_array(name, value, "act", None)
-        return is_troubled
-
-    def _push_scalar(self, name, number):
-        known = self._scalars.get(name)
-        if known is None:
-            number_id = self._lib.baro_declare_scalar(self._handle, _tensors.name_bytes(name))
-            known = (number_id, Watchdog())
-            if number_id > 0 or len(self._scalars) < MAX_NAMES:
-                self._scalars[name] = known
-            if number_id <= 0:
-                self._complain("scalar", f"the scalar '{name[:80]}' is left out: "
-                               f"{self._strerror(number_id)}")
         if time.monotonic() >= self._news_at:
             self._hear(self._handle)
 
@@ -273,10 +273,66 @@ class Run:
                 warnings.warn(f"barograph: {text.value.decode('utf-8', 'replace')}", stacklevel=4)
             except Warning:  # of python -W error: nobody made a mistake here
                 pass
+
+    # ---- pushing ----
+
+    def _push_values(self, values, prefix, depth):
+        """Push a dictionary; tells whether one of its numbers begins to be trouble."""
+        is_troubled = False
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if _tensors.is_elsewhere(value):
+                self._late.take(name, value)
+                continue
+            number = as_number(value)
+            if number is not None:
+                is_troubled |= self._push_scalar(name, number)
+            elif isinstance(value, collections.abc.Mapping):
+                if depth < MAX_DEPTH:
+                    is_troubled |= self._push_values(value, f"{name}/", depth + 1)
+                else:
+                    self._complain("depth", f"'{name}' is nested too deep and left out")
+            else:
+                self._push_array(name, value, "act", None)
+        return is_troubled
+
+    def _push_own(self, values):
+        """Push scalars of ours; those that the program logs by itself are its."""
+        own, self._own_values = self._own_values, {}
+        return self._push_values({name: value for name, value in own.items()
+                                  if not values or name not in values}, "", 0)
+
+    def _own(self, name, value):
+        """Log a scalar of ours with the step under way."""
+        self._own_values[name] = value
+
+    def _push_scalar(self, name, number):
+        known = self._declared_scalar(name)
         if known[0] <= 0:
             return False
         self._lib.baro_scalar_id(self._handle, known[0], number)
         return known[1].sees_trouble(number)
+
+    def _push_scalar_at(self, name, number, step):
+        """Push a number that belongs to an earlier step."""
+        known = self._declared_scalar(name)
+        if known[0] <= 0:
+            return False
+        self._lib.baro_scalar_at(self._handle, known[0], step, number)
+        return known[1].sees_trouble(number)
+
+    def _declared_scalar(self, name):
+        """Id (not above 0: refused) and watchdog of a scalar."""
+        known = self._scalars.get(name)
+        if known is None:
+            number_id = self._lib.baro_declare_scalar(self._handle, _tensors.name_bytes(name))
+            known = (number_id, Watchdog())
+            if number_id > 0 or len(self._scalars) < MAX_NAMES:
+                self._scalars[name] = known
+            if number_id <= 0:
+                self._complain("scalar", f"the scalar '{name[:80]}' is left out: "
+                               f"{self._strerror(number_id)}")
+        return known
 
     def _push_array(self, name, array, role, unit_axis):
         view = self._views.get((name, role))
@@ -288,14 +344,19 @@ class Run:
         try:
             keep = _tensors.point_at(view, array)
         except _tensors.Unsupported as reason:
-            self._complain(("array", name), f"'{name[:80]}' is left out: {reason}")
+            text = f"'{name[:80]}' is left out: {reason}"
+            if self._is_strict:
+                raise _Rejected(text) from None
+            self._complain(("array", name), text)
             return
         self._push_view(view)
         del keep
 
     def _push_view(self, view):
         """Summarise what a view points at; a tensor that is refused is left alone from then."""
+        began = time.perf_counter()
         rc = self._lib.baro_tensor(self._handle, view.ref)
+        self._native_s += time.perf_counter() - began
         if rc < 0:
             view.is_broken = True
             self._complain(("view", view.role), f"'{view.name[:80]}' ({view.role}) is left out: "
@@ -303,8 +364,39 @@ class Run:
 
     def _push_row(self, row, first, end):
         """Summarise neighbours of a row in one call."""
-        if self._lib.baro_tensors(self._handle, row.address(first), end - first) < 0:
+        began = time.perf_counter()
+        rc = self._lib.baro_tensors(self._handle, row.address(first), end - first)
+        self._native_s += time.perf_counter() - began
+        if rc < 0:
             row.is_doubtful = True
+
+    def _declare(self, view):
+        """Give a view its id in libbaro; False, and told, when it is refused."""
+        number = self._lib.baro_declare_tensor(self._handle, view.ref)
+        if number > 0:
+            view.id = view.struct.id = number
+            return True
+        view.is_broken = True
+        if number < 0:
+            self._complain(("view", view.role), f"'{view.name}' ({view.role}) is left out: "
+                           f"{self._strerror(number)}")
+        return False
+
+    # ---- the governor ----
+
+    def _due(self, ids, n, answers):
+        """Ask which of n tensors are due; answers holds a byte for each. Returns how many."""
+        if self._handle is None:
+            return 0
+        began = time.perf_counter()
+        n_due = self._lib.baro_due(self._handle, ids, n, answers)
+        self._native_s += time.perf_counter() - began
+        return n_due
+
+    def _spent(self, number, seconds):
+        """Book own time for a tensor, 0: for none."""
+        if self._handle is not None and seconds > 0:
+            self._lib.baro_spent(self._handle, number, int(seconds * 1e9))
 
     def _push_batch(self, batch):
         if _tensors.is_torch(batch):
@@ -329,6 +421,21 @@ class Run:
 
     # ---- trouble ----
 
+    def _as_mapping(self, values, what, example):
+        if values is None or isinstance(values, collections.abc.Mapping):
+            return values
+        self._reject(f"log() takes {what} as a dictionary like {example}, not "
+                     f"'{type(values).__name__}'")
+        return None
+
+    def _reject(self, fault):
+        """A mistake in the program: told once by an event and a warning; strict: TypeError."""
+        if self._is_strict:
+            raise TypeError(str(fault)) from None
+        if ("reject", str(fault)) not in self._complaints:
+            self._complain(("reject", str(fault)), str(fault))
+            warnings.warn(f"barograph: {fault}", stacklevel=4)
+
     def _complain(self, kind, text):
         """Note trouble of the monitoring as an event, once for each kind."""
         if kind in self._complaints or self._handle is None:
@@ -346,6 +453,10 @@ class Run:
         self._handle = None
         if self._watcher is not None:
             self._watcher.remove()
+
+
+class _Rejected(Exception):
+    """A value that cannot be recorded, with strict=True."""
 
 
 _live = set()  # runs to end at exit

@@ -4,9 +4,11 @@
 A view borrows the array's memory for one call. Nothing is copied, converted or synchronised.
 """
 import ctypes
+import sys
 
 from . import _native
 
+NO_UNITS = _native.NO_UNITS
 LAST = "last"          # hint: the units lie along the last axis
 FIRST_AFTER = "one"    # hint: along axis 1, behind the batch
 TIME_FIRST = "swap"    # hint: (time, batch, units): shown to libbaro as (batch, time, units)
@@ -14,6 +16,10 @@ TIME_FIRST = "swap"    # hint: (time, batch, units): shown to libbaro as (batch,
 
 class Unsupported(TypeError):
     """This array cannot be measured; the text says why."""
+
+
+class Passing(Unsupported):
+    """Nor can this one, but the next of its name may."""
 
 
 def act_unit_axis(n_dims, hint):
@@ -31,7 +37,8 @@ class View:
     """One tensor of the run: name, role, and the C structure that describes it."""
 
     __slots__ = ("struct", "ref", "name", "role", "hint", "axis", "shape", "strides",
-                 "dtype", "stamp", "is_broken", "_keep", "__weakref__")
+                 "dtype", "stamp", "due", "id", "place", "at", "owner", "phase", "is_broken",
+                 "_keep", "__weakref__")
 
     def __init__(self, name, role, struct=None, hint=None, axis=None):
         self.struct = _native.Tensor() if struct is None else struct
@@ -44,11 +51,22 @@ class View:
         self.strides = None
         self.dtype = None
         self.stamp = -1           # stamp of the step that it was last measured in
+        self.due = -1             # stamp of the step in which it is due
+        self.id = 0               # in libbaro; 0 until it is declared, and when its layout changes
+        self.place = None         # among those that the governor is asked about
+        self.at = 0               # in its row
+        self.owner = None         # whose it is: want(view) is called when it is due
+        self.phase = None         # training, evaluation or without gradients
         self.is_broken = False    # failed once; left alone since
         encoded = name_bytes(name)
         self._keep = (encoded, None, None)
         self.struct.name = encoded
         self.struct.role = _native.ROLES[role]
+
+    def is_wanted(self, stamp):
+        """Tell whether it is to be measured in this step: due or new, and not measured yet."""
+        return ((self.due == stamp or self.id == 0) and self.stamp != stamp
+                and not self.is_broken)
 
     def move(self, struct):
         """Describe the tensor in another structure from now on: a place in an array."""
@@ -75,6 +93,7 @@ class View:
         struct.strides = steps
         struct.unit_axis = self._unit_axis(n_dims)
         self._keep = (self._keep[0], extents, steps)
+        self.id = struct.id = 0
 
     def _unit_axis(self, n_dims):
         if self.axis is not None:
@@ -111,8 +130,9 @@ class Row:
         self.array = (_native.Tensor * len(views))()
         self._address = ctypes.addressof(self.array)
         self.is_doubtful = False  # one of them was refused: go one by one, to find which
-        for view, struct in zip(views, self.array):
+        for at, (view, struct) in enumerate(zip(views, self.array)):
             view.move(struct)
+            view.at = at
 
     def address(self, index):
         """Where a view's structure lies."""
@@ -135,6 +155,34 @@ def is_torch(value):
     if known is None:
         known = _kinds[kind] = hasattr(kind, "data_ptr") and hasattr(kind, "stride")
     return known
+
+
+def is_elsewhere(value):
+    """Tell a number that lies on another device: reading it now would make the program wait."""
+    return is_torch(value) and not value.is_cpu and value.numel() == 1
+
+
+def late_reader(tensor):
+    """Copy a number to main memory without waiting; returns read(waits), None: not there yet."""
+    if tensor.device.type == "meta":
+        raise Unsupported("it is on meta and has no value")
+    copy = tensor.detach().to("cpu", non_blocking=True)
+    event = None
+    if tensor.device.type == "cuda":
+        cuda = sys.modules["torch"].cuda
+        with cuda.device(tensor.device):
+            event = cuda.Event()
+            event.record()
+
+    def read(waits):
+        if event is not None:
+            if waits:
+                event.synchronize()
+            elif not event.query():
+                return None
+        return float(copy)
+
+    return read
 
 
 def torch_dtype(dtype):
@@ -167,14 +215,53 @@ def point_at(view, value):
     raise Unsupported(f"a '{type(value).__name__}' is neither a number nor an array")
 
 
+_plain = {}  # of each type of tensor, whether its values are plain memory
+
+
+def plain(tensor, view):
+    """The tensor whose memory holds these values; Unsupported where there is none.
+
+    A sparse gradient gives its values, as they lie there, with their columns as units.
+    """
+    kind = type(tensor)
+    is_plain = _plain.get(kind)
+    if is_plain is None:
+        is_plain = _plain[kind] = _has_memory(kind)
+    if not is_plain:
+        raise Passing(f"a '{kind.__name__}' has no memory of its own")
+    if tensor.is_cpu and _layout(tensor) == "strided":
+        return tensor
+    if tensor.is_cpu and tensor.is_sparse:
+        view.axis = 1 if tensor.dense_dim() > 0 else NO_UNITS
+        return tensor._values()
+    check_torch(tensor)
+    return tensor
+
+
+def _has_memory(kind):
+    """Tell subclasses that only look like tensors: those that catch every operation."""
+    catches = getattr(kind, "__torch_dispatch__", None)
+    return catches is None or "disabled" in getattr(catches, "__name__", "")
+
+
+_layouts = {}  # torch.layout: name
+
+
+def _layout(tensor):
+    layout = tensor.layout
+    name = _layouts.get(layout)
+    if name is None:
+        name = _layouts[layout] = str(layout)[6:]
+    return name
+
+
 def check_torch(tensor):
     """Raise Unsupported for tensors whose values are not plain memory of this process."""
     if tensor.device.type != "cpu":
-        raise Unsupported(f"it is on {tensor.device.type}; only tensors in main memory are "
+        raise Passing(f"it is on {tensor.device.type}; only tensors in main memory are "
                           "measured as yet, because reading others would hold up the training")
-    if str(tensor.layout) != "torch.strided":
-        raise Unsupported(f"its layout is {str(tensor.layout)[6:]}; only dense tensors are "
-                          "measured")
+    if _layout(tensor) != "strided":
+        raise Unsupported(f"its layout is {_layout(tensor)}; only dense tensors are measured")
 
 
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}

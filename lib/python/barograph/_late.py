@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that lie on another device: read without making the training wait for them.
+
+What log() is given is copied on the device's own queue, and read some steps later, once the
+device says that it is done; the reading is kept at the step that it belongs to.
+"""
+from . import _tensors
+
+MAX_WAITING = 4096  # numbers; older ones give way, which is told
+AGE = 1             # a number is looked at when this many steps have begun since it was given
+
+
+class Late:
+    """The numbers of one run that are on their way."""
+
+    def __init__(self, run):
+        self._run = run
+        self._waiting = []  # (name, number of the turn, step, a way to read it)
+        self._turn = 0
+        self._is_troubled = False
+
+    def take(self, name, tensor):
+        """Keep a number of the step that libbaro is at."""
+        try:
+            reader = _tensors.late_reader(tensor)
+        except Exception as error:
+            self._run._complain(("late", name), f"'{name[:80]}' is left out: {error}")
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.pop(0)
+            self._run._complain("late", "numbers of a slow device were given up")
+        self._waiting.append((name, self._turn, self._run._told_step, reader))
+
+    def push(self, is_last=False):
+        """A step begins (or the run ends): push what has arrived.
+
+        is_last  wait for what has not
+        """
+        self._turn += 1
+        if not self._waiting:
+            return
+        kept = []
+        for entry in self._waiting:
+            name, turn, step, reader = entry
+            try:
+                number = reader(is_last) if is_last or self._turn - turn > AGE else None
+            except Exception as error:
+                self._run._complain(("late", name), f"'{name[:80]}' is left out: {error!r}")
+                continue
+            if number is None:
+                kept.append(entry)
+            else:
+                self._is_troubled |= self._run._push_scalar_at(name, number, step)
+        self._waiting = kept
+
+    def is_troubled(self):
+        """Tell, once, whether one that has arrived is trouble."""
+        was, self._is_troubled = self._is_troubled, False
+        return was
