@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/attention.h"
 #include "daemon/declare.h"
 #include "daemon/live.h"
 #include "daemon/resume.h"
@@ -47,7 +48,8 @@ static void send_ack(
 {
     Baro__Ack ack;
     baro__ack__init(&ack);
-    ack.last_seq = seq;
+    ack.last_seq = stream->committed_seq;
+    baro_autofree struct attention *attention = attention_take(stream, &ack);
     if (note != NULL) {
         ack.note = (char *)(uintptr_t)note;
     }
@@ -470,8 +472,9 @@ void ingest_batch(struct barod *barod, const struct peer *peer, uint64_t request
             barod_open_bundle(barod);
         }
     }
-    if (stream->last_seq == stream->committed_seq) {
-        send_ack(barod, peer, stream->committed_seq, NULL); /* all of it was a repeat */
+    /* All of it was a repeat; or an alert must not wait for the commit. */
+    if (stream->last_seq == stream->committed_seq || attention_is_waiting(stream)) {
+        send_ack(barod, peer, stream, NULL);
     }
 }
 
@@ -494,5 +497,5 @@ void ingest_heartbeat(struct barod *barod, const struct peer *peer, uint64_t req
     resume_on_sign_of_life(barod, stream);
     status_on_step(barod, stream, beat->step);
     baro_autofree char *note = BARO_TAKE(stream->note);
-    send_ack(barod, peer, stream->committed_seq, note);
+    send_ack(barod, peer, stream, note);
 }

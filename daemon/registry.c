@@ -333,6 +333,7 @@ static void finish_run(struct run *run)
         free(stream->live);
         free(stream->status_text);
         free(stream->note);
+        free(stream->attention);
         free(stream);
     }
     baro__run_description__free_unpacked(run->description, NULL);

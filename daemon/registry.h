@@ -15,6 +15,7 @@
 #include "daemon/bundle.h"
 #include "daemon/outbox.h"
 
+struct attention;
 struct run;
 struct spike_detector;
 struct nonfinite_detector;
@@ -71,6 +72,7 @@ struct stream {
     bool has_begun;      /* a reading with a step of its own has come */
     int64_t max_step;    /* valid if has_begun */
     char *note;          /* for its user, to go with the next acknowledgement; or NULL */
+    struct attention *attention; /* likewise: what alerts concern; or NULL */
     bool has_told_rival; /* that another process of its rank lives, too */
     bool has_told_limit; /* that it declared more than it may */
     uint64_t met_ns;     /* monotonic: its last Hello */

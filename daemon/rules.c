@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/alert_text.h"
+#include "daemon/attention.h"
 #include "daemon/live.h"
 #include "lib/analysis/detect.h"
 #include "lib/base/log.h"
@@ -141,6 +142,7 @@ static void begin_nonfinite(struct barod *barod, struct stream *stream,
                                                     : -(double)INFINITY;
     alert_write_nonfinite(alert, finding, thing->declare);
     if (keep(barod, run, alert)) {
+        attention_on_alert(stream, thing);
         nonfinite_tag(stream->nonfinite, finding->news, alert->id);
         stream->waiting_ns = barod->now_ns;
     }
@@ -265,6 +267,7 @@ static void feed_spike(struct barod *barod, struct stream *stream, struct thing 
     alert->value = finding.value;
     alert_write_spike(alert, &finding);
     if (keep(barod, run, alert)) {
+        attention_on_alert(stream, thing);
         tell(barod, alert);
     }
 }

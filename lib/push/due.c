@@ -14,6 +14,7 @@
  * "barograph/dropped" comes into being with the first reading that is dropped.
  */
 
+enum { MAX_ATTENTION_STEPS = 1000 /* a daemon may ask for */ };
 static const double default_budget = 0.01;
 static const uint64_t report_gap_ns = 1000000000;
 
@@ -123,6 +124,22 @@ void due_on_step(struct baro_run *run, uint64_t now_ns)
     } else {
         atomic_store(&run->report.own_ns, read_own_ns(run));
         atomic_store(&run->report.turn, governor_turn(run->governor));
+    }
+}
+
+/* ---- attention ---- */
+
+void due_on_attention(struct baro_run *run, const uint32_t *ids, size_t n, uint32_t n_steps,
+    uint32_t everything_steps)
+{
+    n_steps = n_steps < MAX_ATTENTION_STEPS ? n_steps : MAX_ATTENTION_STEPS;
+    for (size_t i = 0; i < n; i++) {
+        governor_attend(run->governor, ids[i], n_steps);
+    }
+    if (everything_steps > 0) {
+        governor_trouble(run->governor, everything_steps < MAX_ATTENTION_STEPS
+                                            ? everything_steps
+                                            : MAX_ATTENTION_STEPS);
     }
 }
 

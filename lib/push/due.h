@@ -18,6 +18,15 @@ int due_open(
 void due_on_step(struct baro_run *run, uint64_t now_ns);
 
 /**
+ * The daemon has seen something: have things measured at each step for a while.
+ *
+ * everything_steps  for so many steps everything; 0: no
+ * thread            any
+ */
+void due_on_attention(struct baro_run *run, const uint32_t *ids, size_t n, uint32_t n_steps,
+    uint32_t everything_steps);
+
+/**
  * Tell whether a tensor's measurement should hold unit statistics: yes, unless its caller asked
  * baro_due() and they are too dear for every time.
  *

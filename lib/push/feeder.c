@@ -55,6 +55,12 @@ static void read_pulse(struct sender_pulse *out_pulse, void *payload)
     out_pulse->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
 }
 
+static void attend(const uint32_t *ids, size_t n, uint32_t n_steps,
+    uint32_t everything_steps, void *payload)
+{
+    due_on_attention(payload, ids, n, n_steps, everything_steps);
+}
+
 static void *feed(void *payload)
 {
     struct baro_run *run = payload;
@@ -101,6 +107,7 @@ int run_start_sender(struct baro_run *run, struct baro_err *err)
         .keys = &run->keys,
         .on_message = say,
         .read_pulse = read_pulse,
+        .on_attention = attend,
         .payload = run,
     };
     int rc = sender_create(&run->sender, &options, err);

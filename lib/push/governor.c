@@ -188,8 +188,11 @@ static bool is_within(uint32_t turn, uint32_t last)
 
 void governor_trouble(struct governor *g, uint32_t n_turns)
 {
-    atomic_store_explicit(
-        &g->trouble, n_turns > 0 ? last_of(g, n_turns) : 0, memory_order_relaxed);
+    uint32_t last = n_turns > 0 ? last_of(g, n_turns) : 0;
+    uint32_t before = atomic_load_explicit(&g->trouble, memory_order_relaxed);
+    if (last == 0 || !is_within(last, before)) {
+        atomic_store_explicit(&g->trouble, last, memory_order_relaxed);
+    }
 }
 
 void governor_attend(struct governor *g, uint32_t id, uint32_t n_turns)

@@ -69,7 +69,7 @@ int64_t governor_due(struct governor *governor, uint64_t now_ns, uint64_t own_ns
 /** Tell whether a measurement of this turn should hold unit statistics, too. Any thread. */
 bool governor_wants_units(const struct governor *governor, uint32_t id);
 
-/** Have everything due in the next n_turns turns, 0: no longer. Any thread. */
+/** Have everything due in at least the next n_turns turns; 0: no longer. Any thread. */
 void governor_trouble(struct governor *governor, uint32_t n_turns);
 
 /** Have one thing due in each of the next n_turns turns. Any thread. */

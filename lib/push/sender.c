@@ -75,6 +75,8 @@ struct sender {
     bool is_recovery;
     void (*on_message)(const char *text, void *payload);
     void (*read_pulse)(struct sender_pulse *out_pulse, void *payload);
+    void (*on_attention)(const uint32_t *ids, size_t n, uint32_t n_steps,
+        uint32_t everything_steps, void *payload);
     void *payload;
 
     struct peer *peer;
@@ -534,6 +536,10 @@ static void on_ack(struct sender *s, uint64_t now, const Baro__Ack *ack)
     if (ack->note[0] != '\0') {
         baro_text_safe(s->note, sizeof s->note, ack->note);
     }
+    if (s->on_attention != NULL && (ack->n_attention > 0 || ack->everything_steps > 0)) {
+        s->on_attention(ack->attention, ack->n_attention, ack->attention_steps,
+            ack->everything_steps, s->payload);
+    }
 }
 
 static void on_refusal(struct sender *s, uint64_t now, int code, const char *text)
@@ -637,6 +643,7 @@ int sender_create(
     s->is_recovery = options->is_recovery;
     s->on_message = options->on_message;
     s->read_pulse = options->read_pulse;
+    s->on_attention = options->on_attention;
     s->payload = options->payload;
     s->patience_ns = s->keys.is_tcp ? far_patience_ns : patience_min_ns;
     s->refusal_ns = refusal_min_ns;

@@ -30,6 +30,10 @@ struct sender_options {
     void (*on_message)(const char *text, void *payload);
     /* Fills what a heartbeat says; NULL: no heartbeats. */
     void (*read_pulse)(struct sender_pulse *out_pulse, void *payload);
+    /* What the daemon wants measured at each of the next n_steps steps, and for how many
+     * steps everything; NULL: who cares. */
+    void (*on_attention)(const uint32_t *ids, size_t n, uint32_t n_steps,
+        uint32_t everything_steps, void *payload);
     void *payload;
 };
 
