@@ -43,8 +43,9 @@ static void refuse(struct barod *barod, const struct peer *peer, uint64_t reques
     (void)outbox_refuse(barod->socket, peer, request, code, text);
 }
 
+/* Say what is committed, and with it what the client is to know. */
 static void send_ack(
-    struct barod *barod, const struct peer *peer, uint64_t seq, const char *note)
+    struct barod *barod, const struct peer *peer, struct stream *stream, const char *note)
 {
     Baro__Ack ack;
     baro__ack__init(&ack);
