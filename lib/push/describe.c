@@ -69,7 +69,7 @@ static int choose_step(
                                 "resume_step %lld: steps begin at 0", (long long)*out_step);
 }
 
-static int choose_resume(const struct baro_run *run, const struct baro_options *options,
+static int choose_resume(struct baro_run *run, const struct baro_options *options,
     Baro__RunDescription *message, struct baro_err *err)
 {
     int64_t step = 0;

@@ -17,7 +17,7 @@
 
 enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 20, JOIN_S = 2 };
 
-void run_say(const struct baro_run *run, const char *text)
+void run_say(struct baro_run *run, const char *text)
 {
     if (baro_spin_lock(&run->news.lock)) {
         (void)snprintf(run->news.text, sizeof run->news.text, "%s", text);
