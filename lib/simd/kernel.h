@@ -18,7 +18,8 @@ enum {
     BARO_BLOCK = 4096,    /* elements summed in f32 before f64 */
     BARO_COLS = 512,      /* columns of one strip */
     BARO_TILE_ROWS = 256, /* rows summed in f32 before f64 */
-    BARO_PROBE = 64       /* elements that the first shift is the mean of */
+    /* Bytes that kernels ask for before they need them. Twice as much made them slower. */
+    BARO_FETCH_AHEAD = 512
 };
 
 /* Below this magnitude, f32 squares summed up lose digits to underflow. */
@@ -68,19 +69,12 @@ typedef bool (*baro_tile_fn)(const void *data, int64_t stride, size_t n_rows, si
     struct baro_columns *to);
 
 /*
- * Give the mean of the first elements, at most BARO_PROBE; not finite when one of them is
- * not.
- */
-typedef double (*baro_probe_fn)(const void *data, size_t n);
-
-/*
  * One instruction set. The fast kernels compute in f32 (f64 for f64) and take a shift of
  * that type. row is as fast at shift 0, but fills no l1 and no min, and max is of |x|. The
  * wide ones compute in f64 and leave non-finite elements out. NULL in row and cols: only
  * wide there.
  */
 struct baro_kernels {
-    baro_probe_fn probe[BARO_LANE_COUNT];
     baro_block_fn fast[BARO_LANE_COUNT];
     baro_block_fn row[BARO_LANE_COUNT];
     baro_block_fn wide[BARO_LANE_COUNT];

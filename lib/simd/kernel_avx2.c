@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/base/half.h"
+
 /*
  * AVX2 and F16C: 16 f32 lanes are two registers, 8 f64 lanes are two registers. Zeros are
  * found by integer comparison: it runs beside the float units and sees subnormals.
@@ -404,6 +406,93 @@ static inline v8 part8_f16(const void *data, size_t at, size_t n)
 static inline v8 part8_bf16(const void *data, size_t at, size_t n)
 {
     return v16_lower(part16_bf16(data, at, n));
+}
+
+typedef __m256i halves;
+
+static inline halves halves_load(const uint16_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline halves halves_set1(uint16_t x)
+{
+    return _mm256_set1_epi16((short)x);
+}
+
+static inline halves halves_magnitude(halves x)
+{
+    return _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
+}
+
+static inline halves halves_max_signed(halves a, halves b)
+{
+    return _mm256_max_epi16(a, b);
+}
+
+static inline halves halves_max_unsigned(halves a, halves b)
+{
+    return _mm256_max_epu16(a, b);
+}
+
+static inline halves halves_count_zero(halves count, halves magnitude)
+{
+    return _mm256_sub_epi16(count, _mm256_cmpeq_epi16(magnitude, _mm256_setzero_si256()));
+}
+
+/* The least unsigned one of sixteen has an instruction of its own; the others are made of it. */
+static inline unsigned least_unsigned(halves x)
+{
+    const __m128i eight =
+        _mm_min_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    return (unsigned)_mm_cvtsi128_si32(_mm_minpos_epu16(eight)) & 0xffffU;
+}
+
+static inline unsigned halves_most_unsigned(halves x)
+{
+    return 0xffffU - least_unsigned(_mm256_xor_si256(x, _mm256_set1_epi16(-1)));
+}
+
+static inline int halves_most_signed(halves x)
+{
+    return 0x7fff - (int)least_unsigned(_mm256_xor_si256(x, _mm256_set1_epi16(0x7fff)));
+}
+
+static inline uint64_t halves_total(halves count)
+{
+    const __m256i pairs = _mm256_madd_epi16(count, _mm256_set1_epi16(1));
+    __m128i x =
+        _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(x);
+}
+
+static inline v16 widen_f16(halves x)
+{
+    return (v16){_mm256_cvtph_ps(_mm256_castsi256_si128(x)),
+        _mm256_cvtph_ps(_mm256_extracti128_si256(x, 1))};
+}
+
+static inline v16 ordered_f16(v16 x)
+{
+    return x;
+}
+
+/* Elements 0, 2, ... in one register and 1, 3, ... in the other: one operation each. */
+static inline v16 widen_bf16(halves x)
+{
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000U);
+    return (v16){_mm256_castsi256_ps(_mm256_slli_epi32(x, 16)),
+        _mm256_castsi256_ps(_mm256_and_si256(x, upper))};
+}
+
+static inline v16 ordered_bf16(v16 x)
+{
+    const __m256 low = _mm256_unpacklo_ps(x.lo, x.hi);
+    const __m256 high = _mm256_unpackhi_ps(x.lo, x.hi);
+    return (v16){
+        _mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
 }
 
 #include "lib/simd/kernel_body.inc"

@@ -434,6 +434,98 @@ static inline v8 load8_bf16(const void *data, size_t at)
     return part8_bf16(data, at, 8);
 }
 
+typedef uint16_t h8 __attribute__((vector_size(16)));
+typedef int16_t s8 __attribute__((vector_size(16)));
+typedef struct {
+    h8 a, b;
+} halves;
+
+static inline h8 h8_pick(h8 m, h8 yes, h8 no)
+{
+    return (m & yes) | (~m & no);
+}
+
+static inline halves halves_load(const uint16_t *p)
+{
+    halves x;
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+
+static inline halves halves_set1(uint16_t x)
+{
+    const h8 q = {x, x, x, x, x, x, x, x};
+    return (halves){q, q};
+}
+
+static inline halves halves_magnitude(halves x)
+{
+    const halves m = halves_set1(0x7fff);
+    return (halves){x.a & m.a, x.b & m.b};
+}
+
+static inline halves halves_max_signed(halves x, halves y)
+{
+    return (halves){h8_pick((h8)((s8)x.a > (s8)y.a), x.a, y.a),
+        h8_pick((h8)((s8)x.b > (s8)y.b), x.b, y.b)};
+}
+
+static inline halves halves_max_unsigned(halves x, halves y)
+{
+    return (halves){h8_pick((h8)(x.a > y.a), x.a, y.a), h8_pick((h8)(x.b > y.b), x.b, y.b)};
+}
+
+static inline halves halves_count_zero(halves count, halves magnitude)
+{
+    return (halves){
+        count.a - (h8)(magnitude.a == (h8){0}), count.b - (h8)(magnitude.b == (h8){0})};
+}
+
+static inline unsigned halves_most_unsigned(halves x)
+{
+    const h8 eight = h8_pick((h8)(x.a > x.b), x.a, x.b);
+    unsigned most = 0;
+    for (int i = 0; i < 8; i++) {
+        most = eight[i] > most ? eight[i] : most;
+    }
+    return most;
+}
+
+static inline int halves_most_signed(halves x)
+{
+    const halves turned = {x.a ^ halves_set1(0x8000).a, x.b ^ halves_set1(0x8000).b};
+    return (int)halves_most_unsigned(turned) - 0x8000;
+}
+
+static inline uint64_t halves_total(halves count)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < 8; i++) {
+        n += (uint64_t)count.a[i] + (uint64_t)count.b[i];
+    }
+    return n;
+}
+
+static inline v16 widen_f16(halves x)
+{
+    return load16_f16(&x, 0);
+}
+
+static inline v16 ordered_f16(v16 x)
+{
+    return x;
+}
+
+static inline v16 widen_bf16(halves x)
+{
+    return load16_bf16(&x, 0);
+}
+
+static inline v16 ordered_bf16(v16 x)
+{
+    return x;
+}
+
 #include "lib/simd/kernel_body.inc"
 
 const struct baro_kernels baro_kernels_scalar = KERNEL_TABLE;

@@ -17,8 +17,9 @@
  * one NaN.
  *
  * The method, per block of 4096 elements:
- *   d = x - c          c is a shift close to the mean: of the first 64 elements at first,
- *                      then the mean so far
+ *   d = x - c          c is 0 while the mean so far is smaller than the spread, as of most
+ *                      weights, gradients and activations; else that mean. A first block that
+ *                      turns out to need a shift is summed once more
  *   sum, sq = Σd, Σd²  in 16 f32 lanes; every 256 elements the lanes are added to a second
  *                      set of lanes (two levels keep the rounding of equal numbers near
  *                      1e-7), and at the end of the block to f64
@@ -39,8 +40,8 @@
  *   - NaN or infinity, or an overflow of the squares (|d| above 2^58 or so): l1 or sq is
  *     not finite, and the block is done again by the wide kernel, in f64 and with masks;
  *   - an underflow of the squares: the largest |d| is below 2^-57, and the same happens;
- *   - a shift that fits badly (the data drift): sq is mostly sum² / n; once more with c =
- *     mean_b.
+ *   - a shift that fits badly (the mean is far from 0, the data drift): more than 3/4 of sq
+ *     is sum² / n; once more with c = mean_b.
  * f64 data are summed the same way in eight f64 lanes. If even f64 squares overflow or
  * underflow (|d| above 1e152 or below 1e-147), all of the tensor is done in long double,
  * scalar.
@@ -80,22 +81,6 @@ struct state {
     bool extreme;       /* f64 arithmetic is not enough */
 };
 
-static double first_finite_mean(const void *run, size_t n, enum baro_lane lane)
-{
-    static const enum baro_dtype dtypes[BARO_LANE_COUNT] = {
-        BARO_F32, BARO_F16, BARO_BF16, BARO_F64};
-    double mean = 0;
-    int n_finite = 0;
-    for (size_t i = 0; i < n && n_finite < BARO_PROBE; i++) {
-        const double x = baro_element_get(dtypes[lane], run, i);
-        if (isfinite(x)) {
-            n_finite++;
-            mean += (x - mean) / n_finite;
-        }
-    }
-    return isfinite(mean) ? mean : 0;
-}
-
 static bool fast_is_sound(const struct state *s, const struct baro_block *b, double shift)
 {
     const bool f64 = s->lane == BARO_LANE_F64;
@@ -116,7 +101,7 @@ static double shift_of(const struct state *s, double shift)
 static bool shift_is_bad(const struct baro_block *b)
 {
     const double n = (double)b->n_finite;
-    return b->sq - b->sum * b->sum / n < b->sq * (1.0 / 64);
+    return b->sq - b->sum * b->sum / n < b->sq * (1.0 / 4);
 }
 
 static void merge(struct state *s, const struct baro_block *b, double shift)
@@ -166,10 +151,8 @@ static void count_bad(struct state *s, const void *run, size_t n, int64_t positi
 /* Sums one block into b and returns the shift that it is about. */
 static double sum_block(struct state *s, const void *run, size_t n, struct baro_block *b)
 {
-    double shift = s->n > 0 ? s->mean : s->kernels->probe[s->lane](run, n);
-    if (!isfinite(shift)) {
-        shift = first_finite_mean(run, n, s->lane);
-    }
+    /* Most tensors lie around 0: then no shift is as good as any, and faster. */
+    double shift = (double)s->n * s->mean * s->mean <= s->m2 ? 0 : s->mean;
     shift = shift_of(s, shift);
     s->kernels->fast[s->lane](run, n, shift, b);
     if (fast_is_sound(s, b, shift) && shift_is_bad(b)) {
