@@ -10,6 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "proto/reading.h"
+#include "proto/wire_columns.h"
 
 /*
  * A range is answered with every point, or with columns: as many as there are pixels, each
@@ -50,7 +51,8 @@ struct wanted {
 
 struct range {
     struct job job;
-    bool is_whole; /* cut as asked */
+    bool is_whole;  /* cut as asked */
+    bool is_packed; /* columns are */
     int64_t from_step;
     int64_t to_step;
     uint32_t n_columns;
@@ -74,6 +76,8 @@ struct answer {
     uint32_t *n_series;
     uint64_t *n_points;
     uint64_t *n_coarse;
+    struct column *columns; /* of the series at hand; used again for the next */
+    size_t columns_room;
     size_t bytes_left;      /* that points may still take */
     struct baro_err damage; /* the first that was met; the rest is given */
 };
@@ -287,20 +291,64 @@ static int read_parts(struct range *range, struct store *store,
     return rc;
 }
 
+/* Pack the columns of some series. */
+static struct frame pack(const struct column *columns, size_t n_series, size_t n_columns)
+{
+    size_t bound = wire_columns_bound(n_columns);
+    size_t room = bound;
+    size_t n_bytes = 0;
+    uint8_t *bytes = baro_xrealloc(NULL, room, 1);
+    for (size_t i = 0; i < n_series; i++) {
+        if (room - n_bytes < bound) {
+            room = 2 * room + bound;
+            bytes = baro_xrealloc(bytes, room, 1);
+        }
+        n_bytes += wire_columns_pack(
+            (const void *)(columns + i * n_columns), n_columns, bytes + n_bytes);
+    }
+    return (struct frame){baro_xrealloc(bytes, n_bytes, 1), n_bytes, true};
+}
+
+/* Give the columns read to the job. */
+static struct frame frame_of(
+    const struct range *range, size_t n_series, struct answer *answer)
+{
+    size_t n = n_series * range->n_columns;
+    for (size_t i = 0; i < n; i++) {
+        column_finish(&answer->columns[i]);
+    }
+    if (range->is_packed) {
+        return pack(answer->columns, n_series, range->n_columns);
+    }
+    struct frame frame = {answer->columns, n * sizeof *answer->columns, true};
+    answer->columns = NULL;
+    answer->columns_room = 0;
+    return frame;
+}
+
+/* Make room for the columns of a series and empty them. */
+static struct column *need_columns(struct answer *answer, size_t n)
+{
+    if (n > answer->columns_room) {
+        free(answer->columns);
+        answer->columns = baro_xcalloc(n, sizeof *answer->columns);
+        answer->columns_room = n;
+    } else if (n > 0) {
+        memset(answer->columns, 0, n * sizeof *answer->columns);
+    }
+    return answer->columns;
+}
+
 static int answer_one(struct range *range, struct store *store,
     const struct column_cut *cut, size_t at, struct answer *answer)
 {
     const struct wanted *wanted = &range->wanted[at];
     size_t n = (size_t)wanted->n_series * range->n_columns;
     struct pass pass = {.max_points = answer->bytes_left / sizeof(struct point)};
-    pass.columns = n > 0 ? baro_xcalloc(n, sizeof *pass.columns) : NULL;
+    pass.columns = need_columns(answer, n);
     int rc = read_parts(range, store, cut, wanted, &pass, answer);
-    for (size_t i = 0; i < n; i++) {
-        column_finish(&pass.columns[i]);
-    }
     if (range->n_columns > 0) {
-        range->job.frames[at] =
-            (struct frame){pass.columns, n * sizeof *pass.columns, true};
+        range->job.frames[at] = frame_of(range, wanted->n_series, answer);
     } else {
         size_t n_bytes = pass.n_points * sizeof *pass.points;
         range->job.frames[at] = (struct frame){pass.points, n_bytes, true};
@@ -313,6 +361,21 @@ static int answer_one(struct range *range, struct store *store,
     return rc;
 }
 
+/* Read all series; the numbers are told in answer. */
+static int answer_all(struct range *range, struct store *store,
+    const struct column_cut *cut, struct answer *answer)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < range->n_wanted; i++) {
+        rc = answer_one(range, store, cut, i, answer);
+    }
+    free(answer->columns);
+    if (rc != 0 && range->job.err.code == 0) {
+        (void)baro_err_set(&range->job.err, rc, "the history cannot be read");
+    }
+    return rc;
+}
+
 static void work(struct job *job, struct store *store)
 {
     struct range *range = (struct range *)job;
@@ -322,19 +385,19 @@ static void work(struct job *job, struct store *store)
     size_t n = range->n_wanted;
     struct column_cut cut = columns_cut(
         range->from_step, range->to_step, range->n_columns > 0 ? range->n_columns : 1);
+    baro_autofree int64_t *edges = baro_xcalloc((size_t)cut.n_columns + 1, sizeof *edges);
+    columns_edges(&cut, edges);
+    cut.edges = edges;
     job->frames = baro_xcalloc(n, sizeof *job->frames);
     baro_autofree uint32_t *n_series = baro_xcalloc(n, sizeof *n_series);
     baro_autofree uint64_t *n_points = baro_xcalloc(n, sizeof *n_points);
     baro_autofree uint64_t *n_coarse = baro_xcalloc(n, sizeof *n_coarse);
-    struct answer answer = {n_series, n_points, n_coarse, WIRE_MAX_REPLY_BYTES, {0}};
-    for (size_t i = 0; i < n; i++) {
-        int rc = answer_one(range, store, &cut, i, &answer);
-        if (rc != 0) {
-            if (job->err.code == 0) {
-                (void)baro_err_set(&job->err, rc, "the history cannot be read");
-            }
-            return;
-        }
+    struct answer answer = {.n_series = n_series,
+        .n_points = n_points,
+        .n_coarse = n_coarse,
+        .bytes_left = WIRE_MAX_REPLY_BYTES};
+    if (answer_all(range, store, &cut, &answer) != 0) {
+        return;
     }
     Baro__RangeReply reply;
     baro__range_reply__init(&reply);
@@ -349,6 +412,7 @@ static void work(struct job *job, struct store *store)
     reply.n_n_coarse = n;
     reply.n_coarse = n_coarse;
     reply.damage = answer.damage.text;
+    reply.packing = range->is_packed ? WIRE_PACKED : WIRE_AS_THEY_ARE;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
@@ -386,6 +450,7 @@ struct job *range_job(const struct registry *registry, const struct run *run,
     struct range *range = baro_xcalloc(1, sizeof *range);
     range->job = (struct job){.work = work, .destroy = destroy};
     range->is_whole = request->is_whole;
+    range->is_packed = request->packing == WIRE_PACKED && request->columns > 0;
     range->from_step = request->from_step;
     range->to_step = request->to_step;
     range->n_columns = request->columns;

@@ -19,6 +19,12 @@ enum {
     WIRE_STREAM_BYTES = 16
 };
 
+/* How RangeReply's columns are written. */
+enum wire_packing {
+    WIRE_AS_THEY_ARE = 0, /* struct wire_column */
+    WIRE_PACKED = 1       /* wire_columns.h */
+};
+
 /* One pixel column of a series, as RangeReply's raw frames carry it. */
 struct wire_column {
     int64_t first_step; /* of the first reading in the column; valid if count > 0 */

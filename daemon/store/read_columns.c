@@ -546,6 +546,26 @@ static int read_covered(
     return rc;
 }
 
+/*
+ * Rows behind those that summaries cover: when some of them lie in the chunk at hand they are taken
+ * from it, or it would be decoded twice.
+ *
+ * returns  0 with *row behind them, or where it was; negative code
+ */
+static int take_behind(struct column_reader *reader, uint64_t *row, struct baro_err *err)
+{
+    const struct group_record *record = &reader->record;
+    uint64_t end = reader->windows[0].end_row;
+    end = end < record->n_rows ? end : record->n_rows;
+    if (record->part_columns > 0 || *row < reader->windows[0].first_row || *row >= end) {
+        return 0;
+    }
+    reader->is_counting = true;
+    int rc = add_rows(reader, *row, end, err);
+    *row = rc == 0 ? end : *row;
+    return rc == BARO_ECORRUPT ? 0 : rc;
+}
+
 static int add_block(const struct store_block *block, void *payload)
 {
     struct column_reader *reader = payload;
@@ -612,6 +632,7 @@ static int read_all(struct column_reader *reader, struct column *out, struct bar
         }
         rest.first_row = reader->record.covered[0];
         rc = read_covered(reader, out, err);
+        rc = rc == 0 ? take_behind(reader, &rest.first_row, err) : rc;
         if (rc != 0) {
             return rc;
         }

@@ -71,6 +71,9 @@ uint32_t columns_find(const struct column_cut *cut, int64_t step)
 
 int64_t columns_edge(const struct column_cut *cut, uint32_t c)
 {
+    if (cut->edges != NULL) {
+        return cut->edges[c < cut->n_columns ? c : cut->n_columns];
+    }
     if (c == 0) {
         return cut->from_step;
     }
@@ -89,6 +92,15 @@ int64_t columns_edge(const struct column_cut *cut, uint32_t c)
         edge = shifted & -interval;
     }
     return edge > cut->from_step ? (int64_t)edge : cut->from_step;
+}
+
+void columns_edges(const struct column_cut *cut, int64_t *out)
+{
+    struct column_cut bare = *cut;
+    bare.edges = NULL;
+    for (uint32_t c = 0; c <= cut->n_columns; c++) {
+        out[c] = columns_edge(&bare, c);
+    }
 }
 
 static uint32_t n_finite(const struct column *column)

@@ -34,6 +34,7 @@ struct column_cut {
     uint32_t n_columns;
     uint32_t
         edge_shift; /* all steps of an aligned interval of 2^edge_shift share a column */
+    const int64_t *edges; /* columns_edges, or NULL: they are worked out each time */
 };
 
 /**
@@ -62,6 +63,13 @@ uint32_t columns_find(const struct column_cut *cut, int64_t step);
 
 /** Tell the first step of column c; for c = n_columns the step behind the last, held in range. */
 int64_t columns_edge(const struct column_cut *cut, uint32_t c);
+
+/**
+ * Work out all edges once, for a cut that is used for many series: set cut->edges to them.
+ *
+ * out  n_columns + 1
+ */
+void columns_edges(const struct column_cut *cut, int64_t *out);
 
 /* Readings one behind the other that fall into one column; from and so on are positions among
  * the steps that were given. */

@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
 #include "lib/keys/client.h"
+#include "lib/link/unpack.h"
 
 /*
  * One DEALER socket and, beside it, ZeroMQ's monitor of that socket, which tells when the
@@ -272,16 +273,6 @@ static void append_frame(struct link_message *message, zmq_msg_t *part)
     message->frames[message->n_frames++] = frame;
 }
 
-static void release_frame(struct link_frame *frame)
-{
-    if (frame->holder != NULL) {
-        (void)zmq_msg_close(frame->holder);
-        free(frame->holder);
-    } else {
-        free((void *)(uintptr_t)frame->bytes);
-    }
-}
-
 /* Take a whole message off the socket without waiting: 1, 0 when there is none, or a code. */
 static int receive(struct link *link, struct link_message *out, struct baro_err *err)
 {
@@ -307,10 +298,12 @@ static int receive(struct link *link, struct link_message *out, struct baro_err 
             rc = baro_err_set(
                 err, BARO_ELIMIT, "a message has more than %d frames", LINK_MAX_FRAMES);
         } else if (rc == 0) {
+            out->n_bytes += zmq_msg_size(&frame);
             append_frame(out, &frame);
         }
         (void)zmq_msg_close(&frame);
     }
+    rc = rc == 0 ? link_unpack(out, err) : rc;
     if (rc != 0) {
         link_message_release(out);
         return rc;
@@ -416,6 +409,9 @@ int64_t link_send(struct link *link, Baro__Envelope *request, struct baro_err *e
     baro_autofree uint8_t *bytes = NULL;
     size_t n_bytes = 0;
     request->request = ++link->last_request;
+    if (request->body_case == BARO__ENVELOPE__BODY_RANGE_REQUEST) {
+        request->range_request->packing = WIRE_PACKED; /* what comes is unpacked here */
+    }
     int rc = wire_pack(request, &bytes, &n_bytes);
     if (rc != 0) {
         return baro_err_set(err, rc, "pack a request: %s", baro_code_text(rc));
@@ -505,9 +501,7 @@ void link_message_release(struct link_message *message)
     if (message == NULL) {
         return;
     }
-    for (size_t i = 0; i < message->n_frames; i++) {
-        release_frame(&message->frames[i]);
-    }
+    link_frames_release(message);
     free(message->frames);
     wire_release(&message->wire);
     *message = (struct link_message){0};

@@ -17,12 +17,14 @@ enum { LINK_MAX_FRAMES = 512 };
 /* One message from the daemon; release with link_message_release. */
 struct link_message {
     struct wire_message wire; /* wire.envelope->body_case says what */
-    size_t n_frames;          /* raw frames behind the envelope */
+    size_t n_bytes;           /* of raw frames as they came over the wire */
+    size_t n_frames;          /* raw frames behind the envelope; columns are unpacked */
     struct link_frame {
         const uint8_t *bytes; /* 8-byte aligned, owned by the message */
         size_t n_bytes;
         void *holder; /* link.c's own: what the bytes lie in; NULL: memory of their own */
     } * frames;
+    void *columns; /* link.c's own: what unpacked frames lie in */
 };
 
 /**

@@ -92,8 +92,8 @@ static struct rig_query many(int64_t n_steps)
 }
 
 /* Ask once and check that the answer speaks of as many readings as there are. */
-static int ask(struct bench *bench, struct link *link, const struct rig_query *query,
-    double *out_seconds)
+static int ask(
+    struct bench *bench, struct link *link, struct rig_query *query, double *out_seconds)
 {
     struct baro_err err = {0};
     struct rig_answer answer;
@@ -106,6 +106,7 @@ static int ask(struct bench *bench, struct link *link, const struct rig_query *q
             (unsigned long long)n_wanted, (unsigned long long)answer.n_readings);
     }
     *out_seconds = answer.seconds;
+    query->series_bytes = answer.n_bytes / query->n_things;
     return 0;
 }
 
@@ -119,7 +120,7 @@ static int restart_cold(
 }
 
 static int ask_cold(struct bench *bench, struct bench_daemon *daemon,
-    const struct rig_query *query, double *out_seconds, double *io_cached)
+    struct rig_query *query, double *out_seconds, double *io_cached)
 {
     double cached = 0;
     struct baro_err err = {0};
@@ -161,17 +162,17 @@ static int measure_long(struct bench *bench, struct bench_daemon *daemon, int64_
     struct baro_err err = {0};
     struct rig_noise noise = {0};
     struct link *link = link_open(daemon->endpoint, &err);
+    struct rig_query query = {0};
     int rc = link != NULL ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < n_warm; i++) {
-        struct rig_query query = zoom(&noise, n_points);
+        query = zoom(&noise, n_points);
         rc = ask(bench, link, &query, &warm[i]);
     }
     link_close(link);
     for (size_t i = 0; rc == 0 && i < n_cold; i++) {
-        struct rig_query query = zoom(&noise, n_points);
+        query = zoom(&noise, n_points);
         rc = ask_cold(bench, daemon, &query, &cold[i], &cached);
     }
-    struct rig_query query = zoom(&noise, n_points);
     if (rc == 0 && rig_raw_answer(bench_dir(bench), &query, limits, n_warm, &err) != 0) {
         rc = bench_fail(bench, "%s", err.text);
     }
@@ -224,8 +225,9 @@ static int measure_many(struct bench *bench, struct bench_daemon *daemon, int64_
     bench_report_samples(bench, "store range", "1,000 series x 1,000 columns, cold", cold,
         MANY_COLD_TURNS, "ms", limit, limit_name);
     bench_note(bench,
-        "Each series of %lld points; four requests at a time, 72 MB of columns.",
-        (long long)n_steps);
+        "Each series of %lld points; four requests at a time, %.0f MB over the socket for 72 MB "
+        "of columns.",
+        (long long)n_steps, 1e-6 * (double)query.series_bytes * MANY_SERIES);
     return 0;
 }
 

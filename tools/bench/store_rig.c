@@ -223,9 +223,7 @@ static int take_answer(struct link *link, struct rig_answer *out, struct baro_er
         rc = baro_err_set(err, envelope->refusal->code, "a range was refused: %s",
             envelope->refusal->text);
     }
-    for (size_t i = 0; i < message.n_frames; i++) {
-        out->n_bytes += message.frames[i].n_bytes;
-    }
+    out->n_bytes += message.n_bytes;
     for (size_t i = 0; rc == 0 && i < envelope->range_reply->n_n_points; i++) {
         out->n_readings += envelope->range_reply->n_points[i];
     }
@@ -264,7 +262,7 @@ struct raw_answer {
 static void *answer(void *payload)
 {
     const struct raw_answer *raw = payload;
-    size_t n_bytes = raw->query->columns * sizeof(struct wire_column);
+    size_t n_bytes = raw->query->series_bytes;
     baro_autofree uint8_t *bytes = baro_xcalloc(n_bytes, 1);
     for (size_t i = 0; i < raw->n_questions; i++) {
         uint8_t peer[256];

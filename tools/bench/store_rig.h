@@ -63,6 +63,7 @@ struct rig_query {
     int64_t from_step;
     int64_t to_step;
     uint32_t columns;
+    size_t series_bytes; /* for rig_raw_answer: what the answer takes for each series */
 };
 
 /* What came. */
