@@ -31,7 +31,7 @@ enum {
     SEND_HIGH_WATER = 1000,
     RECEIVE_HIGH_WATER = 1000,
     LINGER_MS = 500,
-    HANDSHAKE_MS = 10000 /* over tcp:// */
+    HANDSHAKE_MS = 5000 /* over tcp:// */
 };
 
 /* A line that is dead without a word must not hold its descriptor and its place for ever. */
