@@ -18,32 +18,41 @@
  * than half of 2048, so it is rounded up to 3dccd000 = 0.1000061, an error of 2^-14.0 of it.
  *
  * Times: of rows that come every 3 ms, when to the microsecond is noise, and noise is what costs
- * room. They are laid on straight lines, each as long as it can be with no row further from its
- * time than a bound h: the smallest power of two above the median distance between rows, at least
- * 2^24 ns = 17 ms, which is one frame of a screen. A line begins at its first row's time rounded
- * down to a multiple of h/4 (the first line of all at the first time rounded up to one of h/1024,
- * so as not to come before the last row of the chunk before). Each row i behind narrows the slopes
- * that are left to those that pass between t[i] - h and t[i] + h, and not above where a line from
- * row i + 1 would begin, so that the order of rows stays; when no multiple of h/1024 is left a
- * new line begins. Of the slopes left the one that ends in the most zeros is taken, because zeros
- * cost nothing. On a line all second differences are zero: only its ends cost bytes. On recorded
- * trainings, whose steps take now 4 and now 40 ms, a time then costs 0.13 bytes; all its bits 3.0.
+ * room. They are laid on a chain of straight lines, each as long as it can be with no row further
+ * from its time than a bound h: the smallest power of two above the median distance between rows,
+ * at least 2^24 ns = 17 ms, which is one frame of a screen. A line begins where the one before it
+ * ends (the first at the first time rounded up to a multiple of h/256, so as not to come before
+ * the last row of the chunk before). The slopes left are at first all from 0 up, so that the
+ * order of rows stays; each row i behind narrows them to those that pass between t[i] - h and
+ * t[i] + h and not above the last time of all. When no multiple of h/256 is left the line ends with
+ * the row before, and of its slopes one is taken that brings it within h/8 of that row's time: the
+ * one that ends in the most zeros, because zeros cost nothing; if there is none, the nearest. On
+ * a chain all second differences are zero but one at each bend: only those cost bytes. On recorded
+ * trainings, whose steps take now 4 and now 40 ms, a time then costs 0.075 bytes; all its bits 3.0.
+ * Lines that need not touch each other take 0.14: such a line may not rise above where the next
+ * one could begin, so that only half of the band around the times is its own.
  *
- * Worked number, with h/1024 as the unit: the median distance is 600, so h is 1024. Rows at 0, 700,
- * 1100, 1700 and 5000. The line begins at 0. Row 1 could be as late as a line from row 2 would
- * begin, at 1100 down to a multiple of 256 = 1024: slopes up to 1024, and from (700 - 1024) / 1.
- * Row 2: up to 1536 / 2 = 768. Row 3: up to 2724 / 3 = 908, from 676 / 3 = 226 up. Row 4 is
- * the last: 5000 / 4 = 1250, but from 3976 / 4 = 994 up, more than 768: a new line begins there, at
- * 5000 down to 4864. Of 226 to 768 the number with the most zeros is 512: 0, 512, 1024, 1536, 4864.
+ * Worked number, with h/256 as the unit: the median distance is 175, so h is 256. Rows at 0, 175,
+ * 275, 425 and 1250. The line begins at 0. Row 1: slopes up to 431. Row 2: up to 531 / 2 = 265,
+ * from 19 / 2 up to a whole number = 10 up. Row 3: up to 681 / 3 = 227, from 169 / 3 = 57 up.
+ * Row 4, the last: at most 1250 / 4 = 312, but from 994 / 4 = 249 up, so the line ends with row 3, at
+ * 425 if it had the slope 141; within 32 / 3 = 10 of that the number with the most zeros is 144:
+ * 0, 144, 288, 432. From there row 4 takes the slopes from 562 to 818, the nearest to 818 within
+ * 32 that has the most zeros is 800: 1232.
  *
- * Where clocks jump about, lines are short and cost more than they save: then times are rounded
- * down to a multiple of h/4.
+ * A clock that is set back by more than the bound begins a new chain. Where that happens at
+ * every eighth row, times are rounded down to a multiple of h/4.
  */
 
 enum { MIN_BOUND_BITS = 24 }; /* 17 ms */
-enum { DROPPED_BITS = 23 - ROUND_FLOAT_BITS, MIN_ROWS_OF_LINE = 8, GRAINS = 1024 };
+enum {
+    DROPPED_BITS = 23 - ROUND_FLOAT_BITS,
+    MIN_ROWS_OF_CHAIN = 8,
+    GRAINS = 256, /* of slopes in a bound */
+    NEAR = 8      /* parts of a bound: how near to a row a line may end as it likes */
+};
 
-static const int64_t TIME_LIMIT = INT64_C(1) << 61;
+static const int64_t TIME_SPAN = INT64_C(1) << 61; /* 73 years; from 1970 to 2116 */
 
 static uint32_t bits_of(float value)
 {
@@ -140,64 +149,100 @@ static int64_t roundest(int64_t least, int64_t most, int64_t grain)
     return best;
 }
 
-/* Where a line from a row on begins: not before the row before, which lies at last. */
-static int64_t beginning(
-    const int64_t *times_ns, size_t from, size_t n, int64_t bound, int64_t last)
+/* The slopes that a line may have. */
+struct slopes {
+    int64_t least;
+    int64_t most;
+};
+
+/* Choose a slope that has many zeros and brings a line near to where its last row should be. */
+static int64_t choose_slope(
+    struct slopes slopes, int64_t rise, int64_t count, int64_t bound)
 {
     int64_t grain = bound / GRAINS;
-    int64_t base = floor_to(times_ns[from], bound / 4);
-    if (from > 0) {
-        return base < last && last <= times_ns[from] ? last : base;
+    int64_t wanted = rise / count;
+    int64_t width = bound / NEAR / count;
+    wanted = wanted < slopes.least ? slopes.least : wanted;
+    wanted = wanted > slopes.most ? slopes.most : wanted;
+    int64_t least = wanted - width > slopes.least ? wanted - width : slopes.least;
+    int64_t most = wanted + width < slopes.most ? wanted + width : slopes.most;
+    if (floor_to(most, grain) >= least) {
+        return roundest(least, most, grain);
     }
-    base = floor_to(times_ns[0] + grain - 1, grain);
-    return n == 1 || base <= floor_to(times_ns[1], bound / 4) ? base : times_ns[0];
+    int64_t below = floor_to(wanted, grain);
+    int64_t above = below + grain;
+    bool is_below =
+        above > slopes.most || (below >= slopes.least && wanted - below < above - wanted);
+    return is_below ? below : above;
 }
 
-/* Lay a line through as many rows from one on as it can hold, at least that one. */
+/* Lay a line from a row on, which is placed at base, through as many rows as it can hold. */
 static struct line longest_line(
-    const int64_t *times_ns, size_t from, size_t n, int64_t bound, int64_t last)
+    const int64_t *times_ns, size_t from, size_t n, int64_t bound, int64_t base)
 {
     int64_t grain = bound / GRAINS;
-    struct line line = {.n = 1, .base = beginning(times_ns, from, n, bound, last)};
-    int64_t least = INT64_MIN;
-    int64_t most = INT64_MAX;
+    struct line line = {.n = 1, .base = base};
+    struct slopes slopes = {0, INT64_MAX};
     for (size_t i = from + 1; i < n; i++) {
         int64_t count = (int64_t)(i - from);
-        int64_t low = times_ns[i] - bound - line.base;
-        int64_t next = i + 1 < n ? floor_to(times_ns[i + 1], bound / 4) : times_ns[i];
-        next = next < line.base && line.base <= times_ns[i] ? line.base : next;
-        int64_t high = times_ns[i] + bound < next ? times_ns[i] + bound : next;
-        int64_t new_least = -floor_div(-low, count);
-        int64_t new_most = floor_div(high - line.base, count);
-        new_least = new_least > least ? new_least : least;
-        new_most = new_most < most ? new_most : most;
-        if (new_least > new_most || floor_to(new_most, grain) < new_least) {
+        int64_t top = times_ns[i] + bound;
+        top =
+            top > times_ns[n - 1] && times_ns[i] <= times_ns[n - 1] ? times_ns[n - 1] : top;
+        int64_t least = -floor_div(base - times_ns[i] + bound, count);
+        int64_t most = floor_div(top - base, count);
+        least = least > slopes.least ? least : slopes.least;
+        most = most < slopes.most ? most : slopes.most;
+        if (least > most || floor_to(most, grain) < least) {
             break;
         }
-        least = new_least;
-        most = new_most;
+        slopes = (struct slopes){least, most};
         line.n++;
     }
-    line.slope = line.n > 1 ? roundest(least, most, grain) : 0;
+    if (line.n > 1) {
+        line.slope = choose_slope(
+            slopes, times_ns[from + line.n - 1] - base, (int64_t)line.n - 1, bound);
+    }
     return line;
 }
 
-/* Tell whether lines would be few enough to pay, and the times such that sums cannot overflow. */
-static bool are_lines_worth_it(const int64_t *times_ns, size_t n, int64_t bound)
+/* Where a chain that begins with a row places it: not behind the last time of all. */
+static int64_t beginning(const int64_t *times_ns, size_t at, size_t n, int64_t bound)
 {
-    size_t n_lines = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (times_ns[i] > TIME_LIMIT || times_ns[i] < -TIME_LIMIT) {
-            return false;
+    int64_t grain = bound / GRAINS;
+    int64_t base = floor_to(times_ns[at] + grain - 1, grain);
+    return base <= times_ns[n - 1] ? base : times_ns[at];
+}
+
+/* Lay chains through all rows; tells how many, at most one more than max_chains. */
+static size_t lay_chains(
+    const int64_t *times_ns, size_t n, int64_t bound, size_t max_chains, int64_t *out)
+{
+    size_t n_chains = 1;
+    out[0] = beginning(times_ns, 0, n, bound);
+    for (size_t at = 0; at + 1 < n && n_chains <= max_chains;) {
+        struct line line = longest_line(times_ns, at, n, bound, out[at]);
+        for (size_t i = 1; i < line.n; i++) {
+            out[at + i] = line.base + line.slope * (int64_t)i;
         }
+        if (line.n == 1) {
+            out[at + 1] = beginning(times_ns, at + 1, n, bound);
+            n_chains++;
+        }
+        at += line.n > 1 ? line.n - 1 : 1;
     }
-    int64_t last = 0;
-    for (size_t at = 0; at < n && n_lines <= n / MIN_ROWS_OF_LINE; n_lines++) {
-        struct line line = longest_line(times_ns, at, n, bound, last);
-        last = line.base + line.slope * (int64_t)(line.n - 1);
-        at += line.n;
+    return n_chains;
+}
+
+/* Tell whether sums of times cannot overflow. */
+static bool are_close(const int64_t *times_ns, size_t n)
+{
+    int64_t least = times_ns[0];
+    int64_t most = times_ns[0];
+    for (size_t i = 1; i < n; i++) {
+        least = times_ns[i] < least ? times_ns[i] : least;
+        most = times_ns[i] > most ? times_ns[i] : most;
     }
-    return n_lines <= n / MIN_ROWS_OF_LINE + 1;
+    return least >= -2 * TIME_SPAN && most <= 2 * TIME_SPAN && most - least <= TIME_SPAN;
 }
 
 void round_times(const int64_t *times_ns, size_t n, int64_t *out)
@@ -209,17 +254,12 @@ void round_times(const int64_t *times_ns, size_t n, int64_t *out)
         return;
     }
     int64_t bound = INT64_C(1) << (bits > MIN_BOUND_BITS ? bits : MIN_BOUND_BITS);
-    if (!are_lines_worth_it(times_ns, n, bound)) {
-        for (size_t i = 0; i < n; i++) {
-            out[i] = floor_to(times_ns[i], bound / 4);
-        }
+    size_t max_chains = n / MIN_ROWS_OF_CHAIN + 1;
+    if (are_close(times_ns, n) &&
+        lay_chains(times_ns, n, bound, max_chains, out) <= max_chains) {
         return;
     }
-    for (size_t at = 0; at < n;) {
-        struct line line = longest_line(times_ns, at, n, bound, at > 0 ? out[at - 1] : 0);
-        for (size_t i = 0; i < line.n; i++) {
-            out[at + i] = line.base + line.slope * (int64_t)i;
-        }
-        at += line.n;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = floor_to(times_ns[i], bound / 4);
     }
 }

@@ -259,12 +259,12 @@ static void a_tenth_and_five_times_are_rounded_as_the_essay_says(void **state)
     round_floats(values, 3, values);
     assert_int_equal(bits_of(values[1]), 0x3dccd000);
     assert_true(fabs((double)values[1] / (double)0.1F - 1) < 0x1p-13);
-    int64_t times[] = {0, 700, 1100, 1700, 5000};
-    int64_t expected[] = {0, 512, 1024, 1536, 4864};
+    int64_t times[] = {0, 175, 275, 425, 1250};
+    int64_t expected[] = {0, 144, 288, 432, 1232};
     int64_t out[5];
     for (size_t i = 0; i < 5; i++) {
-        times[i] *= 1 << 20; /* of a bound of 2^30 ns */
-        expected[i] *= 1 << 20;
+        times[i] *= 1 << 22; /* of a bound of 2^30 ns */
+        expected[i] *= 1 << 22;
     }
     round_times(times, 5, out);
     assert_memory_equal(out, expected, sizeof expected);
@@ -367,6 +367,29 @@ static void times_that_cannot_be_on_lines_stay_in_their_bound(void **state)
     round_floats(NULL, 0, NULL);
 }
 
+static void a_clock_that_is_set_back_begins_a_new_chain(void **state)
+{
+    enum { N = 300 };
+    static const int64_t ms = 1000000;
+    static const int64_t second = 1000 * ms;
+    int64_t times[N];
+    int64_t out[N];
+    int64_t at = INT64_C(1780000000) * second;
+    for (size_t i = 0; i < N; i++) {
+        at += 5 * ms + (int64_t)(next_random() % (uint64_t)ms);
+        at -= i == 100 ? 3600 * second : i == 200 ? 2 * ms * 5 : 0;
+        times[i] = at;
+    }
+    round_times(times, N, out);
+    size_t n_bends = 0;
+    for (size_t i = 0; i < N; i++) {
+        assert_true(llabs(out[i] - times[i]) <= 1 << 24);
+        n_bends += i > 1 && out[i] - out[i - 1] != out[i - 1] - out[i - 2];
+        assert_true(i == 0 || i == 100 || times[i] < times[i - 1] || out[i] >= out[i - 1]);
+    }
+    assert_true(out[99] - out[100] > 3599 * second && n_bends <= 30);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -383,6 +406,7 @@ int main(void)
         cmocka_unit_test(rounded_floats_keep_their_bound_and_their_extremes),
         cmocka_unit_test(rounded_times_keep_their_order_and_their_bound),
         cmocka_unit_test(times_that_cannot_be_on_lines_stay_in_their_bound),
+        cmocka_unit_test(a_clock_that_is_set_back_begins_a_new_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
