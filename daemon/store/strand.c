@@ -11,10 +11,15 @@
 /*
  * Small chunks are merged by fours: when the last three chunks of a strand are about as large as
  * what is appended will make, they are encoded again together with it, and so on with the three
- * before those. Each row is thus encoded about log4(65520 / bytes of one append) times more, and
+ * before those. Two more rules leave nearly all chunks full, and cost less than one more
+ * encoding of each row: old chunks that are not full are taken when they and the new rows make
+ * more than a full one; and one that is at most half as large as what comes behind it is always
+ * taken. Each row is thus encoded about log4(65520 / bytes of one append) + 1 times more, and
  * a strand has at most a handful of small chunks. Sizes aim at CHUNK_TARGET_BYTES, which fills
  * LMDB's pages: a value of n bytes takes (n + 16) / 4096 pages, rounded up, unless it is so small
- * that it shares one. The rows of one chunk tell how many fit into the next.
+ * that it shares one. The rows of one chunk tell how many fit into the next. Where nothing will
+ * follow soon, what would fill less than half of a last page becomes a chunk of its own, which
+ * shares one.
  *
  * A chunk that is damaged, or that does not end where the new rows begin, is left as it is.
  * Where the new rows stand for several rows of the group each, it is not known what each row of
@@ -30,7 +35,9 @@ enum {
     PAGE_BYTES = 4096,
     PAGE_HEAD_BYTES = 16,
     CHUNK_WORK_BYTES = 1024, /* that a chunk costs beside its rows, in work */
-    MAX_TRIES = 4            /* encodings of one chunk until its pages are full */
+    MAX_TRIES = 4,           /* encodings of one chunk until its pages are full */
+    FULL_BYTES = CHUNK_TARGET_BYTES - CHUNK_TARGET_BYTES / 16, /* as full as need be */
+    MAX_REST_BYTES = 1700 /* on a last page: what shares one, with a head of its own */
 };
 
 /* One chunk of the strand that the new rows take with them. */
@@ -240,6 +247,7 @@ struct choice {
     size_t max_bytes; /* that it may have */
     size_t bytes;     /* that old and new rows will take, about */
     uint64_t raw;     /* the same, decoded */
+    size_t last;      /* bytes of the chunk that was taken last */
 };
 
 /* Say what the new rows will take: about as much as the last ones did. */
@@ -253,6 +261,22 @@ static void estimate(struct strand_writer *writer, const struct append *append,
                             : choice->bytes + choice->bytes / 2 + SLACK_BYTES;
     size_t fit = CHUNK_TARGET_BYTES * (size_t)last->n_rows / data;
     writer->guess = fit > 0 ? fit : 1;
+}
+
+/* Whether a chunk has nearly as many bytes or rows as one may have. */
+static bool is_full(const struct chunk *chunk, size_t n_bytes, size_t row_bytes)
+{
+    return n_bytes >= FULL_BYTES ||
+           n_bytes + n_bytes / chunk->n_rows > CHUNK_TARGET_BYTES ||
+           chunk->n_rows * row_bytes >= MAX_RAW_BYTES - MAX_RAW_BYTES / 4;
+}
+
+/* Whether a strand's chunks are brought to full size: rows of groups that are not wide. */
+static bool is_filled(const struct strand_writer *writer, const struct append *append)
+{
+    const struct columns *rows = append->rows;
+    return append->covers == NULL && append->id->part == 0 &&
+           rows->n_f64 + rows->n_f32 <= writer->store->parting.wide_columns;
 }
 
 /* Take the chunk that ends where the last one taken began, if it is small and whole; any other
@@ -275,7 +299,7 @@ static bool take_last_chunk(
     if (writer->n_chunks == 0) {
         estimate(writer, append, &chunk, n, choice);
     }
-    if (n > choice->max_bytes) {
+    if (n > choice->max_bytes || is_full(&chunk, n, row_raw_bytes(rows))) {
         return false;
     }
     if (writer->old_bytes + n > writer->old_room) {
@@ -294,6 +318,7 @@ static bool take_last_chunk(
     writer->old_bytes += n;
     choice->raw += chunk.n_rows * row_raw_bytes(rows) + chunk.extra_bytes;
     choice->bytes += n;
+    choice->last = n;
     choice->end = row_of(&key);
     return true;
 }
@@ -308,19 +333,25 @@ static void take_levels(struct strand_writer *writer, MDB_cursor *cursor,
         .end = append->first_row,
         .raw = rows->n_rows * row_raw_bytes(rows) + rows->extra_bytes,
     };
+    bool fills = is_filled(writer, append);
     uint32_t n_sure = 0;
     size_t sure_bytes = 0;
     while (writer->n_chunks < MAX_MERGED && choice.end > 0 &&
            take_last_chunk(writer, append, &choice)) {
-        if (choice.raw > MAX_RAW_BYTES || choice.bytes > CHUNK_TARGET_BYTES ||
-            writer->old_bytes > budget) {
+        bool is_more = /* than one chunk holds */
+            choice.bytes > CHUNK_TARGET_BYTES || choice.raw > MAX_RAW_BYTES;
+        if (writer->old_bytes > budget || (is_more && !fills)) {
             break;
         }
-        if (writer->is_packing || writer->n_chunks - n_sure == FAN_IN - 1) {
+        if (writer->is_packing || is_more || (fills && choice.last <= choice.bytes / 3) ||
+            writer->n_chunks - n_sure == FAN_IN - 1) {
             n_sure = writer->n_chunks;
             sure_bytes = writer->old_bytes;
             choice.max_bytes =
                 writer->is_packing ? CHUNK_TARGET_BYTES : choice.bytes + choice.bytes / 2;
+        }
+        if (is_more) {
+            break;
         }
     }
     writer->n_chunks = n_sure;
@@ -497,6 +528,43 @@ static int encode_full(struct strand_writer *writer, const struct append *append
     return 0;
 }
 
+/*
+ * Cut what does not fill a chunk's last page off its n rows: give the fewer rows that fill whole
+ * pages, encoded, or leave all as it is and encoded. What is cut off the last rows of all must be
+ * so little that it shares a page; of a chunk that has no more since it has so many rows, a
+ * quarter may go to the next.
+ */
+static int cut_to_pages(struct strand_writer *writer, const struct append *append,
+    size_t from, const uint8_t **out_bytes, size_t *io_n_bytes, size_t *io_n,
+    struct baro_err *err)
+{
+    bool is_last = from + *io_n == append->rows->n_rows;
+    size_t whole = (*io_n_bytes + PAGE_HEAD_BYTES) / PAGE_BYTES * PAGE_BYTES;
+    size_t rest = *io_n_bytes + PAGE_HEAD_BYTES - whole;
+    size_t most = is_last ? MAX_REST_BYTES : *io_n_bytes / 4;
+    if (!is_filled(writer, append) || whole == 0 || rest == 0 || rest > most ||
+        (is_last ? !writer->is_packing : *io_n_bytes >= FULL_BYTES)) {
+        return 0;
+    }
+    size_t room = whole - PAGE_HEAD_BYTES;
+    size_t n = *io_n;
+    size_t n_bytes = *io_n_bytes;
+    for (int tries = 1; tries < MAX_TRIES && n > 1; tries++) {
+        size_t next = n * room / n_bytes;
+        n = next < n ? next : n - 1;
+        int rc = encode(writer, append, from, n, out_bytes, &n_bytes, err);
+        if (rc != 0) {
+            return rc;
+        }
+        if (n_bytes <= room) {
+            *io_n = n;
+            *io_n_bytes = n_bytes;
+            return 0;
+        }
+    }
+    return encode(writer, append, from, *io_n, out_bytes, io_n_bytes, err);
+}
+
 /* How many rows to try in the first chunk of a strand, if three bytes are left of eight. */
 static size_t first_guess(const struct columns *rows)
 {
@@ -516,6 +584,7 @@ static int put_chunks(struct strand_writer *writer, const struct append *append,
         size_t n_bytes = 0;
         size_t n = 0;
         int rc = encode_full(writer, append, from, &guess, &bytes, &n_bytes, &n, err);
+        rc = rc == 0 ? cut_to_pages(writer, append, from, &bytes, &n_bytes, &n, err) : rc;
         if (rc != 0) {
             return rc;
         }
