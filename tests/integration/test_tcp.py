@@ -67,7 +67,7 @@ def test_keys_are_made_listed_and_revoked_by_baro_key(world):
     assert "'pusch'" in world.baro("key", "allow", path, "--role", "pusch", status=2)
     assert "did you mean 'push'" in world.baro("key", "allow", path, "--role", "pusch", status=2)
     assert "--role" in world.baro("key", "allow", path, status=2)
-    assert "did you mean 'allow'" in world.baro("key", "alow", status=2)
+    assert "did you mean 'allow'" in world.baro("key", "allows", status=2)
     assert "no public key" in world.baro("key", "allow", "12ab", "--role", "push", status=2)
     server = world.baro("key", "server").split()[-1]
     assert server in world.baro("key", "allow", made["public"], "--role", "push", "--name", "t-1")
