@@ -118,13 +118,18 @@ static void print_people(const struct prune *prune, const Baro__PruneReply *repl
     (void)printf(is_dry ? "would go, in this order:\n" : "went:\n");
     print_items(prune, reply);
     size_t n = count_untouched(prune, reply);
+    char others[64] = "";
     bool is_whole = prune->cli->values.is_all;
-    (void)printf("%s: all of %zu other run%s%s\n", is_dry ? "would stay" : "stays", n,
-        n == 1 ? "" : "s",
-        is_whole
-            ? ""
-            : "; of the runs above the summaries for charts, alerts, and what describes "
-              "them");
+    if (n > 0) {
+        (void)snprintf(others, sizeof others, "all of %zu other run%s%s", n,
+            n == 1 ? "" : "s", is_whole ? "" : "; ");
+    }
+    if (n > 0 || !is_whole) {
+        (void)printf("%s: %s%s\n", is_dry ? "would stay" : "stays", others,
+            is_whole ? ""
+                     : "of the runs above the summaries for charts, alerts, and what "
+                       "describes them");
+    }
     if (is_dry) {
         (void)printf("in use: %s, about %s then\n", before, after);
     } else {

@@ -62,11 +62,13 @@ static void put_csv(FILE *file, const char *field)
     (void)fputc('"', file);
 }
 
+/* NULL where there is none: of scalars, and with stat -1 of histograms. */
 static const char *statistic_of(enum reading_kind kind, int stat)
 {
-    return kind == READING_SUMMARY ? summary_stat_name(stat)
-           : kind == READING_UNITS ? unit_stat_name(stat)
-                                   : NULL;
+    return stat < 0                  ? NULL
+           : kind == READING_SUMMARY ? summary_stat_name(stat)
+           : kind == READING_UNITS   ? unit_stat_name(stat)
+                                     : NULL;
 }
 
 static const char *role_of(const struct export_item *item)

@@ -242,12 +242,82 @@ static bool say_roles(const struct thing_list *things, const char *text)
     return roles[0] != '\0';
 }
 
+/* Bring "[1]#2/l2@1" and the like into the order in which series are named; false when it is not
+ * made of such parts. */
+static bool order_tail(const char *tail, char *out, size_t out_bytes)
+{
+    static const char marks[] = "#[/@";
+    const char *parts[sizeof marks] = {NULL};
+    int lengths[sizeof marks] = {0};
+    while (*tail != '\0') {
+        const char *mark = strchr(marks, *tail);
+        size_t n = *tail == '/' ? strcspn(tail, "@#[") : 1 + strcspn(tail + 1, marks);
+        if (mark == NULL || parts[mark - marks] != NULL) {
+            return false;
+        }
+        parts[mark - marks] = tail;
+        lengths[mark - marks] = (int)n;
+        tail += n;
+    }
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i + 1 < sizeof marks && used < out_bytes; i++) {
+        if (parts[i] != NULL) {
+            used += (size_t)snprintf(
+                out + used, out_bytes - used, "%.*s", lengths[i], parts[i]);
+        }
+    }
+    return used < out_bytes;
+}
+
+/* A tensor's name with parts behind it that are in another order, or with an epoch that it does
+ * not have: say what there is. */
+static bool say_epochs(const struct thing_list *things, const char *text)
+{
+    const Baro__ThingInfo *longest = NULL;
+    size_t n_longest = 0;
+    uint32_t n_epochs = 0;
+    char label[SERIES_LABEL_BYTES];
+    char name[NAME_BYTES];
+    char tail[NAME_BYTES];
+    for (size_t i = 0; i < things->n_things; i++) {
+        const Baro__ThingInfo *thing = things->things[i];
+        size_t n = strlen(thing_label(thing, label));
+        if (!thing_is_tensor(thing) || n < n_longest || strncmp(label, text, n) != 0 ||
+            strchr("#[/@", text[n]) == NULL) {
+            continue;
+        }
+        n_epochs = n > n_longest || thing->epoch > n_epochs ? thing->epoch : n_epochs;
+        longest = thing;
+        n_longest = n;
+    }
+    struct tail parsed = {0};
+    if (longest == NULL || !order_tail(text + n_longest, tail, sizeof tail)) {
+        return false;
+    }
+    (void)snprintf(name, sizeof name, "%s%s", thing_label(longest, label), tail);
+    if (strcmp(name, text) != 0 && find_thing(things, name, &parsed) != NULL) {
+        (void)cli_fail("no series '%s'; did you mean '%s'?", text, name);
+        return true;
+    }
+    if (parse_tail(tail, true, &parsed) && parsed.epoch > n_epochs) {
+        char epochs[64] = "one epoch";
+        if (n_epochs > 1) {
+            (void)snprintf(epochs, sizeof epochs, "the epochs 1 to %u", n_epochs);
+        }
+        (void)cli_fail("no series '%s': '%s' has %s; did you mean '%s#%u%s'?", text, label,
+            epochs, label, n_epochs, tail + strcspn(tail, "[/@"));
+        return true;
+    }
+    return false;
+}
+
 static int say_no_series(const struct thing_list *things, const char *text)
 {
     if (things->n_things == 0) {
         return cli_fail("no series '%s': the run has none yet", text);
     }
-    if (say_roles(things, text)) {
+    if (say_roles(things, text) || say_epochs(things, text)) {
         return CLI_FAILED;
     }
     /* Where a unit or statistic begins, if the text names a tensor. */

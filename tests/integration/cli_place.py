@@ -60,6 +60,10 @@ class Run:
     def batch(self, samples):
         self.tell("batch", *samples)
 
+    def noise(self, first, end, n_series, seed):
+        """Steps first to end - 1, each with random values of n_series scalars."""
+        self.tell("noise", first, end, n_series, seed)
+
     def event(self, text):
         self.tell("event", text)
 

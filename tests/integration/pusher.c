@@ -7,7 +7,8 @@
  * prints "run ID RING" and then obeys lines of words with tabs between them:
  *
  *     step N | scalar NAME VALUE | tensor NAME ROLE ROWS VALUES... | batch SAMPLES... |
- *     event TEXT | fail TEXT | sync (prints "ok") | close (prints the code and ends)
+ *     event TEXT | fail TEXT | sync (prints "ok") | close (prints the code and ends) |
+ *     noise FIRST END N SEED (steps FIRST to END - 1, each with random series0 to seriesN-1)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,29 @@ static void push_batch(struct baro_run *run, char **words, int n_words)
     (void)baro_batch(run, samples, (size_t)(n_words - 1));
 }
 
+/* Numbers in [0, 1) that no codec can make small. */
+static double next_random(uint64_t *state)
+{
+    *state += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t x = *state;
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
+}
+
+static void push_noise(struct baro_run *run, char **words)
+{
+    uint64_t state = (uint64_t)integer(words[4]);
+    for (int64_t step = integer(words[1]); step < integer(words[2]); step++) {
+        (void)baro_step(run, step);
+        for (int64_t k = 0; k < integer(words[3]); k++) {
+            char name[32];
+            (void)snprintf(name, sizeof name, "series%lld", (long long)k);
+            (void)baro_scalar(run, name, next_random(&state));
+        }
+    }
+}
+
 /* Do what one line says; returns 0 when it was the last. */
 static int obey(struct baro_run *run, char **words, int n_words)
 {
@@ -65,6 +89,8 @@ static int obey(struct baro_run *run, char **words, int n_words)
         (void)baro_scalar(run, words[1], strtod(words[2], NULL));
     } else if (strcmp(word, "tensor") == 0 && n_words > 4) {
         push_tensor(run, words, n_words);
+    } else if (strcmp(word, "noise") == 0 && n_words == 5) {
+        push_noise(run, words);
     } else if (strcmp(word, "batch") == 0) {
         push_batch(run, words, n_words);
     } else if (strcmp(word, "event") == 0 && n_words == 2) {

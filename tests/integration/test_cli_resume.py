@@ -112,6 +112,15 @@ class Resumed(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("did you mean 'fc1:weight#2/l2'?", done.stderr)
 
+    def test_a_name_whose_parts_are_out_of_order_is_put_right(self):
+        for wrong, words in (
+                ("fc1:weight[1]#1/l2", "did you mean 'fc1:weight#1[1]/l2'?"),
+                ("fc1:weight#7/l2", "'fc1:weight' has the epochs 1 to 2; did you mean 'fc1:weight#2/l2'?"),
+                ("fc2:weight[1]/l2", "did you mean 'fc1:weight[1]/l2'?")):
+            done = self.place.baro("get", "job", wrong)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(words, done.stderr)
+
     def test_a_branch_that_is_not_there_gives_the_nearest_name(self):
         done = self.place.baro("get", "job~7", "loss")
         self.assertEqual(done.returncode, 1)

@@ -217,6 +217,7 @@ class Files(unittest.TestCase):
                 *(file["fc1.weight:grad/histogram/" + name][begin:int(ends[step])]
                   for name in ("exponents", "signs", "counts")))]
             self.assertEqual(line["bins"], bins)
+            self.assertNotIn("statistic", line)
             values = pushed[step][numpy.isfinite(pushed[step]) & (pushed[step] != 0)]
             self.assertEqual(sum(count for _, _, count in bins), values.size)
 
@@ -383,6 +384,10 @@ class Files(unittest.TestCase):
         self.assertEqual([(int(row["step"]), float(row["value"])) for row in rows],
                          [(step, float(step)) for step in range(60)]
                          + [(step, 1000.0 + step) for step in range(60, 120)])
+        header = self.read_jsonl(self.export("tree-run", "a.jsonl")[0])[0]
+        self.assertEqual((header["parent"], header["branch_step"]), ("tree-run~1", 60))
+        header = self.read_jsonl(self.export("tree-run~1", "b.jsonl")[0])[0]
+        self.assertEqual((header["parent"], header["branch_step"]), (None, None))
         rows = self.read_csv(self.export("tree-run~1", "b.csv", "loss")[0])
         self.assertEqual([int(row["step"]) for row in rows], list(range(100)))
 

@@ -71,13 +71,11 @@ class Upkeep(unittest.TestCase):
     def push(self, name, n_steps, run=None, first=0):
         """A run of noisy scalars, no faster than the daemon takes them."""
         run = run or self.place.run(name, run_id=name)
-        for step in range(first, first + n_steps):
-            run.step(step)
-            for k in range(N_SERIES):
-                run.scalar("series%d" % k, self.random.random())
-            if step % 2000 == 1999:
-                run.sync()
-                self.await_steps(name, step)
+        for step in range(first, first + n_steps, 2000):
+            end = min(step + 2000, first + n_steps)
+            run.noise(step, end, N_SERIES, self.random.getrandbits(32))
+            run.sync()
+            self.await_steps(name, end - 1)
         return run
 
     def await_steps(self, name, step):
@@ -115,21 +113,21 @@ class Upkeep(unittest.TestCase):
     # ---- cases ----
 
     def test_the_quota_holds_and_ingest_goes_on(self):
-        quota = 3 * MIB
-        self.start_daemon("--quota", "3M")
+        quota = 2 * MIB
+        self.start_daemon("--quota", "2M")
         sizes = []
         is_over = threading.Event()
 
         def watch():
             while not is_over.is_set():
                 sizes.append(self.file_bytes())
-                time.sleep(0.002)
+                time.sleep(0.005)
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
             for i in range(4):
-                self.finish("run%d" % i, 10000)
-            going = self.push("going", 30000)
+                self.finish("run%d" % i, 7000)
+            going = self.push("going", 20000)
         finally:
             is_over.set()
             watcher.join()
@@ -140,8 +138,8 @@ class Upkeep(unittest.TestCase):
         self.assertGreater(status["counters"]["records_pruned"], 0)
         self.assertGreater(status["counters"]["bytes_pruned"], 0)
         self.assertIn("'tests/run0' gave up its oldest readings, to keep within the quota of "
-                      "3.0 MiB", self.log())
-        wait_for(lambda: len(self.place.baro("get", "going", "series3", "--from", "29990",
+                      "2.0 MiB", self.log())
+        wait_for(lambda: len(self.place.baro("get", "going", "series3", "--from", "19990",
                                              "--json").stdout.splitlines()) == 10,
                  "the newest readings are there")
         self.assertEqual(going.close(), 0)
@@ -152,12 +150,9 @@ class Upkeep(unittest.TestCase):
         self.start_daemon("--quota", "2M")
         for name in ("fast0", "fast1", "fast2"):
             run = self.place.run(name, run_id=name)
-            for step in range(25000):
-                run.step(step)
-                for k in range(N_SERIES):
-                    run.scalar("series%d" % k, self.random.random())
+            run.noise(0, 16000, N_SERIES, self.random.getrandbits(32))
             run.close()
-            wait_for(lambda n=name: (self.run_info(n) or {}).get("last_step") == 24999,
+            wait_for(lambda n=name: (self.run_info(n) or {}).get("last_step") == 15999,
                      "all of " + name + " is taken")
         self.assertIsNone(self.status()["trouble"])
         self.assertLessEqual(self.file_bytes(), 2 * MIB)
@@ -197,6 +192,8 @@ class Upkeep(unittest.TestCase):
         self.assertIn("in use: ", dry.stdout)
         self.assertEqual(self.place.json("prune", "--to", goal, "--dry-run")[-1]["bytes_before"],
                          self.place.json("prune", "--to", goal, "-n")[-1]["bytes_before"])
+        named = self.place.baro("prune", "run0", "run1", "run2", "going", "--dry-run").stdout
+        self.assertIn("would stay: of the runs above the summaries", named)
         *items, total = self.place.json("prune", "run1", "--dry-run")
         self.assertEqual([item["id"] for item in items], ["run1"])
         self.assertEqual(items[0]["what"], "readings")
