@@ -51,8 +51,8 @@ def test_the_order_of_records_is_the_order_of_causes():
     run.watch(model, optimizer)
     train(run, model, 1, optimizer)
     roles = [call[1] if call[1] != "tensor" else call[3] for call in library.calls]
-    assert roles == (["step", "input"] + ["act"] * 3 + ["act_grad"] * 3 + ["grad"] * 4 + ["scalar"] +
-                     ["weight"] * 4), roles
+    assert roles == (["step", "input"] + ["act"] * 3 + ["act_grad"] * 3 + ["grad"] * 4 +
+                     ["update"] * 4 + ["scalar"] + ["weight"] * 4), roles
     assert library.names_of("act") == ["0", "1", "2"]
     assert library.names_of("act_grad") == ["2", "1", "0"]
     assert library.names_of("weight") == ["0.weight", "0.bias", "2.weight", "2.bias"]
@@ -466,7 +466,8 @@ def test_a_model_can_be_saved_and_copied_while_watched():
     stream = io.BytesIO()
     torch.save((model, optimizer), stream)
     stream.seek(0)
-    again, _ = torch.load(stream)
+    is_new = not torch.__version__.startswith("1.")
+    again, _ = torch.load(stream, **({"weights_only": False} if is_new else {}))
     twin = copy.deepcopy(model)
     copy.deepcopy(optimizer).step()
     n_before = len(library.of("tensor"))
@@ -491,7 +492,7 @@ def test_schedulers_made_before_and_after_see_their_optimizer():
             train(run, model, 1, optimizer)
             early.step()
             late.step()
-        counts.append((optimizer._step_count, optimizer.param_groups[0]["lr"]))
+        counts.append((getattr(optimizer, "_step_count", 0), optimizer.param_groups[0]["lr"]))
     assert counts[0] == counts[1], counts
     assert len(library.names_of("grad")) == 4
 

@@ -395,8 +395,11 @@ class Run:
 
     def _spent(self, number, seconds):
         """Book own time for a tensor, 0: for none."""
-        if self._handle is not None and seconds > 0:
-            self._lib.baro_spent(self._handle, number, int(seconds * 1e9))
+        try:
+            if self._handle is not None and seconds > 0:
+                self._lib.baro_spent(self._handle, number, int(seconds * 1e9))
+        except Exception as error:
+            self._complain("spent", f"own time is not counted: {error!r}")
 
     def _push_batch(self, batch):
         if _tensors.is_torch(batch):

@@ -56,7 +56,8 @@ class Model:
 
     def path(self, name):
         """Full name of a part of this model."""
-        return ".".join(part for part in (self.prefix, name) if part)
+        parts = [part for part in name.split(".") if part != "_orig_mod"]  # of torch.compile()
+        return ".".join(part for part in (self.prefix, *parts) if part)
 
     def phase(self):
         """Tell what a forward pass of it now belongs to."""

@@ -21,6 +21,19 @@ from . import layout
 from .cadence import Search
 from .model import PREFIXES, TRAIN
 
+try:  # within torch.compile() hooks are traced: ours must come to nothing there
+    from torch.compiler import is_compiling
+except ImportError:
+    def is_compiling():
+        """This torch compiles nothing."""
+        return False
+
+try:
+    _transform = torch._C._functorch.peek_interpreter_stack
+except AttributeError:
+    def _transform():
+        return None
+
 MAX_CALLS = 4     # of one module in one pass that are measured
 _numbers = itertools.count(1)
 
@@ -34,7 +47,8 @@ class Hook:
         self.call = call
 
     def __call__(self, *args):
-        return self.call(*args)
+        if not is_compiling():
+            self.call(*args)
 
     def __reduce__(self):  # in a copy, or loaded where Barograph is not: takes all, gives None
         return getattr, (contextlib.nullcontext(), "__exit__")
@@ -259,6 +273,9 @@ class Modules:
     def _forward(self, known, module, output):
         watcher = self._watcher
         if not watcher.is_on:
+            return
+        if _transform() is not None:
+            watcher.tell_failure("func", "what torch.func transforms is not measured")
             return
         began = watcher.clock()
         try:

@@ -13,6 +13,7 @@ import weakref
 import torch
 
 from .._updates import Updates
+from .model import TRAIN
 from .parameters import UNUSED_STEPS
 
 
@@ -44,7 +45,7 @@ class Optimizers:
         self._watcher = watcher
         self._run = run
         self._wrapped = []   # (Held, step before ours, ours)
-        self._updates = Updates(run)
+        self._updates = Updates(run, watcher.cadences[TRAIN])
         self._has_updates = True
         self._has_searched = False
 

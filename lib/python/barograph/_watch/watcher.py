@@ -12,7 +12,7 @@ from . import patches
 from .arguments import as_list
 from .cadence import Cadence
 from .model import EVAL, NO_GRAD, PREFIXES, TRAIN, Model
-from .modules import Modules
+from .modules import Hook, Modules
 from .optimizers import Optimizers
 from .parameters import Parameters
 from .ranks import Replicas
@@ -167,7 +167,7 @@ class Watcher:
             if self._has_compiled:  # a hook on all modules would have the compiler start anew
                 self.modules.guard_entries(self.models)
             else:
-                self._on_first = torch_module.register_module_forward_pre_hook(self._first)
+                self._on_first = torch_module.register_module_forward_pre_hook(Hook(self._first))
 
     def _disarm(self):
         handle, self._on_first = self._on_first, None
@@ -238,6 +238,10 @@ class Watcher:
             if self._point(view, tensor):
                 self._run._push_view(view)
                 self._measured_id = view.id
+        except Exception as error:
+            view.is_broken = True
+            self.tell_failure(("measure", view.role),
+                              f"'{view.name}' ({view.role}) is left out: {error!r}")
         finally:
             self._gate.release()
 
@@ -247,6 +251,8 @@ class Watcher:
             return
         try:
             self._measure_row(row, tensors)
+        except Exception as error:
+            self.give_up("parameters", error)
         finally:
             self._gate.release()
 
@@ -292,6 +298,9 @@ class Watcher:
             view.is_broken = True
             self._run._complain(("unsupported", str(reason)),
                                 f"'{view.name}' ({view.role}) is not measured: {reason}")
+        except RuntimeError as error:  # no memory of its own: a tensor within torch.func
+            self._run._complain(("measure", view.role),
+                                f"'{view.name}' ({view.role}) is left out: {error!r}")
         except Exception as error:
             view.is_broken = True
             self._run._complain(("measure", view.role),
