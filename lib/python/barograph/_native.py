@@ -88,6 +88,8 @@ _PROTOTYPES = {
                                   ctypes.c_void_p]),
     "baro_spent": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64]),
     "baro_trouble": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
+    "baro_update": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor),
+                                   ctypes.POINTER(Tensor)]),
     "baro_batch": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]),
     "baro_event": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]),
     "baro_fail": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
