@@ -8,6 +8,7 @@
 
 #include "lib/base/baro_types.h"
 #include "lib/base/spin.h"
+#include "lib/push/cost.h"
 
 /*
  * The question: n tensors, each with a cost c_i that is only known from measuring it, and an
@@ -53,6 +54,11 @@
  * Who is due but is not measured (a layer that was not called) has had its turn. Its reserved
  * money is not spent, and after two such turns it is expected to cost ever less.
  *
+ * The question itself must cost little of the income. So between two plans that spread the
+ * credit nothing more is due until enough has come in: what is saved for, or a batch that is
+ * worth PLAN_NS for each thing, PLAN_PART times over. Such a turn is quiet: it costs a look at a
+ * bit for each id, to find what was never measured.
+ *
  * Threads. Booking and attention are atomic words of an item; everything else is done by
  * governor_due() under a lock. A booking that comes late counts for the next turn.
  */
@@ -63,8 +69,11 @@ enum {
     EVERYTHING = -1, /* edges beyond all buckets */
     NOTHING = N_BUCKETS,
     COHERENT_TURNS = 16,
-    REGULAR_TURNS = 2, /* who asked within so many turns is planned for */
-    MAX_BARE = 16
+    REGULAR_PLANS = 2, /* who asked within so many plans is planned for */
+    PENDING_TURNS = 2, /* so late a booking may come */
+    QUIET_TURNS = 64,  /* at most, one after the other */
+    PLAN_NS = 25,      /* about what planning takes for each thing */
+    PLAN_PART = 16     /* it may take this part of the income */
 };
 #define S_NS 1e9
 static const double start_ns = 0.5 * S_NS;
@@ -75,62 +84,77 @@ static const double arrears_part = 7.0 / 8;
 static const double loan_part = 1.0 / 2;
 
 struct item {
-    _Atomic uint64_t booked_ns; /* since the last plan */
-    _Atomic uint32_t marks;     /* since the last plan */
+    _Atomic uint64_t booked;    /* since the last plan: nanoseconds << 2 | marks */
     _Atomic uint32_t attended;  /* up to this turn; 0: never was */
     _Atomic uint32_t bare_turn; /* in this turn it is measured without its units */
+    _Atomic bool is_governed;   /* somebody has asked for it */
     /* Guarded by the lock. */
-    uint32_t asked_turn; /* 0: never */
-    uint32_t due_turn;   /* last; 0: never */
-    float whole_ns;      /* expected without unit statistics; 0: not known */
-    float both_ns;       /* expected with them; 0: not known */
-    float eagerness;     /* 1 / sqrt(cost) */
-    uint16_t bucket;     /* of this turn */
+    bool is_planned;     /* in the sums of the last plan */
+    bool has_units;      /* if it is due in this turn */
     uint8_t n_bare;      /* times due since its units were */
     uint8_t n_unpaid;    /* times due since a measurement was booked */
-    bool has_leapt;      /* the last measurement was much dearer than expected */
-    bool is_planned;     /* in this turn's sums */
-    bool has_units;      /* if it is due in this turn */
+    uint16_t bucket;     /* as of the last plan */
+    uint32_t asked_turn; /* 0: never */
+    uint32_t asked_plan; /* number of the plan then */
+    uint32_t due_turn;   /* last; 0: never */
+    struct cost cost;
 };
 
 struct governor {
     double share;
     uint32_t max_id;
     _Atomic uint32_t turn;
-    _Atomic uint32_t trouble; /* up to this turn */
+    _Atomic uint32_t trouble;   /* up to this turn */
+    _Atomic uint32_t attended;  /* anything, up to this turn */
+    _Atomic uint64_t booked_ns; /* for all that is governed */
 
     _Atomic uint32_t lock; /* guards what follows */
-    uint32_t planned_turn; /* 0: none yet */
-    uint64_t seen_ns;      /* until when income is counted */
+    /* The account. */
+    uint32_t seen_turn; /* 0: none yet */
+    uint64_t seen_ns;   /* until when income is counted */
     uint64_t seen_own_ns;
+    uint64_t seen_booked_ns;
     double credit_ns;
     double loan_ns;
     double arrears_ns;
-    double income_ns;  /* of a turn, on average; 0: not known */
-    double whole_ns;   /* what all cost together in this turn */
+    double income_ns; /* of a turn, on average; 0: not known */
+    /* The plan. */
+    uint32_t n_plans;
+    uint32_t planned_turn;
+    double whole_ns;   /* what all cost together */
     double dearest_ns; /* what is saved for; 0: nothing */
     double left_ns;    /* of credit, put aside for nobody in this turn */
+    double wake_ns;    /* with so much credit the next plan is worth its while */
     int edge;        /* things of buckets above are due; those in it as far as money goes */
-    unsigned top;    /* most urgent bucket of this turn */
+    unsigned top;    /* most urgent bucket, the forced left out */
+    bool is_quiet;   /* this turn has no plan */
     bool is_lending; /* the forced are due whatever it costs */
     bool is_troubled;       /* everything is */
     bool has_units_for_all; /* every turn can pay for everything */
     uint32_t n_due;
-    uint32_t n_governed;
     double sums[N_BUCKETS];
+    uint32_t n_governed;
     uint32_t *governed; /* ids in the order in which they were first asked for */
+    uint64_t *known;    /* a bit for each id whose cost is known */
     struct item items[];
 };
 
+static size_t n_words(uint32_t max_id)
+{
+    return (size_t)max_id / 64 + 1;
+}
+
 struct governor *governor_create(uint32_t max_id, double share, uint64_t now_ns)
 {
-    struct governor *g = calloc(1, sizeof *g + ((size_t)max_id + 1) * sizeof g->items[0]);
+    size_t n = (size_t)max_id + 1; /* pages that are never touched cost nothing */
+    struct governor *g = calloc(1, sizeof *g + n * sizeof g->items[0]);
     if (g == NULL) {
         return NULL;
     }
-    g->governed = calloc((size_t)max_id + 1, sizeof *g->governed);
-    if (g->governed == NULL) {
-        free(g);
+    g->governed = calloc(n, sizeof *g->governed);
+    g->known = calloc(n_words(max_id), sizeof *g->known);
+    if (g->governed == NULL || g->known == NULL) {
+        governor_destroy(g);
         return NULL;
     }
     g->max_id = max_id;
@@ -145,6 +169,7 @@ void governor_destroy(struct governor *g)
 {
     if (g != NULL) {
         free(g->governed);
+        free(g->known);
         free(g);
     }
 }
@@ -167,9 +192,13 @@ void governor_book(struct governor *g, uint32_t id, uint64_t ns, unsigned marks)
         return;
     }
     struct item *item = &g->items[id];
-    atomic_fetch_add_explicit(&item->booked_ns, ns, memory_order_relaxed);
-    if ((atomic_load_explicit(&item->marks, memory_order_relaxed) & marks) != marks) {
-        atomic_fetch_or_explicit(&item->marks, marks, memory_order_relaxed);
+    uint64_t before =
+        atomic_fetch_add_explicit(&item->booked, ns << 2, memory_order_relaxed);
+    if ((before & marks) != marks) {
+        atomic_fetch_or_explicit(&item->booked, marks, memory_order_relaxed);
+    }
+    if (atomic_load_explicit(&item->is_governed, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&g->booked_ns, ns, memory_order_relaxed);
     }
 }
 
@@ -181,25 +210,34 @@ static uint32_t last_of(const struct governor *g, uint32_t n_turns)
 }
 
 /* Tell whether a turn is not after the last one of some; both may have wrapped. */
-static bool is_within(uint32_t turn, uint32_t last)
+static bool is_within(uint32_t turn, const _Atomic uint32_t *last)
 {
-    return last != 0 && (int32_t)(last - turn) >= 0;
+    uint32_t found = atomic_load_explicit(last, memory_order_relaxed);
+    return found != 0 && (int32_t)(found - turn) >= 0;
+}
+
+/* Move the last of some turns on to another, never back. */
+static void extend(_Atomic uint32_t *last, uint32_t to)
+{
+    if (!is_within(to, last)) {
+        atomic_store_explicit(last, to, memory_order_relaxed);
+    }
 }
 
 void governor_trouble(struct governor *g, uint32_t n_turns)
 {
-    uint32_t last = n_turns > 0 ? last_of(g, n_turns) : 0;
-    uint32_t before = atomic_load_explicit(&g->trouble, memory_order_relaxed);
-    if (last == 0 || !is_within(last, before)) {
-        atomic_store_explicit(&g->trouble, last, memory_order_relaxed);
+    if (n_turns == 0) {
+        atomic_store_explicit(&g->trouble, 0, memory_order_relaxed);
+    } else {
+        extend(&g->trouble, last_of(g, n_turns));
     }
 }
 
 void governor_attend(struct governor *g, uint32_t id, uint32_t n_turns)
 {
     if (id != 0 && id <= g->max_id && n_turns > 0) {
-        atomic_store_explicit(
-            &g->items[id].attended, last_of(g, n_turns), memory_order_relaxed);
+        extend(&g->items[id].attended, last_of(g, n_turns));
+        extend(&g->attended, last_of(g, n_turns));
     }
 }
 
@@ -212,98 +250,52 @@ bool governor_wants_units(const struct governor *g, uint32_t id)
 
 /* ---- expectations ---- */
 
-/*
- * Move an expectation to what was found. One slow measurement (the process was not running, a page
- * was not there) must not pass for a new normal; two in a row do.
- */
-static float learn(struct item *item, float expected, float found)
-{
-    bool is_leap = expected > 0 && found > 4 * expected;
-    bool was_leap = item->has_leapt;
-    item->has_leapt = is_leap;
-    if (expected <= 0 || (is_leap && was_leap)) {
-        return found;
-    }
-    return is_leap ? 4 * expected : expected + 0.5F * (found - expected);
-}
-
-static float bare_cost(const struct item *item)
-{
-    return item->whole_ns > 0 ? item->whole_ns : item->both_ns / 2;
-}
-
-static float full_cost(const struct item *item)
-{
-    return item->both_ns > item->whole_ns ? item->both_ns : item->whole_ns;
-}
-
-/* In every how manieth measurement the units ride along. */
-static unsigned unit_turns(const struct governor *g, const struct item *item)
-{
-    if (g->has_units_for_all || item->both_ns <= 0) {
-        return 1;
-    }
-    float whole = bare_cost(item);
-    float units = full_cost(item) - whole;
-    unsigned turns = 1;
-    while (turns < MAX_BARE && 2 * units > (float)(turns * turns) * whole) {
-        turns *= 2;
-    }
-    return turns;
-}
-
 static bool wants_units(const struct governor *g, const struct item *item)
 {
-    return item->n_bare + 1U >= unit_turns(g, item);
+    return g->has_units_for_all || item->n_bare + 1U >= item->cost.turns;
 }
 
-static float cost_of(const struct item *item, bool has_units)
+/* What a measurement is expected to cost; ever less when it does not come. */
+static float price_of(const struct item *item, bool has_units)
 {
-    float cost = has_units ? full_cost(item) : bare_cost(item);
-    return item->n_unpaid <= 1 ? cost : ldexpf(cost, 1 - (int)item->n_unpaid);
+    float price = has_units ? cost_full(&item->cost) : cost_bare(&item->cost);
+    return item->n_unpaid <= 1 ? price : ldexpf(price, 1 - (int)item->n_unpaid);
 }
 
-static bool is_unseen(const struct item *item)
+/* Take in what was booked since the last plan. */
+static void fold(struct governor *g, uint32_t id)
 {
-    return item->whole_ns <= 0 && item->both_ns <= 0;
-}
-
-/* Take what was booked since the last plan; returns it. */
-static double fold(const struct governor *g, struct item *item)
-{
-    if (atomic_load_explicit(&item->booked_ns, memory_order_relaxed) == 0 &&
-        atomic_load_explicit(&item->marks, memory_order_relaxed) == 0) {
-        return 0;
+    struct item *item = &g->items[id];
+    if (atomic_load_explicit(&item->booked, memory_order_relaxed) == 0) {
+        return;
     }
-    uint64_t ns = atomic_exchange_explicit(&item->booked_ns, 0, memory_order_relaxed);
-    unsigned marks = atomic_exchange_explicit(&item->marks, 0, memory_order_relaxed);
-    if ((marks & GOVERNOR_MEASURED) != 0) {
-        float *expected = (marks & GOVERNOR_UNITS) != 0 ? &item->both_ns : &item->whole_ns;
-        *expected = learn(item, *expected, ns > 0 ? (float)ns : 1.0F);
+    uint64_t booked = atomic_exchange_explicit(&item->booked, 0, memory_order_relaxed);
+    if ((booked & GOVERNOR_MEASURED) != 0) {
+        cost_learn(&item->cost, booked >> 2, (booked & GOVERNOR_UNITS) != 0);
         item->n_unpaid = 0;
-        float whole = bare_cost(item);
-        float mean = whole + (full_cost(item) - whole) / (float)unit_turns(g, item);
-        item->eagerness = 1 / sqrtf(mean > 1 ? mean : 1);
+        g->known[id / 64] |= UINT64_C(1) << (id % 64);
     }
-    return (double)ns;
 }
 
 /* ---- the account ---- */
 
-static void settle(
-    struct governor *g, uint64_t now_ns, uint64_t own_ns, double governed_ns, uint32_t turn)
+static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_t turn)
 {
+    uint64_t booked_ns = atomic_load_explicit(&g->booked_ns, memory_order_relaxed);
+    double governed = (double)(booked_ns - g->seen_booked_ns);
     double elapsed = now_ns > g->seen_ns ? (double)(now_ns - g->seen_ns) : 0;
     double spent = own_ns > g->seen_own_ns ? (double)(own_ns - g->seen_own_ns) : 0;
+    double others = spent > governed ? spent - governed : 0;
     double income = g->share * elapsed;
-    double others = spent > governed_ns ? spent - governed_ns : 0;
-    uint32_t n_turns = g->planned_turn != 0 ? turn - g->planned_turn : 0;
-    g->seen_ns = now_ns > g->seen_ns ? now_ns : g->seen_ns;
-    g->seen_own_ns = own_ns > g->seen_own_ns ? own_ns : g->seen_own_ns;
+    uint32_t n_turns = g->seen_turn != 0 ? turn - g->seen_turn : 0;
     if (n_turns > 0) {
         double found = income / n_turns;
         g->income_ns += g->income_ns > 0 ? 0.1 * (found - g->income_ns) : found;
     }
+    g->seen_turn = turn;
+    g->seen_ns = now_ns > g->seen_ns ? now_ns : g->seen_ns;
+    g->seen_own_ns = own_ns > g->seen_own_ns ? own_ns : g->seen_own_ns;
+    g->seen_booked_ns = booked_ns;
     g->arrears_ns = fmin(g->arrears_ns + others, arrears_max_ns);
     double paid = fmin(g->arrears_ns, arrears_part * income);
     g->arrears_ns -= paid;
@@ -312,7 +304,7 @@ static void settle(
     g->loan_ns -= paid;
     income -= paid;
     double saved = fmin(g->credit_ns, fmax(saved_max_ns, g->dearest_ns));
-    g->credit_ns = saved + income - governed_ns;
+    g->credit_ns = saved + income - governed;
     if (g->credit_ns < 0) {
         g->loan_ns -= g->credit_ns;
         g->credit_ns = 0;
@@ -326,28 +318,29 @@ static unsigned bucket_of(const struct item *item, uint32_t turn)
     /* Exponent and three bits of the mantissa: an eighth of an octave. Costs of 1 ns to 10^13 ns
      * and ages of 1 to 2^32 turns lie within 2^-22 to 2^32. */
     enum { LOWEST = (127 - 26) * 8 };
-    float urgency = (float)(turn - item->due_turn) * item->eagerness;
+    float urgency = (float)(turn - item->due_turn) * item->cost.eagerness;
     uint32_t bits;
     memcpy(&bits, &urgency, sizeof bits);
     bits >>= 20;
     return bits <= LOWEST ? 0 : bits - LOWEST >= FORCED ? FORCED - 1U : bits - LOWEST;
 }
 
-static bool is_forced(const struct item *item, uint32_t turn)
+/* Find out how urgent a thing is in this turn, and whether its units are wanted. */
+static void weigh(const struct governor *g, struct item *item, uint32_t turn)
 {
-    return is_unseen(item) ||
-           is_within(turn, atomic_load_explicit(&item->attended, memory_order_relaxed));
+    bool is_forced = cost_is_unknown(&item->cost) || is_within(turn, &item->attended);
+    item->has_units = is_forced || wants_units(g, item);
+    item->bucket = is_forced ? FORCED : (uint16_t)bucket_of(item, turn);
 }
 
 /* What the governed things want together in this turn. */
 struct wishes {
-    double spent_ns;   /* for them, since the last plan */
-    double pending_ns; /* due in the last turn, but not booked yet: it may come late */
+    double pending_ns; /* due lately, but not booked yet: it may come late */
     double all_ns;     /* of sums */
     double full_ns;    /* everything with its units */
 };
 
-/* Take in what was booked, and put everybody's cost into the bucket of its urgency. */
+/* Take in what was booked, and put everybody's price into the bucket of its urgency. */
 static void gather(struct governor *g, uint32_t turn, struct wishes *out)
 {
     struct wishes wishes = {0};
@@ -355,28 +348,27 @@ static void gather(struct governor *g, uint32_t turn, struct wishes *out)
     g->top = 0;
     for (uint32_t i = 0; i < g->n_governed; i++) {
         struct item *item = &g->items[g->governed[i]];
-        wishes.spent_ns += fold(g, item);
-        item->is_planned = turn - item->asked_turn <= REGULAR_TURNS;
+        fold(g, g->governed[i]);
+        item->is_planned = g->n_plans - item->asked_plan < REGULAR_PLANS;
         if (!item->is_planned) {
             continue;
         }
-        item->has_units = wants_units(g, item);
-        double cost = (double)cost_of(item, item->has_units);
-        if (item->n_unpaid == 1 && item->due_turn == g->planned_turn) {
-            wishes.pending_ns += cost;
+        weigh(g, item, turn);
+        double price = (double)price_of(item, item->has_units);
+        if (item->n_unpaid == 1 && turn - item->due_turn <= PENDING_TURNS) {
+            wishes.pending_ns += price;
         }
-        item->bucket = is_forced(item, turn) ? FORCED : (uint16_t)bucket_of(item, turn);
         if (item->bucket != FORCED && item->bucket > g->top) {
             g->top = item->bucket;
         }
-        g->sums[item->bucket] += cost;
-        wishes.all_ns += cost;
-        wishes.full_ns += (double)full_cost(item);
+        g->sums[item->bucket] += price;
+        wishes.all_ns += price;
+        wishes.full_ns += (double)cost_full(&item->cost);
     }
     *out = wishes;
 }
 
-/* Set what is left for the bucket at the edge, and the edge: those above it are due. */
+/* Set the edge, and what is left for the bucket at it: things of buckets above are due. */
 static void choose_edge(struct governor *g, double left_ns, double all_ns)
 {
     int highest = FORCED;
@@ -405,30 +397,57 @@ static void choose_edge(struct governor *g, double left_ns, double all_ns)
     g->edge = edge;
 }
 
-static void plan(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_t turn)
+static void plan(struct governor *g, uint32_t turn)
 {
     struct wishes wishes;
     gather(g, turn, &wishes);
-    settle(g, now_ns, own_ns, wishes.spent_ns, turn);
-    g->is_lending = g->loan_ns < loan_max_ns;
-    g->is_troubled = g->is_lending && is_within(turn, atomic_load_explicit(&g->trouble,
-                                                          memory_order_relaxed));
     g->has_units_for_all = wishes.full_ns <= g->income_ns;
     g->whole_ns = wishes.all_ns;
-    g->n_due = 0;
     choose_edge(g, fmax(0, g->credit_ns - wishes.pending_ns), wishes.all_ns);
+    g->n_plans++;
     g->planned_turn = turn;
+}
+
+/* How much credit makes the next plan worth its while; the last one is carried out. */
+static double wake_price(const struct governor *g)
+{
+    if (g->edge == EVERYTHING || g->is_troubled) {
+        return 0;
+    }
+    if (g->edge == NOTHING) {
+        return g->dearest_ns;
+    }
+    return g->left_ns + (double)g->n_governed * PLAN_NS * PLAN_PART;
+}
+
+/* Begin a turn with its first question. */
+static void open_turn(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_t turn)
+{
+    if (!g->is_quiet) {
+        g->wake_ns = wake_price(g);
+    }
+    settle(g, now_ns, own_ns, turn);
+    g->is_lending = g->loan_ns < loan_max_ns;
+    g->is_troubled = g->is_lending && is_within(turn, &g->trouble);
+    g->is_quiet = g->n_plans > 0 && g->credit_ns < g->wake_ns && !g->is_troubled &&
+                  !is_within(turn, &g->attended) && turn - g->planned_turn < QUIET_TURNS;
+    g->n_due = 0;
+    if (g->is_quiet) {
+        g->left_ns = 0;
+    } else {
+        plan(g, turn);
+    }
 }
 
 /* ---- one thing ---- */
 
 /* Take money that is promised to nobody. */
-static bool takes(struct governor *g, double cost_ns, bool may_borrow)
+static bool takes(struct governor *g, double price_ns, bool may_borrow)
 {
-    if (cost_ns > g->left_ns && !may_borrow) {
+    if (price_ns > g->left_ns && !may_borrow) {
         return false;
     }
-    g->left_ns = fmax(0, g->left_ns - cost_ns);
+    g->left_ns = fmax(0, g->left_ns - price_ns);
     return true;
 }
 
@@ -439,8 +458,7 @@ static bool decide(struct governor *g, struct item *item, uint32_t turn)
         return true;
     }
     if (!item->is_planned) {
-        item->has_units = wants_units(g, item);
-        item->bucket = is_forced(item, turn) ? FORCED : (uint16_t)bucket_of(item, turn);
+        weigh(g, item, turn);
     }
     int bucket = item->bucket;
     if (bucket == FORCED && g->is_lending) {
@@ -450,17 +468,17 @@ static bool decide(struct governor *g, struct item *item, uint32_t turn)
     if (item->is_planned && is_above) {
         return true; /* its money was put aside */
     }
-    double cost = (double)cost_of(item, item->has_units);
+    double price = (double)price_of(item, item->has_units);
     if (!item->is_planned) {
         /* Who comes rarely must not find all money promised each time. */
         bool is_first = bucket >= (int)g->top;
-        return (is_above || is_first) && takes(g, cost, is_first && g->loan_ns <= 0);
+        return (is_above || is_first) && takes(g, price, is_first && g->loan_ns <= 0);
     }
     if (bucket != g->edge || g->dearest_ns > 0) {
         return false;
     }
-    if (!takes(g, cost, cost <= 2 * g->left_ns && g->loan_ns <= 0)) {
-        g->dearest_ns = cost; /* from here on is saved for it */
+    if (!takes(g, price, price <= 2 * g->left_ns && g->loan_ns <= 0)) {
+        g->dearest_ns = price; /* from here on is saved for it */
         return false;
     }
     return true;
@@ -468,7 +486,7 @@ static bool decide(struct governor *g, struct item *item, uint32_t turn)
 
 static void grant(struct governor *g, struct item *item, uint32_t turn)
 {
-    bool has_units = item->has_units || g->is_troubled || item->bucket == FORCED;
+    bool has_units = item->has_units || g->is_troubled;
     g->n_due++;
     item->due_turn = turn;
     item->n_bare = has_units ? 0 : (uint8_t)(item->n_bare + 1);
@@ -478,19 +496,18 @@ static void grant(struct governor *g, struct item *item, uint32_t turn)
 
 static bool answer(struct governor *g, uint32_t id, uint32_t turn)
 {
-    if (id == 0 || id > g->max_id) {
-        return false;
-    }
     struct item *item = &g->items[id];
     if (item->asked_turn == turn) {
         return item->due_turn == turn;
     }
     if (item->asked_turn == 0) {
         g->governed[g->n_governed++] = id;
-        (void)fold(g, item); /* what it cost before it was governed */
+        atomic_store_explicit(&item->is_governed, true, memory_order_relaxed);
+        fold(g, id); /* what it cost before it was governed */
     }
     bool is_due = decide(g, item, turn);
     item->asked_turn = turn;
+    item->asked_plan = g->n_plans;
     if (is_due) {
         grant(g, item, turn);
     }
@@ -505,12 +522,15 @@ int64_t governor_due(struct governor *g, uint64_t now_ns, uint64_t own_ns,
         return BARO_EBUSY;
     }
     uint32_t turn = governor_turn(g);
-    if (g->planned_turn != turn) {
-        plan(g, now_ns, own_ns, turn);
+    if (g->seen_turn != turn) {
+        open_turn(g, now_ns, own_ns, turn);
     }
     int64_t n_due = 0;
     for (size_t i = 0; i < n; i++) {
-        out_is_due[i] = answer(g, ids[i], turn);
+        uint32_t id = ids[i];
+        bool can_be = id != 0 && id <= g->max_id;
+        bool is_known = can_be && (g->known[id / 64] >> (id % 64) & 1) != 0;
+        out_is_due[i] = can_be && !(g->is_quiet && is_known) && answer(g, id, turn);
         n_due += out_is_due[i];
     }
     baro_spin_unlock(&g->lock);
@@ -529,7 +549,7 @@ void governor_read(struct governor *g, struct governor_state *out_state)
             .whole_ns = g->whole_ns,
             .n_governed = g->n_governed,
             .n_due = g->n_due,
-            .turn = g->planned_turn,
+            .turn = g->seen_turn,
         };
         baro_spin_unlock(&g->lock);
     }

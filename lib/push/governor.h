@@ -61,7 +61,8 @@ void governor_book(struct governor *governor, uint32_t id, uint64_t ns, unsigned
  * out_is_due  n bytes; ids that cannot be are never due
  * returns     how many are due; BARO_EBUSY, with none due, when other threads asked for long
  * thread      any
- * cost        the first question of a turn: O(things that are asked for); then O(n)
+ * cost        O(n), some nanoseconds each where something may be due, one where nothing can be;
+ *             at most O(things that are asked for) once a turn
  */
 int64_t governor_due(struct governor *governor, uint64_t now_ns, uint64_t own_ns,
     const uint32_t *ids, size_t n, uint8_t *out_is_due);

@@ -191,7 +191,7 @@ static void a_model_of_some_steps_income_is_measured_together(void **state)
 /* A model of a certain size: costs of its tensors as they are read at some gigabytes a second. */
 static struct world *make_model(double n_parameters, double share, uint64_t seed)
 {
-    uint32_t n = 20 + (uint32_t)(seed * 37 % 400);
+    uint32_t n = 20 + (uint32_t)(seed * 37 % 200);
     struct world *w = make_world(n, 1, share, seed);
     double sum = 0;
     double sizes[MAX_THINGS];

@@ -37,6 +37,7 @@ static const struct {
         "statistics of a tensor against a plain read of its memory"},
     {"push", bench_push,
         "what one call costs the training, with the daemon alive, dead, stopped"},
+    {"govern", bench_govern, "the question which tensors a step may measure"},
     {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
     {"train", bench_train, "a step of the example training, watched and not"},
     {"codec", bench_codec, "the store's codec beside others, on recorded series"},

@@ -30,6 +30,8 @@ struct bench_daemon {
 int bench_summarise(struct bench *bench);
 /** Measure what a push call costs, with the daemon alive, dead and stopped. */
 int bench_push(struct bench *bench);
+/** Measure what the question costs which tensors the budget lets be measured. */
+int bench_govern(struct bench *bench);
 /** Measure points from push to commit, against raw ZeroMQ and raw LMDB. */
 int bench_ingest(struct bench *bench);
 /** Measure steps of the example training, watched and not. */
