@@ -37,11 +37,11 @@ static const char zap_domain[] = "barod";
 
 struct access {
     void *socket; /* answers ZeroMQ; NULL: there are no keys to check */
-    bool is_insecure;
     struct keys_pair pair;
     char path[BARO_PATH_BYTES];
     struct allowed allowed;
     struct stat seen; /* of the list as read; all zero: it was not there */
+    bool is_changed;  /* since access_refresh last said so */
 };
 
 /* ---- the list ---- */
@@ -53,18 +53,15 @@ static void look(const struct access *access, struct stat *out)
     }
 }
 
-bool access_refresh(struct access *access)
+static void reread(struct access *access)
 {
     struct stat now;
-    if (access->socket == NULL) {
-        return false;
-    }
     look(access, &now);
     const struct stat *seen = &access->seen;
     if (now.st_ino == seen->st_ino && now.st_size == seen->st_size &&
         now.st_mode == seen->st_mode && now.st_mtim.tv_sec == seen->st_mtim.tv_sec &&
         now.st_mtim.tv_nsec == seen->st_mtim.tv_nsec) {
-        return false;
+        return;
     }
     struct baro_err err = {0};
     access->seen = now;
@@ -73,7 +70,17 @@ bool access_refresh(struct access *access)
         log_error("the list of keys: %s", err.text);
     }
     log_info("the list of keys was changed: %zu are admitted now", access->allowed.n_keys);
-    return true;
+    access->is_changed = true;
+}
+
+bool access_refresh(struct access *access)
+{
+    if (access->socket != NULL) {
+        reread(access);
+    }
+    bool is_changed = access->is_changed;
+    access->is_changed = false;
+    return is_changed;
 }
 
 /* ---- ZeroMQ's questions ---- */
@@ -148,7 +155,7 @@ unsigned access_answer(struct access *access)
     if (access->socket == NULL) {
         return 0;
     }
-    (void)access_refresh(access);
+    reread(access);
     for (int i = 0; i < MAX_ANSWERS && receive_question(access->socket, &zap); i++) {
         n_refused += answer_one(access, &zap) ? 0 : 1;
     }
@@ -239,6 +246,12 @@ int access_open(struct access **out_access, void *context, const struct options 
     struct baro_err *err)
 {
     struct access *access = baro_xcalloc(1, sizeof *access);
+    for (unsigned i = 0; options->is_insecure && i < options->n_endpoints; i++) {
+        if (options_is_tcp(options->endpoints[i])) {
+            log_warn("'%s' is served without keys: whoever reaches it may do everything",
+                options->endpoints[i]);
+        }
+    }
     int rc = options_has_keys(options) ? open_keys(access, context, options, err) : 0;
     if (rc != 0) {
         access_close(access);
