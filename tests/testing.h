@@ -26,4 +26,15 @@
 #endif
 #define TEST_ROUNDS(n) (((n) + TEST_SPARSE - 1) / TEST_SPARSE)
 
+/* Under ThreadSanitizer run only the cases whose names fit: for programs most of whose cases have
+ * one thread, in which it has nothing to see. */
+#ifdef __has_feature
+#    if __has_feature(thread_sanitizer)
+#        define TEST_THREADS_ONLY(pattern) cmocka_set_test_filter(pattern)
+#    endif
+#endif
+#ifndef TEST_THREADS_ONLY
+#    define TEST_THREADS_ONLY(pattern) ((void)(pattern))
+#endif
+
 #endif

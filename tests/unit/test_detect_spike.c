@@ -99,7 +99,7 @@ static void stationary_noise_fires_rarely(void **unused)
         {"correlated", correlated_noise, 0.2},
         {"around zero", around_zero, 0.2},
     };
-    enum { SEEDS = 10 };
+    enum { SEEDS = TEST_ROUNDS(10) };
     for (size_t i = 0; i < BARO_LEN(rows); i++) {
         int n_fired = 0;
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {

@@ -705,5 +705,6 @@ int main(void)
         cmocka_unit_test(a_read_only_folder_is_refused),
         cmocka_unit_test(a_limit_on_file_sizes_is_an_error_not_a_signal),
     };
+    TEST_THREADS_ONLY("*thread*");
     return cmocka_run_group_tests(tests, set_up, clean);
 }

@@ -383,5 +383,6 @@ int main(void)
         CASE(a_foreign_reader_that_was_killed_holds_nothing),
         CASE(a_kill_at_any_moment_leaves_a_store_that_is_whole),
     };
+    TEST_THREADS_ONLY("*reader*");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

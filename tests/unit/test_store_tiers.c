@@ -635,5 +635,6 @@ int main(void)
         cmocka_unit_test(pixels_of_a_wide_group_are_those_of_all_rows),
         cmocka_unit_test(pixels_of_a_wide_mixed_group_are_those_of_all_rows),
     };
+    TEST_THREADS_ONLY("readers_*");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -407,5 +407,6 @@ int main(void)
         cmocka_unit_test(every_f16_number_is_read_exactly),
         cmocka_unit_test(sets_have_names_and_the_best_one_runs),
     };
+    TEST_THREADS_ONLY("*threads*");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
