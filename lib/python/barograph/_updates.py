@@ -9,7 +9,7 @@
 
 A watcher calls this from its wrapper around optimizer.step:
 
-    updates = Updates(run)
+    updates = Updates(run, cadence)
     is_waiting = updates.before(optimizer, entries)
     result = original_step()
     if is_waiting:
@@ -32,7 +32,6 @@ import weakref
 import torch
 
 from . import _native, _tensors
-from ._watch.cadence import Cadence, Search
 
 COPY_BYTES = 64 << 20  # that the weights' former values take at most
 ALIGN = 64
@@ -77,8 +76,7 @@ class _Plan:
         self.due_states = set()     # views
         self.n_steps = 0
         self.first = 0              # where the next look at the weights begins: they take turns
-        self.search = Search()      # for weights and state that have not been there yet
-        self.is_looking = True
+        self.is_looking = False     # the next step looks for what has not been there yet
         self.is_all = False
         self.wants_state = False    # of the step under way
         for name, parameter in entries:
@@ -91,16 +89,14 @@ class _Plan:
 class Updates:
     """Measures the steps of all optimisers of a run; a watcher has one."""
 
-    def __init__(self, run, cadence=None):
+    def __init__(self, run, cadence):
         """Make one.
 
         run      barograph._run.Run
-        cadence  of the training phase, asked by the watcher once a step; None: one of its own,
-                 asked at each before()
+        cadence  of the training phase, which the watcher asks once a step
         """
         self._run = run
-        self._is_own = cadence is None
-        self._cadence = Cadence(run) if cadence is None else cadence
+        self._cadence = cadence
         self._plans = {}    # id of an optimiser: plan
         self._waiting = {}  # id of an optimiser: [(weight, parameter)] whose copies are held
         self._pool = None   # bytes, as a tensor
@@ -123,12 +119,10 @@ class Updates:
             plan = self._plans.get(id(optimizer))
             if plan is None or plan.entries is not entries:
                 plan = self._make_plan(optimizer, entries, plan)
-            if self._is_own:
-                for view in self._cadence.ask():
-                    view.owner.want(view)
             plan.n_steps += 1
             plan.is_all = is_all
-            is_looking = plan.search.is_time() or plan.is_looking
+            n = plan.n_steps
+            is_looking = plan.is_looking or n & (n - 1) == 0 or n % 256 == 0
             plan.is_looking = False
             plan.wants_state = "opt" in roles and (is_all or is_looking or (
                 bool(plan.due_states) and plan.n_steps % STATE_EVERY == 0))
