@@ -18,6 +18,7 @@ enum {
     BARO_BLOCK = 4096,    /* elements summed in f32 before f64 */
     BARO_COLS = 512,      /* columns of one strip */
     BARO_TILE_ROWS = 256, /* rows summed in f32 before f64 */
+    BARO_NARROW = 256,    /* elements of a row up to which rows are taken many at a time */
     /* Bytes that kernels ask for before they need them. Twice as much made them slower. */
     BARO_FETCH_AHEAD = 512
 };
@@ -69,10 +70,32 @@ typedef bool (*baro_tile_fn)(const void *data, int64_t stride, size_t n_rows, si
     struct baro_columns *to);
 
 /*
+ * The same for columns and for the tile as a whole in one look. out is filled as by the fast
+ * kernel at shift 0. False: nothing is added to the columns, and out is not filled.
+ */
+typedef bool (*baro_grid_fn)(const void *data, int64_t stride, size_t n_rows, size_t n_cols,
+    struct baro_columns *to, struct baro_block *out);
+
+/* Sums of some rows. */
+struct baro_rows {
+    double sum[BARO_TILE_ROWS];
+    double sq[BARO_TILE_ROWS];
+    double abs_max[BARO_TILE_ROWS];
+    double n_zero[BARO_TILE_ROWS];
+};
+
+/*
+ * Sum n_rows <= BARO_TILE_ROWS rows of n_cols <= BARO_NARROW elements that follow one another,
+ * and all of them. False when f32 does not do for one of the rows: nothing filled in counts.
+ */
+typedef bool (*baro_rows_fn)(const void *data, size_t n_rows, size_t n_cols,
+    struct baro_rows *to, struct baro_block *out);
+
+/*
  * One instruction set. The fast kernels compute in f32 (f64 for f64) and take a shift of
  * that type. row is as fast at shift 0, but fills no l1 and no min, and max is of |x|. The
- * wide ones compute in f64 and leave non-finite elements out. NULL in row and cols: only
- * wide there.
+ * wide ones compute in f64 and leave non-finite elements out. NULL in row, cols, grid and
+ * rows: only wide there.
  */
 struct baro_kernels {
     baro_block_fn fast[BARO_LANE_COUNT];
@@ -80,6 +103,8 @@ struct baro_kernels {
     baro_block_fn wide[BARO_LANE_COUNT];
     baro_tile_fn cols[BARO_LANE_COUNT];
     baro_tile_fn wide_cols[BARO_LANE_COUNT];
+    baro_grid_fn grid[BARO_LANE_COUNT];
+    baro_rows_fn rows[BARO_LANE_COUNT];
 };
 
 /* fmax() and fmin() without their care for NaN: numbers only, and no call. */

@@ -495,6 +495,29 @@ static inline v16 ordered_bf16(v16 x)
         _mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
 }
 
+/* Eight f32 lanes: the sums of lanes i and i + 8. */
+typedef __m256 octet;
+
+static inline octet octet_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+static inline octet octet_fold(v16 x)
+{
+    return _mm256_add_ps(x.lo, x.hi);
+}
+
+static inline octet octet_add(octet x, octet y)
+{
+    return _mm256_add_ps(x, y);
+}
+
+static inline double octet_total(octet x)
+{
+    return v8_total(v8_from_f32(x));
+}
+
 #include "lib/simd/kernel_body.inc"
 
 const struct baro_kernels baro_kernels_avx2 = KERNEL_TABLE;

@@ -436,6 +436,29 @@ static inline v16 ordered_bf16(v16 x)
     return x;
 }
 
+/* Eight f32 lanes: the sums of lanes i and i + 8. */
+typedef __m256 octet;
+
+static inline octet octet_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+static inline octet octet_fold(v16 x)
+{
+    return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+}
+
+static inline octet octet_add(octet x, octet y)
+{
+    return _mm256_add_ps(x, y);
+}
+
+static inline double octet_total(octet x)
+{
+    return v8_total(_mm512_cvtps_pd(x));
+}
+
 #include "lib/simd/kernel_body.inc"
 
 const struct baro_kernels baro_kernels_avx512 = KERNEL_TABLE;

@@ -526,6 +526,31 @@ static inline v16 ordered_bf16(v16 x)
     return x;
 }
 
+/* Eight f32 lanes: the sums of lanes i and i + 8. */
+typedef struct {
+    f4 a, b;
+} octet;
+
+static inline octet octet_zero(void)
+{
+    return (octet){{0}, {0}};
+}
+
+static inline octet octet_fold(v16 x)
+{
+    return (octet){x.a + x.c, x.b + x.d};
+}
+
+static inline octet octet_add(octet x, octet y)
+{
+    return (octet){x.a + y.a, x.b + y.b};
+}
+
+static inline double octet_total(octet x)
+{
+    return v8_total(v16_lower((v16){x.a, x.b, x.a, x.b}));
+}
+
 #include "lib/simd/kernel_body.inc"
 
 const struct baro_kernels baro_kernels_scalar = KERNEL_TABLE;

@@ -8,6 +8,7 @@
 #include "lib/simd/fpstate.h"
 #include "lib/simd/hist.h"
 #include "lib/simd/kernel.h"
+#include "lib/simd/moments.h"
 #include "lib/simd/walk.h"
 
 /*
@@ -59,29 +60,8 @@
 /* Bad elements of a tensor walked out of order whose index is worked out one by one. */
 enum { INDEX_BUDGET = 4096 };
 
-/* What is known after some blocks. */
-struct state {
-    const struct baro_kernels *kernels;
-    const struct baro_walk *walk;
-    enum baro_dtype dtype; /* of the elements in memory */
-    enum baro_lane lane;
-    uint64_t n; /* finite elements so far */
-    double mean;
-    double m2;
-    double l1;
-    double min;
-    double max;
-    uint64_t n_zero;
-    uint64_t n_nan;
-    uint64_t n_pos_inf;
-    uint64_t n_neg_inf;
-    int64_t first_bad;
-    int n_indexed;      /* bad elements whose index was worked out */
-    bool index_unknown; /* there were more than INDEX_BUDGET */
-    bool extreme;       /* f64 arithmetic is not enough */
-};
-
-static bool fast_is_sound(const struct state *s, const struct baro_block *b, double shift)
+static bool fast_is_sound(
+    const struct baro_moments *s, const struct baro_block *b, double shift)
 {
     const bool f64 = s->lane == BARO_LANE_F64;
     const double least = f64 ? F64_LEAST : (double)BARO_FAST_LEAST;
@@ -90,7 +70,7 @@ static bool fast_is_sound(const struct state *s, const struct baro_block *b, dou
 }
 
 /* A shift as the fast kernel will use it. */
-static double shift_of(const struct state *s, double shift)
+static double shift_of(const struct baro_moments *s, double shift)
 {
     return s->lane == BARO_LANE_F64 ? shift : (double)(float)shift;
 }
@@ -104,7 +84,7 @@ static bool shift_is_bad(const struct baro_block *b)
     return b->sq - b->sum * b->sum / n < b->sq * (1.0 / 4);
 }
 
-static void merge(struct state *s, const struct baro_block *b, double shift)
+static void merge(struct baro_moments *s, const struct baro_block *b, double shift)
 {
     const double n_b = (double)b->n_finite;
     const double mean_b = shift + b->sum / n_b;
@@ -120,7 +100,7 @@ static void merge(struct state *s, const struct baro_block *b, double shift)
     s->max = baro_larger(s->max, b->max);
 }
 
-static void note_bad_index(struct state *s, int64_t position)
+static void note_bad_index(struct baro_moments *s, int64_t position)
 {
     if (s->walk->in_order ? s->first_bad >= 0 : s->first_bad == 0 || s->index_unknown) {
         return;
@@ -135,7 +115,7 @@ static void note_bad_index(struct state *s, int64_t position)
     }
 }
 
-static void count_bad(struct state *s, const void *run, size_t n, int64_t position)
+static void count_bad(struct baro_moments *s, const void *run, size_t n, int64_t position)
 {
     for (size_t i = 0; i < n; i++) {
         const double x = baro_element_get(s->dtype, run, i);
@@ -149,7 +129,8 @@ static void count_bad(struct state *s, const void *run, size_t n, int64_t positi
 }
 
 /* Sums one block into b and returns the shift that it is about. */
-static double sum_block(struct state *s, const void *run, size_t n, struct baro_block *b)
+static double sum_block(
+    struct baro_moments *s, const void *run, size_t n, struct baro_block *b)
 {
     /* Most tensors lie around 0: then no shift is as good as any, and faster. */
     double shift = (double)s->n * s->mean * s->mean <= s->m2 ? 0 : s->mean;
@@ -170,7 +151,7 @@ static double sum_block(struct state *s, const void *run, size_t n, struct baro_
     return shift;
 }
 
-static void add_block(struct state *s, const void *run, size_t n, int64_t position)
+void baro_moments_add(struct baro_moments *s, const void *run, size_t n, int64_t position)
 {
     struct baro_block b;
     const double shift = sum_block(s, run, n, &b);
@@ -188,8 +169,18 @@ static void add_block(struct state *s, const void *run, size_t n, int64_t positi
     merge(s, &b, shift);
 }
 
+bool baro_moments_merge(struct baro_moments *s, const struct baro_block *b)
+{
+    if (!fast_is_sound(s, b, 0) || shift_is_bad(b)) {
+        return false;
+    }
+    s->n_zero += b->n_zero;
+    merge(s, b, 0);
+    return true;
+}
+
 /* Walks the tensor; integers are widened to doubles on the way. */
-static void add_all(struct state *s, struct baro_hist_work *hist)
+static void add_all(struct baro_moments *s, struct baro_hist_work *hist)
 {
     const struct baro_walk *walk = s->walk;
     const bool is_float = baro_element_is_float(s->dtype);
@@ -205,10 +196,10 @@ static void add_all(struct state *s, struct baro_hist_work *hist)
             return;
         }
         if (is_float) {
-            add_block(s, run, n, position);
+            baro_moments_add(s, run, n, position);
         } else {
             baro_element_widen(s->dtype, run, n, widened);
-            add_block(s, widened, n, position);
+            baro_moments_add(s, widened, n, position);
         }
         if (hist != NULL) {
             baro_hist_add(hist, s->dtype, run, n, position);
@@ -229,7 +220,7 @@ static int64_t find_bad(const struct baro_span *span)
 }
 
 /* Mean, variance and norms of f64 data whose squares do not fit f64. */
-static void finish_extreme(const struct state *s, struct baro_summary *out)
+static void finish_extreme(const struct baro_moments *s, struct baro_summary *out)
 {
     const long double n = (long double)s->n;
     double gathered[BARO_WALK_BUFFER];
@@ -262,7 +253,7 @@ static void finish_extreme(const struct state *s, struct baro_summary *out)
     out->l2 = (double)sqrtl((m2 + n * mean * mean) * repeat);
 }
 
-static void finish(const struct state *s, struct baro_summary *out)
+static void finish(const struct baro_moments *s, struct baro_summary *out)
 {
     const uint64_t repeat = (uint64_t)s->walk->repeat;
     out->count = (uint64_t)s->walk->count * repeat;
@@ -294,30 +285,43 @@ static void finish(const struct state *s, struct baro_summary *out)
     out->l2 = sqrt((s->m2 + of_mean) * (double)repeat);
 }
 
-void baro_summarise(const struct baro_span *span, struct baro_summary *out_summary,
-    struct baro_hist *out_hist)
+void baro_moments_begin(
+    struct baro_moments *s, const struct baro_walk *walk, const struct baro_span *span)
 {
-    const struct baro_fpstate fpstate = baro_fpstate_enter();
-    struct baro_walk walk;
-    struct baro_hist_work hist;
-    baro_walk_init(&walk, span);
-    struct state s = {
+    *s = (struct baro_moments){
         .kernels = baro_kernels_get(),
-        .walk = &walk,
+        .walk = walk,
         .dtype = span->dtype,
         .lane = baro_element_lane(span->dtype),
         .min = (double)INFINITY,
         .max = (double)-INFINITY,
         .first_bad = -1,
     };
+}
+
+void baro_moments_end(
+    struct baro_moments *s, const struct baro_span *span, struct baro_summary *out)
+{
+    if (s->index_unknown) {
+        s->first_bad = find_bad(span);
+    }
+    finish(s, out);
+}
+
+void baro_summarise(const struct baro_span *span, struct baro_summary *out_summary,
+    struct baro_hist *out_hist)
+{
+    const struct baro_fpstate fpstate = baro_fpstate_enter();
+    struct baro_walk walk;
+    struct baro_hist_work hist;
+    struct baro_moments s;
+    baro_walk_init(&walk, span);
+    baro_moments_begin(&s, &walk, span);
     if (out_hist != NULL) {
         baro_hist_begin(&hist, walk.count);
     }
     add_all(&s, out_hist != NULL ? &hist : NULL);
-    if (s.index_unknown) {
-        s.first_bad = find_bad(span);
-    }
-    finish(&s, out_summary);
+    baro_moments_end(&s, span, out_summary);
     if (out_hist != NULL) {
         baro_hist_end(&hist, walk.repeat, out_hist);
     }

@@ -95,6 +95,20 @@ void baro_summarise(const struct baro_span *span, struct baro_summary *out_summa
 int baro_summarise_units(
     const struct baro_span *span, int axis, const struct baro_unit_stats *out_stats);
 
+/**
+ * Do both for one axis: in one read of the data where it is a contiguous f32, f16 or bf16, else
+ * in two. Unit statistics have the bits of baro_summarise_units(), or differ from them in the last
+ * place only; so does the summary from that of baro_summarise().
+ *
+ * out_hist  filled too unless NULL
+ * returns   0; BARO_EINVAL when the axis is out of range
+ * cost      no allocation; under 64 KiB of stack
+ * thread    any
+ */
+int baro_summarise_both(const struct baro_span *span, int axis,
+    const struct baro_unit_stats *out_stats, struct baro_summary *out_summary,
+    struct baro_hist *out_hist);
+
 /** Give one element as a double, for tests and for slow paths. index: row-major. */
 double baro_span_value(const struct baro_span *span, int64_t index);
 

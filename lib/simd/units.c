@@ -7,6 +7,7 @@
 #include "lib/simd/element.h"
 #include "lib/simd/fpstate.h"
 #include "lib/simd/kernel.h"
+#include "lib/simd/unit_sums.h"
 #include "lib/simd/walk.h"
 
 /*
@@ -30,15 +31,6 @@
 /* Units of up to as many neighbours are taken as columns. */
 enum { MOST_GROUPED = 32 };
 
-/* What is known of one unit. */
-struct sums {
-    double sum;
-    double sq;
-    double abs_max;
-    uint64_t n_finite;
-    uint64_t n_zero;
-};
-
 /* The task, as both ways read it. */
 struct task {
     const struct baro_kernels *kernels;
@@ -51,12 +43,10 @@ struct task {
     struct baro_walk walk; /* over all other axes, from unit 0 */
 };
 
-static void put(const struct task *t, int64_t unit, const struct sums *s)
+void baro_unit_put(const struct baro_unit_stats *out, int64_t unit,
+    const struct baro_unit_sums *s, double count, double repeat)
 {
-    const struct baro_unit_stats *out = t->out;
-    const double repeat = (double)t->walk.repeat;
     const double n = (double)s->n_finite;
-    const double count = (double)t->walk.count;
     const bool none = s->n_finite == 0;
     if (out->mean != NULL) {
         out->mean[unit] = none ? NAN : (float)(s->sum / n);
@@ -68,12 +58,28 @@ static void put(const struct task *t, int64_t unit, const struct sums *s)
         out->abs_max[unit] = none ? NAN : (float)s->abs_max;
     }
     if (out->frac_zero != NULL) {
-        out->frac_zero[unit] =
-            t->walk.count == 0 ? NAN : (float)((double)s->n_zero / count);
+        out->frac_zero[unit] = count == 0 ? NAN : (float)((double)s->n_zero / count);
     }
     if (out->n_nonfinite != NULL) {
         out->n_nonfinite[unit] = (float)((count - n) * repeat);
     }
+}
+
+static void put(const struct task *t, int64_t unit, const struct baro_unit_sums *s)
+{
+    baro_unit_put(t->out, unit, s, (double)t->walk.count, (double)t->walk.repeat);
+}
+
+void baro_unit_add(const struct baro_kernels *kernels, enum baro_lane lane, const void *run,
+    size_t n, struct baro_unit_sums *s)
+{
+    struct baro_block b;
+    kernels->wide[lane](run, n, 0, &b);
+    s->sum += b.sum;
+    s->sq += b.sq;
+    s->abs_max = baro_larger(s->abs_max, b.n_finite > 0 ? baro_larger(b.max, -b.min) : 0);
+    s->n_finite += b.n_finite;
+    s->n_zero += b.n_zero;
 }
 
 static bool fast_is_sound(double sq, double abs_max)
@@ -81,22 +87,23 @@ static bool fast_is_sound(double sq, double abs_max)
     return isfinite(sq) && (abs_max == 0 || abs_max >= (double)BARO_FAST_LEAST);
 }
 
-static void add_run(const struct task *t, const void *run, size_t n, struct sums *s)
+static void add_run(
+    const struct task *t, const void *run, size_t n, struct baro_unit_sums *s)
 {
     struct baro_block b;
-    bool done = false;
-    if (t->kernels->row[t->lane] != NULL) {
-        t->kernels->row[t->lane](run, n, 0, &b);
-        done = fast_is_sound(b.sq, b.max);
+    if (t->kernels->row[t->lane] == NULL) {
+        baro_unit_add(t->kernels, t->lane, run, n, s);
+        return;
     }
-    if (!done) {
-        t->kernels->wide[t->lane](run, n, 0, &b);
-        b.max = b.n_finite > 0 ? baro_larger(b.max, -b.min) : 0;
+    t->kernels->row[t->lane](run, n, 0, &b);
+    if (!fast_is_sound(b.sq, b.max)) {
+        baro_unit_add(t->kernels, t->lane, run, n, s);
+        return;
     }
     s->sum += b.sum;
     s->sq += b.sq;
     s->abs_max = baro_larger(s->abs_max, b.max);
-    s->n_finite += b.n_finite;
+    s->n_finite += n;
     s->n_zero += b.n_zero;
 }
 
@@ -105,7 +112,7 @@ static void units_by_rows(const struct task *t)
 {
     const size_t n = (size_t)t->walk.count;
     for (int64_t u = 0; u < t->n_units; u++) {
-        struct sums s = {0};
+        struct baro_unit_sums s = {0};
         add_run(t, t->walk.base + u * t->axis_stride * (int64_t)t->walk.item, n, &s);
         put(t, u, &s);
     }
@@ -120,7 +127,7 @@ static void units_by_runs(struct task *t)
     double widened[BARO_WALK_BUFFER];
     for (int64_t u = 0; u < t->n_units; u++) {
         struct baro_walk_at at = {0};
-        struct sums s = {0};
+        struct baro_unit_sums s = {0};
         const void *run = NULL;
         size_t n;
         if (t->walk.count > 0) {
@@ -206,10 +213,10 @@ static void add_strip(const struct task *t, const char *strip, const struct baro
 }
 
 /* Adds up the columns of one unit. */
-static struct sums sum_columns(
+static struct baro_unit_sums sum_columns(
     const struct task *t, const struct baro_columns *cols, int64_t from, int64_t group)
 {
-    struct sums s = {0};
+    struct baro_unit_sums s = {0};
     double n_bad = 0;
     double n_zero = 0;
     for (int64_t c = from; c < from + group; c++) {
@@ -224,8 +231,7 @@ static struct sums sum_columns(
     return s;
 }
 
-/* Twenty kilobytes are much to clear for a bias of 64 units; kernels go by 16 columns. */
-static void clear_columns(struct baro_columns *cols, size_t n_cols)
+void baro_columns_clear(struct baro_columns *cols, size_t n_cols)
 {
     const size_t n_bytes =
         (n_cols + BARO_LANES - 1) / BARO_LANES * BARO_LANES * sizeof(double);
@@ -252,10 +258,10 @@ static void units_by_columns(
         const int64_t low = sign > 0 ? from : from + n - 1;
         const char *strip = rows->base + low * t->axis_stride * (int64_t)rows->item;
         struct baro_columns cols;
-        clear_columns(&cols, (size_t)(n * group));
+        baro_columns_clear(&cols, (size_t)(n * group));
         add_strip(t, strip, rows, col_stride, (size_t)(n * group), &cols);
         for (int64_t u = 0; u < n; u++) {
-            const struct sums s = sum_columns(t, &cols, u * group, group);
+            const struct baro_unit_sums s = sum_columns(t, &cols, u * group, group);
             put(t, sign > 0 ? from + u : from + n - 1 - u, &s);
         }
     }

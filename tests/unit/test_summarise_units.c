@@ -71,6 +71,61 @@ static void check_unit(
     check(got[simd][4][unit], bad, bad * 1e-7, 4, unit, seed);
 }
 
+/* All sets give the same bits, and nothing was written past the end. */
+static void check_sets(int simd, int64_t n_units)
+{
+    for (int stat = 0; stat < N_STATS && simd > 0; stat++) {
+        const size_t bytes = (size_t)n_units * sizeof(float);
+        assert_memory_equal(got[simd][stat], got[0][stat], bytes);
+    }
+    assert_true(n_units == MAX_UNITS || got[simd][0][n_units] > 1e13f);
+}
+
+static void check_near(double value, double expected, double error, int seed)
+{
+    if (isnan(expected) ? !isnan(value) : !(fabs(value - expected) <= error)) {
+        if (value != expected) {
+            fail_msg("seed %d: %.17g, not %.17g", seed, value, expected);
+        }
+    }
+}
+
+/* The summary that comes with the units is as good as the one by itself. */
+static void check_both(const struct baro_span *span, int axis, int simd, int seed)
+{
+    static struct baro_summary summaries[BARO_SIMD_COUNT];
+    struct baro_summary alone;
+    struct baro_hist hist;
+    struct baro_hist hist_alone;
+    const struct baro_unit_stats out = columns(simd);
+    struct baro_summary *whole = &summaries[simd];
+    memset(whole, 0, sizeof(*whole));
+    memset(got[simd], 0x55, sizeof(got[simd]));
+    assert_int_equal(baro_summarise_both(span, axis, &out, whole, &hist), 0);
+    for (int64_t u = 0; u < span->shape[axis]; u++) {
+        check_unit(span, axis, u, simd, seed);
+    }
+    baro_summarise(span, &alone, &hist_alone);
+    assert_memory_equal(&hist, &hist_alone, sizeof(hist));
+    assert_int_equal(whole->count, alone.count);
+    assert_int_equal(whole->n_nan, alone.n_nan);
+    assert_int_equal(whole->n_pos_inf, alone.n_pos_inf);
+    assert_int_equal(whole->n_neg_inf, alone.n_neg_inf);
+    assert_int_equal(whole->n_zero, alone.n_zero);
+    assert_int_equal(whole->first_bad, alone.first_bad);
+    check_near(whole->min, alone.min, 0, seed);
+    check_near(whole->max, alone.max, 0, seed);
+    check_near(whole->abs_max, alone.abs_max, 0, seed);
+    check_near(
+        whole->mean, alone.mean, 2e-7 * (sqrt(alone.var) + fabs(alone.mean) * 1e-6), seed);
+    check_near(whole->var, alone.var, 4e-7 * alone.var, seed);
+    check_near(whole->l1, alone.l1, 2e-7 * alone.l1, seed);
+    check_near(whole->l2, alone.l2, 2e-7 * alone.l2, seed);
+    if (simd > 0) {
+        assert_memory_equal(whole, &summaries[0], sizeof(*whole));
+    }
+}
+
 /* Compares with brute force, and every instruction set with the scalar one, bit by bit. */
 static void check_axis(const struct baro_span *span, int axis, int seed)
 {
@@ -86,12 +141,13 @@ static void check_axis(const struct baro_span *span, int axis, int seed)
         for (int64_t u = 0; u < n_units; u++) {
             check_unit(span, axis, u, simd, seed);
         }
-        for (int stat = 0; stat < N_STATS && simd > 0; stat++) {
-            const size_t bytes = (size_t)n_units * sizeof(float);
-            assert_memory_equal(got[simd][stat], got[0][stat], bytes);
+        check_sets(simd, n_units);
+    }
+    for (int simd = 0; simd < BARO_SIMD_COUNT; simd++) {
+        if (baro_simd_use((enum baro_simd)simd)) {
+            check_both(span, axis, simd, seed);
+            check_sets(simd, n_units);
         }
-        /* and nothing was written past the end */
-        assert_true(n_units == MAX_UNITS || got[simd][0][n_units] > 1e13f);
     }
     baro_simd_use(baro_simd_best());
 }
@@ -133,14 +189,20 @@ static void units_of_integers_and_bools_agree_with_brute_force(void **state)
     }
 }
 
-static void check_shape(enum fill fill, int n_dims, const int64_t *shape)
+static void check_shape_of(
+    enum baro_dtype dtype, enum fill fill, int n_dims, const int64_t *shape)
 {
     struct rng rng = {(uint64_t)shape[0] + (uint64_t)fill};
-    struct test_span t = spans_contiguous(&rng, BARO_F32, fill, n_dims, shape);
+    struct test_span t = spans_contiguous(&rng, dtype, fill, n_dims, shape);
     for (int axis = 0; axis < n_dims; axis++) {
         check_axis(&t.span, axis, axis);
     }
     spans_free(&t);
+}
+
+static void check_shape(enum fill fill, int n_dims, const int64_t *shape)
+{
+    check_shape_of(BARO_F32, fill, n_dims, shape);
 }
 
 static void rows_columns_and_channels_of_usual_shapes_are_right(void **state)
@@ -153,6 +215,21 @@ static void rows_columns_and_channels_of_usual_shapes_are_right(void **state)
     check_shape(FILL_SPARSE, 4, (const int64_t[]){4, 8, 28, 28});
     check_shape(FILL_NORMAL, 3, (const int64_t[]){5, 40, 33});
     check_shape(FILL_NORMAL, 1, (const int64_t[]){5000});
+}
+
+static void strips_tiles_and_long_rows_are_right_in_every_type(void **state)
+{
+    static const enum fill fills[4] = {
+        FILL_NORMAL, FILL_NEAR_HUNDRED, FILL_SOME_BAD, FILL_DRIFT};
+    static const enum baro_dtype dtypes[3] = {BARO_F32, BARO_F16, BARO_BF16};
+    for (int i = 0; i < 4; i++) {
+        check_shape(fills[i], 2, (const int64_t[]){100, 1100});
+        check_shape(fills[i], 2, (const int64_t[]){9, 9000});
+        check_shape(fills[i], 3, (const int64_t[]){3, 50, 300});
+        check_shape_of(dtypes[i % 3], fills[i], 2, (const int64_t[]){70, 520});
+    }
+    check_shape_of(BARO_F16, FILL_NORMAL, 2, (const int64_t[]){260, 40});
+    check_shape_of(BARO_BF16, FILL_SPARSE, 2, (const int64_t[]){5, 6000});
 }
 
 static void a_bad_column_does_not_touch_its_neighbours(void **state)
@@ -218,6 +295,7 @@ int main(void)
         cmocka_unit_test(units_of_half_precision_tensors_agree_with_brute_force),
         cmocka_unit_test(units_of_integers_and_bools_agree_with_brute_force),
         cmocka_unit_test(rows_columns_and_channels_of_usual_shapes_are_right),
+        cmocka_unit_test(strips_tiles_and_long_rows_are_right_in_every_type),
         cmocka_unit_test(a_bad_column_does_not_touch_its_neighbours),
         cmocka_unit_test(any_statistic_may_be_left_out),
         cmocka_unit_test(an_axis_that_is_not_there_is_refused),
