@@ -79,6 +79,7 @@ _PROTOTYPES = {
     "baro_step": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64]),
     "baro_scalar": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_double]),
     "baro_declare_scalar": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_char_p]),
+    "baro_declare_tensor": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(Tensor)]),
     "baro_scalar_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
                                       ctypes.c_double]),
     "baro_scalar_id": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]),
