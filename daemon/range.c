@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "daemon/registry.h"
 #include "lib/analysis/columns.h"
@@ -22,7 +23,7 @@
  * All parts fall into the same columns, each up to the step at which the next begins.
  */
 
-enum { MAX_SERIES = 256, MAX_COLUMNS = 8192 };
+enum { MAX_SERIES = 256, MAX_COLUMNS = 8192, EXPECTED = 16 };
 
 _Static_assert(
     sizeof(struct column) == sizeof(struct wire_column) &&
@@ -361,13 +362,43 @@ static int answer_one(struct range *range, struct store *store,
     return rc;
 }
 
+/* How often this thread has waited, for the disk that is, mostly. */
+static long count_waits(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/* Have some of the series that come next brought in at once. */
+static size_t expect(
+    struct range *range, struct store *store, const struct column_cut *cut, size_t from)
+{
+    size_t end = from + EXPECTED < range->n_wanted ? from + EXPECTED : range->n_wanted;
+    for (size_t i = from; range->n_columns > 0 && i < end; i++) {
+        for (size_t part = 0; part < range->wanted[i].n_parts; part++) {
+            struct store_query query = query_for(range, &range->wanted[i], part);
+            if (query.from_step <= query.to_step) {
+                store_expect_columns(store, &query, cut);
+            }
+        }
+    }
+    return end;
+}
+
 /* Read all series; the numbers are told in answer. */
 static int answer_all(struct range *range, struct store *store,
     const struct column_cut *cut, struct answer *answer)
 {
     int rc = 0;
+    long n_waits = count_waits();
+    size_t expected = 0; /* series before this one were seen to */
     for (size_t i = 0; rc == 0 && i < range->n_wanted; i++) {
         rc = answer_one(range, store, cut, i, answer);
+        long now = count_waits();
+        if (now != n_waits && i + 1 >= expected) {
+            expected = expect(range, store, cut, i + 1);
+        }
+        n_waits = now;
     }
     free(answer->columns);
     if (rc != 0 && range->job.err.code == 0) {

@@ -252,29 +252,6 @@ static const uint8_t *take(struct rest *rest, size_t n)
     return at;
 }
 
-static bool unpack_values(struct rest *rest, size_t n, uint8_t *field)
-{
-    const uint8_t *head = take(rest, 1);
-    size_t bytes = head != NULL ? *head : 1;
-    if (bytes != 0 && bytes != 4 && bytes != 8) {
-        return false;
-    }
-    const uint8_t *at = take(rest, bytes == 0 ? 8 : bytes * n);
-    if (at == NULL) {
-        return false;
-    }
-    for (size_t i = 0; bytes == 4 && i < n; i++) {
-        float narrow;
-        memcpy(&narrow, at + 4 * i, sizeof narrow);
-        double value = (double)narrow;
-        memcpy(field + i * sizeof(struct wire_column), &value, sizeof value);
-    }
-    for (size_t i = 0; bytes != 4 && i < n; i++) {
-        memcpy(field + i * sizeof(struct wire_column), at + bytes * i, 8);
-    }
-    return true;
-}
-
 static uint64_t get(const uint8_t *at, size_t bytes)
 {
     uint64_t number = 0;
@@ -288,59 +265,123 @@ static uint64_t get(const uint8_t *at, size_t bytes)
     return number;
 }
 
-/* Put n counts of so many bytes where they belong, as numbers of 4 or 8. */
-static void put_counts(uint8_t *field, size_t field_bytes, uint64_t least,
-    const uint8_t *at, size_t bytes, size_t n)
+/* Where one field of all columns lies, packed. */
+struct packed {
+    const uint8_t *at;
+    size_t bytes; /* of one number */
+    uint64_t least;
+};
+
+static bool find_values(struct rest *rest, size_t n, struct packed *out)
 {
-    for (size_t i = 0; field_bytes == 8 && i < n; i++) {
-        uint64_t count = least + get(at + i * bytes, bytes);
-        memcpy(field + i * sizeof(struct wire_column), &count, 8);
+    const uint8_t *head = take(rest, 1);
+    out->bytes = head != NULL ? *head : 1;
+    if (out->bytes != 0 && out->bytes != 4 && out->bytes != 8) {
+        return false;
     }
-    for (size_t i = 0; field_bytes == 4 && i < n; i++) {
-        uint32_t count = (uint32_t)(least + get(at + i * bytes, bytes));
-        memcpy(field + i * sizeof(struct wire_column), &count, 4);
-    }
+    out->at = take(rest, out->bytes == 0 ? 8 : out->bytes * n);
+    return out->at != NULL;
 }
 
-static bool unpack_count(
-    struct rest *rest, size_t n, enum count field, struct wire_column *out)
+static bool find_counts(struct rest *rest, size_t n, struct packed *out)
 {
-    size_t from = field == DISTANCE ? 1 : 0;
     const uint8_t *head = take(rest, FIELD_BYTES);
-    size_t bytes = head != NULL ? *head : 3;
-    if (bytes > 8 || (bytes & (bytes - 1)) != 0) {
+    out->bytes = head != NULL ? *head : 3;
+    if (out->bytes > 8 || (out->bytes & (out->bytes - 1)) != 0) {
         return false;
     }
-    const uint8_t *at = take(rest, bytes * (n - from));
-    if (at == NULL) {
-        return false;
-    }
-    put_counts((uint8_t *)(out + from) + counts[field].at, counts[field].bytes,
-        get(head + 1, 8), at, bytes, n - from);
-    return true;
+    out->least = get(head + 1, 8);
+    out->at = take(rest, out->bytes * n);
+    return out->at != NULL;
 }
 
+/* Put values [from, end) where they belong in columns. */
+static void put_values(const struct packed *packed, size_t from, size_t end, size_t at,
+    struct wire_column *out)
+{
+    uint8_t *to = (uint8_t *)(out + from) + at;
+    const uint8_t *source = packed->at + packed->bytes * from;
+    for (size_t i = from; packed->bytes == 4 && i < end; i++) {
+        float narrow;
+        memcpy(&narrow, source, sizeof narrow);
+        double value = (double)narrow;
+        memcpy(to, &value, sizeof value);
+        source += 4;
+        to += sizeof *out;
+    }
+    for (size_t i = from; packed->bytes != 4 && i < end; i++) {
+        memcpy(to, source, 8);
+        source += packed->bytes;
+        to += sizeof *out;
+    }
+}
+
+/* Put counts [from, end) where they belong in columns. */
+static void put_counts(const struct packed *packed, size_t from, size_t end,
+    enum count field, struct wire_column *out)
+{
+    uint8_t *to = (uint8_t *)(out + from) + counts[field].at;
+    size_t bytes = packed->bytes;
+    const uint8_t *source = packed->at + bytes * (from - (field == DISTANCE ? 1 : 0));
+    for (size_t i = from; counts[field].bytes == 8 && i < end; i++) {
+        uint64_t count = packed->least + get(source, bytes);
+        memcpy(to, &count, 8);
+        source += bytes;
+        to += sizeof *out;
+    }
+    for (size_t i = from; counts[field].bytes == 4 && i < end; i++) {
+        uint32_t count = (uint32_t)(packed->least + get(source, bytes));
+        memcpy(to, &count, 4);
+        source += bytes;
+        to += sizeof *out;
+    }
+}
+
+/* Turn what steps are apart into steps; false when a column holds nothing. */
+static bool add_up(struct wire_column *columns, size_t from, size_t end, uint64_t *io_step)
+{
+    uint64_t step = *io_step;
+    bool is_filled = true;
+    for (size_t i = from; i < end; i++) {
+        step += i > 0 ? (uint64_t)columns[i].first_step : 0;
+        columns[i].first_step = (int64_t)step;
+        step += (uint64_t)columns[i].last_step;
+        columns[i].last_step = (int64_t)step;
+        is_filled = is_filled && columns[i].count > 0;
+    }
+    *io_step = step;
+    return is_filled;
+}
+
+/* Some columns at a time, so that they stay in the nearest cache. */
 static bool unpack_filled(struct rest *rest, size_t n, struct wire_column *out)
 {
+    struct packed values[N_VALUES];
+    struct packed numbers[N_COUNTS];
     for (int field = 0; field < N_VALUES; field++) {
-        if (!unpack_values(rest, n, (uint8_t *)out + value_at[field])) {
+        if (!find_values(rest, n, &values[field])) {
             return false;
         }
     }
     const uint8_t *first = take(rest, 8);
     for (int field = 0; field < N_COUNTS; field++) {
-        if (first == NULL || !unpack_count(rest, n, (enum count)field, out)) {
+        if (first == NULL ||
+            !find_counts(rest, field == DISTANCE ? n - 1 : n, &numbers[field])) {
             return false;
         }
     }
     uint64_t step = get(first, 8);
     bool is_filled = true;
-    for (size_t i = 0; i < n; i++) {
-        step += i > 0 ? (uint64_t)out[i].first_step : 0;
-        out[i].first_step = (int64_t)step;
-        step += (uint64_t)out[i].last_step;
-        out[i].last_step = (int64_t)step;
-        is_filled = is_filled && out[i].count > 0;
+    for (size_t from = 0; is_filled && from < n; from += PORTION) {
+        size_t end = n - from < PORTION ? n : from + PORTION;
+        for (int field = 0; field < N_VALUES; field++) {
+            put_values(&values[field], from, end, value_at[field], out);
+        }
+        for (int field = 0; field < N_COUNTS; field++) {
+            size_t begin = field == DISTANCE && from == 0 ? 1 : from;
+            put_counts(&numbers[field], begin, end, (enum count)field, out);
+        }
+        is_filled = add_up(out, from, end, &step);
     }
     return is_filled;
 }

@@ -15,6 +15,8 @@ struct place {
     uint64_t next_row;            /* chunks before this row have been seen to */
     size_t n_bytes;
     size_t n_chunks;
+    bool is_next;
+    MDB_val first; /* chunk */
 };
 
 void read_ahead_add(struct read_ahead *ahead, uint64_t from, uint64_t end)
@@ -60,6 +62,18 @@ static bool seek(struct place *place, uint64_t row, MDB_val *out_key, MDB_val *o
     return is_there && rc == 0;
 }
 
+static void see_to(struct place *place, const MDB_val *value)
+{
+    if (place->n_chunks == 0 && place->is_next) {
+        place->first = *value;
+        return;
+    }
+    if (place->n_chunks == 1 && place->is_next) {
+        strand_fetch(&place->first);
+    }
+    strand_fetch(value);
+}
+
 /* See to the chunks of one stretch. */
 static void advise(struct place *place, uint64_t from, uint64_t end)
 {
@@ -71,7 +85,7 @@ static void advise(struct place *place, uint64_t from, uint64_t end)
     }
     bool is_more = true;
     while (is_more && place->n_bytes < MAX_BYTES && place->n_chunks < MAX_CHUNKS) {
-        strand_fetch(&value);
+        see_to(place, &value);
         place->n_bytes += value.mv_size;
         place->n_chunks++;
         is_more = mdb_cursor_get(place->cursor, &key, &value, MDB_NEXT) == 0 &&
@@ -83,11 +97,11 @@ static void advise(struct place *place, uint64_t from, uint64_t end)
     }
 }
 
-void read_ahead_start(
-    struct store *store, const struct strand_id *id, const struct read_ahead *ahead)
+void read_ahead_start(struct store *store, const struct strand_id *id,
+    const struct read_ahead *ahead, bool is_next)
 {
     MDB_txn *txn = NULL;
-    struct place place = {0};
+    struct place place = {.is_next = is_next};
     if (ahead->n == 0 || store_reading_begin(store, &txn, NULL) != 0) {
         return;
     }

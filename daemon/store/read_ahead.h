@@ -25,8 +25,10 @@ void read_ahead_add(struct read_ahead *ahead, uint64_t from, uint64_t end);
 /**
  * Have the chunks of a strand that stand for these rows brought in, some MiB of them at most. It
  * does not wait, and tells no failure: whoever looks at them does both.
+ *
+ * is_next  they are looked at right now: a chunk that is alone is not worth a call
  */
-void read_ahead_start(
-    struct store *store, const struct strand_id *id, const struct read_ahead *ahead);
+void read_ahead_start(struct store *store, const struct strand_id *id,
+    const struct read_ahead *ahead, bool is_next);
 
 #endif

@@ -29,7 +29,11 @@
  * pruned while some of their summary have been added already, the rest is told as damage.
  */
 
-enum { PASS_SHARE = 4 }; /* one in so many summaries that do not fit is too many */
+enum {
+    PASS_SHARE = 4,   /* one in so many summaries that do not fit is too many */
+    LEAST_ROWS = 256, /* of a column, that summaries of level 1 are of use, and ... */
+    LEVEL_STEP = 8    /* ... how many times as many for each level above */
+};
 
 /* The summary below which the reader went down; it stands in for what is missing there. */
 struct above {
@@ -273,7 +277,7 @@ static void look_ahead(struct column_reader *reader, uint8_t level)
     if (level == 1 && window->first_row >= reader->record.parted_rows) {
         below.part = 0;
     }
-    read_ahead_start(reader->store, &below, &ahead);
+    read_ahead_start(reader->store, &below, &ahead, true);
 }
 
 /*
@@ -669,4 +673,34 @@ int store_read_columns(struct store *store, const struct store_query *query,
     store_codec_give(store, reader.codec);
     free(reader.spans);
     return rc;
+}
+
+/* About which row of a group has a step, if they are evenly spread. */
+static uint64_t guess_row(const struct group_record *record, int64_t step)
+{
+    double way = (double)step - (double)record->first_step;
+    double whole = (double)record->last_step - (double)record->first_step;
+    double share = whole > 0 ? way / whole : 0;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return (uint64_t)(share * (double)record->n_rows);
+}
+
+void store_expect_columns(
+    struct store *store, const struct store_query *query, const struct column_cut *cut)
+{
+    struct group_record record;
+    struct read_ahead ahead = {0};
+    if (snapshot(store, query, &record, NULL) != 1 || record.part_columns > 0) {
+        return;
+    }
+    uint64_t from = guess_row(&record, cut->from_step);
+    uint64_t end = guess_row(&record, cut->last_step) + 1;
+    struct strand_id id = {query->run, query->thing, query->kind, 0, 0};
+    uint64_t rows = (end - from) / cut->n_columns; /* of a column */
+    for (uint64_t least = LEAST_ROWS; id.level < record.n_levels && least <= rows;
+         least *= LEVEL_STEP) {
+        id.level++;
+    }
+    read_ahead_add(&ahead, from, end);
+    read_ahead_start(store, &id, &ahead, false);
 }

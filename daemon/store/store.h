@@ -195,6 +195,13 @@ int store_read_columns(struct store *store, const struct store_query *query,
     const struct column_cut *cut, struct column *out, uint64_t *out_n_rows,
     uint64_t *out_n_coarse, struct baro_err *err);
 
+/**
+ * Have what store_read_columns will look at brought in from the disk, as far as it can be guessed;
+ * does not wait. For series that come next, when the last ones were not in memory.
+ */
+void store_expect_columns(
+    struct store *store, const struct store_query *query, const struct column_cut *cut);
+
 /** Describe one group: 1; 0 when it has no rows; negative code. Any thread. */
 int store_group(struct store *store, uint32_t run, uint32_t thing, uint16_t kind,
     struct store_group_info *out, struct baro_err *err);

@@ -418,11 +418,38 @@ static void add_to_tally(struct tally *tally, const double *values, size_t n)
     }
 }
 
+/* The first readings of a column, all finite, which is what nearly all spans are; else false. */
+static bool begin_finite(
+    struct column *column, const struct column_span *span, const double *values)
+{
+    if (column->count > 0) {
+        return false;
+    }
+    struct tally tally = tally_finite(values + span->from, span->n);
+    double mean = tally.sum / span->n;
+    if (!isfinite(tally.sum)) {
+        return false;
+    }
+    mean = mean < tally.min ? tally.min : mean;
+    column->first_step = span->first_step;
+    column->last_step = span->last_step;
+    column->min = tally.min;
+    column->max = tally.max;
+    column->mean = mean > tally.max ? tally.max : mean;
+    column->first = values[span->first_at];
+    column->last = values[span->last_at];
+    column->count = span->n;
+    return true;
+}
+
 void columns_add_f64(struct column *columns, const struct column_span *spans,
     size_t n_spans, const double *values)
 {
     for (size_t s = 0; s < n_spans; s++) {
         const struct column_span *span = &spans[s];
+        if (begin_finite(&columns[span->column], span, values)) {
+            continue;
+        }
         struct tally tally = no_tally;
         add_to_tally(&tally, values + span->from, span->n);
         if (isfinite(tally.sum)) {
