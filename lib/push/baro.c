@@ -234,19 +234,17 @@ int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)
 }
 
 static int put_summary(struct baro_run *run, uint64_t now, const struct thing *thing,
-    const struct baro_span *span)
+    const struct baro_span *span, const struct baro_summary *summary,
+    const struct baro_hist *hist)
 {
-    struct baro_summary summary;
-    struct baro_hist hist;
     double stats[SUMMARY_STAT_COUNT];
     struct reading_bin bins[ENCODE_MAX_BINS];
-    baro_summarise(span, &summary, &hist);
     bool has_rows = baro_role_has_batch((enum baro_role)thing->role);
     struct encode_place place =
-        encode_place(span, summary.first_bad, thing->unit_axis, has_rows);
-    encode_summary(stats, &summary, &hist, &place, span->dtype);
+        encode_place(span, summary->first_bad, thing->unit_axis, has_rows);
+    encode_summary(stats, summary, hist, &place, span->dtype);
     const struct ringfile_part parts[2] = {
-        {stats, sizeof stats}, {bins, encode_bins(bins, &hist) * sizeof bins[0]}};
+        {stats, sizeof stats}, {bins, encode_bins(bins, hist) * sizeof bins[0]}};
     return push_put(run, now, READING_SUMMARY, thing->id, parts, 2);
 }
 
@@ -309,17 +307,26 @@ bool push_has_units(struct baro_run *run, const struct thing *thing,
     return true;
 }
 
-static int put_units(struct baro_run *run, uint64_t now, const struct thing *thing,
-    const struct baro_span *span, const struct baro_tensor *t)
+/* The tensor as a whole. */
+static int measure_whole(struct baro_run *run, uint64_t now, const struct thing *thing,
+    const struct baro_span *span)
 {
-    if (!push_has_units(run, thing, span, t)) {
-        return 0;
-    }
+    struct baro_summary summary;
+    struct baro_hist hist;
+    baro_summarise(span, &summary, &hist);
+    return put_summary(run, now, thing, span, &summary, &hist);
+}
+
+/* The tensor as a whole and its units, in one look at memory where its layout allows. */
+static int measure_both(struct baro_run *run, uint64_t now, const struct thing *thing,
+    const struct baro_span *span)
+{
     int slot = 0;
     float *column = push_take_scratch(run, &slot);
     if (column == NULL) {
         ringfile_count_dropped(run->ring, 1, 0);
-        return BARO_EBUSY;
+        int rc = measure_whole(run, now, thing, span);
+        return rc != 0 ? rc : BARO_EBUSY;
     }
     size_t n = thing->n_units;
     size_t n_stats = (size_t)reading_unit_stats((enum baro_role)thing->role);
@@ -333,13 +340,14 @@ static int put_units(struct baro_run *run, uint64_t now, const struct thing *thi
     for (size_t i = UNIT_STAT_COUNT * n; i < n_stats * n; i++) {
         column[i] = NAN; /* the values before the update are not at hand */
     }
-    int rc = baro_summarise_units(span, thing->unit_axis, &stats);
-    if (rc == 0) {
-        const struct ringfile_part part = {column, n * n_stats * sizeof *column};
-        rc = push_put(run, now, READING_UNITS, thing->id, &part, 1);
-    }
+    struct baro_summary summary;
+    struct baro_hist hist;
+    (void)baro_summarise_both(span, thing->unit_axis, &stats, &summary, &hist);
+    const struct ringfile_part part = {column, n * n_stats * sizeof *column};
+    int rc = put_summary(run, now, thing, span, &summary, &hist);
+    int units_rc = push_put(run, now, READING_UNITS, thing->id, &part, 1);
     push_leave_scratch(run, slot);
-    return rc;
+    return rc != 0 ? rc : units_rc;
 }
 
 static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_tensor *t)
@@ -356,10 +364,13 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
     uint32_t id = t->id != 0 ? t->id : thing->id;
     bool has_units = thing->n_units > 0 && due_wants_units(run, id);
     uint64_t began = begin();
-    rc = put_summary(run, now, thing, &span);
-    int units_rc = has_units ? put_units(run, now, thing, &span, t) : 0;
+    if (has_units && push_has_units(run, thing, &span, t)) {
+        rc = measure_both(run, now, thing, &span);
+    } else {
+        rc = measure_whole(run, now, thing, &span);
+    }
     due_book(run, id, begin() - began, has_units);
-    return rc != 0 ? rc : units_rc;
+    return rc;
 }
 
 int baro_tensor(struct baro_run *run, const struct baro_tensor *t)
