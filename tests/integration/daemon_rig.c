@@ -83,8 +83,16 @@ static void wait_until_it_answers(struct rig *rig)
 
 void rig_restart(struct rig *rig)
 {
-    const char *arguments[] = {
-        "--dir", rig->dir, rig->quota != NULL ? "--quota" : NULL, rig->quota, NULL};
+    const char *arguments[8] = {"--dir", rig->dir};
+    size_t n = 2;
+    if (rig->quota != NULL) {
+        arguments[n++] = "--quota";
+        arguments[n++] = rig->quota;
+    }
+    if (rig->listen != NULL) {
+        arguments[n++] = "--listen";
+        arguments[n++] = rig->listen;
+    }
     rig->pid = spawn(arguments, rig->log_path);
     link_close(rig->link);
     rig->link = link_open(rig->endpoint, NULL);

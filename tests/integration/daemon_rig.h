@@ -21,6 +21,7 @@ struct rig {
     pid_t pid;          /* 0: not running */
     struct link *link;  /* asks it */
     const char *quota;  /* for its next start; NULL: none */
+    const char *listen; /* likewise: an endpoint beside its socket */
 };
 
 /* A push client; records gather until pusher_send. */
