@@ -246,6 +246,23 @@ int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *
 
 /* ---- records ---- */
 
+/*
+ * Follow how far apart readings are, at most, where that changes by and by: a governor measures
+ * rarely what is dear, and often what an alert concerns. One hole in them is no new custom.
+ */
+static void follow_spacing(double *spacing, int64_t last_step, int64_t step)
+{
+    double gap = (double)step - (double)last_step;
+    if (gap <= 0) {
+        return;
+    }
+    if (*spacing > 0 && gap > 8 * *spacing) {
+        *spacing *= 4;
+    } else {
+        *spacing = gap > 0.97 * *spacing ? gap : 0.97 * *spacing;
+    }
+}
+
 /* Keep what readings of a thing say about it at a glance. */
 static void note_thing(struct barod *barod, struct stream *stream, struct thing *thing,
     const struct reading *reading)
@@ -257,10 +274,17 @@ static void note_thing(struct barod *barod, struct stream *stream, struct thing 
     }
     bool is_point = reading->header.kind != READING_UNITS;
     thing->n_repeats += is_point && thing->n_points > 0 && step <= thing->last_step ? 1 : 0;
+    if (is_point && thing->n_points > 0) {
+        follow_spacing(&thing->spacing, thing->last_step, step);
+    } else if (!is_point && thing->has_units) {
+        follow_spacing(&thing->unit_spacing, thing->last_unit_step, step);
+    }
     thing->first_step = is_first || step < thing->first_step ? step : thing->first_step;
     thing->last_step = is_first || step > thing->last_step ? step : thing->last_step;
     if (!is_point) {
         thing->n_unit_points++;
+        thing->has_units = true;
+        thing->last_unit_step = step;
     } else {
         bool is_scalar = reading->header.kind == READING_SCALAR;
         thing->n_points++;

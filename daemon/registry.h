@@ -45,6 +45,10 @@ struct thing {
     uint64_t n_repeats; /* points at a step that is not after all before it */
     int64_t first_step; /* valid if n_points + n_unit_points > 0 */
     int64_t last_step;
+    int64_t last_unit_step; /* valid if has_units, which a restart forgets */
+    bool has_units;
+    double spacing;      /* steps from one point to the next, lately at most; 0: not known */
+    double unit_spacing; /* likewise of unit statistics */
     double last_value;
     uint32_t worst_level;
     struct spike_detector *spike; /* of a loss; NULL until its first value */

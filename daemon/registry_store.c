@@ -115,6 +115,8 @@ static void describe_own_thing(const struct thing *thing, Baro__ThingInfo *out)
     out->n_nonfinite = thing->n_nonfinite;
     out->epoch = thing->epoch;
     out->n_repeats = thing->n_repeats;
+    out->spacing = thing->spacing;
+    out->unit_spacing = thing->unit_spacing;
 }
 
 void registry_describe_thing(const struct thing *thing, Baro__ThingInfo *out)
@@ -275,6 +277,8 @@ static int load_thing(
         if (is_good) {
             thing->n_points = info->n_points;
             thing->n_unit_points = info->n_unit_points;
+            thing->spacing = info->spacing;
+            thing->unit_spacing = info->unit_spacing;
             thing->first_step = info->first_step;
             thing->last_step = info->last_step;
             thing->last_value = info->last_value;

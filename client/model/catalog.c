@@ -247,6 +247,15 @@ void catalog_touch_things(struct catalog *catalog)
     touch(&catalog->things);
 }
 
+/* Units may be measured more rarely than the whole tensor. */
+static double unit_cadence_of(const Baro__ThingInfo *info)
+{
+    double mean = info->n_unit_points > 0
+                      ? info->cadence * (double)info->n_points / (double)info->n_unit_points
+                      : info->cadence;
+    return mean > info->unit_spacing ? mean : info->unit_spacing;
+}
+
 static void fill_thing(
     struct catalog *catalog, struct model_thing *thing, const Baro__ThingInfo *info)
 {
@@ -266,7 +275,8 @@ static void fill_thing(
         .n_points = info->n_points + info->n_inherited,
         .first_step = info->first_step,
         .last_step = info->last_step,
-        .cadence = info->cadence,
+        .cadence = info->cadence > info->spacing ? info->cadence : info->spacing,
+        .unit_cadence = unit_cadence_of(info),
         .last_value = info->last_value,
         .n_nonfinite = info->n_nonfinite,
         .worst_level = level_of(info->worst_level),

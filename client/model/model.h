@@ -62,7 +62,8 @@ struct model_thing {
     uint32_t epoch; /* from 1; the same name with another type or shape is a later one */
     uint64_t n_points;
     int64_t first_step, last_step;
-    double cadence; /* steps between readings; 0 unknown */
+    /* Steps between readings, and between those of units, lately at most; 0 unknown. */
+    double cadence, unit_cadence;
     double last_value;
     uint64_t n_nonfinite;
     enum baro_level worst_level; /* 0 for none */

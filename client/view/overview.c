@@ -12,7 +12,7 @@
  * beside and below it, and the layers at a glance.
  */
 
-enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
+enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES, OWN_ORDER = 1000 };
 
 static const float MIN_SMALL = 110; /* height of a small chart */
 static const float MIN_SMALL_W = 160;
@@ -44,8 +44,9 @@ static int order_of(const char *name)
 /* Put a thing into the scalar of its name, or begin one. Gives the new count. */
 static size_t add_scalar(struct scalar *scalars, size_t n, const struct model_thing *thing)
 {
-    struct scalar scalar = {
-        .title = thing->name, .cadence = thing->cadence, .order = order_of(thing->name)};
+    struct scalar scalar = {.title = thing->name,
+        .cadence = thing->cadence,
+        .order = words_is_own(thing) ? OWN_ORDER : order_of(thing->name)};
     size_t at = 0;
     while (at < n && strcmp(scalars[at].title, thing->name) != 0) {
         at++;
@@ -82,14 +83,20 @@ static size_t gather_scalars(const struct frame *f, struct scalar *out)
             n = add_scalar(out, n, &things->at[i]);
         }
     }
-    if (n > 0) {
-        out[n++] = (struct scalar){.ref = {{0, READING_STEP, 0}},
-            .n = 1,
-            .n_ranks = 1,
-            .title = "step time, s",
-            .cadence = 1};
+    if (n == 0) {
+        return 0;
     }
-    return n;
+    size_t at = n; /* before what watching costs, which comes last */
+    while (at > 0 && out[at - 1].order == OWN_ORDER) {
+        out[at] = out[at - 1];
+        at--;
+    }
+    out[at] = (struct scalar){.ref = {{0, READING_STEP, 0}},
+        .n = 1,
+        .n_ranks = 1,
+        .title = "step time, s",
+        .cadence = 1};
+    return n + 1;
 }
 
 /* Gives where its plot is. */

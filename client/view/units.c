@@ -320,7 +320,7 @@ static const char *note_of(
 /* Distance of x positions beyond which neighbours are not joined. */
 static double gap_of(const struct model_thing *thing, const struct model_units *units)
 {
-    return thing->cadence > 0 ? 4 * thing->cadence + 2 * (double)units->width : 0;
+    return thing->unit_cadence > 0 ? 4 * thing->unit_cadence + 2 * (double)units->width : 0;
 }
 
 static size_t n_digits(uint32_t n)

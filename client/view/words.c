@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/view/words.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +76,32 @@ char *words_shape(char out[WORDS_MAX], const struct model_thing *thing)
     return out;
 }
 
+bool words_is_own(const struct model_thing *thing)
+{
+    static const char prefix[] = "barograph/";
+    return !thing->is_tensor && strncmp(thing->name, prefix, sizeof prefix - 1) == 0;
+}
+
+char *words_add_cadence(char out[WORDS_MAX], const struct model_thing *thing)
+{
+    size_t n = strlen(out);
+    char steps[FORMAT_MAX];
+    if (thing->cadence <= 0) {
+        return out;
+    }
+    if (thing->cadence < 1.5) {
+        n += (size_t)snprintf(out + n, WORDS_MAX - n, " · each step");
+    } else {
+        n += (size_t)snprintf(out + n, WORDS_MAX - n, " · every %s steps",
+            format_count(steps, llround(thing->cadence)));
+    }
+    if (n < WORDS_MAX && thing->n_units > 0 && thing->unit_cadence > 1.5 * thing->cadence) {
+        (void)snprintf(out + n, WORDS_MAX - n, ", units every %s",
+            format_count(steps, llround(thing->unit_cadence)));
+    }
+    return out;
+}
+
 /* The first thing that has held a NaN or an infinity; NULL if none has. */
 static const struct model_thing *first_nonfinite(const struct model *model)
 {
@@ -94,10 +121,12 @@ static void say_fine(
     char scalars[FORMAT_MAX];
     char tensors[FORMAT_MAX];
     int64_t n_tensors = 0;
+    int64_t n_scalars = 0;
     for (size_t i = 0; i < model->things->n; i++) {
-        n_tensors += model->things->at[i].is_tensor ? 1 : 0;
+        const struct model_thing *thing = &model->things->at[i];
+        n_tensors += thing->is_tensor ? 1 : 0;
+        n_scalars += !thing->is_tensor && !words_is_own(thing) ? 1 : 0;
     }
-    int64_t n_scalars = (int64_t)model->things->n - n_tensors;
     size_t n = (size_t)snprintf(out, WORDS_MAX,
         "Fine: %s step%s, no alert; every reading of %s scalar%s",
         format_count(steps, run->n_steps), run->n_steps == 1 ? "" : "s",

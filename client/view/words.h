@@ -23,6 +23,12 @@ char *words_thing(char out[WORDS_MAX], const struct model_thing *thing);
 /** Say the shape and type of a tensor: "64 × 784 f32, 64 units". Returns out. */
 char *words_shape(char out[WORDS_MAX], const struct model_thing *thing);
 
+/** Tell whether a scalar is what watching costs, recorded by the client itself. */
+bool words_is_own(const struct model_thing *thing);
+
+/** Add how often it is measured: " · every 12 steps, units every 48"; nothing when not known. */
+char *words_add_cadence(char out[WORDS_MAX], const struct model_thing *thing);
+
 /** How bad what words_headline says is. */
 enum theme_health words_headline_health(const struct model *model,
     const struct model_run *run, const struct model_alert *worst);

@@ -184,11 +184,62 @@ static void the_own_cost_comes_back_as_series_of_the_run(void **state)
     free(steps);
 }
 
+/* What is measured ever more rarely, with one hole, and then often again. */
+static void how_far_apart_readings_are_follows_the_governor(void **state)
+{
+    static const struct {
+        int n;
+        int64_t every;
+    } phases[] = {{20, 1}, {12, 20}, {1, 5000}, {12, 20}};
+    struct baro_options options = BARO_OPTIONS_INIT;
+    options.run_id = "spacing";
+    options.endpoint = rig.endpoint;
+    options.ring_dir = rig.dir;
+    run = baro_open(&options, NULL);
+    assert_non_null(run);
+    int64_t step = 0;
+    uint64_t n_points = 0;
+    for (size_t p = 0; p < sizeof phases / sizeof phases[0]; p++) {
+        for (int i = 0; i < phases[p].n; i++) {
+            step += phases[p].every;
+            assert_int_equal(baro_step(run, step), 0);
+            assert_int_equal(baro_scalar(run, "now and then", 1), 0);
+            n_points++;
+        }
+    }
+    assert_int_equal(baro_close(run, 10000), 0);
+    struct link_message message;
+    Baro__RunInfo *info = rig_run_info(&rig, "spacing", &message);
+    assert_non_null(info);
+    Baro__SeriesRequest series;
+    Baro__Envelope envelope;
+    baro__series_request__init(&series);
+    baro__envelope__init(&envelope);
+    series.run = info->run;
+    envelope.body_case = BARO__ENVELOPE__BODY_SERIES_REQUEST;
+    envelope.series_request = &series;
+    link_message_release(&message);
+    rig_ask(&rig, &envelope, &message);
+    const Baro__SeriesReply *reply = message.wire.envelope->series_reply;
+    const Baro__ThingInfo *thing = NULL;
+    for (size_t i = 0; i < reply->n_things; i++) {
+        thing = strcmp(reply->things[i]->declare->name, "now and then") == 0
+                    ? reply->things[i]
+                    : thing;
+    }
+    assert_non_null(thing);
+    assert_true(thing->spacing >= 20 && thing->spacing < 80); /* not 5,000, not 1 */
+    assert_int_equal(thing->n_points, n_points);
+    assert_true(fabs(thing->cadence - (double)(step - 1) / (double)(n_points - 1)) < 1e-9);
+    link_message_release(&message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_alert_makes_the_tensors_of_its_module_due_at_each_step),
         cmocka_unit_test(an_alert_on_the_loss_makes_everything_due_for_some_steps),
+        cmocka_unit_test(how_far_apart_readings_are_follows_the_governor),
         cmocka_unit_test(the_own_cost_comes_back_as_series_of_the_run),
     };
     return cmocka_run_group_tests_name("attention", tests, set_up, clean);

@@ -306,6 +306,9 @@ static void answer_things(struct oracle *oracle, struct keeper *keeper)
         baro__thing_info__init(info);
         declare->is_tensor = is_tensor;
         declare->name = (char *)(uintptr_t)THINGS[thing].name;
+        if (thing == ORACLE_LR && oracle->lr_name != NULL) {
+            declare->name = (char *)(uintptr_t)oracle->lr_name;
+        }
         declare->role = THINGS[thing].role;
         declare->dtype = is_tensor ? BARO_F32 : 0;
         declare->shape = shape;
@@ -314,6 +317,8 @@ static void answer_things(struct oracle *oracle, struct keeper *keeper)
         info->thing = thing;
         info->declare = declare;
         info->cadence = (double)THINGS[thing].every;
+        info->spacing = is_tensor ? oracle->spacing : 0;
+        info->unit_spacing = 4 * info->spacing;
         info->last_step = oracle->n_steps - 1;
         bool is_bad = oracle->n_steps > oracle->bad_step &&
                       (thing == ORACLE_OUT || thing == ORACLE_LOSS);

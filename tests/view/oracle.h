@@ -32,6 +32,8 @@ struct oracle {
     uint64_t n_ranges; /* of them: ranges */
     size_t n_refs;     /* series in the last range */
     uint64_t request;
+    const char *lr_name; /* NULL: "lr" */
+    double spacing;      /* told of every tensor, four times of its units; 0: not told */
 };
 
 /** Value of a series at a step; INT: unit -1 for whole tensors and scalars. */

@@ -198,6 +198,42 @@ static void a_tensor_without_units_shows_its_norm(void **state)
     stage_draw(&stage);
     assert_int_equal(stage.view->thing, ORACLE_BIAS);
     assert_true(says(&stage, "this tensor has no units"));
+    assert_true(says(&stage, "every 4 steps"));
+    stage_end(&stage);
+}
+
+static void a_tensor_says_how_often_it_is_measured_lately(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_TENSOR;
+    stage.view->wanted_tensor = "encoder.fc1:act"; /* on the whole at each step */
+    stage.oracle.spacing = 12.4;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_int_equal(stage.view->thing, ORACLE_ACT);
+    assert_true(says(&stage, "16 units · every 12 steps, units every 50"));
+    stage_end(&stage);
+}
+
+static void what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.oracle.lr_name = "barograph/share";
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(says(&stage, "every reading of 2 scalars and"));
+    char *text = text_of(stage.list);
+    const char *own = strstr(text, "\"barograph/share\"");
+    const char *time = strstr(text, "\"step time, s\"");
+    assert_non_null(own);
+    assert_non_null(time);
+    assert_true(time < own);
+    free(text);
     stage_end(&stage);
 }
 
@@ -715,6 +751,8 @@ int main(void)
         cmocka_unit_test(a_calm_run_is_said_to_be_fine),
         cmocka_unit_test(the_tensor_page_draws_all_units),
         cmocka_unit_test(a_tensor_without_units_shows_its_norm),
+        cmocka_unit_test(a_tensor_says_how_often_it_is_measured_lately),
+        cmocka_unit_test(what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run),
         cmocka_unit_test(the_alerts_page_says_what_to_try),
         cmocka_unit_test(without_a_daemon_the_page_says_how_to_start_one),
         cmocka_unit_test(without_a_run_the_page_shows_the_lines_to_paste),
