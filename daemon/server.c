@@ -542,8 +542,9 @@ int server_run(const struct options *options, struct baro_err *err)
     server->signal_fd = -1;
     int rc = open_all(server, err);
     if (rc == 0) {
-        log_info("barod %s serves '%s' on %s with %" PRIu32 " runs", BAROGRAPH_VERSION,
-            options->dir, options->endpoints[0], server->barod.registry.n_runs);
+        log_info("barod %s serves '%s' on %s with %" PRIu32 " run%s", BAROGRAPH_VERSION,
+            options->dir, options->endpoints[0], server->barod.registry.n_runs,
+            server->barod.registry.n_runs == 1 ? "" : "s");
         bool is_busy = false;
         while (rc == 0 && !server->barod.is_stopping) {
             rc = turn(server, &is_busy, err);

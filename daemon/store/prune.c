@@ -277,8 +277,9 @@ static int take_some(struct store *store, const struct store_prune *what, uint32
     }
     if (step.n_deletes == 0 && step.is_full) {
         sweep->is_open = false;
-        return baro_err_set(
-            err, BARO_EFULL, "there is no room for the summaries of what goes");
+        return baro_err_set(err, BARO_EFULL,
+            "there is no room for the summaries of what goes; free some on the disk, or raise "
+            "the quota");
     }
     *out = (struct store_prune_item){run, level, step.n_rows, step.bytes};
     return step.n_deletes > 0 ? 1 : 0;

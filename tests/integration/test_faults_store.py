@@ -37,6 +37,30 @@ def test_a_failing_disk_is_told_acknowledges_nothing_and_is_overcome(world):
     print("# " + disks.report())
 
 
+@world_test
+def test_prune_on_a_full_disk_fails_whole_and_verify_needs_no_room(world):
+    control = world.control()
+    world.start()
+    trainer = world.train(n_steps=6000)
+    trainer.finish()
+    world.await_acked(trainer, 5999)
+    world.stop()  # which packs the readings
+    world.start()
+    assert json.loads(world.baro("verify", "--json").splitlines()[-1])["damages"] == 0
+    control.set(write_errno=errno.ENOSPC)
+    text = world.baro("prune", trainer.run, status=1)
+    assert "there is no room for the summaries of what goes" in text, text
+    assert len(text.splitlines()) == 1, text
+    text = world.baro("verify", "--json")
+    assert json.loads(text.splitlines()[-1])["damages"] == 0, text
+    check_all_there(world, trainer, may_have_more=0)
+    control.set(write_errno=0)
+    items = world.listing("prune", trainer.run)
+    assert items[0]["what"] == "readings" and items[0]["records"] > 0, items
+    assert json.loads(world.baro("verify", "--json").splitlines()[-1])["damages"] == 0
+    assert world.run_info(trainer.run)["is_pruned"]
+
+
 HOUR_NS = 3600 * 10**9
 
 

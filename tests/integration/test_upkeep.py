@@ -20,6 +20,7 @@ from cli_place import Place, run_tap, wait_for  # noqa: E402
 BUILD = os.path.abspath(sys.argv[1])
 MIB = 1 << 20
 N_SERIES = 12
+N_NAMES = 3000
 
 
 class Upkeep(unittest.TestCase):
@@ -365,6 +366,27 @@ class Upkeep(unittest.TestCase):
         self.place.json("prune", "job", "--all")
         self.assertEqual([(run["id"], run["steps"]) for run in self.place.json("runs")],
                          [("plain", 6000), ("job", 6000)])
+
+    def test_a_quota_full_of_what_must_stay_is_told_and_ingest_goes_on_with_more(self):
+        self.start_daemon("--quota", "1M")
+        run = self.place.run("many", run_id="many")
+        for first in range(0, 2 * N_NAMES, N_NAMES):
+            for k in range(first, first + N_NAMES):
+                run.scalar("a.long.name.of.a.series.that.stays.%d" % k, k)
+            run.step(first)
+        run.sync()
+        words = "the quota of 1.0 MiB is reached and nothing may give way any more"
+        wait_for(lambda: words in (self.status()["trouble"] or ""), "it is told")
+        self.assertIn("raise --quota, or remove runs", self.place.baro("status").stdout)
+        time.sleep(2.5)  # the daemon tries again each second ...
+        self.assertLessEqual(self.log().count("cannot commit"), 2)  # ... and does not say so
+        self.assertLessEqual(self.file_bytes(), MIB)
+        self.end_daemon()
+        self.start_daemon("--quota", "32M")
+        self.assertEqual(run.close(), 0)
+        wait_for(lambda: len(self.place.json("series", "many")) == 2 * N_NAMES, "all has come")
+        self.assertIsNone(self.status()["trouble"])
+        self.assertEqual(self.place.baro("verify").returncode, 0)
 
     def test_exactness_is_told(self):
         self.start_daemon("--exact")
