@@ -163,7 +163,7 @@ const struct cli_command cli_commands[] = {
         "series are damaged, and exits with 1 when any are. Training may go on meanwhile.",
         verify_options, BARO_LEN(verify_options), cmd_verify},
     {"bench", "[NAME]...", 0, 16, "Measure Barograph, beside this machine's limits",
-        "NAME is summarise, push, ingest, train, codec or store; without it all run. Behind 'store' "
+        "NAME is summarise, push, govern, ingest, train, codec or store; without it all run. Behind 'store' "
         "its "
         "cases can be chosen: size, range, open, mixed, memory. Benches use a daemon and a folder "
         "of their own.",

@@ -76,7 +76,7 @@ static void print_bash(void)
                 "$(baro runs --json 2>/dev/null |\n"
                 "                sed -n 's/.*\"id\": \"\\([^\"]*\\)\".*/\\1/p')\"");
         } else if (command->run == cmd_bench) {
-            (void)printf("\" summarise push ingest train codec store\"");
+            (void)printf("\" summarise push govern ingest train codec store\"");
         } else if (command->run == cmd_completions) {
             (void)printf("\" bash zsh fish\"");
         }
@@ -141,7 +141,7 @@ static void print_zsh(void)
             (void)printf(" \\\n            '*:ring:_files'");
         } else if (command->run == cmd_bench) {
             (void)printf(
-                " \\\n            '*:bench:(summarise push ingest train codec store)'");
+                " \\\n            '*:bench:(summarise push govern ingest train codec store)'");
         } else if (command->run == cmd_completions) {
             (void)printf(" \\\n            '2:shell:(bash zsh fish)'");
         }
@@ -192,7 +192,7 @@ static void print_fish(void)
             (void)printf("complete -c baro%s -F\n", condition);
         } else if (command->run == cmd_bench) {
             (void)printf(
-                "complete -c baro%s -a 'summarise push ingest train codec store'\n",
+                "complete -c baro%s -a 'summarise push govern ingest train codec store'\n",
                 condition);
         } else if (command->run == cmd_completions) {
             (void)printf("complete -c baro%s -a 'bash zsh fish'\n", condition);

@@ -106,7 +106,7 @@ struct baro_stats {
     uint64_t n_acked;   /* records that the daemon has committed */
     uint64_t n_dropped; /* records that gave way unsent, or were refused (too large) */
     uint64_t n_bytes;   /* bytes written to the ring */
-    uint64_t own_ns;    /* time spent inside push calls */
+    uint64_t own_ns;    /* time spent inside push calls, and booked by baro_spent() */
     uint64_t ring_used_bytes; /* bytes not yet acknowledged */
     int is_connected;         /* 1 when the daemon answered within the last 5 s */
 };
@@ -210,22 +210,32 @@ BARO_API int baro_update(struct baro_run *run, const struct baro_tensor *before,
 
 /**
  * Ask which tensors the budget lets be measured in the current step. The governor knows what
- * each cost before (baro_tensor and baro_update time themselves, baro_spent() adds) and lets those come
- * first that have waited longest for their turn; what an alert concerns comes more often.
- * baro_tensor() itself always measures: those who do not ask pay what they push.
+ * each cost before (baro_tensor and baro_update time themselves, baro_spent() adds) and lets
+ * those come first that have waited longest for their turn, cheap ones more often than dear
+ * ones; everything at once where some steps pay for it; what an alert concerns at each step for
+ * a while. Everything has its turn, however dear. Of what is due but dear, baro_tensor() leaves
+ * unit statistics out in some turns. Who does not ask is always measured, whole, and is paid for
+ * from the same budget.
  *
- * ids         from baro_declare_tensor; those never measured are due first
- * out_is_due  n bytes: 1 to measure now
+ * ids         from baro_declare_tensor, to be given as baro_tensor.id, too; those never
+ *             measured are due first
+ * out_is_due  n bytes: 1 to measure now; the same again when asked twice in one step
  * returns     how many are due, or a negative code
  * cost        some nanoseconds a tensor
  */
 BARO_API int64_t baro_due(
     struct baro_run *run, const uint32_t *ids, size_t n, uint8_t *out_is_due);
 
-/** Book time that the caller spent for a tensor's measuring (hooks, copies); id 0: for none. */
+/**
+ * Book time that the caller spent for a tensor's measuring (hooks, copies), without what it spent
+ * inside push calls, which is booked already; id 0: for none.
+ */
 BARO_API int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns);
 
-/** Trouble is seen: baro_due() says yes to everything for the next n_steps steps. */
+/**
+ * Trouble is seen: baro_due() says yes to everything for at least the next n_steps steps, on
+ * loan: until two seconds are owed. They are paid back later by measuring less.
+ */
 BARO_API int baro_trouble(struct baro_run *run, int n_steps);
 
 /**
