@@ -225,7 +225,13 @@ static void check_zoom(struct rig *rig, const struct model *model, uint32_t firs
     struct column *wanted = baro_xcalloc((size_t)n * cut->n_columns, sizeof *wanted);
     struct store_query query = {
         .run = 1, .thing = 1, .kind = 1, .first_column = first, .n_columns = n};
-    int rc = store_read_columns(rig->store, &query, cut, got, &n_rows, &n_coarse, &err);
+    int64_t *edges = baro_xcalloc((size_t)cut->n_columns + 1, sizeof *edges);
+    struct column_cut quick = *cut;
+    columns_edges(cut, edges);
+    quick.edges = edges;
+    store_expect_columns(rig->store, &query, &quick);
+    int rc = store_read_columns(rig->store, &query, &quick, got, &n_rows, &n_coarse, &err);
+    free(edges);
     if (rc != 0) {
         fail_msg("store_read_columns: %d %s", rc, err.text);
     }
