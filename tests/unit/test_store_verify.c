@@ -302,8 +302,8 @@ static void one_series_is_checked_by_itself_and_names_its_steps(void **state)
     struct store_damaged_group damaged[4];
     make(rig);
     damage_chunk(rig, 9, UNITS_KIND, 0, &first[0], &end[0]);
-    damage_chunk(rig, 7, 1, 1, &first[1], &end[1]);
-    damage_chunk(rig, 7, 1, 2, &first[2], &end[2]);
+    damage_chunk(rig, 7, 1, 0, &first[1], &end[1]);
+    damage_chunk(rig, 7, 1, 1, &first[2], &end[2]);
     struct store_verify at = {.is_group = true, .run = 1, .thing = 7, .kind = 1};
     struct verdict verdict = {0};
     while (!at.is_done) {
