@@ -17,6 +17,7 @@ import weakref
 import torch
 
 from .. import _tensors
+from .._attention import Attention, looks_like_attention
 from . import layout
 from .cadence import Search
 from .model import PREFIXES, TRAIN
@@ -82,7 +83,7 @@ class Module:
     """What is known of one module."""
 
     __slots__ = ("model", "ref", "name", "hint", "is_rnn", "is_leaf", "is_idle", "roles",
-                 "outputs", "hook", "entry", "calls", "is_hooked", "is_entered",
+                 "outputs", "hook", "entry", "calls", "is_hooked", "is_entered", "looks",
                  "__weakref__")
 
     def __init__(self, model, module, name, hint, roles):
@@ -97,6 +98,7 @@ class Module:
         self.outputs = {}       # (phase, call, suffix): Output, or None: shown elsewhere already
         self.calls = {}         # phase: (stamp, pass, calls so far)
         self.is_hooked = self.is_entered = False
+        self.looks = None       # of an attention layer: hooks before and after it
 
     def want(self, view):
         """One of its views is due."""
@@ -119,6 +121,7 @@ class Modules:
         self._search = {phase: Search() for phase in PREFIXES}
         self._pass = 0           # number of the pass: calls of one module within it are told apart
         self._is_passing = False  # a forward pass was seen since the last backward pass
+        self._attention = Attention(watcher._run, watcher.clock, watcher.book)
 
     # ---- which there are ----
 
@@ -158,6 +161,7 @@ class Modules:
         known = Module(model, part, full, hint, roles)
         known.hook = Hook(lambda module, args, output: self._forward(known, module, output))
         known.entry = Hook(lambda module, args: self._enter(known, module, args))
+        self._look(known, part, name)
         key = id(part)
         self._known[key] = known
         self._references.append(weakref.ref(part, lambda _: self._known.pop(key, None)))
@@ -176,6 +180,15 @@ class Modules:
         for unseen in self._unseen.values():
             for key in [key for key, known in unseen.items() if known.ref() is None]:
                 del unseen[key]
+
+    def _look(self, known, part, name):
+        """Have attention layers looked into, too."""
+        if looks_like_attention(part, name) and "act" in known.model.roles:
+            attention = self._attention
+            known.looks = (
+                Hook(lambda module, args: attention.before()),
+                Hook(lambda module, args, output: attention.after(
+                    f"{PREFIXES[known.model.phase()]}{known.name}")))
 
     # ---- hooks ----
 
@@ -216,6 +229,10 @@ class Modules:
         if module is not None:
             known.is_hooked = True
             module._forward_hooks[self._key] = known.hook
+            if known.looks is not None:
+                before, after = known.looks
+                module._forward_pre_hooks[f"{self._key}.looks"] = before
+                module._forward_hooks[f"{self._key}.looks"] = after
             self._hooked.append(known)
 
     def _unhook(self, known):
@@ -223,6 +240,9 @@ class Modules:
         known.is_hooked = False
         if module is not None:
             module._forward_hooks.pop(self._key, None)
+            if known.looks is not None:
+                module._forward_pre_hooks.pop(f"{self._key}.looks", None)
+                module._forward_hooks.pop(f"{self._key}.looks", None)
 
     def close(self):
         """End a step: no module has a hook of ours any more."""
@@ -230,6 +250,7 @@ class Modules:
             if known.is_hooked:
                 self._unhook(known)
         self._hooked.clear()
+        self._attention.exit()
         for known in self._entries:
             known.is_entered = False
             module = known.ref()
