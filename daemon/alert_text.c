@@ -213,3 +213,23 @@ void alert_write_spike(Baro__Alert *alert, const struct spike_finding *finding)
         "If it comes back by itself, look at the batch of that step; if not, lower the "
         "learning rate, clip gradients, or go back to an earlier checkpoint and skip it.");
 }
+
+void alert_write_ranks(Baro__Alert *alert, const struct ranks_finding *finding)
+{
+    struct sentence sentence = {.n_bytes = 0};
+    const char *name = alert->tensor;
+    if (strncmp(name, RANKS_PREFIX, strlen(RANKS_PREFIX)) == 0) {
+        name += strlen(RANKS_PREFIX);
+    }
+    say(&sentence,
+        "%s is not the same on ranks %" PRIu32 " and %" PRIu32 " at step %" PRId64
+        ": the sums of its bits are %.0f and %.0f.",
+        name, finding->rank_a, finding->rank_b, finding->step, finding->value_a,
+        finding->value_b);
+    replace(&alert->text, sentence.text);
+    replace(&alert->advice,
+        "Replicas that have parted train different models. Look for weights that are changed "
+        "outside the optimiser, for parameters whose gradients are not reduced, for random "
+        "numbers or seeds that differ, and for faulty memory; start again from a checkpoint "
+        "on all ranks.");
+}

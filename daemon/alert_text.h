@@ -4,6 +4,7 @@
 #define BAROD_ALERT_TEXT_H
 
 #include "lib/analysis/detect.h"
+#include "lib/analysis/detect_ranks.h"
 #include "proto/barograph.pb-c.h"
 
 /**
@@ -21,5 +22,8 @@ void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *f
 
 /** Write text and advice of a loss spike. */
 void alert_write_spike(Baro__Alert *alert, const struct spike_finding *finding);
+
+/** Write text and advice of ranks that differ. */
+void alert_write_ranks(Baro__Alert *alert, const struct ranks_finding *finding);
 
 #endif

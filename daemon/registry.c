@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "lib/analysis/detect.h"
+#include "lib/analysis/detect_ranks.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 
@@ -322,6 +323,7 @@ static void finish_run(struct run *run)
         free(run->things[i]->key);
         free(run->things[i]);
     }
+    ranks_destroy(run->ranks);
     for (uint32_t i = 0; i < run->n_alerts; i++) {
         baro__alert__free_unpacked(run->alerts[i], NULL);
     }

@@ -19,6 +19,7 @@ struct attention;
 struct run;
 struct spike_detector;
 struct nonfinite_detector;
+struct ranks_detector;
 struct ring_reader;
 
 enum {
@@ -136,6 +137,7 @@ struct run {
     uint32_t n_alerts;
     uint32_t n_saved_alerts;
     uint64_t n_incidents;
+    struct ranks_detector *ranks; /* of what must be alike; NULL until there is some */
     uint32_t worst_level;
     uint32_t n_subscribers; /* live subscribers to this run's records */
     uint32_t n_told_things; /* things that the subscribers know of */

@@ -9,6 +9,7 @@
 #include "daemon/attention.h"
 #include "daemon/live.h"
 #include "lib/analysis/detect.h"
+#include "lib/analysis/detect_ranks.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -272,6 +273,31 @@ static void feed_spike(struct barod *barod, struct stream *stream, struct thing 
     }
 }
 
+/* ---- ranks that must agree ---- */
+
+static void feed_ranks(struct barod *barod, struct stream *stream,
+    const struct thing *thing, const struct reading *reading)
+{
+    struct run *run = stream->run;
+    if (run->ranks == NULL) {
+        run->ranks = ranks_create();
+    }
+    struct ranks_finding finding;
+    if (!ranks_add(run->ranks, thing->declare->name, thing->rank, reading->header.step,
+            reading->f64[0], &finding)) {
+        return;
+    }
+    Baro__Alert *alert = make_alert(stream, thing, reading);
+    alert->kind = baro_xstrdup("ranks_differ");
+    alert->level = BARO_ALARM;
+    alert->incident = run->n_incidents + 1;
+    alert->value = finding.value_b;
+    alert_write_ranks(alert, &finding);
+    if (keep(barod, run, alert)) {
+        tell(barod, alert);
+    }
+}
+
 /* ---- all readings ---- */
 
 void rules_on_reading(struct barod *barod, struct stream *stream, struct thing *thing,
@@ -295,6 +321,11 @@ void rules_on_reading(struct barod *barod, struct stream *stream, struct thing *
     if (thing->is_loss && reading->header.kind == READING_SCALAR &&
         !stream->is_superseded) {
         feed_spike(barod, stream, thing, reading);
+    }
+    if (reading->header.kind == READING_SCALAR &&
+        strncmp(thing->declare->name, RANKS_PREFIX, strlen(RANKS_PREFIX)) == 0 &&
+        !stream->is_superseded) {
+        feed_ranks(barod, stream, thing, reading);
     }
 }
 

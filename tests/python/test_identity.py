@@ -61,7 +61,25 @@ class Attention(nn.Module):
         return (self.layer(x) - x).abs().mean()
 
 
+class Twice(nn.Module):
+    """Tied weights, a layer that is called twice, and an input by keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(12, 12)
+        self.tied = nn.Linear(12, 12)
+        self.tied.weight = self.inner.weight
+        self.norm = nn.utils.parametrizations.spectral_norm(nn.Linear(12, 12))
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.inner(input=x))
+        hidden = self.drop(self.inner(hidden))
+        return (self.norm(self.tied(hidden)) - x).pow(2).mean()
+
+
 CASES = {
+    "twice": (Twice, lambda: torch.randn(8, 12), torch.optim.NAdam),
     "vae": (Vae, lambda: torch.randn(8, 20), torch.optim.Adam),
     "cnn": (Cnn, lambda: torch.randn(8, 1, 8, 8), torch.optim.AdamW),
     "lstm": (Reader, lambda: torch.randint(0, 11, (4, 8)), torch.optim.RMSprop),
@@ -104,6 +122,69 @@ def same(name, watch):
         assert n_pushed > N_STEPS * 4, n_pushed
         assert plain == seen, f"losses of {name} differ with seed {seed}"
         assert all(torch.equal(a, b) for a, b in zip(plain_state, seen_state))
+
+
+def train_all(seed, watch):
+    """A GAN with all that is wrapped: clipping by norm and value, accumulation, autocast,
+    evaluation, a pass without gradients; every random number counts."""
+    torch.manual_seed(seed)
+    maker = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2),
+                          nn.Linear(16, 6))
+    critic = nn.Sequential(nn.Linear(6, 16), nn.LeakyReLU(0.2), nn.Dropout(0.2),
+                           nn.Linear(16, 1))
+    make = torch.optim.Adam(maker.parameters(), 0.01)
+    judge = torch.optim.RMSprop(critic.parameters(), 0.01)
+    run = barograph.init(mode="offline" if watch else "off")
+    if watch:
+        run.watch(maker, make, name="G", **watch)
+        run.watch(critic, judge, name="D", **watch)
+    trace = []
+    for step in range(N_STEPS):
+        for _ in range(2):
+            with torch.no_grad():
+                fake = maker(torch.randn(8, 4))
+            judge.zero_grad()
+            for part in (torch.randn(8, 6), torch.randn(8, 6)):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    loss = critic(fake).float().mean() - critic(part).float().mean()
+                loss.backward()
+            nn.utils.clip_grad_value_(critic.parameters(), 0.05)
+            judge.step()
+            trace.append(bits(loss.item()))
+        make.zero_grad()
+        loss = -critic(maker(torch.randn(8, 4))).mean()
+        loss.backward()
+        trace.append(bits(float(nn.utils.clip_grad_norm_(maker.parameters(), 0.1))))
+        make.step()
+        if step % 3 == 2:
+            maker.eval()
+            with torch.inference_mode():
+                trace.append(bits(maker(torch.randn(8, 4)).sum().item()))
+            maker.train()
+        run.log({"loss": loss})
+        trace.append(bits(loss.item()))
+    n_pushed = run.stats().get("n_pushed", 0)
+    run.finish()
+    state = [p.detach().clone() for model in (maker, critic) for p in model.state_dict().values()]
+    return trace, state, torch.get_rng_state(), n_pushed
+
+
+def test_a_gan_with_all_that_is_wrapped_trains_alike():
+    for seed, watch in ((0, {"every": 1}), (1, {"every": 2}), (2, {"roles": ["act_grad"]})):
+        plain, plain_state, plain_rng, _ = train_all(seed, None)
+        seen, seen_state, seen_rng, n_pushed = train_all(seed, watch)
+        assert n_pushed > N_STEPS * 4, n_pushed
+        assert plain == seen, f"differs with seed {seed}"
+        assert all(torch.equal(a, b) for a, b in zip(plain_state, seen_state))
+        assert torch.equal(plain_rng, seen_rng), "random numbers were drawn"
+
+
+def test_tied_weights_and_layers_called_twice_train_alike():
+    same("twice", lambda run, model, optimizer: run.watch(model, optimizer, every=1))
+
+
+def test_the_governors_choice_trains_alike():
+    same("lstm", lambda run, model, optimizer: run.watch(model, optimizer))
 
 
 def test_a_variational_autoencoder_trains_alike():
