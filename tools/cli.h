@@ -46,10 +46,14 @@ struct cli_values {
     const char *role;   /* of a key, or NULL */
     const char *name;   /* likewise */
     const char *server; /* public key of a daemon, or NULL */
+    const char *stat;   /* of units, or NULL */
+    const char *axis;   /* "linear", "log", "symlog", or NULL */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
     int64_t columns;    /* INT64_MIN: not given, every point */
+    int64_t lines;      /* to choose; 0: as many as fit */
+    int64_t budget_ms;  /* 0: until it is done */
     int64_t points;     /* 0: as many as the bench takes by itself */
     int64_t seconds;    /* likewise */
 };
@@ -148,6 +152,8 @@ int cmd_runs(struct cli *cli);
 int cmd_series(struct cli *cli);
 /** Print one series; cmd_get.c. */
 int cmd_get(struct cli *cli);
+/** Choose units of a tensor to look at; cmd_sample.c. */
+int cmd_sample(struct cli *cli);
 /** Write a run's readings to a file; cmd_export.c. */
 int cmd_export(struct cli *cli);
 /** Follow live values; cmd_tail.c. */

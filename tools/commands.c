@@ -45,6 +45,16 @@ static const struct cli_option get_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option sample_options[] = {
+    {"stat", 0, CLI_TEXT, VALUE(stat), "STATISTIC", "of the units; default: l2"},
+    {"lines", 0, CLI_NUMBER, VALUE(lines), "N", "about so many; default: as many as fit"},
+    {"axis", 0, CLI_TEXT, VALUE(axis), "KIND", "linear (default), log or symlog"},
+    {"from", 0, CLI_NUMBER, VALUE(from), "STEP", "first step"},
+    {"to", 0, CLI_NUMBER, VALUE(to), "STEP", "last step, included"},
+    {"budget-ms", 0, CLI_NUMBER, VALUE(budget_ms), "MS", "stop choosing after so long"},
+    OPTION_JSON,
+};
+
 static const struct cli_option export_options[] = {
     {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "where to; - is standard output"},
     {"format", 0, CLI_TEXT, VALUE(format), "FORM", "csv, jsonl or npz, over FILE's ending"},
@@ -128,6 +138,11 @@ const struct cli_command cli_commands[] = {
         "means rank 1. Repeated steps are printed in the order of their arrival, and marked. A "
         "tensor that changed its type, shape or units has epochs: NAME:ROLE#2/l2 is one of them.",
         get_options, BARO_LEN(get_options), cmd_get},
+    {"sample", "RUN TENSOR", 2, 2, "Choose the units of a tensor that are worth a look",
+        "TENSOR is NAME:ROLE. Chosen are units that have non-finite readings, leap or lie on the "
+        "envelope, those that are far from all others, and blue noise: few where many units run "
+        "alike, each of which stands for its like. Lines are laid on a chart of 800 x 400 pixels.",
+        sample_options, BARO_LEN(sample_options), cmd_sample},
     {"export", "RUN [GLOB]", 1, 2, "Write readings to a .csv, .jsonl or .npz file",
         "GLOB chooses among scalars, tensors (NAME:ROLE), their statistics (NAME:ROLE/STATISTIC) "
         "and step_time. KINDS are scalars, steps, summaries, units, histograms, batches, events, "

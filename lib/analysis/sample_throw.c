@@ -27,7 +27,6 @@
 static const float tau = 0.25F;
 static const float tau_kept =
     0.5F; /* lines that were shown before stay where others would not */
-static const float least_radius_px = 0.5F;
 static const float least_weight = 0.02F;
 static const float shrink_by = 0.75F, grow_by = 1.25F, close_enough = 1.06F;
 
@@ -244,7 +243,7 @@ static bool judge_pass(struct sampler *s, bool is_full)
     const bool is_near = s->least_scale > 0 && s->most_scale > 0 &&
                          s->most_scale < s->least_scale * close_enough;
     const bool is_sparse = s->n_shown - s->n_mandatory < right_number(s).least &&
-                           largest_radius(s) >= least_radius_px;
+                           largest_radius(s) > s->line_px;
     if (++s->n_passes >= MAX_PASSES || (is_full && s->n_shown == s->n_slots)) {
         return false;
     }

@@ -41,6 +41,7 @@ static const struct {
     {"ingest", bench_ingest, "points from push to commit, against raw ZeroMQ and raw LMDB"},
     {"train", bench_train, "a step of the example training, watched and not"},
     {"codec", bench_codec, "the store's codec beside others, on recorded series"},
+    {"sample", bench_sample, "the choice of lines, beside other choices of as many"},
     {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };
 
