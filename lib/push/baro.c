@@ -165,6 +165,27 @@ int baro_scalar_id(struct baro_run *run, int64_t id, double value)
     return push_end(run, now, put_number(run, now, READING_SCALAR, thing->id, value));
 }
 
+int baro_scalars(struct baro_run *run, const int64_t *ids, const double *values, size_t n)
+{
+    if (!run_is_usable(run)) {
+        return 0;
+    }
+    if (n > 0 && (ids == NULL || values == NULL)) {
+        return BARO_EINVAL;
+    }
+    uint64_t now = begin();
+    int first_rc = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct thing *thing =
+            ids[i] > 0 ? things_get(run->things, (uint64_t)ids[i]) : NULL;
+        int rc = thing != NULL && !thing->is_tensor
+                     ? put_number(run, now, READING_SCALAR, thing->id, values[i])
+                     : BARO_EINVAL;
+        first_rc = first_rc != 0 ? first_rc : rc;
+    }
+    return push_end(run, now, first_rc);
+}
+
 /* ---- tensors ---- */
 
 int push_check_tensor(const struct baro_tensor *t)

@@ -148,6 +148,10 @@ BARO_API int64_t baro_declare_scalar(struct baro_run *run, const char *name);
 /** Push one number by the id from baro_declare_scalar; no look-up. */
 BARO_API int baro_scalar_id(struct baro_run *run, int64_t id, double value);
 
+/** Push n numbers by their ids in one call (for bindings); returns the first failure or 0. */
+BARO_API int baro_scalars(
+    struct baro_run *run, const int64_t *ids, const double *values, size_t n);
+
 /**
  * Push one number that belongs to another step than the current one: it was not known earlier.
  *

@@ -78,6 +78,13 @@ class Fake:
         self.calls.append((self.step, "scalar", self.names[number], value))
         return 0
 
+    def baro_scalars(self, handle, numbers, values, n):
+        numbers = (ctypes.c_int64 * n).from_address(numbers)
+        values = (ctypes.c_double * n).from_address(values)
+        for number, value in zip(numbers, values):
+            self.baro_scalar_id(handle, number, value)
+        return 0
+
     def baro_scalar_at(self, handle, number, step, value):
         self.calls.append((step, "scalar", self.names[number], value))
         return 0

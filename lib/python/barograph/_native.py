@@ -82,6 +82,8 @@ _PROTOTYPES = {
     "baro_declare_tensor": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(Tensor)]),
     "baro_scalar_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
                                       ctypes.c_double]),
+    "baro_scalars": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
+                                    ctypes.c_size_t]),
     "baro_scalar_id": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]),
     "baro_tensor": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor)]),
     "baro_tensors": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]),
@@ -147,6 +149,13 @@ def _bind(path):
             function.argtypes = arguments
     except AttributeError as error:
         raise NativeError(f"'{path}' is not libbaro {VERSION}: {error}") from None
+    # Calls of some ten nanoseconds keep the GIL: giving it up and asking for it again takes
+    # longer, and another thread may keep it for milliseconds.
+    brief = ctypes.PyDLL(path)
+    for name in ("baro_scalar_id", "baro_scalars", "baro_step"):
+        function = getattr(brief, name)
+        function.restype, function.argtypes = _PROTOTYPES[name]
+        setattr(library, name, function)
     version = library.baro_version().decode()
     if version.split(".")[:2] != VERSION.split(".")[:2]:
         raise NativeError(f"'{path}' is libbaro {version}, but this package needs {VERSION}; "

@@ -6,6 +6,7 @@ warning and one event, and what is left of the call is done; with strict=True it
 Trouble of the monitoring (a daemon that is gone, an array of an odd kind) never reaches the
 training: it becomes one event of the run, and what caused it is left alone.
 """
+import array
 import collections.abc
 import ctypes
 import operator
@@ -279,22 +280,43 @@ class Run:
     def _push_values(self, values, prefix, depth):
         """Push a dictionary; tells whether one of its numbers begins to be trouble."""
         is_troubled = False
+        ids = []
+        numbers = []
+        known_scalars = self._scalars
         for key, value in values.items():
-            name = f"{prefix}{key}"
-            if _tensors.is_elsewhere(value):
-                self._late.take(name, value)
-                continue
-            number = as_number(value)
-            if number is not None:
-                is_troubled |= self._push_scalar(name, number)
-            elif isinstance(value, collections.abc.Mapping):
-                if depth < MAX_DEPTH:
-                    is_troubled |= self._push_values(value, f"{name}/", depth + 1)
-                else:
-                    self._complain("depth", f"'{name}' is nested too deep and left out")
-            else:
-                self._push_array(name, value, "act", None)
+            name = f"{prefix}{key}" if prefix or type(key) is not str else key
+            if type(value) is not float:
+                if _tensors.is_elsewhere(value):
+                    self._late.take(name, value)
+                    continue
+                number = as_number(value)
+                if number is None:
+                    if not isinstance(value, collections.abc.Mapping):
+                        self._push_array(name, value, "act", None)
+                    elif depth < MAX_DEPTH:
+                        self._push_numbers(ids, numbers)
+                        ids, numbers = [], []
+                        is_troubled |= self._push_values(value, f"{name}/", depth + 1)
+                    else:
+                        self._complain("depth", f"'{name}' is nested too deep and left out")
+                    continue
+                value = number
+            known = known_scalars.get(name) or self._declared_scalar(name)
+            if known[0] > 0:
+                ids.append(known[0])
+                numbers.append(value)
+                is_troubled |= known[1].sees_trouble(value)
+        self._push_numbers(ids, numbers)
         return is_troubled
+
+    def _push_numbers(self, ids, numbers):
+        """Push declared scalars: in one call, which costs more than all that libbaro does in it."""
+        if len(ids) == 1:
+            self._lib.baro_scalar_id(self._handle, ids[0], numbers[0])
+        elif ids:
+            id_array, number_array = array.array("q", ids), array.array("d", numbers)
+            self._lib.baro_scalars(self._handle, id_array.buffer_info()[0],
+                                   number_array.buffer_info()[0], len(ids))
 
     def _push_own(self, values):
         """Push scalars of ours; those that the program logs by itself are its."""
