@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one push costs the training thread, call by call: the daemon alive, absent, and stopped
- * in its tracks (SIGSTOP), which must make no difference. The limit is what no push client can
+ * What one push costs the training thread, call by call: the daemon alive, absent, stopped in its
+ * tracks (SIGSTOP) and killed, which must make no difference. The limit is what no push client can
  * avoid: a look at the clock and a copy of the same record into a plain ring in memory. Each
  * call is timed alone, limit and clients in turns; calls come in bursts with pauses between, as
  * in a training loop. The timer's own cost (one look at the clock) is in all figures alike.
  */
-#include "tools/bench/bench.h"
+#include "tools/bench/bench_push.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,27 +27,14 @@ enum {
     RING_BYTES = 16 << 20,
     RECORD_BYTES = 56, /* header and one double */
     CLOSE_MS = 200,
-    N_STATES = 3,
+    N_STATES = 4,
     N_FORMS = 2,
     N_CASES = N_STATES * N_FORMS
 };
 
 static const char *const state_names[N_STATES] = {
-    "daemon alive", "daemon dead", "daemon stopped"};
+    "daemon alive", "daemon absent", "daemon stopped", "daemon killed"};
 static const char *const form_names[N_FORMS] = {"scalar", "scalar by id"};
-
-/* What a call is timed against. */
-struct plain_ring {
-    uint8_t *bytes;
-    size_t at;
-    uint64_t stamp;
-};
-
-/* One client, in the state that its daemon is in. */
-struct client {
-    struct baro_run *run;
-    int64_t id;
-};
 
 struct figures {
     double p50[TURNS];
@@ -60,7 +47,7 @@ static void pause_a_little(void)
     (void)nanosleep(&pause, NULL);
 }
 
-static void push_plain(struct plain_ring *ring, double value)
+void push_to_plain(struct push_plain *ring, double value)
 {
     uint8_t record[RECORD_BYTES] = {0};
     ring->stamp = baro_now_ns();
@@ -72,8 +59,8 @@ static void push_plain(struct plain_ring *ring, double value)
 }
 
 /* Time calls one by one; client NULL: the plain ring. */
-static void measure(struct plain_ring *ring, const struct client *client, bool is_by_id,
-    double *samples, double *out_p50, double *out_p99)
+static void measure(struct push_plain *ring, const struct push_client *client,
+    bool is_by_id, double *samples, double *out_p50, double *out_p99)
 {
     for (int i = 0; i < CALLS; i++) {
         if (i % BURST == 0) {
@@ -81,13 +68,13 @@ static void measure(struct plain_ring *ring, const struct client *client, bool i
             if (client != NULL) { /* the first call after a pause pays for waking up */
                 (void)baro_step(client->run, i / BURST);
             } else {
-                push_plain(ring, 0.0);
+                push_to_plain(ring, 0.0);
             }
         }
         double value = (double)i;
         uint64_t start_ns = baro_now_ns();
         if (client == NULL) {
-            push_plain(ring, value);
+            push_to_plain(ring, value);
         } else if (is_by_id) {
             (void)baro_scalar_id(client->run, client->id, value);
         } else {
@@ -99,7 +86,8 @@ static void measure(struct plain_ring *ring, const struct client *client, bool i
     *out_p99 = bench_quantile(samples, CALLS, 0.99);
 }
 
-static int open_client(struct bench *bench, struct client *client, const char *endpoint)
+static int open_client(
+    struct bench *bench, struct push_client *client, const char *endpoint)
 {
     struct baro_options options = BARO_OPTIONS_INIT;
     struct baro_err err = {0};
@@ -115,8 +103,19 @@ static int open_client(struct bench *bench, struct client *client, const char *e
     return 0;
 }
 
+/* Wait until a client has met its daemon, at most a second. */
+static void wait_connected(const struct push_client *client)
+{
+    struct baro_stats stats = {0};
+    for (int i = 0; i < 1000 && !stats.is_connected; i++) {
+        const struct timespec pause = {.tv_nsec = 1000000};
+        (void)nanosleep(&pause, NULL);
+        (void)baro_stats(client->run, &stats);
+    }
+}
+
 /* End a client and its ring file, whether or not its daemon has it all. */
-static void close_client(struct client *client)
+static void close_client(struct push_client *client)
 {
     char path[4096];
     if (client->run != NULL) {
@@ -126,8 +125,8 @@ static void close_client(struct client *client)
     }
 }
 
-static void run_turns(
-    struct bench *bench, struct client *clients, struct plain_ring *ring, double *samples)
+static void run_turns(struct bench *bench, struct push_client *clients,
+    struct push_plain *ring, double *samples)
 {
     static struct figures figures[N_CASES];
     struct figures limit;
@@ -158,20 +157,27 @@ int bench_push(struct bench *bench)
 {
     struct bench_daemon alive = {0};
     struct bench_daemon stopped = {0};
-    struct client clients[N_STATES] = {0};
+    struct bench_daemon killed = {0};
+    struct push_client clients[N_STATES] = {0};
     char nowhere[512];
     (void)snprintf(nowhere, sizeof nowhere, "ipc://%s/no.sock", bench_dir(bench));
-    struct plain_ring ring = {.bytes = baro_xcalloc(1, RING_BYTES)};
+    struct push_plain ring = {.bytes = baro_xcalloc(1, RING_BYTES)};
     double *samples = baro_xcalloc(CALLS, sizeof *samples);
     int rc = bench_daemon_start(bench, &alive);
     if (rc == 0 && (rc = bench_daemon_start(bench, &stopped)) == 0 &&
+        (rc = bench_daemon_start(bench, &killed)) == 0 &&
         (rc = open_client(bench, &clients[0], alive.endpoint)) == 0 &&
         (rc = open_client(bench, &clients[1], nowhere)) == 0 &&
-        (rc = open_client(bench, &clients[2], stopped.endpoint)) == 0) {
+        (rc = open_client(bench, &clients[2], stopped.endpoint)) == 0 &&
+        (rc = open_client(bench, &clients[3], killed.endpoint)) == 0) {
+        wait_connected(&clients[2]);
+        wait_connected(&clients[3]);
         bench_daemon_pause(&stopped, true);
+        bench_daemon_stop(&killed, true);
         memset(
             ring.bytes, 1, RING_BYTES); /* after the forks, which made it copy-on-write */
         run_turns(bench, clients, &ring, samples);
+        bench_stall(bench, &ring, clients, state_names, N_STATES);
         struct baro_stats stats;
         (void)baro_stats(clients[0].run, &stats);
         bench_note(bench, "alive: %llu records pushed, %llu dropped",
@@ -182,6 +188,7 @@ int bench_push(struct bench *bench)
     }
     bench_daemon_pause(&stopped, false);
     bench_daemon_stop(&stopped, true);
+    bench_daemon_stop(&killed, true);
     bench_daemon_stop(&alive, false);
     free(samples);
     free(ring.bytes);
