@@ -99,7 +99,7 @@ static void add_tensor(struct builder *b, const struct model_thing *thing)
     for (uint32_t up = at; up != NONE; up = b->raws[up].parent) {
         struct tree_node *above = &b->raws[up].node;
         above->level = level > above->level ? level : above->level;
-        above->n_tensors++;
+        above->n_tensors += thing->epoch <= 1 ? 1 : 0;
     }
 }
 

@@ -69,7 +69,14 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
     const struct model_runs *runs = f->model->runs;
     char title[WORDS_MAX];
     (void)snprintf(title, sizeof title, "Runs");
-    if (runs->n > 1) {
+    size_t n_overwritten = 0;
+    for (size_t i = 0; i < runs->n; i++) {
+        n_overwritten += runs->at[i].is_overwritten ? 1 : 0;
+    }
+    if (n_overwritten > 0) {
+        (void)snprintf(title, sizeof title, "%zu runs, %zu more overwritten",
+            runs->n - n_overwritten, n_overwritten);
+    } else if (runs->n > 1) {
         (void)snprintf(title, sizeof title, "%zu runs", runs->n);
     }
     draw_title(f, rect, title);

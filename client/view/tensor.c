@@ -143,21 +143,40 @@ static void draw_smalls(
     draw_counts(f, last, thing);
 }
 
-/* At the left of the roles: the ranks that have this tensor, where there are several. */
+static bool is_same_tensor(const struct model_thing *a, const struct model_thing *b)
+{
+    return a->is_tensor && a->role == b->role && strcmp(a->name, b->name) == 0;
+}
+
+/* At the left of the roles: the ranks that have this tensor and its epochs, where there are
+ * several: "@1", "#2", and "@1 #2" where there are several of both. */
 static float draw_ranks(
     struct frame *f, float right, float y, const struct model_thing *thing)
 {
     enum { MAX_RANKS = 8 };
-    char texts[MAX_RANKS][16];
+    char texts[MAX_RANKS][32];
     const char *words[MAX_RANKS];
     int64_t things[MAX_RANKS];
     size_t n = 0;
+    bool has_ranks = false;
+    bool has_epochs = false;
     const struct model_things *all = f->model->things;
+    for (size_t i = 0; i < all->n; i++) {
+        if (is_same_tensor(&all->at[i], thing)) {
+            has_ranks |= all->at[i].rank != thing->rank;
+            has_epochs |= all->at[i].epoch != thing->epoch;
+        }
+    }
     for (size_t i = 0; i < all->n && n < MAX_RANKS; i++) {
         const struct model_thing *at = &all->at[i];
-        if (at->is_tensor && at->role == thing->role &&
-            strcmp(at->name, thing->name) == 0) {
-            (void)snprintf(texts[n], sizeof texts[n], "@%u", at->rank);
+        if (is_same_tensor(at, thing)) {
+            uint32_t epoch = at->epoch > 0 ? at->epoch : 1;
+            if (has_ranks && has_epochs) {
+                (void)snprintf(texts[n], sizeof texts[n], "@%u #%u", at->rank, epoch);
+            } else {
+                (void)snprintf(texts[n], sizeof texts[n], has_epochs ? "#%u" : "@%u",
+                    has_epochs ? epoch : at->rank);
+            }
             words[n] = texts[n];
             things[n++] = at->thing;
         }

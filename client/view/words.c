@@ -124,7 +124,7 @@ static void say_fine(
     int64_t n_scalars = 0;
     for (size_t i = 0; i < model->things->n; i++) {
         const struct model_thing *thing = &model->things->at[i];
-        n_tensors += thing->is_tensor ? 1 : 0;
+        n_tensors += thing->is_tensor && thing->epoch <= 1 ? 1 : 0;
         n_scalars += !thing->is_tensor && !words_is_own(thing) ? 1 : 0;
     }
     size_t n = (size_t)snprintf(out, WORDS_MAX,

@@ -372,6 +372,26 @@ static void a_tree_is_made_of_the_dots_in_names(void **state)
     keeper_destroy(keeper);
 }
 
+static void epochs_of_a_tensor_are_one_tensor_of_the_tree(void **state)
+{
+    (void)state;
+    enum { N = 2 };
+    struct model_things *things =
+        part_create(sizeof *things + N * sizeof things->at[0], NULL);
+    const struct model_thing all[N] = {
+        {.thing = 1, .is_tensor = true, .name = "fc1", .role = BARO_ACT, .epoch = 1},
+        {.thing = 2, .is_tensor = true, .name = "fc1", .role = BARO_ACT, .epoch = 2},
+    };
+    things->n = N;
+    memcpy(things->at, all, sizeof all);
+    struct tree *tree = tree_create(things);
+    assert_int_equal(tree->n, 1);
+    assert_int_equal(tree->nodes[0].n_tensors, 1);
+    assert_int_equal(tree->nodes[0].roles[BARO_ACT], 2);
+    part_unref(tree);
+    part_unref(things);
+}
+
 static void each_rank_has_leaves_of_its_own_in_the_tree(void **state)
 {
     (void)state;
@@ -517,6 +537,7 @@ int main(void)
         cmocka_unit_test(alerts_come_in_the_order_of_their_steps_and_once),
         cmocka_unit_test(answers_of_the_wrong_size_leave_a_gap_and_no_damage),
         cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
+        cmocka_unit_test(epochs_of_a_tensor_are_one_tensor_of_the_tree),
         cmocka_unit_test(each_rank_has_leaves_of_its_own_in_the_tree),
         cmocka_unit_test(of_several_epochs_the_tree_shows_the_newest),
         cmocka_unit_test(runs_that_branched_say_so),
