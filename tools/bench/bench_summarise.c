@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/simd/summarise.h"
+#include "lib/simd/update.h"
 
 /*
  * Reading the memory once is the limit: a plain sum of it, in eight independent vectors,
@@ -26,7 +27,8 @@ typedef void (*work_fn)(const struct baro_span *span);
 static volatile uint64_t sink;
 static struct baro_summary summary;
 static struct baro_hist hist;
-static float unit_columns[5][UNITS_MOST];
+static float unit_columns[6][UNITS_MOST];
+static struct baro_update_summary update_summary;
 
 #if defined(__x86_64__)
 __attribute__((target("avx2")))
@@ -79,6 +81,31 @@ static void units_0(const struct baro_span *span)
 static void units_1(const struct baro_span *span)
 {
     units_of(span, 1);
+}
+
+/* The first half of the rows is the weight before a step, the second half after it. */
+static void update_of(const struct baro_span *both, int axis)
+{
+    const struct baro_update_units out = {
+        {unit_columns[0], unit_columns[1], unit_columns[2], unit_columns[3],
+            unit_columns[4]},
+        unit_columns[5]};
+    struct baro_span before = *both;
+    before.shape[0] /= 2;
+    struct baro_span after = before;
+    after.data = (const char *)both->data +
+                 (size_t)baro_span_count(&before) * baro_dtype_bytes(before.dtype);
+    baro_summarise_update(&before, &after, axis, &update_summary, &hist, &out);
+}
+
+static void update_whole(const struct baro_span *both)
+{
+    update_of(both, BARO_NO_UNITS);
+}
+
+static void update_units(const struct baro_span *both)
+{
+    update_of(both, 0);
 }
 
 /* Seconds of one call: of as many as take about a millisecond together. */
@@ -176,6 +203,27 @@ static void measure_units(struct bench *bench, void *data, size_t bytes)
     }
 }
 
+/* Both arrays of an update count as read. */
+static void measure_updates(
+    struct bench *bench, void *data, const size_t *sizes, int n_sizes)
+{
+    static const enum baro_dtype dtypes[3] = {BARO_F32, BARO_BF16, BARO_F64};
+    char name[80];
+    for (int s = 1; s < n_sizes; s++) {
+        for (int k = 0; k < 3; k++) {
+            const int64_t n = (int64_t)(sizes[s] / baro_dtype_bytes(dtypes[k]));
+            const struct baro_span span = span_of(data, dtypes[k], n / 1024, 1024);
+            snprintf(name, sizeof(name), "update, %s 2 x %s", baro_dtype_name(dtypes[k]),
+                s == 1 ? "2 MiB" : "128 MiB");
+            measure(bench, name, update_whole, &span);
+        }
+    }
+    const struct baro_span rows = span_of(data, BARO_F32, 2 * 8192, 64);
+    const struct baro_span long_rows = span_of(data, BARO_F32, 2 * 512, 1024);
+    measure(bench, "update, units of 2 x [8192, 64]", update_units, &rows);
+    measure(bench, "update, units of 2 x [512, 1024]", update_units, &long_rows);
+}
+
 /* The fixed cost; its limit is the same call on no element at all. */
 static void measure_small(struct bench *bench, void *data)
 {
@@ -220,6 +268,7 @@ int bench_summarise(struct bench *bench)
     fill(data, bytes);
     measure_whole(bench, data, sizes, n_sizes);
     measure_units(bench, data, bytes);
+    measure_updates(bench, data, sizes, n_sizes);
     measure_small(bench, data);
     bench_note(bench, "Widest instructions here: %s.", baro_simd_name(baro_simd_best()));
     free(data);
