@@ -283,10 +283,11 @@ static void damage_chunk(struct rig *rig, uint32_t thing, uint16_t kind, int n,
     struct raw raw;
     rig_close(rig);
     raw_open(&raw, rig, "chunk");
-    free(raw_chunk(&raw, thing, kind, 0, thing == 9, n + 1, key, &n_bytes));
-    *out_end = key_get(key + KEY_STRAND_BYTES, 8);
     uint8_t *bytes = raw_chunk(&raw, thing, kind, 0, thing == 9, n, key, &n_bytes);
+    struct chunk chunk;
+    assert_int_equal(chunk_open(&chunk, bytes, n_bytes, NULL), 0);
     *out_first = key_get(key + KEY_STRAND_BYTES, 8);
+    *out_end = *out_first + chunk.covers;
     bytes[n_bytes / 2] ^= 4;
     raw_put(&raw, key, sizeof key, bytes, n_bytes);
     raw_close(&raw);
