@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -75,131 +74,6 @@ struct append {
     const uint32_t *covers; /* of the new rows; NULL: one each */
     enum chunk_precision precision;
 };
-
-/* ---- finding ---- */
-
-static bool is_of(const MDB_val *key, const uint8_t *chunk_key)
-{
-    return key->mv_size == KEY_CHUNK_BYTES &&
-           memcmp(key->mv_data, chunk_key, KEY_STRAND_BYTES) == 0;
-}
-
-static uint64_t row_of(const MDB_val *key)
-{
-    return key_get((const uint8_t *)key->mv_data + KEY_STRAND_BYTES, 8);
-}
-
-/* Whether a chunk ends at or before a row; one that is damaged does not say. */
-static bool ends_before(const struct strand_chunk *found, uint64_t row)
-{
-    struct chunk chunk;
-    return chunk_open(&chunk, found->value.mv_data, found->value.mv_size, NULL) == 0 &&
-           found->first_row + chunk.covers <= row;
-}
-
-void strand_fetch(const MDB_val *value)
-{
-    uintptr_t from = (uintptr_t)value->mv_data / PAGE_BYTES * PAGE_BYTES;
-    uintptr_t end = (uintptr_t)value->mv_data + value->mv_size;
-    if (value->mv_size > PAGE_BYTES) {
-        (void)madvise((void *)from, end - from, MADV_WILLNEED);
-    }
-}
-
-int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
-    struct strand_chunk *out, struct baro_err *err)
-{
-    uint8_t bytes[KEY_CHUNK_BYTES];
-    key_chunk(bytes, id, row);
-    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
-    MDB_val value;
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
-    if (rc != 0) {
-        return store_lmdb_error(store, rc, "read", err);
-    }
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    bool has_next = rc == 0 && is_of(&key, bytes);
-    struct strand_chunk next = {0};
-    if (has_next) {
-        next = (struct strand_chunk){.first_row = row_of(&key), .value = value};
-    }
-    int found = has_next ? 1 : 0;
-    *out = next;
-    if ((rc == 0 || rc == MDB_NOTFOUND) && !(has_next && next.first_row == row)) {
-        rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
-        if (rc == 0 && is_of(&key, bytes)) {
-            struct strand_chunk before = {.first_row = row_of(&key), .value = value};
-            strand_fetch(&value);
-            if (!ends_before(&before, row)) {
-                *out = before;
-                found = 1;
-            }
-        }
-    }
-    mdb_cursor_close(cursor);
-    if (found == 1 && out->value.mv_data == next.value.mv_data) {
-        strand_fetch(&out->value);
-    }
-    return rc == 0 || rc == MDB_NOTFOUND ? found : store_lmdb_error(store, rc, "read", err);
-}
-
-/* Go to the last chunk of a strand that begins before a row. */
-static bool last_before(MDB_cursor *cursor, const struct strand_id *id, uint64_t row,
-    MDB_val *key, MDB_val *value, int *out_rc)
-{
-    uint8_t bytes[KEY_CHUNK_BYTES];
-    key_chunk(bytes, id, row);
-    *key = (MDB_val){.mv_size = sizeof bytes, .mv_data = bytes};
-    int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
-    rc = mdb_cursor_get(cursor, key, value, rc == 0 ? MDB_PREV : MDB_LAST);
-    *out_rc = rc == MDB_NOTFOUND ? 0 : rc;
-    return rc == 0 && is_of(key, bytes);
-}
-
-int strand_end(struct store *store, MDB_txn *txn, const struct strand_id *id,
-    uint64_t *out_end, struct baro_err *err)
-{
-    MDB_val key;
-    MDB_val value;
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
-    if (rc != 0) {
-        return store_lmdb_error(store, rc, "read", err);
-    }
-    bool is_found = last_before(cursor, id, UINT64_MAX, &key, &value, &rc);
-    mdb_cursor_close(cursor);
-    if (!is_found) {
-        return rc == 0 ? 0 : store_lmdb_error(store, rc, "read", err);
-    }
-    struct chunk chunk;
-    rc = chunk_open(&chunk, value.mv_data, value.mv_size, err);
-    if (rc == 0) {
-        *out_end = row_of(&key) + chunk.covers;
-    }
-    return rc == 0 ? 1 : rc;
-}
-
-int strand_next(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
-    uint64_t *out_row, struct baro_err *err)
-{
-    uint8_t bytes[KEY_CHUNK_BYTES];
-    key_chunk(bytes, id, row);
-    MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes};
-    MDB_val value;
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(txn, store->chunk_table, &cursor);
-    if (rc != 0) {
-        return store_lmdb_error(store, rc, "read", err);
-    }
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    mdb_cursor_close(cursor);
-    if (rc == 0 && is_of(&key, bytes)) {
-        *out_row = row_of(&key);
-        return 1;
-    }
-    return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_lmdb_error(store, rc, "read", err);
-}
 
 /* ---- the writer ---- */
 
@@ -289,10 +163,10 @@ static bool take_last_chunk(
     MDB_val value;
     int rc = 0;
     struct chunk chunk;
-    if (!last_before(choice->cursor, append->id, choice->end, &key, &value, &rc) ||
+    if (!strand_last_before(choice->cursor, append->id, choice->end, &key, &value, &rc) ||
         chunk_open(&chunk, value.mv_data, value.mv_size, NULL) != 0 ||
         chunk.n_f64 != rows->n_f64 || chunk.n_f32 != rows->n_f32 ||
-        row_of(&key) + chunk.covers != choice->end) {
+        strand_row_of(&key) + chunk.covers != choice->end) {
         return false;
     }
     size_t n = value.mv_size;
@@ -310,7 +184,7 @@ static bool take_last_chunk(
     writer->chunks[writer->n_chunks++] = (struct old_chunk){
         .at = writer->old_bytes,
         .n_bytes = n,
-        .first_row = row_of(&key),
+        .first_row = strand_row_of(&key),
         .covers = chunk.covers,
         .n_rows = chunk.n_rows,
         .extra_bytes = chunk.extra_bytes,
@@ -319,7 +193,7 @@ static bool take_last_chunk(
     choice->raw += chunk.n_rows * row_raw_bytes(rows) + chunk.extra_bytes;
     choice->bytes += n;
     choice->last = n;
-    choice->end = row_of(&key);
+    choice->end = strand_row_of(&key);
     return true;
 }
 

@@ -33,6 +33,20 @@ void strand_fetch(const MDB_val *value);
 int strand_find(struct store *store, MDB_txn *txn, const struct strand_id *id, uint64_t row,
     struct strand_chunk *out, struct baro_err *err);
 
+/** Give the first row of a chunk by its key. */
+static inline uint64_t strand_row_of(const MDB_val *key)
+{
+    return key_get((const uint8_t *)key->mv_data + KEY_STRAND_BYTES, 8);
+}
+
+/**
+ * Go to the last chunk of a strand that begins before a row.
+ *
+ * returns  false when there is none, and *out_rc then 0 or LMDB's code
+ */
+bool strand_last_before(MDB_cursor *cursor, const struct strand_id *id, uint64_t row,
+    MDB_val *key, MDB_val *value, int *out_rc);
+
 /**
  * Tell the row behind the last that a strand covers.
  *
