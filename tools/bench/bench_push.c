@@ -178,6 +178,7 @@ int bench_push(struct bench *bench)
             ring.bytes, 1, RING_BYTES); /* after the forks, which made it copy-on-write */
         run_turns(bench, clients, &ring, samples);
         bench_stall(bench, &ring, clients, state_names, N_STATES);
+        bench_python(bench);
         struct baro_stats stats;
         (void)baro_stats(clients[0].run, &stats);
         bench_note(bench, "alive: %llu records pushed, %llu dropped",

@@ -32,4 +32,7 @@ void push_to_plain(struct push_plain *ring, double value);
 void bench_stall(struct bench *bench, struct push_plain *ring,
     const struct push_client *clients, const char *const *names, int n_clients);
 
+/** Report what log() costs from Python; notes when there is no Python or no library. */
+void bench_python(struct bench *bench);
+
 #endif

@@ -108,6 +108,23 @@ static void update_units(const struct baro_span *both)
     update_of(both, 0);
 }
 
+static void both_of(const struct baro_span *span, int axis)
+{
+    const struct baro_unit_stats out = {unit_columns[0], unit_columns[1], unit_columns[2],
+        unit_columns[3], unit_columns[4]};
+    baro_summarise_both(span, axis, &out, &summary, NULL);
+}
+
+static void both_0(const struct baro_span *span)
+{
+    both_of(span, 0);
+}
+
+static void both_1(const struct baro_span *span)
+{
+    both_of(span, 1);
+}
+
 /* Seconds of one call: of as many as take about a millisecond together. */
 static double seconds(work_fn work, const struct baro_span *span)
 {
@@ -224,6 +241,26 @@ static void measure_updates(
     measure(bench, "update, units of 2 x [512, 1024]", update_units, &long_rows);
 }
 
+/* The whole tensor and its units in one look: large ones, and one of narrow rows. */
+static void measure_both(struct bench *bench, void *data, size_t bytes)
+{
+    static const int64_t shapes[5][2] = {
+        {65536, 64}, {1024, 4096}, {4096, 4096}, {65536, 1024}, {16384, 4096}};
+    char name[80];
+    for (int s = 0; s < 5; s++) {
+        const long long rows = shapes[s][0];
+        const long long cols = shapes[s][1];
+        if ((size_t)(rows * cols) * sizeof(float) > bytes) {
+            continue;
+        }
+        const struct baro_span span = span_of(data, BARO_F32, rows, cols);
+        snprintf(name, sizeof(name), "whole and rows of [%lld, %lld]", rows, cols);
+        measure(bench, name, both_0, &span);
+        snprintf(name, sizeof(name), "whole and columns of [%lld, %lld]", rows, cols);
+        measure(bench, name, both_1, &span);
+    }
+}
+
 /* The fixed cost; its limit is the same call on no element at all. */
 static void measure_small(struct bench *bench, void *data)
 {
@@ -268,6 +305,7 @@ int bench_summarise(struct bench *bench)
     fill(data, bytes);
     measure_whole(bench, data, sizes, n_sizes);
     measure_units(bench, data, bytes);
+    measure_both(bench, data, bytes);
     measure_updates(bench, data, sizes, n_sizes);
     measure_small(bench, data);
     bench_note(bench, "Widest instructions here: %s.", baro_simd_name(baro_simd_best()));
