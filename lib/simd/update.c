@@ -425,7 +425,8 @@ static void by_rows(struct task *t)
         const size_t n = (size_t)(left < most ? left : most);
         const char *b = unit_of(t, t->b, t->unit_b, u);
         const char *a = unit_of(t, t->a, t->unit_a, u);
-        struct baro_update_sums sums[ROWS] = {0};
+        struct baro_update_sums sums[ROWS];
+        memset(sums, 0, n * sizeof sums[0]);
         for (size_t r = 0; r < n; r++) {
             const size_t at = r * length * t->item;
             t->kernels->run[t->lane](
