@@ -357,6 +357,24 @@ def test_evaluation_has_series_of_its_own_at_the_step_before_it():
     assert [step for step, in library.of("step")] == [0, 1]
 
 
+def test_evaluation_is_measured_when_its_time_has_earned_what_it_costs():
+    run, library = fake.open_run()
+    model = small()
+    run.watch(model, roles=["act"])
+    library.is_due = lambda name, role: False  # the governor has nothing to give away
+    cadence = run._watcher.cadences["eval"]
+    for step in range(4):
+        train(run, model)
+        assert cadence.cost_s > 0.0 or step == 0
+        cadence.cost_s = 1e9 if step == 2 else 0.0
+        model.eval()
+        with torch.no_grad():
+            model(torch.ones(9, 3))
+        model.train()
+    steps = [step for step, name, *_ in library.of("tensor") if name == "eval/0"]
+    assert steps == [0, 1, 3], steps
+
+
 def test_evaluation_alone_counts_steps():
     run, library = fake.open_run()
     model = small().eval()

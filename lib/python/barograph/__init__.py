@@ -164,7 +164,7 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, re
         first_step = resume[1] or 0
         if (resume[0] or os.environ.get("BARO_RESUME") or "append") != "append":
             first_step = first_step or _number_from("BARO_RESUME_STEP", int, 0)
-    opened = Run(library, handle, config, first_step, is_strict)
+    opened = Run(library, handle, config, options.budget, first_step, is_strict)
     opened._is_offline = mode == "offline"
     _live.add(opened)
     _prepare()

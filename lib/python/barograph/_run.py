@@ -28,13 +28,14 @@ NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answ
 class Run:
     """One training job (or one rank of it) as seen by its own process. Made by init()."""
 
-    def __init__(self, library, handle, config, first_step, is_strict=False):
+    def __init__(self, library, handle, config, share, first_step, is_strict=False):
         self._lib = library
         self._handle = handle
         self._pid = os.getpid()
         self.id = library.baro_run_id(handle).decode("utf-8", "replace")
         self.ring_path = library.baro_ring_path(handle).decode("utf-8", "replace")
         self.config = config
+        self._share = share       # of the time that measuring may take
         self._is_strict = is_strict
         self._native_s = 0.0      # time within libbaro's calls that measure
         self._late = Late(self)   # numbers of another device, read when they are there

@@ -2,18 +2,24 @@
 """Which tensors are due: one question to libbaro's governor for all that are known.
 
 Training, evaluation and passes without gradients have series of their own and a cadence of their
-own, so one Cadence each. What the governor has never heard of is always due; what could not be
+own, so one Cadence each. Evaluation comes seldom, and would mostly meet steps in which the
+governor has nothing to give away: it is measured whole when the time since it was last has earned
+what that cost. What the governor has never heard of is always due; what could not be
 measured yet because it was not there (a module that is not called, a gradient that is not
 computed) is looked for ever more seldom.
 """
 import ctypes
+import time
 
 
 class Cadence:
     """All views of one phase that libbaro knows by id."""
 
-    def __init__(self, run):
+    def __init__(self, run, is_rare=False):
         self._run = run
+        self._is_rare = is_rare  # not training: it comes now and then
+        self._asked_at = 0.0
+        self.cost_s = 0.0        # of the last time that it was measured
         self.views = []
         self._ids = (ctypes.c_uint32 * 64)()
         self._answers = (ctypes.c_uint8 * 64)()
@@ -48,6 +54,11 @@ class Cadence:
         n = len(self.views)
         if n == 0:
             return ()
+        if self._is_rare:
+            now = time.monotonic()
+            if (now - self._asked_at) * self._run._share >= self.cost_s:
+                self._asked_at, self.cost_s = now, 0.0
+                return self.views
         n_due = self._run._due(self._ids, n, self._answers)
         if n_due <= 0:
             return ()

@@ -39,7 +39,7 @@ class Watcher:
         self.stamp = 0            # number of the step under way
         self.is_on = True
         self.n_forced = 0         # steps to be measured whole, whatever the cadence
-        self.cadences = {phase: Cadence(run) for phase in PREFIXES}
+        self.cadences = {phase: Cadence(run, phase != TRAIN) for phase in PREFIXES}
         self.modules = Modules(self)
         self.optimizers = Optimizers(self, run)
         self._replicas = Replicas(run)
@@ -233,6 +233,7 @@ class Watcher:
         """Point a view at a tensor and have libbaro read it."""
         if not self._gate.acquire(blocking=False):
             return  # another thread measures: this reading is left out
+        began = time.perf_counter()
         try:
             view.stamp = self.stamp
             if self._point(view, tensor):
@@ -244,6 +245,7 @@ class Watcher:
                               f"'{view.name}' ({view.role}) is left out: {error!r}")
         finally:
             self._gate.release()
+            self.cadences[view.phase].cost_s += time.perf_counter() - began
 
     def measure_row(self, row, tensors):
         """Measure tensors of a row that are there: (index, tensor or None) by rising index."""
