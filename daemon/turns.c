@@ -177,7 +177,7 @@ char *turns_reason(
     const struct run *reader = NULL; /* the first branch that shows it */
     for (size_t i = 0; i < registry->n_runs && reader == NULL; i++) {
         const struct run *other = registry->runs[i];
-        reader = other->parent == run && is_reading_parent(other) ? other : NULL;
+        reader = is_reading_parent(other) && other->parent == run ? other : NULL;
     }
     const struct turn *turn = find_turn(turns, registry->n_runs, run);
     if (is_named || turn == NULL) {
