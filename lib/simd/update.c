@@ -7,6 +7,7 @@
 #include "lib/simd/element.h"
 #include "lib/simd/fpstate.h"
 #include "lib/simd/hist.h"
+#include "lib/simd/pairs.h"
 #include "lib/simd/update_kernel.h"
 
 /*
@@ -44,10 +45,8 @@
  */
 
 enum {
-    BLOCK = 2048,    /* pairs taken at a time */
+    BLOCK = BARO_PAIRS_MOST,
     ROWS = 256,      /* units of which the sums are at hand at a time */
-    GATHER = 512,    /* likewise when they are brought together first */
-    DIRECT = 64,     /* runs from this length are read where they lie */
     SEARCH = 1 << 20 /* elements among which the first bad one is looked for */
 };
 
@@ -57,12 +56,6 @@ enum {
 
 /* |a|^2 / |b|^2 from which the second form of the change loses to the first. */
 #define LOPSIDED 0x1p+20L
-
-struct pair_dim {
-    int64_t extent; /* > 1 */
-    int64_t b;      /* strides, in elements */
-    int64_t a;
-};
 
 /* What is known of some differences; merged from summaries. */
 struct tally {
@@ -86,16 +79,7 @@ struct task {
     const struct baro_update_units *out; /* NULL: none wanted */
     enum baro_dtype dtype;
     enum baro_lane lane;
-    size_t item;
-    const char *b; /* before: element 0 of unit 0 on the walk */
-    const char *a;
-    int64_t n_units;
-    int64_t unit_b; /* strides of the axis of units */
-    int64_t unit_a;
-    int64_t unit_count; /* elements of a unit */
-    int n_dims;
-    struct pair_dim dims[BARO_MAX_DIMS]; /* of a unit, largest stride first, folded */
-    bool in_order;                       /* the walk is row-major */
+    struct baro_pairs p;
     struct tally all;
     long double dd; /* |d|^2 and |before|^2 of all */
     long double bb;
@@ -176,108 +160,11 @@ static struct tally empty_tally(void)
         .min = (double)INFINITY, .max = (double)-INFINITY, .first_bad = -1};
 }
 
-/* ---- places ---- */
-
-struct place {
-    int64_t coord[BARO_MAX_DIMS];
-    int64_t b; /* offsets in elements */
-    int64_t a;
-    int64_t left; /* elements of the unit that are still to come */
-};
-
-static void step_on(const struct task *t, struct place *at, int64_t n)
-{
-    int d = t->n_dims - 1;
-    at->left -= n;
-    if (d < 0) {
-        return;
-    }
-    at->coord[d] += n;
-    at->b += n * t->dims[d].b;
-    at->a += n * t->dims[d].a;
-    while (d > 0 && at->coord[d] == t->dims[d].extent) {
-        at->b += t->dims[d - 1].b - at->coord[d] * t->dims[d].b;
-        at->a += t->dims[d - 1].a - at->coord[d] * t->dims[d].a;
-        at->coord[d] = 0;
-        at->coord[--d]++;
-    }
-}
-
-/* The pairs to come that lie in one line of memory. */
-static int64_t run_length(const struct task *t, const struct place *at)
-{
-    const int inner = t->n_dims - 1;
-    return inner < 0 ? 1 : t->dims[inner].extent - at->coord[inner];
-}
-
-static bool touches(const struct task *t)
-{
-    const int inner = t->n_dims - 1;
-    return inner < 0 || (t->dims[inner].a == 1 && t->dims[inner].b == 1);
-}
-
-/* Elements a stride apart that may be negative, which baro_walk_copy does not take. */
-static void copy(char *out, const char *from, int64_t stride, size_t n, size_t item)
-{
-    if (stride == 1) {
-        memcpy(out, from, n * item);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(out + i * item, from + (int64_t)i * stride * (int64_t)item, item);
-    }
-}
-
-/* Both arrays' next pairs, brought together. */
-struct gathered {
-    double b[GATHER];
-    double a[GATHER];
-};
-
-/* Takes the next pairs of a unit; 0 at its end. */
-static size_t next_run(const struct task *t, const char *unit_b, const char *unit_a,
-    struct place *at, struct gathered *buffer, const void **out_b, const void **out_a)
-{
-    const int64_t item = (int64_t)t->item;
-    if (at->left <= 0) {
-        return 0;
-    }
-    int64_t run = run_length(t, at);
-    if (touches(t) && (run >= DIRECT || run == at->left)) {
-        const int64_t n = run < BLOCK ? run : BLOCK;
-        *out_b = unit_b + at->b * item;
-        *out_a = unit_a + at->a * item;
-        step_on(t, at, n);
-        return (size_t)n;
-    }
-    size_t n = 0;
-    while (n < GATHER && at->left > 0) {
-        const struct pair_dim *inner = &t->dims[t->n_dims - 1];
-        run = run_length(t, at);
-        const size_t take = (size_t)run < GATHER - n ? (size_t)run : GATHER - n;
-        copy((char *)buffer->b + n * t->item, unit_b + at->b * item, inner->b, take,
-            t->item);
-        copy((char *)buffer->a + n * t->item, unit_a + at->a * item, inner->a, take,
-            t->item);
-        step_on(t, at, (int64_t)take);
-        n += take;
-    }
-    *out_b = buffer->b;
-    *out_a = buffer->a;
-    return n;
-}
-
-static const char *unit_of(
-    const struct task *t, const char *base, int64_t stride, int64_t u)
-{
-    return t->unit_count > 0 ? base + u * stride * (int64_t)t->item : base;
-}
-
 /* Ends a unit with sums in long double: of f64 whose squares do not fit f64. */
 static void sum_exactly(struct task *t, int64_t unit, double *out_change)
 {
-    struct gathered buffer;
-    struct place at = {.left = t->unit_count};
+    struct baro_pairs_buffer buffer;
+    struct baro_pairs_at at = {.left = t->p.unit_count};
     long double dd = 0;
     long double bb = 0;
     long double aa = 0;
@@ -286,8 +173,7 @@ static void sum_exactly(struct task *t, int64_t unit, double *out_change)
     const void *run_b = NULL;
     const void *run_a = NULL;
     size_t n;
-    while ((n = next_run(t, unit_of(t, t->b, t->unit_b, unit),
-                unit_of(t, t->a, t->unit_a, unit), &at, &buffer, &run_b, &run_a)) > 0) {
+    while ((n = baro_pairs_next(&t->p, unit, &at, &buffer, &run_b, &run_a)) > 0) {
         for (size_t i = 0; i < n; i++) {
             const long double b = (long double)baro_element_get(t->dtype, run_b, i);
             const long double a = (long double)baro_element_get(t->dtype, run_a, i);
@@ -356,8 +242,10 @@ static void take_block(struct task *t, const void *b, const void *a, int64_t str
     if (t->made == BARO_F32 && s.n_pos_inf + s.n_neg_inf > 0) {
         /* They may be of finite elements. */
         for (size_t r = 0; r < n_rows; r++) {
-            const char *row_b = (const char *)b + (int64_t)r * stride_b * (int64_t)t->item;
-            const char *row_a = (const char *)a + (int64_t)r * stride_a * (int64_t)t->item;
+            const char *row_b =
+                (const char *)b + (int64_t)r * stride_b * (int64_t)t->p.item;
+            const char *row_a =
+                (const char *)a + (int64_t)r * stride_a * (int64_t)t->p.item;
             for (size_t i = 0; i < n_cols; i++) {
                 t->delta[r * n_cols + i] = baro_element_get(t->dtype, row_a, i) -
                                            baro_element_get(t->dtype, row_b, i);
@@ -392,17 +280,15 @@ static void put_unit(const struct task *t, int64_t unit, const struct tally *s)
 /* Each unit by itself, in runs as long as memory has them. */
 static void by_runs(struct task *t)
 {
-    struct gathered buffer;
-    for (int64_t u = 0; u < t->n_units; u++) {
-        const char *unit_b = unit_of(t, t->b, t->unit_b, u);
-        const char *unit_a = unit_of(t, t->a, t->unit_a, u);
-        struct place at = {.left = t->unit_count};
+    struct baro_pairs_buffer buffer;
+    for (int64_t u = 0; u < t->p.n_units; u++) {
+        struct baro_pairs_at at = {.left = t->p.unit_count};
         struct baro_update_sums sums = {0};
         struct tally tally = empty_tally();
         const void *b = NULL;
         const void *a = NULL;
         size_t n;
-        while ((n = next_run(t, unit_b, unit_a, &at, &buffer, &b, &a)) > 0) {
+        while ((n = baro_pairs_next(&t->p, u, &at, &buffer, &b, &a)) > 0) {
             t->kernels->run[t->lane](b, a, n, t->delta, &sums);
             take_block(t, b, a, 0, 0, 1, n, t->out != NULL ? &tally : NULL);
         }
@@ -418,17 +304,17 @@ static void by_runs(struct task *t)
 /* Units that are contiguous, short, and neighbours: some at a time. */
 static void by_rows(struct task *t)
 {
-    const size_t length = (size_t)t->unit_count;
+    const size_t length = (size_t)t->p.unit_count;
     const int64_t most = BLOCK / length < ROWS ? (int64_t)(BLOCK / length) : ROWS;
-    for (int64_t u = 0; u < t->n_units; u += most) {
-        const int64_t left = t->n_units - u;
+    for (int64_t u = 0; u < t->p.n_units; u += most) {
+        const int64_t left = t->p.n_units - u;
         const size_t n = (size_t)(left < most ? left : most);
-        const char *b = unit_of(t, t->b, t->unit_b, u);
-        const char *a = unit_of(t, t->a, t->unit_a, u);
+        const char *b = baro_pairs_before(&t->p, u);
+        const char *a = baro_pairs_after(&t->p, u);
         struct baro_update_sums sums[ROWS];
         memset(sums, 0, n * sizeof sums[0]);
         for (size_t r = 0; r < n; r++) {
-            const size_t at = r * length * t->item;
+            const size_t at = r * length * t->p.item;
             t->kernels->run[t->lane](
                 b + at, a + at, length, delta_at(t, r * length), &sums[r]);
         }
@@ -480,7 +366,7 @@ static void add_tile(const struct task *t, struct strip *s, size_t n_rows, size_
 static void put_strip(struct task *t, const struct strip *s, int64_t from, size_t n_cols)
 {
     const struct baro_unit_stats *out = &t->out->delta;
-    const double rows = (double)t->unit_count;
+    const double rows = (double)t->p.unit_count;
     for (size_t c = 0; c < n_cols; c++) {
         const int64_t unit = from + (int64_t)c;
         const double n = s->n_finite[c];
@@ -497,22 +383,22 @@ static void put_strip(struct task *t, const struct strip *s, int64_t from, size_
 
 static void by_columns(struct task *t)
 {
-    t->in_order = t->in_order && t->n_dims == 0;
-    for (int64_t from = 0; from < t->n_units; from += BARO_UPDATE_COLS) {
-        const int64_t left = t->n_units - from;
+    t->p.in_order = t->p.in_order && t->p.n_dims == 0;
+    for (int64_t from = 0; from < t->p.n_units; from += BARO_UPDATE_COLS) {
+        const int64_t left = t->p.n_units - from;
         const size_t n_cols = (size_t)(left < BARO_UPDATE_COLS ? left : BARO_UPDATE_COLS);
-        const int inner = t->n_dims - 1;
-        struct place at = {.left = t->unit_count};
+        const int inner = t->p.n_dims - 1;
+        struct baro_pairs_at at = {.left = t->p.unit_count};
         struct strip strip = {0};
         while (at.left > 0) {
-            const int64_t item = (int64_t)t->item;
-            const int64_t run = run_length(t, &at);
+            const int64_t item = (int64_t)t->p.item;
+            const int64_t run = baro_pairs_run(&t->p, &at);
             const size_t most = BLOCK / n_cols;
             const size_t n_rows = (size_t)run < most ? (size_t)run : most;
-            const int64_t row_b = inner >= 0 ? t->dims[inner].b : 0;
-            const int64_t row_a = inner >= 0 ? t->dims[inner].a : 0;
-            const char *b = t->b + (from + at.b) * item;
-            const char *a = t->a + (from + at.a) * item;
+            const int64_t row_b = inner >= 0 ? t->p.dims[inner].b : 0;
+            const int64_t row_a = inner >= 0 ? t->p.dims[inner].a : 0;
+            const char *b = t->p.b + (from + at.b) * item;
+            const char *a = t->p.a + (from + at.a) * item;
             for (size_t r = 0; r < n_rows; r++) {
                 t->kernels->cols[t->lane](b + (int64_t)r * row_b * item,
                     a + (int64_t)r * row_a * item, n_cols, delta_at(t, r * n_cols),
@@ -520,84 +406,13 @@ static void by_columns(struct task *t)
             }
             take_block(t, b, a, row_b, row_a, n_rows, n_cols, NULL);
             add_tile(t, &strip, n_rows, n_cols);
-            step_on(t, &at, (int64_t)n_rows);
+            baro_pairs_step(&t->p, &at, (int64_t)n_rows);
         }
         put_strip(t, &strip, from, n_cols);
     }
 }
 
 /* ---- the whole ---- */
-
-static int64_t size_of(int64_t stride)
-{
-    return stride < 0 ? -stride : stride;
-}
-
-/* Puts a dimension where its stride belongs. */
-static void sort_in(struct task *t, struct pair_dim dim)
-{
-    int at = t->n_dims++;
-    while (at > 0 && size_of(t->dims[at - 1].a) < size_of(dim.a)) {
-        t->dims[at] = t->dims[at - 1];
-        at--;
-    }
-    t->in_order = t->in_order && at == t->n_dims - 1;
-    t->dims[at] = dim;
-}
-
-static void fold(struct task *t)
-{
-    int n = 0;
-    for (int d = 0; d < t->n_dims; d++) {
-        const struct pair_dim dim = t->dims[d];
-        struct pair_dim *outer = n > 0 ? &t->dims[n - 1] : NULL;
-        if (outer != NULL && outer->a == dim.extent * dim.a &&
-            outer->b == dim.extent * dim.b) {
-            *outer = (struct pair_dim){outer->extent * dim.extent, dim.b, dim.a};
-        } else {
-            t->dims[n++] = dim;
-        }
-    }
-    t->n_dims = n;
-}
-
-/* Lays out the walk: the dimensions but the axis, turned round where they run backwards. */
-static void lay_out(
-    struct task *t, const struct baro_span *before, const struct baro_span *after, int axis)
-{
-    int64_t b = 0;
-    int64_t a = 0;
-    t->b = before->data;
-    t->a = after->data;
-    t->in_order = axis <= 0;
-    t->unit_count = 1;
-    t->n_units = axis >= 0 ? after->shape[axis] : 1;
-    t->unit_b = axis >= 0 ? before->strides[axis] : 0;
-    t->unit_a = axis >= 0 ? after->strides[axis] : 0;
-    for (int d = 0; d < after->n_dims; d++) {
-        struct pair_dim dim = {after->shape[d], before->strides[d], after->strides[d]};
-        if (d == axis) {
-            continue;
-        }
-        t->unit_count *= dim.extent;
-        if (dim.extent == 1) {
-            continue;
-        }
-        if (dim.a < 0) {
-            b += dim.b * (dim.extent - 1);
-            a += dim.a * (dim.extent - 1);
-            dim.b = -dim.b;
-            dim.a = -dim.a;
-            t->in_order = false;
-        }
-        sort_in(t, dim);
-    }
-    fold(t);
-    if (t->unit_count > 0 && t->n_units > 0) {
-        t->b += b * (int64_t)t->item;
-        t->a += a * (int64_t)t->item;
-    }
-}
 
 /* Row-major index of the first difference that is not finite; -1 when it is not near. */
 static int64_t find_bad(const struct baro_span *before, const struct baro_span *after)
@@ -633,7 +448,7 @@ static void finish(struct task *t, struct baro_update_summary *out,
         .abs_max = none ? nan : baro_larger(fabs(s->min), fabs(s->max)),
         .first_bad = s->first_bad,
     };
-    if (s->first_bad >= 0 && !t->in_order) {
+    if (s->first_bad >= 0 && !t->p.in_order) {
         delta->first_bad = find_bad(before, after);
     }
     if (none) {
@@ -682,17 +497,17 @@ int baro_summarise_update(const struct baro_span *before, const struct baro_span
     t.out = axis >= 0 ? out_units : NULL;
     t.dtype = after->dtype;
     t.lane = baro_element_lane(after->dtype);
-    t.item = baro_dtype_bytes(after->dtype);
     t.all = empty_tally();
-    lay_out(&t, before, after, axis);
-    baro_hist_begin(&t.hist, t.unit_count * t.n_units);
-    const bool is_row = t.unit_a == t.unit_count && t.unit_b == t.unit_count &&
-                        t.n_dims <= 1 && touches(&t);
+    baro_pairs_init(&t.p, before, after, axis);
+    baro_hist_begin(&t.hist, t.p.unit_count * t.p.n_units);
+    const bool is_row = t.p.unit_a == t.p.unit_count && t.p.unit_b == t.p.unit_count &&
+                        t.p.n_dims <= 1 && baro_pairs_touch(&t.p);
     /* Tiles of columns are merged as floats, which f64 may not fit. */
-    const bool may_tile = t.lane != BARO_LANE_F64 || t.unit_count == 1;
-    if (t.n_units > 1 && t.unit_a == 1 && t.unit_b == 1 && may_tile) {
+    const bool may_tile = t.lane != BARO_LANE_F64 || t.p.unit_count == 1;
+    if (t.p.n_units > 1 && t.p.unit_a == 1 && t.p.unit_b == 1 && may_tile) {
         by_columns(&t);
-    } else if (t.n_units > 1 && is_row && t.unit_count > 0 && t.unit_count <= BLOCK / 2) {
+    } else if (t.p.n_units > 1 && is_row && t.p.unit_count > 0 &&
+               t.p.unit_count <= BLOCK / 2) {
         by_rows(&t);
     } else {
         by_runs(&t);
