@@ -125,9 +125,8 @@ static void look_at_connection(struct feed *feed)
     if (is_patient) {
         keeper_set_state(feed->keeper, MODEL_CONNECTING, "", baro_wall_ns());
     } else {
-        const char *trouble = link_trouble(feed->link);
-        keeper_set_state(feed->keeper, MODEL_AWAY,
-            trouble[0] != '\0' ? trouble : "no daemon answers there", baro_wall_ns());
+        keeper_set_state(
+            feed->keeper, MODEL_AWAY, link_trouble(feed->link), baro_wall_ns());
     }
 }
 

@@ -16,7 +16,9 @@ enum { PATIENCE_MS = 15000 };
 static const char *obstacle_of(
     const struct view *view, const struct model *model, char *out, size_t out_bytes)
 {
-    if (model->state == MODEL_AWAY) {
+    if (model->state == MODEL_AWAY && model->trouble[0] != '\0') {
+        (void)snprintf(out, out_bytes, "%s", model->trouble);
+    } else if (model->state == MODEL_AWAY) {
         (void)snprintf(out, out_bytes, "no daemon answers at %s; start one with 'baro up'",
             model->endpoint);
     } else if (model->state == MODEL_MISMATCH) {

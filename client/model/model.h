@@ -16,7 +16,7 @@
 
 enum model_state {
     MODEL_CONNECTING, /* nothing heard yet, and not for long */
-    MODEL_AWAY,       /* no daemon answers */
+    MODEL_AWAY,       /* no daemon answers; trouble: why, where that is known */
     MODEL_READY,
     MODEL_MISMATCH, /* it speaks another protocol; trouble says which side to update */
     MODEL_STATE_COUNT

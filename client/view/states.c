@@ -66,6 +66,13 @@ static void draw_away(struct frame *f, struct draw_rect rect)
     (void)snprintf(since, sizeof since,
         "since %s; this window wakes up by itself when one answers.",
         format_clock(clock, f->model->since_wall_ns, 1));
+    if (f->model->trouble[0] != '\0') {
+        draw_words(f, rect,
+            &(struct words_page){.health = THEME_WATCH,
+                .title = "The daemon cannot be reached.",
+                .text = {f->model->trouble, tries, since}});
+        return;
+    }
     draw_words(f, rect,
         &(struct words_page){
             .health = THEME_NO_DATA,

@@ -519,7 +519,7 @@ bool link_is_connected(const struct link *link)
 
 const char *link_trouble(const struct link *link)
 {
-    return link->is_connected ? "" : link->trouble.text;
+    return link->is_connected || !link->keys.is_tcp ? "" : link->trouble.text;
 }
 
 bool link_is_served(const struct link *link)

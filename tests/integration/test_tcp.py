@@ -144,6 +144,12 @@ def test_keys_that_do_not_fit_are_told_in_a_sentence_at_once(world):
         assert words in said, (words, said)
         assert said.count("\n") == 1, said
         assert time.monotonic() - began < (8 if str(free) in arguments[1] else 2.5), words
+    viewer = os.path.join(tap.BUILD_DIR, "client", "baro-view")
+    if os.path.exists(viewer):
+        done = subprocess.run([viewer, "--screenshot", os.path.join(world.folder, "x.png"),
+                               "--endpoint", f"tcp://127.0.0.1:{port}", "--key", unlisted],
+                              env=world.env, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "does not admit this key" in done.stderr, done
     counters = world.listing("status")[0]["counters"]
     assert counters["refused_key"] >= 1, counters
     assert "turned away a client from 127.0.0.1" in world.log()
