@@ -173,6 +173,7 @@ def test_sequences_have_their_batch_first_and_their_units_last():
     run.watch(model)
     train(run, model, x=torch.randn(7, 5, 4))
     assert library.shape_of("layers.0.linear1", "act") == ([5, 7, 8], 2)
+    assert library.shape_of("layers.0.dropout1", "act") == ([5, 7, 4], 2)
 
 
 def test_tuples_and_dictionaries_are_taken_apart():

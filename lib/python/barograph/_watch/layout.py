@@ -14,7 +14,8 @@ _UNITS_LAST = {"Linear", "Bilinear", "LayerNorm", "RMSNorm", "Embedding", "Embed
                "MultiheadAttention", "RNNBase", "RNNCellBase", "Transformer",
                "TransformerEncoder", "TransformerDecoder", "TransformerEncoderLayer",
                "TransformerDecoderLayer"}
-_UNITS_FIRST = {"_ConvNd", "_BatchNorm", "_InstanceNorm", "GroupNorm", "_DropoutNd", "_MaxPoolNd",
+_UNITS_FIRST = {"_ConvNd", "_BatchNorm", "_InstanceNorm", "GroupNorm", "_MaxPoolNd", "Dropout1d",
+                "Dropout2d", "Dropout3d", "FeatureAlphaDropout",
                 "_AvgPoolNd", "_AdaptiveMaxPoolNd", "_AdaptiveAvgPoolNd", "PixelShuffle"}
 _PACKED = torch.nn.utils.rnn.PackedSequence
 

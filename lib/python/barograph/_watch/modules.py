@@ -324,7 +324,8 @@ class Modules:
         n += 1
         known.calls[phase] = (stamp, self._pass, n)
         self._is_passing = True
-        if known.hint is not None and known.is_leaf:
+        if known.hint is not None and (known.is_leaf or
+                                       isinstance(module, torch.nn.MultiheadAttention)):
             self._layout = known.hint
         for suffix, tensor in layout.tensors_in(output):
             self._take(known, phase, n, suffix, tensor)
