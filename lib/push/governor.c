@@ -48,8 +48,8 @@
  * to 16, the least that is at least sqrt(2 * cost of the units / cost of the rest); in all of
  * them when everything fits into every turn.
  *
- * What was never measured, and what is under attention, is due at once, on loan if need be, and
- * in trouble so is everything; once the loan is LOAN_MAX they only come first in the row.
+ * What was never measured is due at once, on loan if need be. So is what is under attention, and
+ * in trouble everything; but once the loan is LOAN_MAX these only come first in the row.
  *
  * Who is due but is not measured (a layer that was not called) has had its turn. Its reserved
  * money is not spent, and after two such turns it is expected to cost ever less.
@@ -461,7 +461,7 @@ static bool decide(struct governor *g, struct item *item, uint32_t turn)
         weigh(g, item, turn);
     }
     int bucket = item->bucket;
-    if (bucket == FORCED && g->is_lending) {
+    if (bucket == FORCED && (g->is_lending || cost_is_unknown(&item->cost))) {
         return true;
     }
     bool is_above = g->edge != NOTHING && bucket > g->edge;
