@@ -65,6 +65,22 @@ for i in range(500):
             assert not isinstance(got, float) or math.isfinite(got)
 
 
+def test_numbers_that_come_late_stand_at_their_step():
+    with live.daemon():
+        live.good("""
+import barograph
+run = barograph.init()
+for i in range(50):
+    run.log({"now": i})
+    if i >= 3:
+        run._push_scalar_at("late", 100.0 + i - 3, i - 3)
+""")
+        points = live.listing("get", live.the_run()["id"], "late")
+        assert [(p["step"], p["value"]) for p in points] == [(i, 100 + i) for i in range(47)]
+        assert [p["step"] for p in live.listing("get", live.the_run()["id"], "now")] == list(
+            range(50))
+
+
 def test_with_hardly_any_budget_the_loss_is_still_told():
     os.environ["BARO_BUDGET"] = "0"
     with live.daemon():
