@@ -211,7 +211,7 @@ static struct world *make_model(double n_parameters, double share, uint64_t seed
 static void the_budget_holds_for_models_of_all_sizes(void **state)
 {
     static const double budgets[3] = {0.01, 0.002, 0.1};
-    for (uint64_t seed = 1; seed <= 24; seed++) {
+    for (uint64_t seed = 1; seed <= TEST_ROUNDS(24); seed++) {
         double share = budgets[seed % 3];
         struct world *w = make_model(pow(10, 4 + (double)(seed % 5)), share, seed);
         steps(w, 8000);
@@ -226,7 +226,7 @@ static void the_budget_holds_for_models_of_all_sizes(void **state)
 
 static void the_budget_is_used_where_there_is_use_for_it(void **state)
 {
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= TEST_ROUNDS(10); seed++) {
         struct world *w = make_model(1e8, 0.01, seed);
         struct governor_state before;
         struct governor_state after;
@@ -255,7 +255,7 @@ static void the_budget_is_used_where_there_is_use_for_it(void **state)
 
 static void everything_has_its_turn_however_dear_the_rest_is(void **state)
 {
-    for (uint64_t seed = 1; seed <= 16; seed++) {
+    for (uint64_t seed = 1; seed <= TEST_ROUNDS(16); seed++) {
         struct world *w = make_model(pow(10, 5 + (double)(seed % 4)), 0.01, seed);
         uint64_t now_ns;
         uint64_t own_ns;
@@ -318,7 +318,7 @@ static void a_tensor_dearer_than_all_savings_is_still_measured(void **state)
 
 static void the_budget_holds_when_a_cost_jumps_a_hundredfold(void **state)
 {
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= TEST_ROUNDS(10); seed++) {
         struct world *w = make_model(1e6, 0.01, seed);
         steps(w, 4000);
         double most = 0;
@@ -554,7 +554,7 @@ static void *push_a_while(void *payload)
     for (uint32_t i = 0; i < 64; i++) {
         ids[i] = i + 1;
     }
-    for (int turn = 0; turn < 2000; turn++) {
+    for (int turn = 0; turn < TEST_ROUNDS(2000); turn++) {
         governor_begin_turn(crowd->governor);
         uint64_t now = atomic_fetch_add(&crowd->now_ns, MS);
         int64_t n_due = governor_due(
@@ -586,7 +586,7 @@ static void several_threads_ask_and_book_at_once(void **state)
     struct governor_state found;
     governor_read(crowd.governor, &found);
     assert_int_equal(found.n_governed, 64);
-    assert_int_equal(found.turn, 8001);
+    assert_int_equal(found.turn, 4 * TEST_ROUNDS(2000) + 1);
     governor_destroy(crowd.governor);
 }
 
@@ -614,5 +614,6 @@ int main(void)
         cmocka_unit_test(ids_that_cannot_be_are_never_due),
         cmocka_unit_test(several_threads_ask_and_book_at_once),
     };
+    TEST_THREADS_ONLY("several_threads_*");
     return cmocka_run_group_tests_name("governor", tests, NULL, NULL);
 }
