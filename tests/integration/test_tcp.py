@@ -56,11 +56,19 @@ def is_still(path):
     return os.path.getsize(path) == n
 
 
+def await_committed(world, trainer):
+    """The run has ended, and the store has as many records as were pushed."""
+    def check():
+        info = world.run_info(trainer.run)
+        return info and info["status"] == "finished" and info["records"] >= trainer.n_pushed
+    await_that(check, "the run has ended and is committed")
+
+
 def check_whole(world, trainer):
     """The training ends, and all that it pushed is in the store, once."""
-    figures, _ = trainer.finish()
-    await_that(lambda: (world.run_info(trainer.run) or {}).get("status") == "finished",
-               "the run has ended")
+    figures, said = trainer.finish()
+    assert "not everything" not in said, said  # its process saw to it, not the ring it left
+    await_committed(world, trainer)
     check_all_there(world, trainer, may_have_more=0)
     assert figures["n_dropped"] == 0, figures
 
@@ -173,6 +181,7 @@ def test_a_training_whose_key_is_not_listed_goes_on_and_arrives_whole_when_it_is
     assert trainer.process.poll() is None, "it has not been waited for"
     figures, said = trainer.finish()
     assert "does not admit this key" in said, said
+    await_committed(world, trainer)
     check_all_there(world, trainer, may_have_more=0)
     assert figures["n_dropped"] == 0
 
@@ -201,7 +210,8 @@ def test_a_revoked_key_is_out_within_a_second_and_nothing_is_lost(world):
     trainer.await_pushed(trainer.n_pushed + 100)
     assert world.run_info(trainer.run)["records"] == n
     world.baro("key", "allow", push, "--role", "push")
-    figures, _ = trainer.finish()
+    figures, _ = trainer.finish()  # perhaps during a pause between tries: then its ring is read
+    await_committed(world, trainer)
     check_all_there(world, trainer, may_have_more=0)
     assert figures["n_dropped"] == 0
 
@@ -242,8 +252,9 @@ def test_a_slow_line_carries_all_and_holds_up_no_push(world):
     view = make_key(world, "viewer", "view")
     port = serve(world)
     line = Forwarder(port, bytes_per_s=125000, delay_s=0.05)
-    # 600 KB of readings as fast as they are made: over five seconds of this line.
-    trainer = train_over(world, line.endpoint, key, n_steps=3000, n_ahead=0, timeout=60)
+    # 600 KB of readings within some two seconds: over five seconds of this line.
+    trainer = train_over(world, line.endpoint, key, n_steps=3000, pause=0.0005, n_ahead=0,
+                         timeout=60)
     began = time.monotonic()
     trainer.await_pushed(3000 * len(SCALARS))
     pushed_s = time.monotonic() - began
@@ -255,7 +266,7 @@ def test_a_slow_line_carries_all_and_holds_up_no_push(world):
         if info:
             statuses.add(info["status"])
         time.sleep(0.2)
-    assert pushed_s < 3, pushed_s
+    assert pushed_s < 4, pushed_s
     assert statuses <= {"running", "finished"}, statuses
     assert line.n_connections == 1, line.n_connections
     check_whole(world, trainer)
