@@ -47,7 +47,7 @@ struct tail {
     struct cli *cli;
     struct follow follow;
     struct tail_view *view;
-    const char *glob; /* NULL: all scalars */
+    const char *glob; /* NULL: all scalars of the training */
     struct tailed *series;
     size_t n_series;
     uint64_t last_alert;
@@ -91,8 +91,8 @@ static void consider(struct tail *tail, const Baro__ThingInfo *thing)
     char full[SERIES_LABEL_BYTES + 32];
     (void)thing_label(thing, label);
     if (!thing_is_tensor(thing)) {
-        bool is_wanted =
-            tail->glob != NULL ? baro_glob(tail->glob, label) : !thing_is_run(thing);
+        bool is_wanted = tail->glob != NULL ? baro_glob(tail->glob, label)
+                                            : !thing_is_run(thing) && !thing_is_own(thing);
         if (is_wanted) {
             add_series(
                 tail, thing, label, thing_is_run(thing) ? READING_STEP : READING_SCALAR, 0);

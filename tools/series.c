@@ -65,6 +65,13 @@ bool thing_is_run(const Baro__ThingInfo *thing)
     return thing->declare == NULL || thing->thing == 0;
 }
 
+bool thing_is_own(const Baro__ThingInfo *thing)
+{
+    static const char prefix[] = "barograph/";
+    return !thing_is_run(thing) && !thing_is_tensor(thing) &&
+           strncmp(thing->declare->name, prefix, sizeof prefix - 1) == 0;
+}
+
 bool thing_is_tensor(const Baro__ThingInfo *thing)
 {
     return thing->declare != NULL && thing->declare->is_tensor;

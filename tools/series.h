@@ -30,6 +30,9 @@ void things_release(struct thing_list *things);
 /** Tell whether a thing stands for the run itself (its step times), not for something declared. */
 bool thing_is_run(const Baro__ThingInfo *thing);
 
+/** Tell whether a thing is a scalar of the client's own, like "barograph/share". */
+bool thing_is_own(const Baro__ThingInfo *thing);
+
 /** Tell whether a thing is a tensor. */
 bool thing_is_tensor(const Baro__ThingInfo *thing);
 

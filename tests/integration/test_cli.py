@@ -531,6 +531,23 @@ class Following(unittest.TestCase):
         self.assertEqual(entries[-1]["type"], "status")
         self.assertEqual(entries[-1]["status"], "finished")
 
+    def test_tail_shows_each_value_once_and_the_clients_own_series_only_when_asked_for(self):
+        run = self.place.run("slow")
+        self.push_steps(run, range(5))
+        wait_for(lambda: self.place.json("runs"), "the run is known")
+        tail = self.start_tail("tail", "slow", "--json")
+        wait_for(lambda: self.entries(), "the first value is shown")
+        self.push_steps(run, range(5, 12), pause=0.2)  # longer than a report's second
+        self.assertEqual(run.close(), 0)
+        self.assertEqual(tail.wait(timeout=DEADLINE_S), 0)
+        shown = [(e["name"], e["step"]) for e in self.entries() if e["type"] == "value"]
+        self.assertEqual(shown, [("loss", step) for step in range(shown[0][1], 12)])
+        shares = self.place.json("get", "slow", "barograph/share")
+        self.assertGreaterEqual(len(shares), 1)
+        told = self.place.json("tail", "slow", "barograph/share")
+        self.assertEqual([e["step"] for e in told if e["type"] == "value"],
+                         [point["step"] for point in shares if point["step"] > 1])
+
     def test_tail_goes_on_when_the_daemon_is_killed_and_started_again(self):
         run = self.place.run("restart")
         self.push_steps(run, range(10))
