@@ -17,7 +17,8 @@
  * (tmpfs by default, 64 MiB). No call blocks on the daemon, aborts, prints, or touches signals;
  * each takes as long as reading its data takes. Every call accepts run == NULL and then does
  * nothing, so a failed baro_open() need not be handled. In a child after fork() all calls do
- * nothing. Calls may come from several threads at once.
+ * nothing. Calls may come from several threads at once, also while one of them closes the run:
+ * those under way are waited for, later ones do nothing.
  *
  * Nothing is lost silently: without a daemon the ring keeps the newest records, counts what had
  * to give way, and `baro recover` brings the ring in later, also after a SIGKILL.
@@ -97,13 +98,17 @@ struct baro_summarised {
     uint32_t hist_every; /* 1: exact, n: counts of an even sample of 1 in n; 0: none */
     /* Per unit, n_units of each; all NULL: none. */
     const float *unit_mean, *unit_l2, *unit_abs_max, *unit_frac_zero, *unit_n_nonfinite;
+    /* Of role BARO_UPDATE only: |after - before| / |before|, and 1 - cos(before, after) of each
+     * unit; NaN and NULL: not known. */
+    double update_ratio;
+    const float *unit_change;
 };
 
 /* The client's own figures since baro_open; all only grow but ring_used_bytes. */
 struct baro_stats {
     uint64_t n_pushed;  /* records written to the ring */
     uint64_t n_sent;    /* records given to the socket, repeats included */
-    uint64_t n_acked;   /* records that the daemon has committed */
+    uint64_t n_acked;   /* records that the daemon has committed, without n_dropped */
     uint64_t n_dropped; /* records that gave way unsent, or were refused (too large) */
     uint64_t n_bytes;   /* bytes written to the ring */
     uint64_t own_ns;    /* time spent inside push calls, and booked by baro_spent() */
@@ -187,12 +192,24 @@ BARO_API int baro_tensors(struct baro_run *run, const struct baro_tensor *t, siz
 
 /**
  * Push statistics that were computed elsewhere, on a device, of one tensor at the current step.
+ * They are recorded as baro_tensor() records its own, rounding included.
  *
- * t        as for baro_tensor, its data unused (may be NULL)
- * returns  as baro_tensor
+ * t        as for baro_tensor, its data and strides unused (may be NULL)
+ * summary  borrowed for the call
+ * returns  as baro_tensor; BARO_EINVAL also for counts that cannot be: other than the elements
+ *          of the shape, or more bad and zero ones than elements
  */
 BARO_API int baro_summary(struct baro_run *run, const struct baro_tensor *t,
     const struct baro_summarised *summary);
+
+/**
+ * Push statistics that belong to another step than the current one: they came late, like those
+ * of baro_scalar_at().
+ *
+ * returns  as baro_summary; BARO_EINVAL for a negative step
+ */
+BARO_API int baro_summary_at(struct baro_run *run, const struct baro_tensor *t,
+    int64_t step, const struct baro_summarised *summary);
 
 /**
  * Push what one optimiser step did to a weight: statistics of the difference as role
@@ -279,7 +296,9 @@ BARO_API const char *baro_ring_path(const struct baro_run *run);
 
 /**
  * End the run: waits until the daemon has acknowledged everything, at most timeout_ms, then
- * stops the thread and frees the run. What is unacknowledged stays in the ring file.
+ * stops the thread and frees the run. What is unacknowledged stays in the ring file. Calls that
+ * other threads are in are waited for, too, at most a second; and at most one more a callback
+ * on_message that does not come back. Not to be called from that, or from a signal handler.
  *
  * timeout_ms  0: do not wait
  * returns  0 when everything is acknowledged; BARO_ETIMEOUT when records are left in the ring

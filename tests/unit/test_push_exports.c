@@ -8,8 +8,9 @@
 static const char *const expected[] = {"baro_batch", "baro_close", "baro_declare_scalar",
     "baro_declare_tensor", "baro_due", "baro_event", "baro_fail", "baro_news", "baro_open",
     "baro_ring_path", "baro_run_id", "baro_scalar", "baro_scalar_at", "baro_scalar_id",
-    "baro_scalars", "baro_spent", "baro_stats", "baro_step", "baro_strerror", "baro_tensor",
-    "baro_tensors", "baro_trouble", "baro_update", "baro_version"};
+    "baro_scalars", "baro_spent", "baro_stats", "baro_step", "baro_strerror",
+    "baro_summary", "baro_summary_at", "baro_tensor", "baro_tensors", "baro_trouble",
+    "baro_update", "baro_version"};
 enum { N_EXPECTED = sizeof expected / sizeof expected[0] };
 
 static const char *library(void)

@@ -64,6 +64,19 @@ class Tensor(ctypes.Structure):
     ]
 
 
+class Summarised(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "count", "n_nan", "n_pos_inf", "n_neg_inf", "n_zero")]
+    _fields_ += [(name, ctypes.c_double) for name in (
+        "min", "max", "mean", "var", "l1", "l2", "abs_max")]
+    _fields_ += [("first_bad_unit", ctypes.c_int64), ("first_bad_row", ctypes.c_int64),
+                 ("positive", ctypes.c_void_p), ("negative", ctypes.c_void_p),
+                 ("hist_every", ctypes.c_uint32)]
+    _fields_ += [(name, ctypes.c_void_p) for name in (
+        "unit_mean", "unit_l2", "unit_abs_max", "unit_frac_zero", "unit_n_nonfinite")]
+    _fields_ += [("update_ratio", ctypes.c_double), ("unit_change", ctypes.c_void_p)]
+
+
 class Stats(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in (
         "n_pushed", "n_sent", "n_acked", "n_dropped", "n_bytes", "own_ns", "ring_used_bytes")]
@@ -93,6 +106,8 @@ _PROTOTYPES = {
     "baro_trouble": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_update": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor),
                                    ctypes.POINTER(Tensor)]),
+    "baro_summary_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor), ctypes.c_int64,
+                                       ctypes.POINTER(Summarised)]),
     "baro_batch": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]),
     "baro_event": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]),
     "baro_fail": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
