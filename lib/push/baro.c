@@ -109,7 +109,8 @@ static int find(
 
 int baro_step(struct baro_run *run, int64_t step)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (step < 0) {
@@ -129,7 +130,8 @@ int baro_step(struct baro_run *run, int64_t step)
 
 int baro_scalar(struct baro_run *run, const char *name, double value)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     uint64_t now = begin();
@@ -142,7 +144,8 @@ int baro_scalar(struct baro_run *run, const char *name, double value)
 
 int64_t baro_declare_scalar(struct baro_run *run, const char *name)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
@@ -153,7 +156,8 @@ int64_t baro_declare_scalar(struct baro_run *run, const char *name)
 
 int baro_scalar_id(struct baro_run *run, int64_t id, double value)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     uint64_t now = begin();
@@ -167,7 +171,8 @@ int baro_scalar_id(struct baro_run *run, int64_t id, double value)
 
 int baro_scalars(struct baro_run *run, const int64_t *ids, const double *values, size_t n)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (n > 0 && (ids == NULL || values == NULL)) {
@@ -238,7 +243,8 @@ int push_find_tensor(
 
 int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (t == NULL) {
@@ -401,7 +407,8 @@ int baro_tensor(struct baro_run *run, const struct baro_tensor *t)
 
 int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (t == NULL && n > 0) {
@@ -420,7 +427,8 @@ int baro_tensors(struct baro_run *run, const struct baro_tensor *t, size_t n)
 
 int baro_batch(struct baro_run *run, const int64_t *samples, size_t n)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (samples == NULL && n > 0) {
@@ -450,7 +458,8 @@ static size_t clean_text(char *out, const char *text)
 
 int baro_event(struct baro_run *run, enum baro_level level, const char *text)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if ((int)level <= 0 || level >= BARO_LEVEL_END) {
@@ -466,7 +475,8 @@ int baro_event(struct baro_run *run, enum baro_level level, const char *text)
 
 int baro_fail(struct baro_run *run, const char *text)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (atomic_load_explicit(&run->has_failed, memory_order_acquire)) {
@@ -484,11 +494,11 @@ int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
     }
     *out_stats = (struct baro_stats){0};
     struct ringfile_info info;
-    if (!run_is_usable(run) || ringfile_read_info(run->ring, &info) != 0) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL || ringfile_read_info(run->ring, &info) != 0) {
         return 0;
     }
     out_stats->n_pushed = info.head_seq;
-    out_stats->n_acked = info.acked_seq;
     out_stats->n_dropped = info.dropped_records;
     out_stats->n_bytes = info.head_bytes;
     out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
@@ -497,6 +507,7 @@ int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
         struct sender_progress progress;
         sender_read_progress(run->sender, &progress);
         out_stats->n_sent = progress.n_sent;
+        out_stats->n_acked = progress.n_acked;
         out_stats->is_connected = progress.is_connected;
     }
     return 0;

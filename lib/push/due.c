@@ -150,7 +150,8 @@ int64_t baro_due(struct baro_run *run, const uint32_t *ids, size_t n, uint8_t *o
     if (n > 0 && (ids == NULL || out_is_due == NULL)) {
         return BARO_EINVAL;
     }
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         if (n > 0) {
             memset(out_is_due, 0, n);
         }
@@ -164,7 +165,8 @@ int64_t baro_due(struct baro_run *run, const uint32_t *ids, size_t n, uint8_t *o
 
 int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     governor_book(run->governor, id, ns, 0);
@@ -174,7 +176,8 @@ int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns)
 
 int baro_trouble(struct baro_run *run, int n_steps)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (n_steps < 0) {

@@ -13,9 +13,12 @@
 /*
  * The sender thread. It looks at the ring's head every 1 to 20 ms, sooner after there was
  * something to do, so that pushing never has to wake anybody by a system call.
+ *
+ * It frees the sender by itself, because ZeroMQ waits for its own threads then, and those may
+ * hang in the look-up of a host name. Whoever closes the run does not wait for that.
  */
 
-enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 20, JOIN_S = 2 };
+enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 20, END_WAIT_MS = 1000, GONE_WAIT_MS = 200 };
 
 void run_say(struct baro_run *run, const char *text)
 {
@@ -31,7 +34,8 @@ void run_say(struct baro_run *run, const char *text)
 
 int baro_news(struct baro_run *run, char *out_text, size_t text_bytes)
 {
-    if (!run_is_usable(run) || text_bytes == 0 || !baro_spin_lock(&run->news.lock)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL || text_bytes == 0 || !baro_spin_lock(&run->news.lock)) {
         return 0;
     }
     int is_new = run->news.is_new ? 1 : 0;
@@ -64,16 +68,19 @@ static void attend(const uint32_t *ids, size_t n, uint32_t n_steps,
 static void *feed(void *payload)
 {
     struct baro_run *run = payload;
+    struct sender *sender = run->sender;
     int wait_ms = WAIT_MIN_MS;
     while (!atomic_load_explicit(&run->is_stopping, memory_order_acquire)) {
         bool is_closing = atomic_load_explicit(&run->is_closing, memory_order_acquire);
-        if (sender_step(run->sender, wait_ms, is_closing) || is_closing) {
+        if (sender_step(sender, wait_ms, is_closing) || is_closing) {
             wait_ms = WAIT_MIN_MS;
         } else {
             wait_ms = wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms * 2;
         }
     }
     (void)sem_post(&run->has_ended);
+    sender_destroy(sender);
+    (void)sem_post(&run->has_gone);
     return NULL;
 }
 
@@ -86,6 +93,7 @@ static int start_thread(struct baro_run *run)
     }
     (void)sigfillset(&all);
     (void)sem_init(&run->has_ended, 0, 0);
+    (void)sem_init(&run->has_gone, 0, 0);
     int number = pthread_attr_setsigmask_np(&attributes, &all);
     if (number == 0) {
         number = pthread_create(&run->thread, &attributes, feed, run);
@@ -124,26 +132,40 @@ int run_start_sender(struct baro_run *run, struct baro_err *err)
     return 0;
 }
 
+/* Wait for a semaphore at most so long; whether it was posted. */
+static bool wait_for(sem_t *semaphore, int wait_ms)
+{
+    struct timespec deadline;
+    int rc = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline); /* the wall clock may be set back */
+    deadline.tv_sec += wait_ms / 1000;
+    deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (deadline.tv_nsec >= 1000000000) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000;
+    }
+    while ((rc = sem_clockwait(semaphore, CLOCK_MONOTONIC, &deadline)) != 0 &&
+           errno == EINTR) {
+    }
+    return rc == 0;
+}
+
 int run_stop_sender(struct baro_run *run)
 {
-    if (run->has_thread) {
-        struct timespec deadline;
-        atomic_store_explicit(&run->is_stopping, true, memory_order_release);
-        (void)clock_gettime(
-            CLOCK_MONOTONIC, &deadline); /* the wall clock may be set back */
-        deadline.tv_sec += JOIN_S;
-        int rc = 0;
-        while ((rc = sem_clockwait(&run->has_ended, CLOCK_MONOTONIC, &deadline)) != 0 &&
-               errno == EINTR) {
-        }
-        if (rc != 0) {
-            (void)pthread_detach(run->thread);
-            return BARO_ETIMEOUT;
-        }
-        (void)pthread_join(run->thread, NULL); /* at once: it has nothing left to do */
-        run->has_thread = false;
+    if (!run->has_thread) {
+        return 0;
     }
-    sender_destroy(run->sender);
+    atomic_store_explicit(&run->is_stopping, true, memory_order_release);
+    if (!wait_for(&run->has_ended, END_WAIT_MS)) {
+        (void)pthread_detach(run->thread);
+        return BARO_ETIMEOUT;
+    }
     run->sender = NULL;
+    run->has_thread = false;
+    if (!wait_for(&run->has_gone, GONE_WAIT_MS)) {
+        (void)pthread_detach(run->thread);
+        return BARO_EBUSY;
+    }
+    (void)pthread_join(run->thread, NULL); /* at once: it has nothing left to do */
     return 0;
 }

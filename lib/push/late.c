@@ -13,7 +13,8 @@
 
 int baro_scalar_at(struct baro_run *run, int64_t id, int64_t step, double value)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     uint64_t now = ticks_now_ns();

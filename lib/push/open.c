@@ -27,6 +27,11 @@
  * thread that it does not have. The flag that every call looks at lies in a page which the
  * kernel wipes in a child, however that was made; a pthread_atfork handler also closes the
  * child's descriptors of rings. The child's copies of runs stay as they are, unreachable.
+ *
+ * Threads that still push while the run is closed (a program ends, its daemonic threads do not
+ * know it yet) must not meet memory that is gone. The flag is shut first; then those inside are
+ * waited for; and the little that run_enter() looks at is kept for some runs longer, for threads
+ * that come after that.
  */
 
 enum { MODE_ONLINE = 0, MODE_OFFLINE, MODE_OFF, MODE_COUNT };
@@ -36,7 +41,10 @@ enum {
     RUN_ID_DIGITS = 10,
     SMALLEST_DEFAULT_RING = 4 << 20,
     SHM_SHARE = 4, /* of the free room in tmpfs at most a fourth by default */
-    CLOSE_TURN_NS = 500000
+    CLOSE_TURN_NS = 500000,
+    CALLS_WAIT_MIN_MS = 100, /* for calls that are under way */
+    CALLS_WAIT_MAX_MS = 1000,
+    BURIED = 16
 };
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -289,9 +297,9 @@ static int allocate(struct baro_run *run, struct baro_err *err)
     return 0;
 }
 
-static void destroy(struct baro_run *run)
+/* Free everything but what run_enter() looks at. */
+static void release(struct baro_run *run)
 {
-    sender_destroy(run->sender);
     ringfile_close(run->ring);
     keys_forget(&run->keys.pair);
     things_destroy(run->things);
@@ -299,10 +307,28 @@ static void destroy(struct baro_run *run)
     if (run->scratch != NULL) {
         (void)munmap(run->scratch, RUN_SCRATCHES * RUN_SCRATCH_FLOATS * sizeof(float));
     }
+}
+
+static void free_run(struct baro_run *run)
+{
     if (run->is_alive != NULL) {
         (void)munmap((void *)(uintptr_t)run->is_alive, (size_t)sysconf(_SC_PAGESIZE));
     }
     free(run);
+}
+
+/* Keep what is left of a released run until so many others have ended. */
+static void bury(struct baro_run *run)
+{
+    static struct baro_run *buried[BURIED]; /* guarded by runs_lock */
+    static unsigned n_buried;
+    (void)pthread_mutex_lock(&runs_lock);
+    struct baro_run *oldest = buried[n_buried % BURIED];
+    buried[n_buried++ % BURIED] = run;
+    (void)pthread_mutex_unlock(&runs_lock);
+    if (oldest != NULL) {
+        free_run(oldest);
+    }
 }
 
 static int open_run(struct baro_run *run, const struct baro_options *options,
@@ -351,7 +377,8 @@ struct baro_run *baro_open(const struct baro_options *options, struct baro_err *
         return NULL;
     }
     if (open_run(run, options, mode == MODE_OFFLINE, err) != 0) {
-        destroy(run);
+        release(run);
+        free_run(run);
         return NULL;
     }
     return run;
@@ -374,43 +401,64 @@ static void put_status(struct baro_run *run)
     (void)ringfile_put(run->ring, &header, parts, 2);
 }
 
-/* Wait until the sender has nothing left, at most so long. */
-static void wait_for_sender(struct baro_run *run, int timeout_ms)
+static void pause_shortly(void)
 {
-    uint64_t start_ns = baro_now_ns();
-    uint64_t limit_ns = (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+    const struct timespec pause = {.tv_nsec = CLOSE_TURN_NS};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* Wait until no thread is within a call; false when one stays too long. */
+static bool wait_for_calls(const struct baro_run *run, int timeout_ms)
+{
+    int wait_ms = timeout_ms < CALLS_WAIT_MIN_MS   ? CALLS_WAIT_MIN_MS
+                  : timeout_ms > CALLS_WAIT_MAX_MS ? CALLS_WAIT_MAX_MS
+                                                   : timeout_ms;
+    uint64_t end_ns = baro_now_ns() + (uint64_t)wait_ms * 1000000;
+    while (atomic_load_explicit(&run->n_inside, memory_order_seq_cst) != 0) {
+        if (baro_now_ns() >= end_ns) {
+            return false;
+        }
+        pause_shortly();
+    }
+    return true;
+}
+
+/* Wait until the sender has nothing left, at most so long; whether it has. */
+static bool wait_for_sender(struct baro_run *run, uint64_t end_ns)
+{
     struct sender_progress progress;
     atomic_store_explicit(&run->is_closing, true, memory_order_release);
     sender_read_progress(run->sender, &progress);
-    while (!progress.is_done && baro_now_ns() - start_ns < limit_ns) {
-        const struct timespec pause = {.tv_nsec = CLOSE_TURN_NS};
-        (void)nanosleep(&pause, NULL);
+    while (!progress.is_done && baro_now_ns() < end_ns) {
+        pause_shortly();
         sender_read_progress(run->sender, &progress);
     }
+    return progress.is_done;
 }
 
 int baro_close(struct baro_run *run, int timeout_ms)
 {
-    if (!run_is_usable(run)) {
+    uint32_t alive = 1;
+    if (!run_is_usable(run) || !atomic_compare_exchange_strong(run->is_alive, &alive, 0)) {
         return 0;
     }
+    uint64_t end_ns = baro_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+    bool is_left = wait_for_calls(run, timeout_ms);
     put_status(run);
-    bool is_done = false;
-    if (run->sender != NULL) {
-        wait_for_sender(run, timeout_ms);
-        struct sender_progress progress;
-        sender_read_progress(run->sender, &progress);
-        is_done = progress.is_done;
-    }
+    bool is_done = run->sender != NULL && wait_for_sender(run, end_ns);
     delist(run);
-    if (run_stop_sender(run) != 0) {
-        atomic_store_explicit(run->is_alive, 0, memory_order_relaxed);
-        return BARO_ETIMEOUT; /* the thread still uses it; it is left to the process's end */
+    int rc = run_stop_sender(run);
+    if (rc == BARO_ETIMEOUT ||
+        (!is_left && atomic_load_explicit(&run->n_inside, memory_order_seq_cst) != 0)) {
+        return BARO_ETIMEOUT; /* a thread still uses it; it is left to the process's end */
     }
     ringfile_mark_closed(run->ring);
     if (is_done) {
         (void)ringfile_unlink(run->ring);
     }
-    destroy(run);
+    release(run);
+    if (rc == 0) {
+        bury(run);
+    }
     return is_done ? 0 : BARO_ETIMEOUT;
 }

@@ -24,6 +24,7 @@ struct governor;
 
 struct baro_run {
     _Atomic uint32_t *is_alive; /* 1; in a page of its own that fork() wipes in the child */
+    _Atomic uint32_t n_inside;  /* calls under way; see run_enter() */
     struct ringfile *ring;
     struct things *things;
     char run_id[RUN_ID_BYTES];
@@ -60,12 +61,13 @@ struct baro_run {
 
     struct sender *sender; /* NULL when offline; the thread's own but for its progress */
     pthread_t thread;
-    sem_t has_ended; /* posted by the thread at its end */
+    sem_t has_ended; /* posted by the thread when it needs ring and run no more, */
+    sem_t has_gone;  /* and when the sender is freed, too */
     bool has_thread;
     _Atomic bool is_stopping;
     _Atomic bool is_closing; /* everything that is left goes out at once */
 
-    struct baro_run *next; /* in the list of open runs; guarded by its lock in open.c */
+    struct baro_run *next; /* in a list of open.c, guarded by its lock */
 };
 
 /** Tell whether calls on a run may do anything: it exists and belongs to this process. */
@@ -73,6 +75,40 @@ static inline bool run_is_usable(const struct baro_run *run)
 {
     return run != NULL && atomic_load_explicit(run->is_alive, memory_order_relaxed) == 1;
 }
+
+/**
+ * Begin a call on a run; every public call but those that read only its texts does so, by
+ *
+ *     run_autoleave struct baro_run *inside = run_enter(run);
+ *
+ * baro_close() shuts the door first (is_alive becomes 0), then waits for those inside. What is
+ * looked at here outlives the close, see open.c, so that a thread which comes late is turned away.
+ *
+ * returns  run; NULL when calls may do nothing
+ */
+static inline struct baro_run *run_enter(struct baro_run *run)
+{
+    if (!run_is_usable(run)) {
+        return NULL;
+    }
+    /* In this order, and the other way around in baro_close(): one of both sees the other. */
+    atomic_fetch_add_explicit(&run->n_inside, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(run->is_alive, memory_order_seq_cst) != 1) {
+        atomic_fetch_sub_explicit(&run->n_inside, 1, memory_order_release);
+        return NULL;
+    }
+    return run;
+}
+
+/** End a call; for run_autoleave. */
+static inline void run_leave(struct baro_run **inside)
+{
+    if (*inside != NULL) {
+        atomic_fetch_sub_explicit(&(*inside)->n_inside, 1, memory_order_release);
+    }
+}
+
+#define run_autoleave __attribute__((cleanup(run_leave)))
 
 /** Hand a sentence to the run's message callback, and keep it for baro_news. Any thread. */
 void run_say(struct baro_run *run, const char *text);
@@ -101,9 +137,11 @@ int run_describe(
 int run_start_sender(struct baro_run *run, struct baro_err *err);
 
 /**
- * Stop the sender thread and free the sender.
+ * Stop the sender thread, which frees the sender.
  *
- * returns  0; BARO_ETIMEOUT when it did not end in time: then the run must not be freed
+ * returns  0; BARO_EBUSY when the thread needs ring and run no more, but still closes its
+ *          connection (a look-up of a host name that hangs): run itself must stay, the rest may
+ *          go; BARO_ETIMEOUT when it did not end in time: nothing may be freed
  */
 int run_stop_sender(struct baro_run *run);
 

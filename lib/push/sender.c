@@ -63,7 +63,9 @@ enum phase { RESTING = 0, GREETING, STREAMING };
 
 /* A batch that is not acknowledged yet. */
 struct flight {
+    uint64_t first_seq;
     uint64_t last_seq;
+    uint64_t n_missing; /* records before it that had given way */
     size_t bytes;
     uint64_t sent_ns;
 };
@@ -99,6 +101,7 @@ struct sender {
     uint64_t chance;     /* state of the jitter */
 
     struct ringfile_cursor cursor;
+    uint64_t next_seq; /* the next batch begins here, or behind what gave way */
     uint64_t sticky_sent;
     struct flight flights[WINDOW_BATCHES]; /* a ring: n_flights from first_flight on */
     unsigned first_flight;
@@ -117,6 +120,7 @@ struct sender {
 
     _Atomic uint64_t n_sent;
     _Atomic uint64_t acked_seq;
+    _Atomic uint64_t n_missing; /* records up to acked_seq that never came to the daemon */
     _Atomic uint64_t
         drained_seq; /* nothing was left to send up to here: damage is passed over */
     _Atomic uint64_t n_damaged_bytes;
@@ -167,8 +171,6 @@ static void rest(struct sender *s, uint64_t now, uint64_t pause_ns)
     s->phase = RESTING;
     s->retry_ns = now + with_jitter(s, pause_ns);
     s->greeted_ns = 0;
-    s->n_flights = 0;
-    s->flying_bytes = 0;
     s->told_seq = 0;
     atomic_store_explicit(&s->is_streaming, false, memory_order_relaxed);
     atomic_store_explicit(&s->is_waiting, false, memory_order_relaxed);
@@ -364,7 +366,9 @@ static bool send_batch(struct sender *s, uint64_t now, size_t n_bytes, size_t n_
         s->heard_ns = now;
     }
     unsigned slot = (s->first_flight + s->n_flights) % WINDOW_BATCHES;
-    s->flights[slot] = (struct flight){last_seq, n_bytes, now};
+    s->flights[slot] =
+        (struct flight){first.seq, last_seq, first.seq - s->next_seq, n_bytes, now};
+    s->next_seq = last_seq + 1;
     s->n_flights++;
     s->flying_bytes += n_bytes;
     s->sticky_sent = used;
@@ -481,14 +485,30 @@ static void note_acked(struct sender *s, uint64_t seq, bool is_settled)
     }
 }
 
+/* Take the first flight off the list; is_there: the daemon has it, or a part of it. */
+static void land(struct sender *s, bool is_there)
+{
+    const struct flight *flight = &s->flights[s->first_flight];
+    s->flying_bytes -= flight->bytes;
+    if (is_there) {
+        atomic_fetch_add_explicit(&s->n_missing, flight->n_missing, memory_order_relaxed);
+    }
+    s->first_flight = (s->first_flight + 1) % WINDOW_BATCHES;
+    s->n_flights--;
+}
+
 static void on_welcome(struct sender *s, uint64_t now, const Baro__Welcome *welcome)
 {
     if (s->phase != GREETING) {
         return;
     }
+    while (s->n_flights > 0) { /* of the connection before */
+        land(s, s->flights[s->first_flight].first_seq <= welcome->last_seq);
+    }
     if (welcome->last_seq <= ringfile_head_seq(s->ring) + (s->is_recovery ? 1 : 0)) {
         note_acked(s, welcome->last_seq, true);
     }
+    s->next_seq = welcome->last_seq + 1;
     s->cursor = (struct ringfile_cursor){.seq = welcome->last_seq + 1,
         .n_lost = s->cursor.n_lost,
         .n_damaged_bytes = s->cursor.n_damaged_bytes};
@@ -527,9 +547,7 @@ static void on_ack(struct sender *s, uint64_t now, const Baro__Ack *ack)
         fit_window(s, now, &s->flights[s->first_flight]);
     }
     while (s->n_flights > 0 && s->flights[s->first_flight].last_seq <= ack->last_seq) {
-        s->flying_bytes -= s->flights[s->first_flight].bytes;
-        s->first_flight = (s->first_flight + 1) % WINDOW_BATCHES;
-        s->n_flights--;
+        land(s, true);
     }
     atomic_store_explicit(&s->is_waiting, s->n_flights > 0, memory_order_relaxed);
     note_acked(s, ack->last_seq, false);
@@ -671,6 +689,7 @@ void sender_destroy(struct sender *s)
 void sender_read_progress(struct sender *s, struct sender_progress *out_progress)
 {
     uint64_t acked = atomic_load_explicit(&s->acked_seq, memory_order_acquire);
+    uint64_t n_missing = atomic_load_explicit(&s->n_missing, memory_order_relaxed);
     uint64_t drained = atomic_load_explicit(&s->drained_seq, memory_order_acquire);
     bool is_streaming = atomic_load_explicit(&s->is_streaming, memory_order_relaxed);
     bool is_waiting = atomic_load_explicit(&s->is_waiting, memory_order_relaxed);
@@ -681,6 +700,7 @@ void sender_read_progress(struct sender *s, struct sender_progress *out_progress
     *out_progress = (struct sender_progress){
         .n_sent = atomic_load_explicit(&s->n_sent, memory_order_relaxed),
         .acked_seq = acked,
+        .n_acked = acked > n_missing ? acked - n_missing : 0,
         .is_connected =
             is_streaming && (!is_waiting || baro_now_ns() - answer_ns < silent_ns),
         .is_done = (acked > drained ? acked : drained) >= info.head_seq && is_told,

@@ -40,7 +40,8 @@ struct sender_options {
 /* How far a sender is; readable from any thread. */
 struct sender_progress {
     uint64_t n_sent;          /* records given to the socket, repeats included */
-    uint64_t acked_seq;       /* committed up to here, as told by the daemon */
+    uint64_t acked_seq;       /* committed up to here, as told by the daemon, */
+    uint64_t n_acked;         /* but for those that had given way before they were sent */
     bool is_connected;        /* greeted, and not silent for long */
     bool is_done;             /* all in the ring is acknowledged, and all drops are told */
     uint64_t n_damaged_bytes; /* passed over in the ring */

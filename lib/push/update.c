@@ -107,7 +107,8 @@ static int look_up(struct baro_run *run, const struct baro_tensor *before,
 int baro_update(
     struct baro_run *run, const struct baro_tensor *before, const struct baro_tensor *after)
 {
-    if (!run_is_usable(run)) {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
         return 0;
     }
     if (before == NULL || after == NULL) {
