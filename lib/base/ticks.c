@@ -146,7 +146,7 @@ static bool is_trusted(void)
 
 #endif
 
-bool ticks_are_used(void)
+static bool are_used(void)
 {
     uint32_t state = atomic_load_explicit(&shared.state, memory_order_relaxed);
     if (state == UNKNOWN) {
@@ -200,7 +200,7 @@ static void renew(void)
     uint64_t at = 0;
     uint64_t ns = 0;
     const bool is_wall_known = read_difference(&wall_ns);
-    if (ticks_are_used() && read_pair(&at, &ns)) {
+    if (are_used() && read_pair(&at, &ns)) {
         ticks_rescale(scale, at, ns, wall_ns);
     } else if (is_wall_known) {
         scale->wall_ns = wall_ns;

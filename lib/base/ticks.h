@@ -48,7 +48,4 @@ uint64_t ticks_now_ns(void);
 /** Wall time of a moment that ticks_now_ns() gave just now. Any thread. */
 int64_t ticks_wall_ns(uint64_t now_ns);
 
-/** Tell whether the counter is used here. */
-bool ticks_are_used(void);
-
 #endif
