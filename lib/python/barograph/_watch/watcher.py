@@ -322,6 +322,17 @@ class Watcher:
         else:
             self._spent_s += spent
 
+    def show_grads(self):
+        """Gradients are complete, and no optimiser is going to use them: the script itself does."""
+        began = self.clock()
+        self.open_training()
+        self.modules.end_pass()
+        for model in self.models:
+            model.join()
+            if "grad" in model.roles:
+                model.parameters.measure_grads()
+        self.book(began)
+
     # ---- the end of a step ----
 
     def close_step(self, is_troubled):
