@@ -487,21 +487,31 @@ int baro_fail(struct baro_run *run, const char *text)
     return 0;
 }
 
+void run_read_stats(struct baro_run *run, struct baro_stats *out_stats)
+{
+    struct ringfile_info info;
+    *out_stats = (struct baro_stats){0};
+    if (ringfile_read_info(run->ring, &info) != 0) {
+        return;
+    }
+    out_stats->n_pushed = info.head_seq;
+    out_stats->n_dropped = info.dropped_records;
+    out_stats->n_bytes = info.head_bytes;
+    out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
+}
+
 int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
 {
     if (out_stats == NULL) {
         return BARO_EINVAL;
     }
     *out_stats = (struct baro_stats){0};
-    struct ringfile_info info;
     run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL || ringfile_read_info(run->ring, &info) != 0) {
-        return 0;
+    if (inside != NULL) {
+        run_read_stats(run, out_stats);
+    } else if (run != NULL && atomic_load_explicit(&run->has_last, memory_order_acquire)) {
+        *out_stats = run->last;
     }
-    out_stats->n_pushed = info.head_seq;
-    out_stats->n_dropped = info.dropped_records;
-    out_stats->n_bytes = info.head_bytes;
-    out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
     out_stats->ring_used_bytes = info.unacked_bytes;
     if (run->sender != NULL) {
         struct sender_progress progress;

@@ -276,7 +276,10 @@ BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char 
  */
 BARO_API int baro_fail(struct baro_run *run, const char *text);
 
-/** Read the client's own figures. Never NULL-unsafe: run NULL gives zeros. */
+/**
+ * Read the client's own figures; run NULL gives zeros. This is the one call that may still come
+ * after baro_close(), as long as less than 16 other runs have ended since: it gives the last.
+ */
 BARO_API int baro_stats(struct baro_run *run, struct baro_stats *out_stats);
 
 /**

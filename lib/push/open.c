@@ -449,6 +449,9 @@ int baro_close(struct baro_run *run, int timeout_ms)
     delist(run);
     int rc = run_stop_sender(run);
     if (rc == BARO_ETIMEOUT ||
+    run_read_stats(run, &run->last);
+    run->last.is_connected = 0;
+    atomic_store_explicit(&run->has_last, true, memory_order_release);
         (!is_left && atomic_load_explicit(&run->n_inside, memory_order_seq_cst) != 0)) {
         return BARO_ETIMEOUT; /* a thread still uses it; it is left to the process's end */
     }

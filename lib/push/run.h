@@ -59,7 +59,9 @@ struct baro_run {
         _Atomic bool is_off;    /* no more names fit */
     } report;
 
-    struct sender *sender; /* NULL when offline; the thread's own but for its progress */
+    struct sender *sender;  /* NULL when offline; the thread's own but for its progress */
+    struct baro_stats last; /* written once, before has_last */
+    _Atomic bool has_last;
     pthread_t thread;
     sem_t has_ended; /* posted by the thread when it needs ring and run no more, */
     sem_t has_gone;  /* and when the sender is freed, too */
@@ -116,6 +118,9 @@ void run_say(struct baro_run *run, const char *text);
 /**
  * Give an option's value: the caller's, the environment's, or the default; empty counts as unset.
  *
+/** Read the figures of a run that cannot go meanwhile. */
+void run_read_stats(struct baro_run *run, struct baro_stats *out_stats);
+
  * variable  NULL: none
  */
 const char *run_choose(

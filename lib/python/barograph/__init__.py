@@ -17,10 +17,12 @@ import atexit
 import builtins
 import collections.abc
 import dataclasses
+import functools
 import json
 import math
 import os
 import sys
+import threading
 import warnings
 
 from ._native import VERSION as __version__
@@ -259,18 +261,44 @@ def _prepare():
     previous = sys.excepthook
 
     def on_exception(kind, error, trace):
-        previous(kind, error, trace)
-        from ._run import describe
-        _finish_all("failed", describe(kind, error))
+        try:
+            previous(kind, error, trace)
+        finally:
+            from ._run import describe
+            _finish_all("failed", describe(kind, error))
 
     sys.excepthook = on_exception
+    plain_exit = sys.exit
+
+    @functools.wraps(plain_exit)
+    def on_exit(*status):
+        _note_exit(*status)
+        plain_exit(*status)
+
+    sys.exit = on_exit
+
+
+def _note_exit(status=None, *_):
+    """Python tells nobody with which status it ends; a status of failure is remembered here."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # ends the thread, not the program
+    from ._run import _live
+    text = None
+    if status is not None and status != 0:
+        text = f"sys.exit({status})" if isinstance(status, int) else str(status)
+    for one in list(_live):
+        one._note_exit(text)
 
 
 def _finish_all(status, text):
     from ._run import _live
     for one in list(_live):
         try:
-            one.finish(status=status, text=text)
+            exit_text = one._exit_text() if status is None else None
+            if exit_text is None:
+                one.finish(status=status, text=text)
+            else:
+                one.finish(status="failed", text=exit_text)
         except Exception as error:
             warnings.warn(f"barograph: a run did not end well: {error!r}", stacklevel=2)
 

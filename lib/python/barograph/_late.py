@@ -4,10 +4,14 @@
 What log() is given is copied on the device's own queue, and read some steps later, once the
 device says that it is done; the reading is kept at the step that it belongs to.
 """
+import time
+
 from . import _tensors
 
 MAX_WAITING = 4096  # numbers; older ones give way, which is told
 AGE = 1             # a number is looked at when this many steps have begun since it was given
+LAST_WAIT_S = 2.0   # at the run's end a device that hangs is not waited for any longer
+PAUSE_S = 0.001
 
 
 class Late:
@@ -31,11 +35,13 @@ class Late:
             self._run._complain("late", "numbers of a slow device were given up")
         self._waiting.append((name, self._turn, self._run._told_step, reader))
 
-    def push(self, is_last=False):
+    def push(self, wait_s=None):
         """A step begins (or the run ends): push what has arrived.
 
-        is_last  wait for what has not
+        wait_s  at the run's end: wait so long for what has not; then it is given up
         """
+        is_last = wait_s is not None
+        deadline = time.monotonic() + min(wait_s or 0.0, LAST_WAIT_S)
         self._turn += 1
         if not self._waiting:
             return
@@ -43,11 +49,16 @@ class Late:
         for entry in self._waiting:
             name, turn, step, reader = entry
             try:
-                number = reader(is_last) if is_last or self._turn - turn > AGE else None
+                number = reader(False) if is_last or self._turn - turn > AGE else None
+                while number is None and is_last and time.monotonic() < deadline:
+                    time.sleep(PAUSE_S)
+                    number = reader(False)
             except Exception as error:
                 self._run._complain(("late", name), f"'{name[:80]}' is left out: {error!r}")
                 continue
-            if number is None:
+            if number is None and is_last:
+                self._run._complain("late", "a device did not answer; its last numbers are lost")
+            elif number is None:
                 kept.append(entry)
             else:
                 self._is_troubled |= self._run._push_scalar_at(name, number, step)

@@ -39,10 +39,12 @@ class Run:
         self._is_strict = is_strict
         self._native_s = 0.0      # time within libbaro's calls that measure
         self._late = Late(self)   # numbers of another device, read when they are there
+        self._far = None          # tensors of another device, measured there
         self._own_values = {}     # scalars of ours that go with the next log(): {name: value}
         self._scalars = {}        # name: (id in libbaro, watchdog)
         self._views = {}          # (name, role): view, for tensor() and log()
         self._complaints = set()  # kinds of trouble that have been told
+        self._figures = _native.Stats()  # of stats(); after finish() the last ones
         self._watcher = None
         self._next_step = first_step  # what the step under way is believed to be
         self._stride = 1
@@ -175,8 +177,11 @@ class Run:
             self._complain("watch", f"watch() failed: {error!r}")
 
     def stats(self):
-        """libbaro's own figures as a dictionary: pushed, sent, acknowledged, dropped, ..."""
-        figures = _native.Stats()
+        """libbaro's own figures as a dictionary: pushed, sent, acknowledged, dropped, ...
+
+        After finish() the last ones.
+        """
+        figures = self._figures
         if self._handle is not None:
             self._lib.baro_stats(self._handle, ctypes.byref(figures))
         return {name: getattr(figures, name) for name, _ in figures._fields_}
@@ -194,10 +199,13 @@ class Run:
             status = None
         if self._watcher is not None:
             self._watcher.remove()
-        self._late.push(is_last=True)
+        began = time.monotonic()
+        self._late.push(timeout)
+        if self._far is not None:
+            self._far.push(max(0.0, timeout - (time.monotonic() - began)))
         handle, self._handle = self._handle, None
         _live.discard(self)
-        figures = _native.Stats()
+        figures = self._figures
         self._lib.baro_stats(handle, ctypes.byref(figures))
         self._hear(handle)
         if not figures.is_connected:
@@ -206,7 +214,9 @@ class Run:
             self._lib.baro_fail(handle, _tensors.name_bytes(text) if text else None)
         rc = self._lib.baro_close(handle, max(0, int(timeout * 1000)))
         if rc == _native.ETIMEOUT and not self._is_offline:
+        timeout -= time.monotonic() - began
             warnings.warn("barograph: not everything of this run has reached the daemon; the "
+        self._lib.baro_stats(handle, ctypes.byref(figures))
                           f"rest is in '{self.ring_path}', and 'baro recover' brings it in",
                           stacklevel=2)
 
@@ -495,6 +505,16 @@ def as_number(value):
         return value
     try:
         if _tensors.is_torch(value):
+    _exit_note = None  # (where the run was, why it fails) when sys.exit() was called
+
+    def _note_exit(self, text):
+        self._exit_note = ((self._next_step, self._is_begun), text)
+
+    def _exit_text(self):
+        """Why the program ends with a status of failure; None: it does not, or went on since."""
+        place, text = self._exit_note or (None, None)
+        return text if place == (self._next_step, self._is_begun) else None
+
             return float(value.item()) if value.numel() == 1 else None
         if isinstance(value, (str, bytes, bytearray)) or value is None:
             return None
