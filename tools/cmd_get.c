@@ -131,6 +131,17 @@ static void print_column(
     }
 }
 
+static void print_columns_header(const struct cli *cli)
+{
+    if (form_of(cli) == FORM_CSV) {
+        (void)printf("from,to,min,max,mean,count,n_nonfinite\n");
+    } else if (form_of(cli) == FORM_PEOPLE) {
+        (void)printf("%s%9s %9s  %13s %13s %13s %7s %7s%s\n",
+            term_paint(&cli->out, TERM_DIM), "FROM", "TO", "MIN", "MAX", "MEAN", "COUNT",
+            "NAN/INF", term_paint(&cli->out, TERM_PLAIN));
+    }
+}
+
 /* Print the columns that hold anything, each with the steps that it stands for; returns how
  * many, or -1 when the frame is not what the reply says. */
 static int64_t print_columns(
@@ -142,17 +153,13 @@ static int64_t print_columns(
     if (frame->n_bytes != (size_t)reply->n_columns * sizeof(struct wire_column)) {
         return -1;
     }
-    if (form_of(cli) == FORM_CSV) {
-        (void)printf("from,to,min,max,mean,count,n_nonfinite\n");
-    } else if (form_of(cli) == FORM_PEOPLE) {
-        (void)printf("%s%9s %9s  %13s %13s %13s %7s %7s%s\n",
-            term_paint(&cli->out, TERM_DIM), "FROM", "TO", "MIN", "MAX", "MEAN", "COUNT",
-            "NAN/INF", term_paint(&cli->out, TERM_PLAIN));
-    }
     for (uint32_t c = 0; c < reply->n_columns; c++) {
         struct wire_column column;
         memcpy(&column, frame->bytes + c * sizeof column, sizeof column);
         if (column.count > 0) {
+            if (n_printed == 0) {
+                print_columns_header(cli);
+            }
             int64_t to =
                 c + 1 < cut.n_columns ? columns_edge(&cut, c + 1) - 1 : cut.to_step;
             print_column(cli, &column, columns_edge(&cut, c), to);

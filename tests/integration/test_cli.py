@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cli_place import DEADLINE_S, GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
 
 BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-COMMANDS = ["up", "down", "status", "runs", "series", "get", "export", "tail", "alerts", "recover",
+COMMANDS = ["up", "down", "status", "runs", "sample", "series", "get", "export", "tail", "alerts", "recover",
             "prune", "verify", "bench", "completions", "help", "key"]
 N_STEPS = 60
 BAD_STEP = 50

@@ -343,7 +343,7 @@ class Upkeep(unittest.TestCase):
         self.finish("job", 6000)
         self.finish("plain", 6000)
         self.resume("job", "overwrite", 4000, 3000)
-        *items, _ = self.place.json("prune", "--to", "64K", "--dry-run")
+        *items, _ = self.place.json("prune", "--to", "96K", "--dry-run")
         readings = [item for item in items if item["what"] == "readings"]
         self.assertEqual([item["id"] for item in readings], ["plain", "job~1", "job"])
         self.assertIn("the oldest go first", readings[0]["reason"])

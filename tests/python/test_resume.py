@@ -53,8 +53,12 @@ def test_append_keeps_and_marks_what_comes_again():
 def test_wrong_ways_of_resuming_are_told_at_once():
     for options in ('resume="brunch"', 'resume="append", resume_step=3', "resume_step=-1",
                     "resume_step=2**63", 'resume="branch", resume_step=1.5'):
-        done = live.python(f"import barograph\nbarograph.init(mode='offline', {options})")
-        assert "TypeError" in done.stderr, (options, done.stderr)
+        code = f"import barograph\nbarograph.init(mode='offline', {options}"
+        done = live.python(f"{code})")
+        assert done.returncode == 0 and "UserWarning: barograph: resume" in done.stderr, (
+            options, done.stderr)
+        done = live.python(f"{code}, strict=True)")
+        assert done.returncode != 0 and "TypeError" in done.stderr, (options, done.stderr)
 
 
 def test_a_layer_that_is_replaced_goes_on_as_another_epoch():
