@@ -25,7 +25,7 @@ static bool cpu_runs(enum baro_simd simd)
 #ifdef BARO_HAVE_X86_KERNELS
     /*
      * Clang 14 cannot name f16c; AVX2 below also vouches for the system saving the
-     * registers.
+     * registers. Every CPU with AVX2 but a few of VIA's has FMA.
      */
     unsigned eax = 0;
     unsigned ebx = 0;
@@ -33,7 +33,7 @@ static bool cpu_runs(enum baro_simd simd)
     unsigned edx = 0;
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__get_cpuid(1, &eax, &ebx, &ecx, &edx) ||
-        (ecx & bit_F16C) == 0) {
+        (ecx & bit_F16C) == 0 || (ecx & bit_FMA) == 0) {
         return false;
     }
     return simd == BARO_SIMD_AVX2 ||

@@ -7,27 +7,31 @@
 #include "lib/simd/element.h"
 #include "lib/simd/fpstate.h"
 #include "lib/simd/hist.h"
+#include "lib/simd/moments.h"
 #include "lib/simd/pairs.h"
+#include "lib/simd/unit_sums.h"
 #include "lib/simd/update_kernel.h"
+#include "lib/simd/update_sums.h"
+#include "lib/simd/walk.h"
 
 /*
  * The question: a step of an optimiser turned the weights b into a = b + d. How large is d, how
  * large beside b, and by what angle did each unit turn?
  *
  *   ratio  = |d| / |b|
- *   change = 1 - cos(b, a) = (|d|^2 - (|a| - |b|)^2) / (2 |a| |b|)
+ *   change = 1 - cos(b, a) = sin^2 / (1 + cos)
+ *          = (|d|^2 - (d.b)^2 / |b|^2) / (|a|^2 (1 + cos)),   |a|^2 = |b|^2 + 2 d.b + |d|^2
  *
- * The second form is the first by the law of cosines. It matters: at usual learning rates the
- * angle is 1e-4 to 1e-8, its 1 - cos 1e-8 to 1e-16, and 1 - (a.b) / (|a| |b|) is then nothing but
- * rounding. In the second form only the part of d along b cancels, and that exactly as far as the
- * angle asks for it. For the same reason |a| - |b| is taken as sum d (a + b) / (|a| + |b|).
- * Worked number: b = (1, 0), a = (1, 1e-9): |d|^2 = 1e-18, sum d (a + b) = 1e-18, |a| - |b| =
- * 5e-19, change = 5e-19; in doubles 1 - cos gives 0. tests/unit/test_update.c repeats it.
+ * The numerator is the square of the part of d across b. The form matters: at usual learning
+ * rates the angle is 1e-4 to 1e-8, its 1 - cos 1e-8 to 1e-16, and 1 - (a.b) / (|a| |b|) is then
+ * nothing but rounding. Here only the part of d along b cancels, which leaves an error of about
+ * 1e-16 ratio^2. Worked number: b = (1, 0), a = (1, 1e-9): |d|^2 = 1e-18, d.b = 0, change =
+ * 5e-19; in doubles 1 - cos gives 0. tests/unit/test_update.c repeats it.
  *
  * The method: runs of up to 2,048 pairs are read once. A kernel writes their differences, as f32
  * for elements of f32 and less, to a buffer that stays in the first-level cache, and adds up
- * |d|^2, |b|^2, |a|^2 and sum d (a + b) in f64; the buffer is then summarised as any tensor is.
- * Blocks are merged as in summarise.c. As everywhere, how memory is read depends on the units:
+ * |d|^2, |b|^2 and d.b in f64; the buffer is then summarised by the kernels that summarise any
+ * tensor and its units. As everywhere, how memory is read depends on the units:
  *
  *   rows     short and contiguous (a weight's output rows): as many as fit a block at a time;
  *   columns  the units are neighbours in memory (a bias; a weight kept transposed): strips;
@@ -36,52 +40,32 @@
  * Non-finite elements are left out of all sums. A difference of f32 that does not fit f32 is
  * finite all the same: a block with an infinity is done again with f64 differences. Sums of f64
  * that run over or under are done again in long double, unit by unit. So are units whose length
- * changed a thousandfold or more, by the first form: there the second one cancels.
+ * shrank sixteenfold or grew a thousandfold: there |a|^2, or the part across b, cancels.
  *
- * Cost: one read of each array. Rejected: dot products of b and a (above); normalising b and a
- * first (two more reads).
+ * Cost: one read of each array. Rejected: f32 sums (a step along b would look like a turn of
+ * 1e-7 ratio^2); normalising b and a first (two more reads).
  * Known limits: of layouts that are not row-major the first bad element is only looked for among
- * the first million.
+ * the first million. A difference of f32 is rounded to f32 where a is beyond b / 2 to 2 b, which
+ * is worth 4e-15 ratio^2 of change. A unit that became 1e-16 of itself counts as gone.
  */
 
 enum {
     BLOCK = BARO_PAIRS_MOST,
-    ROWS = 256,      /* units of which the sums are at hand at a time */
-    SEARCH = 1 << 20 /* elements among which the first bad one is looked for */
-};
-
-/* Sums of f64 squares between these neither ran over nor lost digits to underflow. */
-#define LEAST_SOUND 0x1p-900
-#define MOST_SOUND  0x1p+1000
-
-/* |a|^2 / |b|^2 from which the second form of the change loses to the first. */
-#define LOPSIDED 0x1p+20L
-
-/* What is known of some differences; merged from summaries. */
-struct tally {
-    uint64_t count;
-    uint64_t n_nan;
-    uint64_t n_pos_inf;
-    uint64_t n_neg_inf;
-    uint64_t n_zero;
-    uint64_t n; /* finite ones */
-    double mean;
-    double m2;
-    double l1;
-    double l2;
-    double min;
-    double max;
-    int64_t first_bad;
+    ROWS = BARO_TILE_ROWS, /* units of which the sums are at hand at a time */
+    SEARCH = 1 << 20       /* elements among which the first bad one is looked for */
 };
 
 struct task {
-    const struct baro_update_kernels *kernels;
+    const struct baro_kernels *kernels;
+    const struct baro_update_kernels *pairs;
     const struct baro_update_units *out; /* NULL: none wanted */
     enum baro_dtype dtype;
     enum baro_lane lane;
     struct baro_pairs p;
-    struct tally all;
-    long double dd; /* |d|^2 and |before|^2 of all */
+    struct baro_walk walk;        /* over the differences, as if they stood in one row */
+    struct baro_moments moments;  /* of finite differences of f32 */
+    struct baro_update_tally all; /* of all others */
+    long double dd;               /* |d|^2 and |before|^2 of all */
     long double bb;
     struct baro_hist_work hist;
     int64_t position;     /* pairs taken so far */
@@ -89,128 +73,26 @@ struct task {
     double delta[BLOCK];  /* f32 or f64 */
 };
 
-/* ---- sums ---- */
-
-static double change_of(long double dd, long double bb, long double aa, long double ds)
-{
-    if (dd == 0) {
-        return 0;
-    }
-    if (bb == 0 || aa == 0) {
-        return 1;
-    }
-    const long double before = sqrtl(bb);
-    const long double after = sqrtl(aa);
-    const long double longer = ds / (after + before);
-    const double change = (double)((dd - longer * longer) / (2 * after * before));
-    return change > 0 ? (change < 2 ? change : 2) : 0;
-}
-
-static bool square_is_sound(double square)
-{
-    return square >= LEAST_SOUND && square <= MOST_SOUND;
-}
-
-/* One of them is so small beside the other that d is nothing but that. */
-static bool is_lopsided(long double bb, long double aa)
-{
-    return (aa > LOPSIDED * bb && bb > 0) || (bb > LOPSIDED * aa && aa > 0);
-}
-
-static bool is_sound(const struct task *t, const struct baro_update_sums *s)
-{
-    if (is_lopsided((long double)s->bb, (long double)s->aa)) {
-        return false;
-    }
-    return t->lane != BARO_LANE_F64 || (square_is_sound(s->dd) && square_is_sound(s->bb) &&
-                                           square_is_sound(s->aa) && isfinite(s->ds));
-}
-
-static void merge(struct tally *to, const struct baro_summary *s, int64_t position)
-{
-    const uint64_t n_bad = s->n_nan + s->n_pos_inf + s->n_neg_inf;
-    const uint64_t n_new = s->count - n_bad;
-    if (s->first_bad >= 0 && to->first_bad < 0) {
-        to->first_bad = position + s->first_bad;
-    }
-    to->count += s->count;
-    to->n_nan += s->n_nan;
-    to->n_pos_inf += s->n_pos_inf;
-    to->n_neg_inf += s->n_neg_inf;
-    to->n_zero += s->n_zero;
-    if (n_new == 0) {
-        return;
-    }
-    const double n_b = (double)n_new;
-    const double n_a = (double)to->n;
-    const double n = n_a + n_b;
-    const double apart = s->mean - to->mean;
-    to->mean = to->n == 0 ? s->mean : to->mean + apart * (n_b / n);
-    to->m2 += s->var * n_b + (n_a > 0 ? apart * apart * (n_a / n) * n_b : 0);
-    to->n += n_new;
-    to->l1 += s->l1;
-    to->l2 = hypot(to->l2, s->l2); /* squares may not fit */
-    to->min = baro_smaller(to->min, s->min);
-    to->max = baro_larger(to->max, s->max);
-}
-
-static struct tally empty_tally(void)
-{
-    return (struct tally){
-        .min = (double)INFINITY, .max = (double)-INFINITY, .first_bad = -1};
-}
-
-/* Ends a unit with sums in long double: of f64 whose squares do not fit f64. */
-static void sum_exactly(struct task *t, int64_t unit, double *out_change)
-{
-    struct baro_pairs_buffer buffer;
-    struct baro_pairs_at at = {.left = t->p.unit_count};
-    long double dd = 0;
-    long double bb = 0;
-    long double aa = 0;
-    long double ds = 0;
-    long double ab = 0;
-    const void *run_b = NULL;
-    const void *run_a = NULL;
-    size_t n;
-    while ((n = baro_pairs_next(&t->p, unit, &at, &buffer, &run_b, &run_a)) > 0) {
-        for (size_t i = 0; i < n; i++) {
-            const long double b = (long double)baro_element_get(t->dtype, run_b, i);
-            const long double a = (long double)baro_element_get(t->dtype, run_a, i);
-            if (isfinite(b) && isfinite(a)) {
-                dd += (a - b) * (a - b);
-                bb += b * b;
-                aa += a * a;
-                ds += (a - b) * (a + b);
-                ab += a * b;
-            }
-        }
-    }
-    *out_change = is_lopsided(bb, aa) ? (double)(1 - ab / (sqrtl(aa) * sqrtl(bb)))
-                                      : change_of(dd, bb, aa, ds);
-    t->dd += dd;
-    t->bb += bb;
-}
+/* ---- blocks ---- */
 
 /* Ends a unit: its share of the sums, and its change. */
 static void put_change(
     struct task *t, int64_t unit, const struct baro_update_sums *s, bool has_finite)
 {
     double change;
-    if (is_sound(t, s)) {
-        change = change_of(
-            (long double)s->dd, (long double)s->bb, (long double)s->aa, (long double)s->ds);
+    if (baro_update_change(s, t->lane, &change)) {
         t->dd += (long double)s->dd;
         t->bb += (long double)s->bb;
     } else {
-        sum_exactly(t, unit, &change);
+        const struct baro_update_exact exact = baro_update_exactly(&t->p, t->dtype, unit);
+        change = exact.change;
+        t->dd += exact.dd;
+        t->bb += exact.bb;
     }
     if (t->out != NULL) {
         t->out->change[unit] = has_finite ? (float)change : NAN;
     }
 }
-
-/* ---- blocks ---- */
 
 static struct baro_span delta_span(const struct task *t, size_t n_rows, size_t n_cols)
 {
@@ -221,51 +103,57 @@ static struct baro_span delta_span(const struct task *t, size_t n_rows, size_t n
         .strides = {(int64_t)n_cols, 1}};
 }
 
-/* Where the kernels put difference i: the buffer holds f64 or f32. */
-static void *delta_at(struct task *t, size_t i)
+/* Ends a block: its elements are counted, and the next one begins. */
+static void pass_block(struct task *t, size_t n)
 {
-    return t->lane == BARO_LANE_F64 ? (void *)(t->delta + i)
-                                    : (void *)((float *)(void *)t->delta + i);
+    baro_hist_add(&t->hist, t->made, t->delta, n, t->position);
+    t->position += (int64_t)n;
+    t->made = t->lane == BARO_LANE_F64 ? BARO_F64 : BARO_F32;
 }
 
-/*
- * Summarises the buffer, of n_rows lines of pairs a stride apart, into all and into to (NULL:
- * none).
- */
-static void take_block(struct task *t, const void *b, const void *a, int64_t stride_b,
-    int64_t stride_a, size_t n_rows, size_t n_cols, struct tally *to)
+/* Summarises a block of finite differences of f32, of which the sums about 0 are known. */
+static void take_finite(struct task *t, const struct baro_block *b, size_t n)
+{
+    if (b == NULL || !baro_moments_merge(&t->moments, b)) {
+        baro_moments_add(&t->moments, t->delta, n, t->position);
+    }
+    pass_block(t, n);
+}
+
+/* Infinite differences of f32 may be of finite elements: makes them f64 if there are any. */
+static void widen(
+    struct task *t, const struct baro_update_tile *tile, struct baro_summary *s)
+{
+    for (size_t r = 0; r < tile->n_rows; r++) {
+        const int64_t item = (int64_t)t->p.item;
+        const char *row_b = (const char *)tile->before + (int64_t)r * tile->stride_b * item;
+        const char *row_a = (const char *)tile->after + (int64_t)r * tile->stride_a * item;
+        for (size_t i = 0; i < tile->n_cols; i++) {
+            t->delta[r * tile->n_cols + i] =
+                baro_element_get(t->dtype, row_a, i) - baro_element_get(t->dtype, row_b, i);
+        }
+    }
+    t->made = BARO_F64;
+    const struct baro_span span = delta_span(t, tile->n_rows, tile->n_cols);
+    baro_summarise(&span, s, NULL);
+}
+
+/* Summarises any block; pass_block() is the caller's. */
+static struct baro_summary take_any(struct task *t, const struct baro_update_tile *tile)
 {
     struct baro_summary s;
-    t->made = t->lane == BARO_LANE_F64 ? BARO_F64 : BARO_F32;
-    struct baro_span span = delta_span(t, n_rows, n_cols);
+    const struct baro_span span = delta_span(t, tile->n_rows, tile->n_cols);
     baro_summarise(&span, &s, NULL);
     if (t->made == BARO_F32 && s.n_pos_inf + s.n_neg_inf > 0) {
-        /* They may be of finite elements. */
-        for (size_t r = 0; r < n_rows; r++) {
-            const char *row_b =
-                (const char *)b + (int64_t)r * stride_b * (int64_t)t->p.item;
-            const char *row_a =
-                (const char *)a + (int64_t)r * stride_a * (int64_t)t->p.item;
-            for (size_t i = 0; i < n_cols; i++) {
-                t->delta[r * n_cols + i] = baro_element_get(t->dtype, row_a, i) -
-                                           baro_element_get(t->dtype, row_b, i);
-            }
-        }
-        t->made = BARO_F64;
-        span.dtype = t->made;
-        baro_summarise(&span, &s, NULL);
+        widen(t, tile, &s);
     }
-    baro_hist_add(&t->hist, t->made, t->delta, n_rows * n_cols, t->position);
-    merge(&t->all, &s, t->position);
-    if (to != NULL) {
-        merge(to, &s, 0);
-    }
-    t->position += (int64_t)(n_rows * n_cols);
+    baro_update_tally_merge(&t->all, &s, t->position);
+    return s;
 }
 
 /* ---- runs ---- */
 
-static void put_unit(const struct task *t, int64_t unit, const struct tally *s)
+static void put_unit(const struct task *t, int64_t unit, const struct baro_update_tally *s)
 {
     const struct baro_unit_stats *out = &t->out->delta;
     const bool none = s->n == 0;
@@ -277,6 +165,30 @@ static void put_unit(const struct task *t, int64_t unit, const struct tally *s)
     out->n_nonfinite[unit] = (float)(s->count - s->n);
 }
 
+/* One run of a unit. */
+static void add_run(struct task *t, const struct baro_update_tile *run,
+    struct baro_update_sums *sums, struct baro_update_tally *tally)
+{
+    struct baro_update_sums s;
+    t->pairs->rows[t->lane](run, t->delta, &s);
+    if (t->made == BARO_F32 && isfinite(s.dd)) {
+        struct baro_block b;
+        t->kernels->fast[BARO_LANE_F32](t->delta, run->n_cols, 0, &b);
+        baro_update_tally_add(tally, &b, s.dd);
+        take_finite(t, &b, run->n_cols);
+    } else {
+        if (!isfinite(s.dd)) {
+            t->pairs->careful_rows[t->lane](run, t->delta, &s);
+        }
+        const struct baro_summary summary = take_any(t, run);
+        baro_update_tally_merge(tally, &summary, 0);
+        pass_block(t, run->n_cols);
+    }
+    sums->dd += s.dd;
+    sums->bb += s.bb;
+    sums->db += s.db;
+}
+
 /* Each unit by itself, in runs as long as memory has them. */
 static void by_runs(struct task *t)
 {
@@ -284,13 +196,11 @@ static void by_runs(struct task *t)
     for (int64_t u = 0; u < t->p.n_units; u++) {
         struct baro_pairs_at at = {.left = t->p.unit_count};
         struct baro_update_sums sums = {0};
-        struct tally tally = empty_tally();
-        const void *b = NULL;
-        const void *a = NULL;
-        size_t n;
-        while ((n = baro_pairs_next(&t->p, u, &at, &buffer, &b, &a)) > 0) {
-            t->kernels->run[t->lane](b, a, n, t->delta, &sums);
-            take_block(t, b, a, 0, 0, 1, n, t->out != NULL ? &tally : NULL);
+        struct baro_update_tally tally = baro_update_tally_empty();
+        struct baro_update_tile run = {.n_rows = 1};
+        while ((run.n_cols = baro_pairs_next(
+                    &t->p, u, &at, &buffer, &run.before, &run.after)) > 0) {
+            add_run(t, &run, &sums, &tally);
         }
         put_change(t, u, &sums, tally.n > 0);
         if (t->out != NULL) {
@@ -301,31 +211,74 @@ static void by_runs(struct task *t)
 
 /* ---- rows ---- */
 
+/* Writes what is known of neighbouring units of finite differences. */
+static void put_rows(const struct baro_unit_stats *out, const struct baro_update_sums *sums,
+    const struct baro_rows *rows, size_t n_rows, size_t n_cols)
+{
+    const double count = (double)n_cols;
+    for (size_t r = 0; r < n_rows; r++) {
+        out->mean[r] = (float)(rows->sum[r] / count);
+        out->l2[r] = (float)sqrt(sums[r].dd);
+        out->abs_max[r] = (float)rows->abs_max[r];
+        out->frac_zero[r] = (float)(rows->n_zero[r] / count);
+        out->n_nonfinite[r] = 0;
+    }
+}
+
+static bool all_finite(const struct baro_update_sums *sums, size_t n)
+{
+    double over = 0;
+    for (size_t r = 0; r < n; r++) {
+        over += sums[r].dd - sums[r].dd;
+    }
+    return over == 0;
+}
+
+/* Some units from one on, their sums filled in. */
+static void add_rows(struct task *t, const struct baro_update_tile *tile, int64_t unit,
+    struct baro_update_sums *sums)
+{
+    const size_t n = tile->n_rows * tile->n_cols;
+    const struct baro_unit_stats *of = &t->out->delta;
+    const struct baro_unit_stats out = {of->mean + unit, of->l2 + unit, of->abs_max + unit,
+        of->frac_zero + unit, of->n_nonfinite + unit};
+    struct baro_rows rows;
+    struct baro_block b;
+    t->pairs->rows[t->lane](tile, t->delta, sums);
+    const bool is_finite = all_finite(sums, tile->n_rows);
+    if (!is_finite) {
+        t->pairs->careful_rows[t->lane](tile, t->delta, sums);
+    }
+    if (t->made == BARO_F32 && is_finite &&
+        t->kernels->rows[BARO_LANE_F32](t->delta, tile->n_rows, tile->n_cols, &rows, &b)) {
+        put_rows(&out, sums, &rows, tile->n_rows, tile->n_cols);
+        take_finite(t, &b, n);
+    } else {
+        (void)take_any(t, tile);
+        const struct baro_span span = delta_span(t, tile->n_rows, tile->n_cols);
+        (void)baro_summarise_units(&span, 0, &out);
+        pass_block(t, n);
+    }
+}
+
 /* Units that are contiguous, short, and neighbours: some at a time. */
 static void by_rows(struct task *t)
 {
-    const size_t length = (size_t)t->p.unit_count;
-    const int64_t most = BLOCK / length < ROWS ? (int64_t)(BLOCK / length) : ROWS;
+    const int64_t length = t->p.unit_count;
+    const int64_t most = BLOCK / length < ROWS ? BLOCK / length : ROWS;
     for (int64_t u = 0; u < t->p.n_units; u += most) {
         const int64_t left = t->p.n_units - u;
-        const size_t n = (size_t)(left < most ? left : most);
-        const char *b = baro_pairs_before(&t->p, u);
-        const char *a = baro_pairs_after(&t->p, u);
+        const struct baro_update_tile tile = {.before = baro_pairs_before(&t->p, u),
+            .after = baro_pairs_after(&t->p, u),
+            .stride_b = length,
+            .stride_a = length,
+            .n_rows = (size_t)(left < most ? left : most),
+            .n_cols = (size_t)length};
         struct baro_update_sums sums[ROWS];
-        memset(sums, 0, n * sizeof sums[0]);
-        for (size_t r = 0; r < n; r++) {
-            const size_t at = r * length * t->p.item;
-            t->kernels->run[t->lane](
-                b + at, a + at, length, delta_at(t, r * length), &sums[r]);
-        }
-        take_block(t, b, a, (int64_t)length, (int64_t)length, n, length, NULL);
-        const struct baro_span span = delta_span(t, n, length);
-        const struct baro_unit_stats *of = &t->out->delta;
-        const struct baro_unit_stats out = {of->mean + u, of->l2 + u, of->abs_max + u,
-            of->frac_zero + u, of->n_nonfinite + u};
-        (void)baro_summarise_units(&span, 0, &out);
-        for (size_t r = 0; r < n; r++) {
-            put_change(t, u + (int64_t)r, &sums[r], out.n_nonfinite[r] < (float)length);
+        add_rows(t, &tile, u, sums);
+        const float *n_bad = t->out->delta.n_nonfinite + u;
+        for (size_t r = 0; r < tile.n_rows; r++) {
+            put_change(t, u + (int64_t)r, &sums[r], n_bad[r] < (float)length);
         }
     }
 }
@@ -335,33 +288,8 @@ static void by_rows(struct task *t)
 /* Units that lie side by side, and what is known of them. */
 struct strip {
     struct baro_update_columns sums;
-    double sum[BARO_UPDATE_COLS];
-    double l2[BARO_UPDATE_COLS];
-    double abs_max[BARO_UPDATE_COLS];
-    double n_zero[BARO_UPDATE_COLS];
-    double n_finite[BARO_UPDATE_COLS];
-    float of_tile[5][BARO_UPDATE_COLS];
+    struct baro_columns delta;
 };
-
-/* Adds the statistics of a tile's columns, which are NaN where none is finite. */
-static void add_tile(const struct task *t, struct strip *s, size_t n_rows, size_t n_cols)
-{
-    const struct baro_span span = delta_span(t, n_rows, n_cols);
-    const struct baro_unit_stats out = {
-        s->of_tile[0], s->of_tile[1], s->of_tile[2], s->of_tile[3], s->of_tile[4]};
-    (void)baro_summarise_units(&span, 1, &out);
-    const double rows = (double)n_rows;
-    for (size_t c = 0; c < n_cols; c++) {
-        const double n_finite = rows - (double)out.n_nonfinite[c];
-        s->n_zero[c] += rint((double)out.frac_zero[c] * rows);
-        if (n_finite > 0) {
-            s->n_finite[c] += n_finite;
-            s->sum[c] += (double)out.mean[c] * n_finite;
-            s->l2[c] = hypot(s->l2[c], (double)out.l2[c]);
-            s->abs_max[c] = baro_larger(s->abs_max[c], (double)out.abs_max[c]);
-        }
-    }
-}
 
 static void put_strip(struct task *t, const struct strip *s, int64_t from, size_t n_cols)
 {
@@ -369,15 +297,42 @@ static void put_strip(struct task *t, const struct strip *s, int64_t from, size_
     const double rows = (double)t->p.unit_count;
     for (size_t c = 0; c < n_cols; c++) {
         const int64_t unit = from + (int64_t)c;
-        const double n = s->n_finite[c];
-        const struct baro_update_sums sums = {
-            s->sums.dd[c], s->sums.bb[c], s->sums.aa[c], s->sums.ds[c]};
-        out->mean[unit] = n == 0 ? NAN : (float)(s->sum[c] / n);
-        out->l2[unit] = n == 0 ? NAN : (float)s->l2[c];
-        out->abs_max[unit] = n == 0 ? NAN : (float)s->abs_max[c];
-        out->frac_zero[unit] = (float)(s->n_zero[c] / rows);
+        const double n = rows - s->delta.n_bad[c];
+        const struct baro_update_sums sums = {s->sums.dd[c], s->sums.bb[c], s->sums.db[c]};
+        /* f64 is here with one row only */
+        const double l2 =
+            t->lane == BARO_LANE_F64 ? s->delta.abs_max[c] : sqrt(s->sums.dd[c]);
+        out->mean[unit] = n == 0 ? NAN : (float)(s->delta.sum[c] / n);
+        out->l2[unit] = n == 0 ? NAN : (float)l2;
+        out->abs_max[unit] = n == 0 ? NAN : (float)s->delta.abs_max[c];
+        out->frac_zero[unit] = (float)(s->delta.n_zero[c] / rows);
         out->n_nonfinite[unit] = (float)(rows - n);
         put_change(t, unit, &sums, n > 0);
+    }
+}
+
+static void add_tile(struct task *t, const struct baro_update_tile *tile, struct strip *s)
+{
+    const size_t n = tile->n_rows * tile->n_cols;
+    const int64_t stride = (int64_t)tile->n_cols;
+    const bool is_finite = t->pairs->cols[t->lane](tile, t->delta, &s->sums);
+    if (!is_finite) {
+        (void)t->pairs->careful_cols[t->lane](tile, t->delta, &s->sums);
+    }
+    if (t->made == BARO_F32 && is_finite) {
+        struct baro_block b;
+        const bool is_sound = t->kernels->grid[BARO_LANE_F32](
+            t->delta, stride, tile->n_rows, tile->n_cols, &s->delta, &b);
+        if (!is_sound) {
+            t->kernels->wide_cols[BARO_LANE_F32](
+                t->delta, stride, tile->n_rows, tile->n_cols, &s->delta);
+        }
+        take_finite(t, is_sound ? &b : NULL, n);
+    } else {
+        (void)take_any(t, tile);
+        t->kernels->wide_cols[baro_element_lane(t->made)](
+            t->delta, stride, tile->n_rows, tile->n_cols, &s->delta);
+        pass_block(t, n);
     }
 }
 
@@ -388,25 +343,24 @@ static void by_columns(struct task *t)
         const int64_t left = t->p.n_units - from;
         const size_t n_cols = (size_t)(left < BARO_UPDATE_COLS ? left : BARO_UPDATE_COLS);
         const int inner = t->p.n_dims - 1;
+        const int64_t fit = BLOCK / (int64_t)n_cols;
+        const int64_t most = fit < BARO_TILE_ROWS ? fit : BARO_TILE_ROWS;
         struct baro_pairs_at at = {.left = t->p.unit_count};
-        struct strip strip = {0};
+        struct strip strip;
+        memset(&strip.sums, 0, sizeof strip.sums);
+        baro_columns_clear(&strip.delta, n_cols);
         while (at.left > 0) {
             const int64_t item = (int64_t)t->p.item;
             const int64_t run = baro_pairs_run(&t->p, &at);
-            const size_t most = BLOCK / n_cols;
-            const size_t n_rows = (size_t)run < most ? (size_t)run : most;
-            const int64_t row_b = inner >= 0 ? t->p.dims[inner].b : 0;
-            const int64_t row_a = inner >= 0 ? t->p.dims[inner].a : 0;
-            const char *b = t->p.b + (from + at.b) * item;
-            const char *a = t->p.a + (from + at.a) * item;
-            for (size_t r = 0; r < n_rows; r++) {
-                t->kernels->cols[t->lane](b + (int64_t)r * row_b * item,
-                    a + (int64_t)r * row_a * item, n_cols, delta_at(t, r * n_cols),
-                    &strip.sums);
-            }
-            take_block(t, b, a, row_b, row_a, n_rows, n_cols, NULL);
-            add_tile(t, &strip, n_rows, n_cols);
-            baro_pairs_step(&t->p, &at, (int64_t)n_rows);
+            const int64_t n_rows = run < most ? run : most;
+            const struct baro_update_tile tile = {.before = t->p.b + (from + at.b) * item,
+                .after = t->p.a + (from + at.a) * item,
+                .stride_b = inner >= 0 ? t->p.dims[inner].b : 0,
+                .stride_a = inner >= 0 ? t->p.dims[inner].a : 0,
+                .n_rows = (size_t)n_rows,
+                .n_cols = n_cols};
+            add_tile(t, &tile, &strip);
+            baro_pairs_step(&t->p, &at, n_rows);
         }
         put_strip(t, &strip, from, n_cols);
     }
@@ -426,11 +380,24 @@ static int64_t find_bad(const struct baro_span *before, const struct baro_span *
     return -1;
 }
 
+/* The moments know no count of their own: all that they took is finite. */
+static void finish_moments(struct task *t)
+{
+    const struct baro_span none = {.dtype = BARO_F32};
+    struct baro_summary s;
+    baro_moments_end(&t->moments, &none, &s);
+    s.count = t->moments.n;
+    baro_update_tally_merge(&t->all, &s, 0);
+}
+
 static void finish(struct task *t, struct baro_update_summary *out,
     const struct baro_span *before, const struct baro_span *after)
 {
-    const struct tally *s = &t->all;
+    const struct baro_update_tally *s = &t->all;
     struct baro_summary *delta = &out->delta;
+    if (t->moments.n > 0) {
+        finish_moments(t);
+    }
     const bool none = s->n == 0;
     const double nan = (double)NAN;
     *delta = (struct baro_summary){
@@ -458,6 +425,17 @@ static void finish(struct task *t, struct baro_update_summary *out,
     } else {
         out->ratio = (double)sqrtl(t->dd / t->bb); /* x / 0: infinite */
     }
+}
+
+static void begin_moments(struct task *t)
+{
+    const struct baro_span row = {.dtype = BARO_F32,
+        .data = t->delta,
+        .n_dims = 1,
+        .shape = {t->p.unit_count * t->p.n_units},
+        .strides = {1}};
+    baro_walk_init(&t->walk, &row);
+    baro_moments_begin(&t->moments, &t->walk, &row);
 }
 
 static bool are_alike(const struct baro_span *before, const struct baro_span *after)
@@ -493,12 +471,15 @@ int baro_summarise_update(const struct baro_span *before, const struct baro_span
     const struct baro_fpstate fpstate = baro_fpstate_enter();
     struct task t;
     memset(&t, 0, offsetof(struct task, delta));
-    t.kernels = kernels_now();
+    t.kernels = baro_kernels_get();
+    t.pairs = kernels_now();
     t.out = axis >= 0 ? out_units : NULL;
     t.dtype = after->dtype;
     t.lane = baro_element_lane(after->dtype);
-    t.all = empty_tally();
+    t.made = t.lane == BARO_LANE_F64 ? BARO_F64 : BARO_F32;
+    t.all = baro_update_tally_empty();
     baro_pairs_init(&t.p, before, after, axis);
+    begin_moments(&t);
     baro_hist_begin(&t.hist, t.p.unit_count * t.p.n_units);
     const bool is_row = t.p.unit_a == t.p.unit_count && t.p.unit_b == t.p.unit_count &&
                         t.p.n_dims <= 1 && baro_pairs_touch(&t.p);
@@ -507,7 +488,7 @@ int baro_summarise_update(const struct baro_span *before, const struct baro_span
     if (t.p.n_units > 1 && t.p.unit_a == 1 && t.p.unit_b == 1 && may_tile) {
         by_columns(&t);
     } else if (t.p.n_units > 1 && is_row && t.p.unit_count > 0 &&
-               t.p.unit_count <= BLOCK / 2) {
+               t.p.unit_count <= BARO_NARROW) {
         by_rows(&t);
     } else {
         by_runs(&t);

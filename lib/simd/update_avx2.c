@@ -5,13 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-/* AVX2 and F16C: eight f64 lanes are two registers. */
+/* AVX2, F16C and FMA: eight f64 lanes are two registers, eight f32 lanes are one. */
 
 typedef struct {
     __m256d lo;
     __m256d hi;
 } u8d;
 typedef u8d u8m;
+typedef __m256 u8f;
 
 static inline u8d u8_zero(void)
 {
@@ -31,6 +32,12 @@ static inline u8d u8_sub(u8d x, u8d y)
 static inline u8d u8_mul(u8d x, u8d y)
 {
     return (u8d){_mm256_mul_pd(x.lo, y.lo), _mm256_mul_pd(x.hi, y.hi)};
+}
+
+/* sum + x y, where the product is exact */
+static inline u8d u8_fused(u8d sum, u8d x, u8d y)
+{
+    return (u8d){_mm256_fmadd_pd(x.lo, y.lo, sum.lo), _mm256_fmadd_pd(x.hi, y.hi, sum.hi)};
 }
 
 static inline u8m u8_finite(u8d x)
@@ -65,32 +72,36 @@ static inline void u8_store(double *at, u8d x)
     _mm256_storeu_pd(at + 4, x.hi);
 }
 
-static inline u8d widen(__m256 x)
+static inline u8d f8_widen(u8f x)
 {
     return (u8d){_mm256_cvtps_pd(_mm256_castps256_ps128(x)),
         _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
 }
 
-static inline u8d load_f32(const float *at)
+static inline u8f f8_sub(u8f x, u8f y)
 {
-    return (u8d){_mm256_cvtps_pd(_mm_loadu_ps(at)), _mm256_cvtps_pd(_mm_loadu_ps(at + 4))};
+    return _mm256_sub_ps(x, y);
 }
 
-static inline u8d load_f16(const uint16_t *at)
+static inline void f8_store(float *at, u8f x)
 {
-    return widen(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at)));
+    _mm256_storeu_ps(at, x);
 }
 
-static inline u8d load_bf16(const uint16_t *at)
+static inline u8f f8_load_f32(const float *at)
+{
+    return _mm256_loadu_ps(at);
+}
+
+static inline u8f f8_load_f16(const uint16_t *at)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at));
+}
+
+static inline u8f f8_load_bf16(const uint16_t *at)
 {
     const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)at);
-    return widen(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16)));
-}
-
-static inline void store_f32(float *at, u8d x)
-{
-    _mm_storeu_ps(at, _mm256_cvtpd_ps(x.lo));
-    _mm_storeu_ps(at + 4, _mm256_cvtpd_ps(x.hi));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
 #include "lib/simd/update_body.inc"

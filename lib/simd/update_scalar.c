@@ -17,6 +17,9 @@ typedef struct {
 typedef struct {
     l2 a, b, c, d;
 } u8m;
+typedef struct {
+    float at[8];
+} u8f;
 
 #define EACH(op, x, y) ((u8d){(x).a op(y).a, (x).b op(y).b, (x).c op(y).c, (x).d op(y).d})
 
@@ -38,6 +41,12 @@ static inline u8d u8_sub(u8d x, u8d y)
 static inline u8d u8_mul(u8d x, u8d y)
 {
     return EACH(*, x, y);
+}
+
+/* sum + x y, where the product is exact */
+static inline u8d u8_fused(u8d sum, u8d x, u8d y)
+{
+    return u8_add(sum, u8_mul(x, y));
 }
 
 static inline l2 d2_finite(d2 x)
@@ -79,40 +88,51 @@ static inline void u8_store(double *at, u8d x)
     memcpy(at, &x, sizeof x);
 }
 
-static inline u8d load_f32(const float *at)
+static inline u8d f8_widen(u8f x)
 {
-    double x[8];
+    double wide[8];
     for (int i = 0; i < 8; i++) {
-        x[i] = (double)at[i];
+        wide[i] = (double)x.at[i];
     }
-    return u8_load(x);
+    return u8_load(wide);
 }
 
-static inline u8d load_f16(const uint16_t *at)
+static inline u8f f8_sub(u8f x, u8f y)
 {
-    double x[8];
     for (int i = 0; i < 8; i++) {
-        x[i] = (double)baro_f16_to_f32(at[i]);
+        x.at[i] -= y.at[i];
     }
-    return u8_load(x);
+    return x;
 }
 
-static inline u8d load_bf16(const uint16_t *at)
+static inline void f8_store(float *at, u8f x)
 {
-    double x[8];
-    for (int i = 0; i < 8; i++) {
-        x[i] = (double)baro_bf16_to_f32(at[i]);
-    }
-    return u8_load(x);
+    memcpy(at, &x, sizeof x);
 }
 
-static inline void store_f32(float *at, u8d d)
+static inline u8f f8_load_f32(const float *at)
 {
-    double x[8];
-    u8_store(x, d);
+    u8f x;
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+static inline u8f f8_load_f16(const uint16_t *at)
+{
+    u8f x;
     for (int i = 0; i < 8; i++) {
-        at[i] = (float)x[i];
+        x.at[i] = baro_f16_to_f32(at[i]);
     }
+    return x;
+}
+
+static inline u8f f8_load_bf16(const uint16_t *at)
+{
+    u8f x;
+    for (int i = 0; i < 8; i++) {
+        x.at[i] = baro_bf16_to_f32(at[i]);
+    }
+    return x;
 }
 
 #include "lib/simd/update_body.inc"
