@@ -135,8 +135,8 @@ static const char *advice_for(
         return finding->news == NONFINITE_LOSS
                    ? "It began here: every activation measured in this step was finite. Look at "
                      "the loss function for log(0), 0/0 and overflow, and at the targets."
-                   : "The loss of this step was not finite before any gradient was: see the "
-                     "alert of the loss.";
+                   : "Activations measured in this step were finite, its loss was not, and gradients "
+                     "come after the loss: see the alert of the loss.";
     }
     if (finding->news == NONFINITE_LOSS) {
         return "The loss is lost from here on; stop the run, and see the first alert of this "
@@ -189,7 +189,7 @@ void alert_write_nonfinite(Baro__Alert *alert, const struct nonfinite_finding *f
     }
     say(&sentence, " at step %" PRId64, alert->step);
     if (finding->began_in_loss && finding->news == NONFINITE_ORIGIN) {
-        say(&sentence, ", because the loss of that step was not finite");
+        say(&sentence, ", in a step whose loss was not finite");
     }
     say_samples(&sentence, alert, declare);
     replace(&alert->text, sentence.text);

@@ -63,10 +63,12 @@ struct thing *registry_find_like(const struct run *run, const struct thing *thin
     return find_epoch(run, thing->key, thing->declare, &last);
 }
 
+/* "loss", "train/loss", "d_loss"; "Loss/train", as TensorBoard's users name them. */
 static bool is_loss_name(const char *name)
 {
     size_t n = strlen(name);
-    return n >= 4 && strcasecmp(name + n - 4, "loss") == 0;
+    return strncasecmp(name, "loss/", 5) == 0 ||
+           (n >= 4 && strcasecmp(name + n - 4, "loss") == 0);
 }
 
 static bool is_named_loss(const struct thing *thing)
@@ -75,7 +77,7 @@ static bool is_named_loss(const struct thing *thing)
 }
 
 /*
- * The run's loss is the scalar named "loss", else the first whose name ends so; of its lowest
+ * The run's loss is the scalar named "loss", else the first whose name tells of one; of its lowest
  * rank, whichever rank is the first to speak.
  */
 static void consider_loss(struct run *run, struct thing *thing)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/view/inside.h"
+#include "client/view/words.h"
 #include "lib/base/mem.h"
 
 /* What every page is built from: zones, slots, curves, words. */
@@ -442,17 +443,42 @@ void frame_scroll_bar(struct frame *f, struct draw_rect rect, float content_h, f
 
 /* ---- alerts ---- */
 
+/* What an alarm of NaN or Inf is about; NULL when it is another alert. */
+static const struct model_thing *nonfinite_thing(
+    const struct model *model, const struct model_alert *alert)
+{
+    return alert->level == BARO_ALARM && strcmp(alert->kind, "nonfinite") == 0
+               ? model_thing_find(model, alert->thing)
+               : NULL;
+}
+
+/* In a step the loss comes before all gradients, though it is logged after them: the alert of a
+ * loss that was spoilt no later than a gradient, of the same incident; NULL if there is none. */
+static const struct model_alert *loss_before(
+    const struct model *model, const struct model_alert *first)
+{
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        const struct model_alert *alert = &model->alerts->at[i];
+        const struct model_thing *thing = nonfinite_thing(model, alert);
+        if (thing != NULL && words_is_loss(thing) && alert->incident == first->incident &&
+            alert->step <= first->step) {
+            return alert;
+        }
+    }
+    return NULL;
+}
+
 const struct model_alert *frame_origin(const struct model *model)
 {
     for (size_t i = 0; i < model->alerts->n; i++) {
         const struct model_alert *alert = &model->alerts->at[i];
-        const struct model_thing *thing =
-            alert->level == BARO_ALARM && strcmp(alert->kind, "nonfinite") == 0
-                ? model_thing_find(model, alert->thing)
-                : NULL;
-        if (thing != NULL && thing->is_tensor) {
-            return alert;
+        const struct model_thing *thing = nonfinite_thing(model, alert);
+        if (thing == NULL || !thing->is_tensor) {
+            continue;
         }
+        bool is_forward = thing->role == BARO_ACT || thing->role == BARO_INPUT;
+        const struct model_alert *loss = is_forward ? NULL : loss_before(model, alert);
+        return loss != NULL ? loss : alert;
     }
     return NULL;
 }
@@ -466,5 +492,7 @@ const struct model_alert *frame_worst_alert(const struct model *model)
             worst = alert;
         }
     }
-    return worst;
+    const struct model_alert *origin = frame_origin(model);
+    bool is_same = worst != NULL && origin != NULL && origin->incident == worst->incident;
+    return is_same ? origin : worst;
 }

@@ -84,7 +84,8 @@ void frame_tip(struct frame *f, float x, float y);
 void frame_tip_line(struct frame *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** The alert of the tensor in which NaN or Inf began; NULL if there is none. */
+/** The alert of the tensor in which NaN or Inf began, or of the loss when it was spoilt before any
+ * gradient; NULL if no tensor held any. */
 const struct model_alert *frame_origin(const struct model *model);
 
 /** Draw a dotted name so that its end stays when there is no room for all. */
@@ -99,7 +100,8 @@ float frame_scroll(
 void frame_scroll_bar(
     struct frame *f, struct draw_rect rect, float content_h, float scroll);
 
-/** The gravest alert of the run, the earliest of those; NULL if none. */
+/** The gravest alert of the run, the earliest of those, of an incident the one where it began; NULL
+ * if none. */
 const struct model_alert *frame_worst_alert(const struct model *model);
 
 /** Runs and module tree at the left. */

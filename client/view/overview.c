@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "client/view/inside.h"
 #include "client/view/words.h"
@@ -12,7 +13,19 @@
  * beside and below it, and the layers at a glance.
  */
 
-enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES, OWN_ORDER = 1000 };
+enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
+
+/* What stands where: what the program itself logged first, each loss before all else; then step
+ * time and what watching costs; what watching derived (a number a parameter) last. */
+enum {
+    LOSS_ORDER = 10,
+    PINNED_ORDER,
+    PLAIN_ORDER = PINNED_ORDER + 10,
+    STEP_ORDER,
+    OWN_ORDER,
+    DERIVED_ORDER,
+    REPLICATED_ORDER
+};
 
 static const float MIN_SMALL = 110; /* height of a small chart */
 static const float MIN_SMALL_W = 160;
@@ -28,46 +41,93 @@ struct scalar {
     int order;
 };
 
-/* Pinned ones come first, in this order; the others as the run named them. */
-static int order_of(const char *name)
+/* Whether a scalar is a loss of the training, and not of its evaluation. */
+static bool is_training_loss(const struct model_thing *thing)
 {
-    static const char *const pinned[] = {"loss", "train/loss", "train_loss", "lr",
-        "learning_rate", "grad_norm", "val/loss", "val_loss"};
-    for (size_t i = 0; i < BARO_LEN(pinned); i++) {
-        if (strcmp(name, pinned[i]) == 0) {
-            return (int)i;
+    static const char *const others[] = {"val", "eval", "test", "loss/val", "loss/test"};
+    for (size_t i = 0; i < BARO_LEN(others); i++) {
+        if (strncasecmp(thing->name, others[i], strlen(others[i])) == 0) {
+            return false;
         }
     }
-    return (int)BARO_LEN(pinned);
+    return words_is_loss(thing);
 }
 
-/* Put a thing into the scalar of its name, or begin one. Gives the new count. */
+/* Gives the place of its name in a list, or the list's length. */
+static int place_in(const char *const *names, size_t n, const char *name)
+{
+    size_t i = 0;
+    while (i < n && strcmp(names[i], name) != 0) {
+        i++;
+    }
+    return (int)i;
+}
+
+/* Pinned ones come first, in this order; the others as the run named them. */
+static int order_of(const struct model_thing *thing)
+{
+    static const char *const first[] = {"loss", "train/loss", "train_loss"};
+    static const char *const pinned[] = {
+        "lr", "learning_rate", "grad_norm", "val/loss", "val_loss"};
+    int order = place_in(first, BARO_LEN(first), thing->name);
+    if (order < (int)BARO_LEN(first)) {
+        return order;
+    }
+    if (words_is_own(thing)) {
+        return OWN_ORDER;
+    }
+    if (words_is_derived(thing)) {
+        return words_is_replicated(thing) ? REPLICATED_ORDER : DERIVED_ORDER;
+    }
+    if (is_training_loss(thing)) {
+        return LOSS_ORDER;
+    }
+    order = place_in(pinned, BARO_LEN(pinned), thing->name);
+    return order < (int)BARO_LEN(pinned) ? PINNED_ORDER + order : PLAIN_ORDER;
+}
+
+/* Put a line into a scalar, by its rank. */
+static void add_line(struct scalar *into, const struct model_thing *thing)
+{
+    size_t at = into->n;
+    into->n_ranks++;
+    if (at == MAX_RANKS && into->rank[at - 1] < thing->rank) {
+        return;
+    }
+    at = at == MAX_RANKS ? at - 1 : at;
+    into->n = at + 1;
+    while (at > 0 && into->rank[at - 1] > thing->rank) {
+        into->ref[at] = into->ref[at - 1];
+        into->rank[at] = into->rank[at - 1];
+        at--;
+    }
+    into->ref[at] = (struct model_ref){thing->thing, READING_SCALAR, 0};
+    into->rank[at] = thing->rank;
+}
+
+/* Put a thing into the scalar of its name, or begin one; when there are too many, those at the
+ * end give way. Gives the new count. */
 static size_t add_scalar(struct scalar *scalars, size_t n, const struct model_thing *thing)
 {
-    struct scalar scalar = {.title = thing->name,
-        .cadence = thing->cadence,
-        .order = words_is_own(thing) ? OWN_ORDER : order_of(thing->name)};
+    struct scalar scalar = {
+        .title = thing->name, .cadence = thing->cadence, .order = order_of(thing)};
     size_t at = 0;
     while (at < n && strcmp(scalars[at].title, thing->name) != 0) {
         at++;
     }
-    if (at == n && n == MAX_SCALARS - 1) {
-        return n;
-    }
     if (at == n) {
+        if (n == MAX_SCALARS - 1 && scalars[n - 1].order <= scalar.order) {
+            return n;
+        }
+        n += n == MAX_SCALARS - 1 ? 0 : 1;
+        at = n - 1;
         while (at > 0 && scalars[at - 1].order > scalar.order) {
             scalars[at] = scalars[at - 1];
             at--;
         }
         scalars[at] = scalar;
-        n++;
     }
-    struct scalar *into = &scalars[at];
-    if (into->n < MAX_RANKS) {
-        into->ref[into->n] = (struct model_ref){thing->thing, READING_SCALAR, 0};
-        into->rank[into->n++] = thing->rank;
-    }
-    into->n_ranks++;
+    add_line(&scalars[at], thing);
     return n;
 }
 
@@ -86,8 +146,8 @@ static size_t gather_scalars(const struct frame *f, struct scalar *out)
     if (n == 0) {
         return 0;
     }
-    size_t at = n; /* before what watching costs, which comes last */
-    while (at > 0 && out[at - 1].order == OWN_ORDER) {
+    size_t at = n;
+    while (at > 0 && out[at - 1].order > STEP_ORDER) {
         out[at] = out[at - 1];
         at--;
     }
@@ -95,7 +155,8 @@ static size_t gather_scalars(const struct frame *f, struct scalar *out)
         .n = 1,
         .n_ranks = 1,
         .title = "step time, s",
-        .cadence = 1};
+        .cadence = 1,
+        .order = STEP_ORDER};
     return n + 1;
 }
 

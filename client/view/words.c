@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "client/draw/format.h"
+#include "lib/base/mem.h"
 #include "lib/base/text.h"
 
 char *words_run(char out[WORDS_MAX], const struct model_run *run)
@@ -80,6 +82,36 @@ bool words_is_own(const struct model_thing *thing)
 {
     static const char prefix[] = "barograph/";
     return !thing->is_tensor && strncmp(thing->name, prefix, sizeof prefix - 1) == 0;
+}
+
+bool words_is_loss(const struct model_thing *thing)
+{
+    size_t n = strlen(thing->name);
+    return !thing->is_tensor &&
+           (strncasecmp(thing->name, "loss/", 5) == 0 ||
+               (n >= 4 && strcasecmp(thing->name + n - 4, "loss") == 0));
+}
+
+bool words_is_replicated(const struct model_thing *thing)
+{
+    static const char prefix[] = "replicated/";
+    return !thing->is_tensor && strncmp(thing->name, prefix, sizeof prefix - 1) == 0;
+}
+
+bool words_is_derived(const struct model_thing *thing)
+{
+    static const char *const suffixes[] = {"/rho", "/attn_logit_max"};
+    size_t n = strlen(thing->name);
+    if (thing->is_tensor || words_is_replicated(thing)) {
+        return !thing->is_tensor;
+    }
+    for (size_t i = 0; i < BARO_LEN(suffixes); i++) {
+        size_t n_suffix = strlen(suffixes[i]);
+        if (n > n_suffix && strcmp(thing->name + n - n_suffix, suffixes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 char *words_add_cadence(char out[WORDS_MAX], const struct model_thing *thing)

@@ -26,6 +26,17 @@ char *words_shape(char out[WORDS_MAX], const struct model_thing *thing);
 /** Tell whether a scalar is what watching costs, recorded by the client itself. */
 bool words_is_own(const struct model_thing *thing);
 
+/** Tell whether a scalar is a loss: its name ends in "loss", or begins with "loss/". */
+bool words_is_loss(const struct model_thing *thing);
+
+/** Tell whether a scalar is the sum of a weight's bits, which is there to be compared between
+ * ranks and says nothing by itself. */
+bool words_is_replicated(const struct model_thing *thing);
+
+/** Tell whether watching derived a scalar from a tensor (rho, the largest attention logit, sums
+ * of bits): there are many of them, and the program did not ask for any. */
+bool words_is_derived(const struct model_thing *thing);
+
 /** Add how often it is measured: " · every 12 steps, units every 48"; nothing when not known. */
 char *words_add_cadence(char out[WORDS_MAX], const struct model_thing *thing);
 

@@ -263,7 +263,7 @@ static void a_loss_that_overflows_by_itself_is_blamed_and_not_its_gradients(void
     struct link_message reply = {0};
     const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
     assert_int_equal(alerts->n_alerts, 2);
-    assert_non_null(strstr(alerts->alerts[0]->text, "because the loss of that step"));
+    assert_non_null(strstr(alerts->alerts[0]->text, "in a step whose loss was not finite"));
     assert_false(alerts->alerts[0]->has_sample);
     assert_int_equal(alerts->alerts[0]->row, -1);
     assert_int_equal(alerts->alerts[0]->unit, 0);

@@ -237,6 +237,55 @@ static void what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run(void *
     stage_end(&stage);
 }
 
+static void what_watching_derived_comes_after_what_the_program_logged(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.oracle.lr_name = "encoder.fc1.weight/rho";
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    char *text = text_of(stage.list);
+    const char *logged = strstr(text, "\"grad_norm\"");
+    const char *time = strstr(text, "\"step time, s\"");
+    const char *derived = strstr(text, "\"encoder.fc1.weight/rho\"");
+    assert_true(logged != NULL && time != NULL && derived != NULL);
+    assert_true(logged < time && time < derived);
+    free(text);
+    stage_end(&stage);
+}
+
+static void nan_that_came_with_the_loss_began_in_the_loss(void **state)
+{
+    (void)state;
+    struct model_things *things = calloc(1, sizeof *things + 2 * sizeof things->at[0]);
+    struct model_alerts *alerts = calloc(1, sizeof *alerts + 2 * sizeof alerts->at[0]);
+    assert_true(things != NULL && alerts != NULL);
+    things->n = 2;
+    things->at[0] = (struct model_thing){
+        .thing = 1, .name = "fc2", .is_tensor = true, .role = BARO_ACT_GRAD};
+    things->at[1] = (struct model_thing){.thing = 2, .name = "Loss/train"};
+    alerts->n = 2;
+    alerts->at[0] = (struct model_alert){
+        .thing = 1, .step = 7, .kind = "nonfinite", .level = BARO_ALARM, .incident = 3};
+    alerts->at[1] = (struct model_alert){
+        .thing = 2, .step = 7, .kind = "nonfinite", .level = BARO_ALARM, .incident = 3};
+    struct model model = {.things = things, .alerts = alerts};
+    assert_ptr_equal(frame_origin(&model), &alerts->at[1]);
+    assert_ptr_equal(frame_worst_alert(&model), &alerts->at[1]);
+    things->at[0].role = BARO_ACT; /* the loss is computed from it */
+    assert_ptr_equal(frame_origin(&model), &alerts->at[0]);
+    things->at[0].role = BARO_GRAD;
+    alerts->at[1].step = 8; /* the gradient of the step before spoilt the weights */
+    assert_ptr_equal(frame_origin(&model), &alerts->at[0]);
+    alerts->at[1].step = 7;
+    things->at[1].name = "grad_norm"; /* follows from gradients */
+    assert_ptr_equal(frame_origin(&model), &alerts->at[0]);
+    free(things);
+    free(alerts);
+}
+
 static void the_alerts_page_says_what_to_try(void **state)
 {
     (void)state;
@@ -753,6 +802,8 @@ int main(void)
         cmocka_unit_test(a_tensor_without_units_shows_its_norm),
         cmocka_unit_test(a_tensor_says_how_often_it_is_measured_lately),
         cmocka_unit_test(what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run),
+        cmocka_unit_test(what_watching_derived_comes_after_what_the_program_logged),
+        cmocka_unit_test(nan_that_came_with_the_loss_began_in_the_loss),
         cmocka_unit_test(the_alerts_page_says_what_to_try),
         cmocka_unit_test(without_a_daemon_the_page_says_how_to_start_one),
         cmocka_unit_test(without_a_run_the_page_shows_the_lines_to_paste),
