@@ -93,6 +93,14 @@ class Fake:
         self.calls.append((self.step, "update", after._obj.name.decode()))
         return 0
 
+    def baro_summary_at(self, handle, reference, step, summary):
+        t, s = reference._obj, summary._obj
+        if t.name.decode() in self.refuse:
+            return -1
+        self.calls.append((step, "summary", t.name.decode(), _ROLE_NAMES[t.role],
+                           {name: getattr(s, name) for name, _ in s._fields_}))
+        return 0
+
     def baro_news(self, handle, text, n_bytes):
         return 0
 

@@ -75,14 +75,14 @@ def daemon_pid():
 
 
 @contextlib.contextmanager
-def daemon():
-    """A daemon on the private folder of this case."""
+def daemon(*arguments):
+    """A daemon on the private folder of this case; arguments of barod, e.g. "--exact"."""
     program = tap.built("daemon", "barod")
     tap.built("tools", "baro")
     os.makedirs(os.environ["BARO_DIR"], mode=0o700, exist_ok=True)
     with open(os.path.join(os.environ["BARO_DIR"], "test.log"), "wb") as log:
-        process = subprocess.Popen([program, "--dir", os.environ["BARO_DIR"]], stdout=log,
-                                   stderr=log)
+        process = subprocess.Popen([program, "--dir", os.environ["BARO_DIR"], *arguments],
+                                   stdout=log, stderr=log)
     try:
         wait_for(daemon_pid)
         yield process

@@ -14,7 +14,7 @@ import os
 import time
 import warnings
 
-from . import _native, _tensors
+from . import _device, _native, _tensors
 from ._late import Late
 from ._watchdog import TROUBLE_STEPS, Watchdog
 
@@ -99,6 +99,8 @@ class Run:
             raise TypeError(str(error)) from None
         except Exception as error:  # the training goes on whatever happens here
             self._complain("log", f"log() failed: {error!r}")
+        if self._far is not None:
+            self._far.flush()
         if is_more:
             self._is_begun = False
         else:
@@ -212,11 +214,11 @@ class Run:
             timeout = min(timeout, NO_ANSWER_WAIT_S)
         if status == "failed":
             self._lib.baro_fail(handle, _tensors.name_bytes(text) if text else None)
-        rc = self._lib.baro_close(handle, max(0, int(timeout * 1000)))
-        if rc == _native.ETIMEOUT and not self._is_offline:
         timeout -= time.monotonic() - began
-            warnings.warn("barograph: not everything of this run has reached the daemon; the "
+        rc = self._lib.baro_close(handle, max(0, int(timeout * 1000)))
         self._lib.baro_stats(handle, ctypes.byref(figures))
+        if rc == _native.ETIMEOUT and not self._is_offline:
+            warnings.warn("barograph: not everything of this run has reached the daemon; the "
                           f"rest is in '{self.ring_path}', and 'baro recover' brings it in",
                           stacklevel=2)
 
@@ -245,6 +247,8 @@ class Run:
 
     def _tell_step(self, step):
         self._late.push()  # what has arrived by now of the steps before
+        if self._far is not None:
+            self._far.push()
         if self._lib.baro_step(self._handle, step) == 0:
             self._told_step = step
 
@@ -375,6 +379,11 @@ class Run:
                 self._views[(name, role)] = view
         view.axis = unit_axis
         try:
+            if _tensors.is_torch(array) and _tensors.is_far(array):
+                tensor = _tensors.plain(array, view)
+                view.set_torch(tensor)
+                self._take_far(view, tensor)
+                return
             keep = _tensors.point_at(view, array)
         except _tensors.Unsupported as reason:
             text = f"'{name[:80]}' is left out: {reason}"
@@ -391,9 +400,21 @@ class Run:
         rc = self._lib.baro_tensor(self._handle, view.ref)
         self._native_s += time.perf_counter() - began
         if rc < 0:
-            view.is_broken = True
-            self._complain(("view", view.role), f"'{view.name[:80]}' ({view.role}) is left out: "
-                           f"{self._strerror(rc)}")
+            self._refuse(view, rc)
+
+    def _refuse(self, view, rc):
+        """libbaro does not take a tensor: leave it alone from now."""
+        view.is_broken = True
+        self._complain(("view", view.role), f"'{view.name[:80]}' ({view.role}) is left out: "
+                       f"{self._strerror(rc)}")
+
+    def _take_far(self, view, tensor, before=None):
+        """Have a tensor measured on the device that it lies on; see _device.py."""
+        if self._far is None:
+            self._far = _device.Far(self)
+        if view.hint == _tensors.TIME_FIRST and tensor.dim() >= 3:
+            tensor = tensor.transpose(0, 1)  # as the view shows it
+        return self._far.take(view, tensor, before)
 
     def _push_row(self, row, first, end):
         """Summarise neighbours of a row in one call."""
@@ -484,6 +505,16 @@ class Run:
     def _strerror(self, code):
         return self._lib.baro_strerror(code).decode()
 
+    _exit_note = None  # (where the run was, why it fails) when sys.exit() was called
+
+    def _note_exit(self, text):
+        self._exit_note = ((self._next_step, self._is_begun), text)
+
+    def _exit_text(self):
+        """Why the program ends with a status of failure; None: it does not, or went on since."""
+        place, text = self._exit_note or (None, None)
+        return text if place == (self._next_step, self._is_begun) else None
+
     def _forget(self):
         """In a child after fork(): be silent, without touching what the parent owns."""
         self._handle = None
@@ -505,16 +536,6 @@ def as_number(value):
         return value
     try:
         if _tensors.is_torch(value):
-    _exit_note = None  # (where the run was, why it fails) when sys.exit() was called
-
-    def _note_exit(self, text):
-        self._exit_note = ((self._next_step, self._is_begun), text)
-
-    def _exit_text(self):
-        """Why the program ends with a status of failure; None: it does not, or went on since."""
-        place, text = self._exit_note or (None, None)
-        return text if place == (self._next_step, self._is_begun) else None
-
             return float(value.item()) if value.numel() == 1 else None
         if isinstance(value, (str, bytes, bytearray)) or value is None:
             return None

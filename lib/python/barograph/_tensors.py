@@ -6,7 +6,7 @@ A view borrows the array's memory for one call. Nothing is copied, converted or 
 import ctypes
 import sys
 
-from . import _native
+from . import _device, _native
 
 NO_UNITS = _native.NO_UNITS
 LAST = "last"          # hint: the units lie along the last axis
@@ -162,6 +162,11 @@ def is_elsewhere(value):
     return is_torch(value) and not value.is_cpu and value.numel() == 1
 
 
+def is_far(tensor):
+    """Tell a tensor that is measured on the device that it lies on."""
+    return (not tensor.is_cpu or _device.is_forced) and _device.is_here(tensor.device.type)
+
+
 def late_reader(tensor):
     """Copy a number to main memory without waiting; returns read(waits), None: not there yet."""
     if tensor.device.type == "meta":
@@ -229,9 +234,10 @@ def plain(tensor, view):
         is_plain = _plain[kind] = _has_memory(kind)
     if not is_plain:
         raise Passing(f"a '{kind.__name__}' has no memory of its own")
-    if tensor.is_cpu and _layout(tensor) == "strided":
+    is_near = tensor.is_cpu or is_far(tensor)
+    if is_near and _layout(tensor) == "strided":
         return tensor
-    if tensor.is_cpu and tensor.is_sparse:
+    if is_near and tensor.is_sparse:
         view.axis = 1 if tensor.dense_dim() > 0 else NO_UNITS
         return tensor._values()
     check_torch(tensor)
@@ -257,9 +263,9 @@ def _layout(tensor):
 
 def check_torch(tensor):
     """Raise Unsupported for tensors whose values are not plain memory of this process."""
-    if tensor.device.type != "cpu":
-        raise Passing(f"it is on {tensor.device.type}; only tensors in main memory are "
-                          "measured as yet, because reading others would hold up the training")
+    if tensor.device.type != "cpu" and not is_far(tensor):
+        raise Passing(f"it is on {tensor.device.type}; tensors are measured in main memory and "
+                      f"on {', '.join(_device.KINDS)}")
     if _layout(tensor) != "strided":
         raise Unsupported(f"its layout is {_layout(tensor)}; only dense tensors are measured")
 

@@ -18,8 +18,9 @@ A watcher calls this from its wrapper around optimizer.step:
 Nothing here changes the training: no random number is drawn, no gradient is recorded, weights
 and state are only read. What the weights were is copied to a buffer of at most 64 MiB, which is
 kept. When more is due than fits, weights take turns; of one that does not fit alone, every k-th
-row is measured, one event says so, and it has no statistics of units. Tensors on other devices
-and sparse ones are passed over, and so are weights without a gradient, which optimisers skip.
+row is measured, one event says so, and it has no statistics of units. On a GPU copies are made and
+compared there, of at most 64 MiB, too. Sparse tensors are passed over, and so are weights without
+a gradient, which optimisers skip.
 
 What is due is told by libbaro's governor, which is asked about updates and state together with
 all else that is watched. State is looked at in every fourth step at most: it moves slowly, and a
@@ -31,7 +32,7 @@ import weakref
 
 import torch
 
-from . import _native, _tensors
+from . import _device, _native, _tensors
 
 COPY_BYTES = 64 << 20  # that the weights' former values take at most
 ALIGN = 64
@@ -101,6 +102,7 @@ class Updates:
         self._waiting = {}  # id of an optimiser: [(weight, parameter)] whose copies are held
         self._pool = None   # bytes, as a tensor
         self._used = 0      # of them
+        self._used_far = 0  # bytes of copies on other devices
 
     def before(self, optimizer, entries, roles=("update", "opt"), is_all=False):
         """Take copies of the weights whose update is due; call just before optimizer.step().
@@ -184,7 +186,7 @@ class Updates:
         """Copy the weights that are due, as far as there is room; returns seconds booked."""
         self._waiting.pop(id(optimizer), None)
         if not self._waiting:
-            self._used = 0
+            self._used = self._used_far = 0
         asked = plan.weights if plan.is_all or is_looking else plan.due
         n = len(plan.weights)
         wanted = []
@@ -197,22 +199,18 @@ class Updates:
         plan.due.clear()
         if not wanted:
             return 0.0
-        self._make_room(sum(_padded(source) for _, source in wanted))
+        self._make_room(sum(_padded(source) for _, source in wanted
+                            if not _tensors.is_far(source)))
         held = []
         booked_s = 0.0
         with torch.no_grad():
             for weight, source in wanted:
                 began = self._clock()
-                if self._used + _padded(source) > len(self._pool):
+                weight.copy = self._copied(source)
+                if weight.copy is None:
                     plan.first = weight.at  # first at its next turn
                     plan.is_looking = True
                     break
-                n_bytes = source.numel() * source.element_size()
-                room = self._pool[self._used:self._used + n_bytes].view(source.dtype)
-                self._used += _padded(source)
-                weight.copy = (room.as_strided(source.shape, source.stride())
-                               if _is_dense(source) else room.view(source.shape))
-                weight.copy.copy_(source)
                 held.append((weight, plan.entries[weight.at][1]))
                 spent_s = self._clock() - began
                 booked_s += spent_s
@@ -221,6 +219,22 @@ class Updates:
             self._waiting[id(optimizer)] = held
         return booked_s
 
+    def _copied(self, source):
+        """A copy of a weight, where it lies; None when there is no room."""
+        if _tensors.is_far(source):
+            if self._used_far + _padded(source) > COPY_BYTES:
+                return None
+            self._used_far += _padded(source)
+            return source.clone()
+        if self._used + _padded(source) > len(self._pool):
+            return None
+        n_bytes = source.numel() * source.element_size()
+        room = self._pool[self._used:self._used + n_bytes].view(source.dtype)
+        self._used += _padded(source)
+        copy = (room.as_strided(source.shape, source.stride())
+                if _is_dense(source) else room.view(source.shape))
+        return copy.copy_(source)
+
     def _source(self, weight, parameter):
         """What of a weight is copied: all of it, or every k-th row; None: nothing."""
         view = weight.view
@@ -228,6 +242,8 @@ class Updates:
             return None
         try:
             source = _tensors.plain(parameter.detach(), view)
+            if _tensors.is_far(source) and _device.is_capturing(source.device):
+                return None
             if source.dtype not in _FLOATS or source.is_sparse:
                 raise _tensors.Unsupported(f"its elements are {source.dtype}")
         except _tensors.Passing as reason:
@@ -275,19 +291,23 @@ class Updates:
                 if now.dim() != copy.dim():
                     now = now.reshape(-1)
                 now = now[::weight.every]
-            if now.shape == copy.shape and now.dtype == copy.dtype and now.is_cpu:
+            if (now.shape == copy.shape and now.dtype == copy.dtype
+                    and now.device == copy.device):
                 self._push_update(weight, copy, now)
                 spent_s = self._clock() - began
                 booked_s += spent_s
                 self._run._spent(weight.view.id, spent_s)
         if not self._waiting:
-            self._used = 0
+            self._used = self._used_far = 0
         return booked_s
 
     def _push_update(self, weight, copy, now):
         run, view = self._run, weight.view
         view.set_torch(now)
         if not self._declare(view):
+            return
+        if _tensors.is_far(now):
+            run._take_far(view, now, copy)
             return
         before = weight.before
         ctypes.memmove(ctypes.byref(before), view.ref, ctypes.sizeof(before))
@@ -338,13 +358,18 @@ class Updates:
 
     def _push_state(self, view, tensor):
         try:
-            view.set_torch(_tensors.plain(tensor, view))
+            tensor = _tensors.plain(tensor, view)
+            view.set_torch(tensor)
         except _tensors.Unsupported as reason:
             view.is_broken = not isinstance(reason, _tensors.Passing)
             self._run._complain(("unsupported", str(reason)),
                                 f"'{view.name}' (opt) is not measured: {reason}")
             return
-        if self._declare(view):
+        if not self._declare(view):
+            return
+        if _tensors.is_far(tensor):
+            self._run._take_far(view, tensor)
+        else:
             self._run._push_view(view)
 
     def _declare(self, view):

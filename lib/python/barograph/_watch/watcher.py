@@ -284,14 +284,19 @@ class Watcher:
     def _point(self, view, tensor):
         """Point a view at a tensor; False when it cannot be measured, which is told once.
 
-        The one place through which every tensor goes: those on other devices stop here.
+        The one place through which every tensor goes: those on a GPU are measured there, which
+        is seen to here, and their numbers come later.
         """
         try:
-            view.set_torch(_tensors.plain(tensor, view))
+            tensor = _tensors.plain(tensor, view)
+            view.set_torch(tensor)
             if not view.id:
                 if not self._run._declare(view):
                     return False
                 view.owner.model.register(view, view.phase)
+            if _tensors.is_far(tensor):
+                self._run._take_far(view, tensor)
+                return False
             return True
         except _tensors.Passing as reason:
             self._run._complain(("passing", str(reason)),
