@@ -17,6 +17,7 @@ struct access;
 struct live;
 struct query_pool;
 struct room;
+struct tensor_room;
 struct upkeep;
 
 enum {
@@ -42,8 +43,10 @@ struct barod {
     struct live *live;
     struct query_pool *queries;
     struct room *room;
+    struct tensor_room *tensors;
     struct upkeep *upkeep;
-    uint64_t now_ns; /* monotonic time of this turn of the loop */
+    uint64_t now_ns;    /* monotonic time of this turn of the loop */
+    uint64_t raw_bytes; /* of tensors summarised in this turn */
     int64_t started_ns;
     uint32_t n_readers; /* rings of dead processes under way */
     char boot_id[40];

@@ -12,6 +12,7 @@
 #include "daemon/resume.h"
 #include "daemon/rules.h"
 #include "daemon/status.h"
+#include "daemon/tensor.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -353,6 +354,7 @@ static bool fits_thing(const struct record_header *header, const struct thing *t
     switch ((enum reading_kind)header->kind) {
     case READING_SCALAR: return thing != NULL && !thing->declare->is_tensor;
     case READING_SUMMARY:
+    case READING_RAW:
     case READING_UNITS: return thing != NULL && thing->declare->is_tensor;
     case READING_STEP:
     case READING_BATCH:
@@ -384,15 +386,24 @@ static void take_record(struct barod *barod, struct stream *stream,
         leave_out(barod, stream, header, "its kind does not fit its thing");
         return;
     }
-    struct reading reading;
+    struct reading readings[TENSOR_READINGS];
+    int n = 1;
     struct baro_err err = {0};
     uint32_t n_units = thing != NULL ? thing->declare->n_units : 0;
     enum baro_role role = thing != NULL ? (enum baro_role)thing->declare->role : 0;
-    if (reading_check(header, payload, n_units, role, &reading, &err) != 0) {
+    if (header->kind == READING_RAW) {
+        assert(thing != NULL);
+        n = tensor_measure(barod, header, payload, thing->declare, readings, &err);
+    } else if (reading_check(header, payload, n_units, role, &readings[0], &err) != 0) {
+        n = -1;
+    }
+    if (n < 0) {
         leave_out(barod, stream, header, err.text);
         return;
     }
-    take_reading(barod, stream, thing, &reading);
+    for (int i = 0; i < n; i++) {
+        take_reading(barod, stream, thing, &readings[i]);
+    }
     count(&barod->counters, COUNT_RECORDS, 1);
     count(&barod->counters, COUNT_RECORD_BYTES, header->bytes);
     stream->n_since++;

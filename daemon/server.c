@@ -40,8 +40,9 @@
  */
 
 enum {
-    MAX_MESSAGES = 64, /* a turn */
-    MAX_FRAMES = 2,    /* of a message, behind the envelope; more are thrown away */
+    MAX_MESSAGES = 64,       /* a turn */
+    MAX_RAW_BYTES = 8 << 20, /* of whole tensors to summarise in a turn, but one message */
+    MAX_FRAMES = 2,          /* of a message, behind the envelope; more are thrown away */
     TICK_MS = 1000,
     STOP_MS = 10000,
     N_QUERY_WORKERS = 2
@@ -252,11 +253,14 @@ static bool take_messages(struct barod *barod)
 {
     struct received received = {0};
     int n = 0;
-    for (; n < MAX_MESSAGES && receive(barod->socket, &received); n++) {
+    barod->raw_bytes = 0;
+    for (; n < MAX_MESSAGES && barod->raw_bytes < MAX_RAW_BYTES &&
+           receive(barod->socket, &received);
+         n++) {
         dispatch(barod, &received);
         release(&received);
     }
-    return n == MAX_MESSAGES;
+    return n == MAX_MESSAGES || barod->raw_bytes >= MAX_RAW_BYTES;
 }
 
 /* ---- committing ---- */
@@ -528,6 +532,7 @@ static void close_all(struct server *server)
     upkeep_destroy(barod->upkeep);
     room_destroy(barod->room);
     live_destroy(barod->live);
+    free(barod->tensors);
     bundle_finish(&barod->bundles[0]);
     bundle_finish(&barod->bundles[1]);
     registry_finish(&barod->registry);

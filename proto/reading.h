@@ -20,6 +20,9 @@ enum reading_kind {
     READING_STATUS, /* f64: enum reading_end; extra: UTF-8 reason; thing 0; ends the run */
     READING_DROPS,  /* f64 x 2: records, bytes dropped since the last such; thing 0 */
     READING_KIND_END,
+    /* A whole tensor for the daemon to summarise, see reading_raw.h; it becomes a SUMMARY and a
+     * UNITS there, and is no reading itself. */
+    READING_RAW = 32,
     /* Kinds that live in the sticky area of a ring and precede data; payload: protobuf. */
     READING_RUN = 64,    /* Baro__RunDescription */
     READING_DECLARE = 65 /* Baro__Declare: names the thing that header.thing refers to */

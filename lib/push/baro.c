@@ -11,9 +11,10 @@
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
 #include "lib/base/ticks.h"
+#include "lib/measure/measure.h"
 #include "lib/push/due.h"
-#include "lib/push/encode.h"
 #include "lib/push/push.h"
+#include "lib/push/raw.h"
 #include "lib/push/run.h"
 
 /*
@@ -54,8 +55,7 @@ static int put_number(struct baro_run *run, uint64_t now_ns, enum reading_kind k
     return ringfile_put_number(run->ring, &header, value);
 }
 
-/* Say something about this run once: to the program, and in the record for who reads it later. */
-static void tell_once(struct baro_run *run, _Atomic bool *has_said, const char *text)
+void push_tell_once(struct baro_run *run, _Atomic bool *has_said, const char *text)
 {
     if (atomic_exchange_explicit(has_said, true, memory_order_relaxed)) {
         return;
@@ -90,7 +90,7 @@ static void tell_full(struct baro_run *run)
             "names go on; a larger BARO_RING_BYTES gives more",
             n, info.sticky_bytes >> 10);
     }
-    tell_once(run, &run->has_said_full, text);
+    push_tell_once(run, &run->has_said_full, text);
 }
 
 /* Find or declare a thing; says once when no more fit. */
@@ -261,18 +261,19 @@ int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)
 }
 
 static int put_summary(struct baro_run *run, uint64_t now, const struct thing *thing,
-    const struct baro_span *span, const struct baro_summary *summary,
-    const struct baro_hist *hist)
+    const struct measure_summary *summary)
 {
-    double stats[SUMMARY_STAT_COUNT];
-    struct reading_bin bins[ENCODE_MAX_BINS];
-    bool has_rows = baro_role_has_batch((enum baro_role)thing->role);
-    struct encode_place place =
-        encode_place(span, summary->first_bad, thing->unit_axis, has_rows);
-    encode_summary(stats, summary, hist, &place, span->dtype);
-    const struct ringfile_part parts[2] = {
-        {stats, sizeof stats}, {bins, encode_bins(bins, hist) * sizeof bins[0]}};
-    return push_put(run, now, READING_SUMMARY, thing->id, parts, 2);
+    const struct ringfile_part part = {summary, measure_summary_bytes(summary)};
+    return push_put(run, now, READING_SUMMARY, thing->id, &part, 1);
+}
+
+static struct measure_thing declared(const struct thing *thing)
+{
+    return (struct measure_thing){
+        .role = (enum baro_role)thing->role,
+        .unit_axis = thing->unit_axis,
+        .n_units = thing->n_units,
+    };
 }
 
 float *push_take_scratch(struct baro_run *run, int *out_slot)
@@ -317,7 +318,7 @@ static void tell_units(
             "units, has no unit statistics",
             name, THINGS_MAX_EPOCHS, thing->n_units);
     }
-    tell_once(run, &run->has_said_units, text);
+    push_tell_once(run, &run->has_said_units, text);
 }
 
 bool push_has_units(struct baro_run *run, const struct thing *thing,
@@ -335,43 +336,31 @@ bool push_has_units(struct baro_run *run, const struct thing *thing,
 }
 
 /* The tensor as a whole. */
-static int measure_whole(struct baro_run *run, uint64_t now, const struct thing *thing,
+static int push_whole(struct baro_run *run, uint64_t now, const struct thing *thing,
     const struct baro_span *span)
 {
-    struct baro_summary summary;
-    struct baro_hist hist;
-    baro_summarise(span, &summary, &hist);
-    return put_summary(run, now, thing, span, &summary, &hist);
+    const struct measure_thing declaration = declared(thing);
+    struct measure_summary summary;
+    measure_whole(&declaration, span, &summary);
+    return put_summary(run, now, thing, &summary);
 }
 
-/* The tensor as a whole and its units, in one look at memory where its layout allows. */
-static int measure_both(struct baro_run *run, uint64_t now, const struct thing *thing,
+/* The tensor as a whole and its units. */
+static int push_both(struct baro_run *run, uint64_t now, const struct thing *thing,
     const struct baro_span *span)
 {
     int slot = 0;
     float *column = push_take_scratch(run, &slot);
     if (column == NULL) {
         ringfile_count_dropped(run->ring, 1, 0);
-        int rc = measure_whole(run, now, thing, span);
+        int rc = push_whole(run, now, thing, span);
         return rc != 0 ? rc : BARO_EBUSY;
     }
-    size_t n = thing->n_units;
-    size_t n_stats = (size_t)reading_unit_stats((enum baro_role)thing->role);
-    const struct baro_unit_stats stats = {
-        .mean = column + UNIT_MEAN * n,
-        .l2 = column + UNIT_L2 * n,
-        .abs_max = column + UNIT_ABS_MAX * n,
-        .frac_zero = column + UNIT_FRAC_ZERO * n,
-        .n_nonfinite = column + UNIT_N_NONFINITE * n,
-    };
-    for (size_t i = UNIT_STAT_COUNT * n; i < n_stats * n; i++) {
-        column[i] = NAN; /* the values before the update are not at hand */
-    }
-    struct baro_summary summary;
-    struct baro_hist hist;
-    (void)baro_summarise_both(span, thing->unit_axis, &stats, &summary, &hist);
-    const struct ringfile_part part = {column, n * n_stats * sizeof *column};
-    int rc = put_summary(run, now, thing, span, &summary, &hist);
+    const struct measure_thing declaration = declared(thing);
+    struct measure_summary summary;
+    size_t n_floats = measure_both(&declaration, span, &summary, column);
+    const struct ringfile_part part = {column, n_floats * sizeof *column};
+    int rc = put_summary(run, now, thing, &summary);
     int units_rc = push_put(run, now, READING_UNITS, thing->id, &part, 1);
     push_leave_scratch(run, slot);
     return rc != 0 ? rc : units_rc;
@@ -389,14 +378,17 @@ static int push_tensor(struct baro_run *run, uint64_t now, const struct baro_ten
         return rc;
     }
     uint32_t id = t->id != 0 ? t->id : thing->id;
-    bool has_units = thing->n_units > 0 && due_wants_units(run, id);
+    bool wants_units = thing->n_units > 0 && due_wants_units(run, id);
     uint64_t began = begin();
-    if (has_units && push_has_units(run, thing, &span, t)) {
-        rc = measure_both(run, now, thing, &span);
+    bool has_units = wants_units && push_has_units(run, thing, &span, t);
+    if (run->is_raw && raw_fits(run, thing, &span)) {
+        rc = raw_put(run, now, thing, &span, has_units);
+    } else if (has_units) {
+        rc = push_both(run, now, thing, &span);
     } else {
-        rc = measure_whole(run, now, thing, &span);
+        rc = push_whole(run, now, thing, &span);
     }
-    due_book(run, id, begin() - began, has_units);
+    due_book(run, id, begin() - began, wants_units);
     return rc;
 }
 
@@ -498,6 +490,14 @@ void run_read_stats(struct baro_run *run, struct baro_stats *out_stats)
     out_stats->n_dropped = info.dropped_records;
     out_stats->n_bytes = info.head_bytes;
     out_stats->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
+    out_stats->ring_used_bytes = info.unacked_bytes;
+    if (run->sender != NULL) {
+        struct sender_progress progress;
+        sender_read_progress(run->sender, &progress);
+        out_stats->n_sent = progress.n_sent;
+        out_stats->n_acked = progress.n_acked;
+        out_stats->is_connected = progress.is_connected;
+    }
 }
 
 int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
@@ -511,14 +511,6 @@ int baro_stats(struct baro_run *run, struct baro_stats *out_stats)
         run_read_stats(run, out_stats);
     } else if (run != NULL && atomic_load_explicit(&run->has_last, memory_order_acquire)) {
         *out_stats = run->last;
-    }
-    out_stats->ring_used_bytes = info.unacked_bytes;
-    if (run->sender != NULL) {
-        struct sender_progress progress;
-        sender_read_progress(run->sender, &progress);
-        out_stats->n_sent = progress.n_sent;
-        out_stats->n_acked = progress.n_acked;
-        out_stats->is_connected = progress.is_connected;
     }
     return 0;
 }

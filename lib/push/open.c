@@ -17,6 +17,7 @@
 #include "lib/base/text.h"
 #include "lib/base/ticks.h"
 #include "lib/push/due.h"
+#include "lib/push/raw.h"
 #include "lib/push/run.h"
 #include "proto/wire.h"
 
@@ -339,6 +340,7 @@ static int open_run(struct baro_run *run, const struct baro_options *options,
     (void)ticks_wall_ns(ticks_now_ns()); /* the first look opens a file: not in a step */
     int rc = allocate(run, err);
     if (rc != 0 || (rc = due_open(run, options, err)) != 0 ||
+        (rc = raw_choose(run, options, err)) != 0 ||
         (rc = choose_run_id(run, options, err)) != 0 ||
         (!is_offline && (rc = choose_endpoint(run, options, err)) != 0) ||
         (rc = make_ring(run, options, is_offline, err)) != 0) {
@@ -447,11 +449,11 @@ int baro_close(struct baro_run *run, int timeout_ms)
     put_status(run);
     bool is_done = run->sender != NULL && wait_for_sender(run, end_ns);
     delist(run);
-    int rc = run_stop_sender(run);
-    if (rc == BARO_ETIMEOUT ||
     run_read_stats(run, &run->last);
     run->last.is_connected = 0;
     atomic_store_explicit(&run->has_last, true, memory_order_release);
+    int rc = run_stop_sender(run);
+    if (rc == BARO_ETIMEOUT ||
         (!is_left && atomic_load_explicit(&run->n_inside, memory_order_seq_cst) != 0)) {
         return BARO_ETIMEOUT; /* a thread still uses it; it is left to the process's end */
     }

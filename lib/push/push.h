@@ -23,6 +23,9 @@ static inline int push_end(struct baro_run *run, uint64_t began_ns, int rc)
 int push_put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing,
     const struct ringfile_part *parts, int n_parts);
 
+/** Say something about this run once: to the program, and in the record for who reads it later. */
+void push_tell_once(struct baro_run *run, _Atomic bool *has_said, const char *text);
+
 /** Check everything about a tensor but its data: 0; BARO_EUNSUPPORTED; BARO_EINVAL. */
 int push_check_tensor(const struct baro_tensor *t);
 

@@ -44,6 +44,9 @@ struct baro_run {
     _Atomic bool has_failed;
     _Atomic bool has_said_full;
     _Atomic bool has_said_units;
+    bool is_raw; /* tensors go to the daemon whole */
+    _Atomic bool has_said_here;
+    _Atomic uint64_t n_here; /* but for so many, summarised here all the same */
     char failure[READING_MAX_TEXT_BYTES + 1]; /* written once, before has_failed */
 
     float
@@ -115,12 +118,12 @@ static inline void run_leave(struct baro_run **inside)
 /** Hand a sentence to the run's message callback, and keep it for baro_news. Any thread. */
 void run_say(struct baro_run *run, const char *text);
 
-/**
- * Give an option's value: the caller's, the environment's, or the default; empty counts as unset.
- *
 /** Read the figures of a run that cannot go meanwhile. */
 void run_read_stats(struct baro_run *run, struct baro_stats *out_stats);
 
+/**
+ * Give an option's value: the caller's, the environment's, or the default; empty counts as unset.
+ *
  * variable  NULL: none
  */
 const char *run_choose(

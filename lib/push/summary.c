@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lib/base/tensor.h"
+#include "lib/measure/encode.h"
 #include "lib/push/due.h"
-#include "lib/push/encode.h"
 #include "lib/push/push.h"
 
 /*
@@ -191,6 +191,10 @@ static int push_summary(struct baro_run *run, struct late *late,
 static int push_at(struct baro_run *run, const struct baro_tensor *t, int64_t step,
     const struct baro_summarised *summary)
 {
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
+        return 0;
+    }
     struct late late = {.now_ns = ticks_now_ns(), .step = step};
     if (t == NULL || summary == NULL || step < 0) {
         return BARO_EINVAL;
@@ -201,14 +205,13 @@ static int push_at(struct baro_run *run, const struct baro_tensor *t, int64_t st
 int baro_summary(struct baro_run *run, const struct baro_tensor *t,
     const struct baro_summarised *summary)
 {
-    if (!run_is_usable(run)) {
-        return 0;
-    }
-    return push_at(run, t, atomic_load_explicit(&run->step, memory_order_relaxed), summary);
+    const int64_t step =
+        run_is_usable(run) ? atomic_load_explicit(&run->step, memory_order_relaxed) : 0;
+    return push_at(run, t, step, summary);
 }
 
 int baro_summary_at(struct baro_run *run, const struct baro_tensor *t, int64_t step,
     const struct baro_summarised *summary)
 {
-    return run_is_usable(run) ? push_at(run, t, step, summary) : 0;
+    return push_at(run, t, step, summary);
 }

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lib/base/tensor.h"
+#include "lib/measure/encode.h"
 #include "lib/push/due.h"
-#include "lib/push/encode.h"
 #include "lib/push/push.h"
 #include "lib/simd/update.h"
 

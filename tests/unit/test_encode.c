@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "lib/push/encode.h"
+#include "lib/measure/encode.h"
 
 static void encode(double *out, const struct baro_summary *summary, enum baro_dtype dtype)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lib/push/encode.h"
+#include "lib/measure/encode.h"
 
 #include <math.h>
 #include <string.h>
