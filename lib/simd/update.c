@@ -45,8 +45,9 @@
  * Cost: one read of each array. Rejected: f32 sums (a step along b would look like a turn of
  * 1e-7 ratio^2); normalising b and a first (two more reads).
  * Known limits: of layouts that are not row-major the first bad element is only looked for among
- * the first million. A difference of f32 is rounded to f32 where a is beyond b / 2 to 2 b, which
- * is worth 4e-15 ratio^2 of change. A unit that became 1e-16 of itself counts as gone.
+ * the first million. Differences of f32 and less are rounded to f32 first, which matters where a
+ * is beyond b / 2 to 2 b: blocks whose |d| is above |b| / 4 are done again with f64 differences;
+ * below, it is worth 4e-15 ratio^2 of change.
  */
 
 enum {
@@ -80,7 +81,14 @@ static void put_change(
     struct task *t, int64_t unit, const struct baro_update_sums *s, bool has_finite)
 {
     double change;
-    if (baro_update_change(s, t->lane, &change)) {
+    bool is_told = baro_update_change(s, t->lane, &change);
+    /* a pruned one: its sums are as good as any */
+    if (!is_told && t->lane != BARO_LANE_F64 && s->dd == s->bb &&
+        baro_update_is_gone(&t->p, t->dtype, unit)) {
+        change = 1;
+        is_told = true;
+    }
+    if (is_told) {
         t->dd += (long double)s->dd;
         t->bb += (long double)s->bb;
     } else {
@@ -171,15 +179,16 @@ static void add_run(struct task *t, const struct baro_update_tile *run,
 {
     struct baro_update_sums s;
     t->pairs->rows[t->lane](run, t->delta, &s);
-    if (t->made == BARO_F32 && isfinite(s.dd)) {
+    const double dd = s.dd;
+    if (!baro_update_is_good(&s)) {
+        t->pairs->careful_rows[t->lane](run, t->delta, &s);
+    }
+    if (t->made == BARO_F32 && isfinite(dd)) {
         struct baro_block b;
         t->kernels->fast[BARO_LANE_F32](t->delta, run->n_cols, 0, &b);
         baro_update_tally_add(tally, &b, s.dd);
         take_finite(t, &b, run->n_cols);
     } else {
-        if (!isfinite(s.dd)) {
-            t->pairs->careful_rows[t->lane](run, t->delta, &s);
-        }
         const struct baro_summary summary = take_any(t, run);
         baro_update_tally_merge(tally, &summary, 0);
         pass_block(t, run->n_cols);
@@ -225,13 +234,17 @@ static void put_rows(const struct baro_unit_stats *out, const struct baro_update
     }
 }
 
-static bool all_finite(const struct baro_update_sums *sums, size_t n)
+static enum baro_update_found look(const struct baro_update_sums *sums, size_t n)
 {
     double over = 0;
+    bool is_good = true;
     for (size_t r = 0; r < n; r++) {
         over += sums[r].dd - sums[r].dd;
+        is_good = is_good && baro_update_is_good(&sums[r]);
     }
-    return over == 0;
+    return over != 0 ? BARO_UPDATE_NOT_FINITE
+           : is_good ? BARO_UPDATE_DONE
+                     : BARO_UPDATE_LARGE;
 }
 
 /* Some units from one on, their sums filled in. */
@@ -245,11 +258,11 @@ static void add_rows(struct task *t, const struct baro_update_tile *tile, int64_
     struct baro_rows rows;
     struct baro_block b;
     t->pairs->rows[t->lane](tile, t->delta, sums);
-    const bool is_finite = all_finite(sums, tile->n_rows);
-    if (!is_finite) {
+    const enum baro_update_found found = look(sums, tile->n_rows);
+    if (found != BARO_UPDATE_DONE) {
         t->pairs->careful_rows[t->lane](tile, t->delta, sums);
     }
-    if (t->made == BARO_F32 && is_finite &&
+    if (t->made == BARO_F32 && found != BARO_UPDATE_NOT_FINITE &&
         t->kernels->rows[BARO_LANE_F32](t->delta, tile->n_rows, tile->n_cols, &rows, &b)) {
         put_rows(&out, sums, &rows, tile->n_rows, tile->n_cols);
         take_finite(t, &b, n);
@@ -315,11 +328,11 @@ static void add_tile(struct task *t, const struct baro_update_tile *tile, struct
 {
     const size_t n = tile->n_rows * tile->n_cols;
     const int64_t stride = (int64_t)tile->n_cols;
-    const bool is_finite = t->pairs->cols[t->lane](tile, t->delta, &s->sums);
-    if (!is_finite) {
+    const enum baro_update_found found = t->pairs->cols[t->lane](tile, t->delta, &s->sums);
+    if (found != BARO_UPDATE_DONE) {
         (void)t->pairs->careful_cols[t->lane](tile, t->delta, &s->sums);
     }
-    if (t->made == BARO_F32 && is_finite) {
+    if (t->made == BARO_F32 && found != BARO_UPDATE_NOT_FINITE) {
         struct baro_block b;
         const bool is_sound = t->kernels->grid[BARO_LANE_F32](
             t->delta, stride, tile->n_rows, tile->n_cols, &s->delta, &b);

@@ -48,6 +48,17 @@ static inline u8m u8_finite(u8d x)
         _mm256_cmp_pd(_mm256_andnot_pd(sign, x.hi), most, _CMP_LT_OQ)};
 }
 
+static inline u8d u8_set1(double x)
+{
+    return (u8d){_mm256_set1_pd(x), _mm256_set1_pd(x)};
+}
+
+static inline u8m u8_less(u8d x, u8d y)
+{
+    return (u8m){
+        _mm256_cmp_pd(x.lo, y.lo, _CMP_LT_OQ), _mm256_cmp_pd(x.hi, y.hi, _CMP_LT_OQ)};
+}
+
 static inline u8d u8_keep(u8m m, u8d x)
 {
     return (u8d){_mm256_and_pd(m.lo, x.lo), _mm256_and_pd(m.hi, x.hi)};

@@ -32,20 +32,36 @@ struct baro_update_tile {
     size_t n_cols;
 };
 
+/* Part of |before|^2 from which |d|^2 is large. */
+#define BARO_UPDATE_SHARE 0x1p-4
+
+/* What a fast kernel met. */
+enum baro_update_found {
+    BARO_UPDATE_DONE = 0,
+    BARO_UPDATE_LARGE, /* differences that f32 may round; they are written all the same */
+    BARO_UPDATE_NOT_FINITE /* differences that are not finite, in f32 if that is what they are */
+};
+
 /*
  * Write the differences, row by row without gaps, and add up each row in sums[row]. out_delta:
- * f64 for f64, else f32. The fast kernel takes every difference as finite: where one is not, the
- * row's dd is not finite, and the careful kernel is the one to ask.
+ * f64 for f64, else f32. The fast kernel's sums are good where baro_update_is_good() says so; else
+ * the careful one is to be asked.
  */
 typedef void (*baro_update_rows_fn)(
     const struct baro_update_tile *tile, void *out_delta, struct baro_update_sums *sums);
 
 /*
- * The same, adding to the columns; n_cols <= BARO_UPDATE_COLS. The fast kernel returns false when
- * a difference is not finite, and has added nothing then.
+ * The same, adding to the columns; n_cols <= BARO_UPDATE_COLS. When the fast kernel is not done it
+ * has added nothing.
  */
-typedef bool (*baro_update_cols_fn)(const struct baro_update_tile *tile, void *out_delta,
-    struct baro_update_columns *columns);
+typedef enum baro_update_found (*baro_update_cols_fn)(const struct baro_update_tile *tile,
+    void *out_delta, struct baro_update_columns *columns);
+
+/* Tell whether a fast kernel's sums of a row are finite, and of a small step. */
+static inline bool baro_update_is_good(const struct baro_update_sums *s)
+{
+    return s->dd <= s->bb * BARO_UPDATE_SHARE && s->dd - s->dd == 0;
+}
 
 struct baro_update_kernels {
     baro_update_rows_fn rows[BARO_LANE_COUNT];

@@ -61,6 +61,16 @@ static inline u8m u8_finite(u8d x)
     return (u8m){d2_finite(x.a), d2_finite(x.b), d2_finite(x.c), d2_finite(x.d)};
 }
 
+static inline u8d u8_set1(double x)
+{
+    return (u8d){{x, x}, {x, x}, {x, x}, {x, x}};
+}
+
+static inline u8m u8_less(u8d x, u8d y)
+{
+    return (u8m){x.a < y.a, x.b < y.b, x.c < y.c, x.d < y.d};
+}
+
 static inline u8d u8_keep(u8m m, u8d x)
 {
     return (u8d){

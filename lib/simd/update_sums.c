@@ -88,8 +88,8 @@ bool baro_update_change(
     if (s->dd == 0) {
         return true;
     }
-    if (s->bb == 0 || (s->dd == s->bb && s->db == -s->bb)) {
-        *out_change = 1; /* out of nothing, or to nothing */
+    if (s->bb == 0) {
+        *out_change = 1;
         return true;
     }
     if (aa * SHRUNK < s->bb || aa > s->bb * GROWN) {
@@ -113,9 +113,27 @@ static double change_of(
         return 1;
     }
     const long double cos = ab / (sqrtl(aa) * sqrtl(bb));
-    const bool is_far = cos < 0 || aa * (long double)GROWN < bb;
+    const bool is_far =
+        cos < 0 || aa * (long double)GROWN < bb || bb * (long double)GROWN < aa;
     const long double change = is_far ? 1 - cos : (dd - db * (db / bb)) / (aa * (1 + cos));
     return change > 0 ? (change < 2 ? (double)change : 2) : 0;
+}
+
+bool baro_update_is_gone(const struct baro_pairs *p, enum baro_dtype dtype, int64_t unit)
+{
+    struct baro_pairs_buffer buffer;
+    struct baro_pairs_at at = {.left = p->unit_count};
+    const void *before = NULL;
+    const void *after = NULL;
+    size_t n;
+    while ((n = baro_pairs_next(p, unit, &at, &buffer, &before, &after)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            if (baro_element_get(dtype, after, i) != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 struct baro_update_exact baro_update_exactly(

@@ -49,6 +49,9 @@ void baro_update_tally_add(
 bool baro_update_change(
     const struct baro_update_sums *s, enum baro_lane lane, double *out_change);
 
+/** Tell whether nothing is left of a unit. */
+bool baro_update_is_gone(const struct baro_pairs *p, enum baro_dtype dtype, int64_t unit);
+
 /** Sum a unit once more, in long double. */
 struct baro_update_exact baro_update_exactly(
     const struct baro_pairs *p, enum baro_dtype dtype, int64_t unit);
