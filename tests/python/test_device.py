@@ -294,9 +294,37 @@ def test_what_libbaro_refuses_is_left_alone():
     assert len([text for _, _, text in library.of("event") if "0.weight" in text]) >= 1
 
 
+def both_ways(body):
+    """Train twice, one time each way; returns what the daemon has then: {key: row} of each."""
+    found = []
+    with live.daemon("--exact"):
+        for way, gate in (("near", contextlib.nullcontext()), ("far", forced())):
+            torch.manual_seed(5)
+            os.environ["BARO_RUN_ID"] = way
+            with gate:
+                run = real_run()
+                body(run)
+                run.finish(30)
+            path = os.path.join(os.environ["BARO_DIR"], f"{way}.jsonl")
+            live.baro("export", way, "-o", path, "--kind", "summaries,units,histograms")
+            with open(path) as file:
+                found.append({(row["series"], row["role"], row["kind"], row["step"]): row
+                              for row in map(json.loads, file)
+                              if row["kind"] in ("summary", "units", "histogram")})
+    return found
+
+
+def assert_alike(near, far, relative):
+    assert near.keys() == far.keys(), near.keys() ^ far.keys()
+    for key, row in near.items():
+        for what in row.keys() - {"time_ns"}:
+            some = relative if what in SUMS or key[2] == "units" or key[1] == "update" else 0.0
+            assert close(row[what], far[key].get(what), what, some), (
+                key, what, row[what], far[key].get(what))
+
+
 def test_updates_are_those_of_lib_simd():
-    def body():
-        run = real_run()
+    def body(run):
         model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
         nn.init.zeros_(model[1].bias)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -307,30 +335,52 @@ def test_updates_are_those_of_lib_simd():
             optimizer.step()
             optimizer.zero_grad()
             run.log({})
-        run.finish(30)
 
-    def rows(run_id):
-        path = os.path.join(os.environ["BARO_DIR"], run_id + ".jsonl")
-        live.baro("export", run_id, "-o", path, "--kind", "summaries,units,histograms")
-        with open(path) as file:
-            return {(row["series"], row["kind"], row["step"]): row for row in map(
-                json.loads, file) if row["kind"] in ("summary", "units", "histogram")}
+    near, far = both_ways(body)
+    assert len(near) == 24
+    assert_alike(near, far, 1e-5)
 
-    with live.daemon("--exact"):
-        torch.manual_seed(5)
-        os.environ["BARO_RUN_ID"] = "near"
-        body()
-        torch.manual_seed(5)
-        os.environ["BARO_RUN_ID"] = "far"
-        with forced():
-            body()
-        near, far = rows("near"), rows("far")
-    del os.environ["BARO_RUN_ID"]
-    assert near.keys() == far.keys() and len(near) == 24, (len(near), near.keys() ^ far.keys())
-    for key, row in near.items():
-        for what in row.keys() - {"time_ns"}:
-            assert close(row[what], far[key].get(what), what, 1e-5), (
-                key, what, row[what], far[key].get(what))
+
+class Reader(nn.Module):
+    """Sparse gradients, time before batch, a convolution, and a layer that gives NaN."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(11, 6, sparse=True)
+        self.rnn = nn.LSTM(6, 7)
+        self.conv = nn.Conv1d(7, 3, 2)
+        self.head = nn.Linear(3, 2)
+        self.root = nn.ReLU()
+
+    def forward(self, x):
+        hidden = self.rnn(self.embed(x))[0].permute(1, 2, 0)
+        return self.head(self.root(self.conv(hidden)).mean(2))
+
+
+def test_a_watched_model_leaves_the_same_series_either_way():
+    def body(run):
+        model = Reader()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+        run.watch(model, optimizer, every=1)
+        for step in range(3):
+            loss = model(torch.arange(20).view(5, 4) % 11).square().mean()
+            optimizer.zero_grad()
+            (loss * (math.nan if step == 2 else 1)).backward()
+            optimizer.step()
+            run.log({"loss": loss})
+
+    near, far = both_ways(body)
+    assert {role for _, role, _, _ in near} == {"input", "weight", "grad", "act", "act_grad",
+                                                "update", "opt"}
+    assert {step for *_, step in near} == {0, 1, 2} and len(near) > 200, len(near)
+    assert_alike(near, far, 2e-5)
+
+
+def test_attention_and_dropout_train_alike():
+    import test_identity
+    with forced():
+        test_identity.same("attention", lambda run, model, optimizer: run.watch(
+            model, optimizer, every=2))
 
 
 def test_a_tensor_is_not_kept_alive_by_its_measuring():
