@@ -446,6 +446,7 @@ int baro_close(struct baro_run *run, int timeout_ms)
     }
     uint64_t end_ns = baro_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     bool is_left = wait_for_calls(run, timeout_ms);
+    raw_close(run);
     put_status(run);
     bool is_done = run->sender != NULL && wait_for_sender(run, end_ns);
     delist(run);

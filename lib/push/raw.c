@@ -43,6 +43,19 @@ int raw_choose(
     return 0;
 }
 
+void raw_close(struct baro_run *run)
+{
+    char text[120];
+    _Atomic bool has_said = false;
+    const uint64_t n = atomic_load_explicit(&run->n_here, memory_order_relaxed);
+    if (n > 1) { /* one has been told */
+        (void)snprintf(text, sizeof text,
+            "%" PRIu64 " tensors in all were summarised here though the daemon was to do so",
+            n);
+        push_tell_once(run, &has_said, text);
+    }
+}
+
 static size_t bytes_of(const struct baro_span *span)
 {
     return (size_t)baro_span_count(span) * baro_dtype_bytes(span->dtype);
@@ -54,8 +67,8 @@ static void tell(struct baro_run *run, const char *why)
     atomic_fetch_add_explicit(&run->n_here, 1, memory_order_relaxed);
     if (!atomic_load_explicit(&run->has_said_here, memory_order_relaxed)) {
         (void)snprintf(text, sizeof text,
-            "a tensor was summarised here though the daemon was to do so: %s; this is said "
-            "once",
+            "a tensor was summarised here though the daemon was to do so: %s; how many they "
+            "are is said at the end",
             why);
         push_tell_once(run, &run->has_said_here, text);
     }

@@ -30,4 +30,7 @@ bool raw_fits(
 int raw_put(struct baro_run *run, uint64_t now_ns, const struct thing *thing,
     const struct baro_span *span, bool has_units);
 
+/** Say at the end of a run how many tensors were summarised here. */
+void raw_close(struct baro_run *run);
+
 #endif

@@ -297,6 +297,9 @@ static void a_small_ring_has_tensors_summarised_here_and_says_so_once(void **sta
     assert_int_equal(stats.n_dropped, 0);
     assert_in_range(stats.n_bytes, 512 << 10, 800 << 10); /* whole tensors among them */
     (void)baro_close(run, 0);
+    assert_int_equal(n_said, 2);
+    assert_non_null(strstr(said, "tensors in all"));
+    assert_true(strtoul(said, NULL, 10) >= 30);
     struct sender_recovery recovery;
     struct baro_err err = {0};
     assert_int_equal(sender_recover(ring, rig.endpoint, 10000, &recovery, &err), 0);

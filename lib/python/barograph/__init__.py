@@ -40,7 +40,7 @@ _adopt = None         # `python -m barograph run`: gives the run that it has ope
 
 def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
          endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=None,
-         resume=None, resume_step=None, key_file=None, strict=None):
+         resume=None, resume_step=None, key_file=None, strict=None, summarise=None):
     """Open a run, and the user's own daemon if none answers. Never stops a training.
 
     config      dictionary (or argparse namespace, or dataclass) to keep with the run
@@ -57,6 +57,8 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
                 default: resume_step, else 0
     endpoint    of the daemon; default: BARO_ENDPOINT, else the user's own
     key_file    this client's key, for a daemon at tcp://; default: BARO_KEY
+    summarise   "here", or "daemon": tensors go to the daemon whole, which reads them instead of
+                this process; default: BARO_SUMMARISE, else "here"
     strict      raise TypeError for wrong arguments and for values that cannot be recorded, here
                 and in the run's calls, instead of one warning; default: BARO_STRICT, else False
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
@@ -72,7 +74,7 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
              "endpoint": endpoint, "ring_dir": ring_dir, "key_file": key_file}
     numbers = {"rank": rank, "n_ranks": n_ranks, "ring_bytes": ring_bytes,
                "first_step": first_step, "resume_step": resume_step}
-    choices = {"resume": resume, "budget": budget, "config": config}
+    choices = {"resume": resume, "budget": budget, "config": config, "summarise": summarise}
     faults = _check(texts, numbers, choices)
     if faults and is_strict:
         raise TypeError(faults[0])
@@ -89,7 +91,7 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     try:
         run = _open(texts, mode, config, rank, n_ranks, ring_bytes, choices["budget"],
                     numbers["first_step"], (choices["resume"], numbers["resume_step"]),
-                    is_strict)
+                    is_strict, choices["summarise"])
         for fault in faults:
             run._complain(("reject", fault), fault)
     except Exception as error:  # whatever is wrong with the monitoring, the training goes on
@@ -120,6 +122,9 @@ def _check(texts, numbers, choices):
     if numbers["resume_step"] is not None and choices["resume"] == "append":
         faults.append("resume_step belongs to resume='overwrite' and 'branch'")
         numbers["resume_step"] = None
+    if choices["summarise"] not in (None, "here", "daemon"):
+        faults.append(f"summarise is 'here' or 'daemon', not {choices['summarise']!r}")
+        choices["summarise"] = None
     budget = choices["budget"]
     if budget is not None and (not isinstance(budget, (int, float)) or not 0 <= budget <= 1):
         faults.append(f"budget is a share like 0.01, not {budget!r}")
@@ -133,7 +138,7 @@ def _check(texts, numbers, choices):
 
 
 def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, resume,
-          is_strict):
+          is_strict, summarise):
     import ctypes
 
     from . import _daemon, _native
@@ -156,6 +161,7 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, re
     options.ring_bytes = ring_bytes or 0
     options.resume = _native.RESUMES[resume[0] or "append"]  # "append": BARO_RESUME decides
     options.resume_step = resume[1] or 0
+    options.summarise = _native.SUMMARISERS[summarise]
     share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
     options.budget = min(max(share, MIN_BUDGET), 1.0) if share == share else 0.01
     error = _native.Err()

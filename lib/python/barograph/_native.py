@@ -18,6 +18,7 @@ DTYPES = {  # element types by the name that both NumPy and torch use
 ROLES = {"weight": 1, "grad": 2, "act": 3, "act_grad": 4, "update": 5, "input": 6, "opt": 7}
 LEVELS = {"info": 1, "watch": 2, "alarm": 3}
 RESUMES = {"append": 0, "overwrite": 1, "branch": 2}
+SUMMARISERS = {None: 0, "here": 1, "daemon": 2}
 MAX_STEP = 2**63 - 1
 ETIMEOUT = -12
 
