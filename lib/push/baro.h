@@ -266,6 +266,15 @@ BARO_API int baro_trouble(struct baro_run *run, int n_steps);
  */
 BARO_API int baro_batch(struct baro_run *run, const int64_t *samples, size_t n);
 
+/**
+ * Say it of another step than the current one: the indices came late, from a device.
+ *
+ * samples  the first 4,096 of n indices, or all
+ * returns  0; BARO_EINVAL for a negative step
+ */
+BARO_API int baro_batch_at(
+    struct baro_run *run, int64_t step, const int64_t *samples, size_t n);
+
 /** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
 BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
 

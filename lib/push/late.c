@@ -30,3 +30,25 @@ int baro_scalar_at(struct baro_run *run, int64_t id, int64_t step, double value)
     };
     return push_end(run, now, ringfile_put_number(run->ring, &header, value));
 }
+
+int baro_batch_at(struct baro_run *run, int64_t step, const int64_t *samples, size_t n)
+{
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
+        return 0;
+    }
+    if (step < 0 || (samples == NULL && n > 0)) {
+        return BARO_EINVAL;
+    }
+    const uint64_t now = ticks_now_ns();
+    const double size = (double)n;
+    const size_t n_kept = n < READING_MAX_SAMPLES ? n : READING_MAX_SAMPLES;
+    const struct record_header header = {
+        .kind = READING_BATCH,
+        .step = step,
+        .time_ns = ticks_wall_ns(now),
+    };
+    const struct ringfile_part parts[2] = {
+        {&size, sizeof size}, {samples, n_kept * sizeof *samples}};
+    return push_end(run, now, ringfile_put(run->ring, &header, parts, 2));
+}

@@ -248,6 +248,25 @@ def test_numbers_of_another_device_are_read_some_steps_late_and_kept_at_their_st
     assert not library.of("event")
 
 
+def test_a_batch_of_another_device_is_read_late_and_kept_at_its_step():
+    class Elsewhere(torch.Tensor):
+        is_cpu = False
+
+        def tolist(self):
+            raise AssertionError("the device is waited for")
+
+    run, library = fake.open_run()
+    for step in range(3):
+        first = 5000 * step
+        run.log({}, batch=torch.arange(first, first + 5000).as_subclass(Elsewhere))
+    run.log({}, batch=torch.ones(3).as_subclass(Elsewhere))
+    run.finish()
+    batches = library.of("batch")
+    assert [(step, numbers[:2], len(numbers), n) for step, numbers, n in batches] == [
+        (step, [5000 * step, 5000 * step + 1], 4096, 5000) for step in range(3)]
+    assert len(library.of("event")) == 1 and "float32" in library.of("event")[0][2]
+
+
 def test_a_number_without_a_value_is_told():
     run, library = fake.open_run()
     for _ in range(3):

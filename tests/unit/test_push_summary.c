@@ -261,6 +261,19 @@ static void odd_places_and_numbers_do_no_harm(void **state)
     assert_true(isnan(stats[SUMMARY_MEAN]) && isnan(stats[SUMMARY_ABS_MAX]));
 }
 
+static void a_batch_may_belong_to_an_earlier_step(void **state)
+{
+    static const int64_t samples[2] = {5, 9};
+    struct found found[1];
+    assert_int_equal(baro_batch_at(run, 4, samples, 2), 0);
+    assert_int_equal(baro_batch_at(run, -4, samples, 2), BARO_EINVAL);
+    assert_int_equal(baro_batch_at(run, 4, NULL, 2), BARO_EINVAL);
+    assert_int_equal(find(READING_BATCH, found, 1), 1);
+    assert_int_equal(found[0].header.step, 4);
+    assert_int_equal(found[0].header.payload_bytes, sizeof(double) + sizeof samples);
+    assert_memory_equal(found[0].payload + sizeof(double), samples, sizeof samples);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, clean)
 
 int main(void)
@@ -273,6 +286,7 @@ int main(void)
         CASE(an_update_has_its_ratio_and_change),
         CASE(counts_that_cannot_be_are_refused),
         CASE(odd_places_and_numbers_do_no_harm),
+        CASE(a_batch_may_belong_to_an_earlier_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

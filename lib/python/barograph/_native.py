@@ -110,6 +110,8 @@ _PROTOTYPES = {
     "baro_summary_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor), ctypes.c_int64,
                                        ctypes.POINTER(Summarised)]),
     "baro_batch": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]),
+    "baro_batch_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
+                                     ctypes.c_size_t]),
     "baro_event": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]),
     "baro_fail": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
     "baro_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Stats)]),

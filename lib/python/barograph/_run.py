@@ -458,7 +458,11 @@ class Run:
     def _push_batch(self, batch):
         if _tensors.is_torch(batch):
             if not batch.is_cpu:
-                self._complain("batch", "batch is on another device; give the indices on the CPU")
+                if batch.is_floating_point() or batch.is_complex() or batch.device.type == "meta":
+                    self._complain("batch", "batch must hold the indices of samples; "
+                                   f"{batch.dtype} on {batch.device.type} is left out")
+                else:
+                    self._late.take_batch(batch)
                 return
             if _tensors.torch_dtype(batch.dtype) == "int64" and batch.is_contiguous():
                 self._lib.baro_batch(self._handle, batch.data_ptr(), batch.numel())

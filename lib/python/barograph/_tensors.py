@@ -167,8 +167,11 @@ def is_far(tensor):
     return (not tensor.is_cpu or _device.is_forced) and _device.is_here(tensor.device.type)
 
 
-def late_reader(tensor):
-    """Copy a number to main memory without waiting; returns read(waits), None: not there yet."""
+def late_reader(tensor, as_what=float):
+    """Copy a tensor to main memory without waiting; returns read(waits), None: not there yet.
+
+    as_what  makes what is read out of the copy
+    """
     if tensor.device.type == "meta":
         raise Unsupported("it is on meta and has no value")
     copy = tensor.detach().to("cpu", non_blocking=True)
@@ -185,7 +188,7 @@ def late_reader(tensor):
                 event.synchronize()
             elif not event.query():
                 return None
-        return float(copy)
+        return as_what(copy)
 
     return read
 
