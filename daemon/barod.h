@@ -24,7 +24,8 @@ enum {
     BAROD_MAX_OPEN_BYTES =
         32 << 20,                /* of the open bundle: beyond it batches are held back */
     BAROD_HASTY_BYTES = 4 << 20, /* of the open bundle: commit without waiting */
-    BAROD_COMMIT_MS = 100        /* age at which an open bundle is committed */
+    BAROD_RAW_HASTY_BYTES = 2 << 20, /* of tensors summarised since: their senders wait */
+    BAROD_COMMIT_MS = 100            /* age at which an open bundle is committed */
 };
 
 struct barod {
@@ -45,8 +46,9 @@ struct barod {
     struct room *room;
     struct tensor_room *tensors;
     struct upkeep *upkeep;
-    uint64_t now_ns;    /* monotonic time of this turn of the loop */
-    uint64_t raw_bytes; /* of tensors summarised in this turn */
+    uint64_t now_ns;         /* monotonic time of this turn of the loop */
+    uint64_t raw_bytes;      /* of tensors summarised in this turn, */
+    uint64_t open_raw_bytes; /* and for the open bundle */
     int64_t started_ns;
     uint32_t n_readers; /* rings of dead processes under way */
     char boot_id[40];

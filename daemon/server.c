@@ -318,7 +318,8 @@ static void commit_if_due(struct barod *barod, bool is_now)
     }
     bool is_due =
         barod->now_ns - barod->open_since_ns >= BAROD_COMMIT_MS * UINT64_C(1000000) ||
-        barod->open->n_bytes >= BAROD_HASTY_BYTES || !barod_has_room(barod);
+        barod->open->n_bytes >= BAROD_HASTY_BYTES ||
+        barod->open_raw_bytes >= BAROD_RAW_HASTY_BYTES || !barod_has_room(barod);
     if (!is_due && !is_now) {
         return;
     }
@@ -327,6 +328,7 @@ static void commit_if_due(struct barod *barod, bool is_now)
     barod->open =
         barod->open == &barod->bundles[0] ? &barod->bundles[1] : &barod->bundles[0];
     barod->open_since_ns = 0;
+    barod->open_raw_bytes = 0;
 }
 
 /* ---- the loop ---- */

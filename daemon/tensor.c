@@ -61,6 +61,7 @@ int tensor_measure(struct barod *barod, const struct record_header *header,
         return rc;
     }
     barod->raw_bytes += header->bytes;
+    barod->open_raw_bytes += header->bytes;
     if (barod->tensors == NULL) {
         barod->tensors = baro_xcalloc(1, sizeof *barod->tensors);
     }

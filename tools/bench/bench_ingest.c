@@ -30,6 +30,8 @@ enum {
     CHECK_EVERY = 512, /* pushes between two looks at the ring */
     CLOSE_TIMEOUT_MS = 120000,
     N_UNITS = 1024,
+    RAW_UNITS = 512, /* squared: elements of a whole tensor */
+    RAW_CHECK_EVERY = 4,
     UNIT_STATS = 5,
     SUMMARY_STATS = 16
 };
@@ -43,6 +45,7 @@ struct load {
     size_t n_quick_calls;
     size_t points_a_call;
     void (*push)(struct baro_run *run, int64_t ids[], size_t i);
+    enum baro_summarise summarise;
 };
 
 enum { N_SCALARS = 16 };
@@ -96,6 +99,23 @@ static void push_summary(struct baro_run *run, int64_t ids[], size_t i)
     (void)baro_tensor(run, &tensor);
 }
 
+/* A tensor of 1 MiB that the daemon summarises. */
+static void push_whole(struct baro_run *run, int64_t ids[], size_t i)
+{
+    (void)ids;
+    static float data[RAW_UNITS * RAW_UNITS];
+    static const int64_t shape[2] = {RAW_UNITS, RAW_UNITS};
+    struct baro_tensor tensor = {.name = "layer.weight",
+        .role = BARO_WEIGHT,
+        .dtype = BARO_F32,
+        .n_dims = 2,
+        .shape = shape,
+        .data = data};
+    data[i % BARO_LEN(data)] = (float)i;
+    (void)baro_step(run, (int64_t)i);
+    (void)baro_tensor(run, &tensor);
+}
+
 /* Wait until the sender has caught up, so that the ring never has to drop. */
 static void hold_back(struct baro_run *run)
 {
@@ -117,7 +137,8 @@ static int push_load(struct bench *bench, const struct bench_daemon *daemon,
         .endpoint = daemon->endpoint,
         .mode = "online",
         .ring_dir = daemon->dir,
-        .ring_bytes = RING_BYTES};
+        .ring_bytes = RING_BYTES,
+        .summarise = load->summarise};
     struct baro_run *run = baro_open(&options, &err);
     if (run == NULL) {
         return bench_fail(bench, "%s", err.text);
@@ -131,7 +152,9 @@ static int push_load(struct bench *bench, const struct bench_daemon *daemon,
     uint64_t start_ns = baro_now_ns();
     for (size_t i = 0; i < n_calls; i++) {
         load->push(run, ids, i);
-        if (i % CHECK_EVERY == 0) {
+        if (i % (load->summarise == BARO_SUMMARISE_DAEMON ? RAW_CHECK_EVERY
+                                                          : CHECK_EVERY) ==
+            0) {
             hold_back(run);
         }
     }
@@ -217,6 +240,43 @@ static void report(struct bench *bench, const struct load *load, struct figures 
         "raw LMDB alone, the bytes in the file, same commits");
 }
 
+/* Whole tensors, which the daemon reads: beside what ZeroMQ moves of the same bytes. */
+static int run_whole(struct bench *bench)
+{
+    static const struct load load = {.case_name = "raw tensors",
+        .n_calls = 1000,
+        .n_quick_calls = 20,
+        .push = push_whole,
+        .summarise = BARO_SUMMARISE_DAEMON};
+    struct figures figures = {.n_turns = bench_is_quick(bench) ? 1 : MAX_TURNS};
+    size_t n_calls = bench_is_quick(bench) ? load.n_quick_calls : load.n_calls;
+    struct bench_daemon daemon;
+    int rc = bench_daemon_start(bench, &daemon);
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t turn = 0; rc == 0 && turn < figures.n_turns; turn++) {
+        double seconds = 0;
+        double raw_seconds = 0;
+        struct baro_stats stats = {0};
+        struct baro_err err = {0};
+        rc = push_load(bench, &daemon, &load, n_calls, &seconds, &stats);
+        if (rc == 0 &&
+            raw_socket(bench_dir(bench), stats.n_bytes, &raw_seconds, &err) != 0) {
+            rc = bench_fail(bench, "raw ZeroMQ: %s", err.text);
+        }
+        figures.ours[turn] = (double)stats.n_bytes / seconds / 1e9;
+        figures.raw[turn] = (double)stats.n_bytes / raw_seconds / 1e9;
+    }
+    bench_daemon_stop(&daemon, false);
+    if (rc == 0) {
+        bench_report_samples(bench, "ingest", load.case_name, figures.ours, figures.n_turns,
+            "GB/s", bench_median(figures.raw, figures.n_turns),
+            "raw ZeroMQ, same bytes, thrown away");
+    }
+    return rc;
+}
+
 int bench_ingest(struct bench *bench)
 {
     static const struct load loads[] = {
@@ -242,5 +302,5 @@ int bench_ingest(struct bench *bench)
         }
         report(bench, &loads[i], &figures);
     }
-    return 0;
+    return run_whole(bench);
 }

@@ -39,7 +39,7 @@ struct raw {
     uint64_t n_bytes;
     void *context;
     void *socket; /* of the receiver */
-    MDB_env *env;
+    MDB_env *env; /* NULL: what arrives is thrown away */
     MDB_dbi dbi;
     uint8_t sender[256]; /* ZeroMQ's name for the sending side */
     size_t sender_bytes;
@@ -63,7 +63,9 @@ static int64_t put_message(struct raw *raw, MDB_txn *txn)
     raw->n_messages++;
     MDB_val key = {sizeof raw->n_messages, &raw->n_messages};
     MDB_val value = {zmq_msg_size(&message), zmq_msg_data(&message)};
-    raw->rc = n_bytes >= 0 ? mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND) : -1;
+    raw->rc = n_bytes < 0   ? -1
+              : txn != NULL ? mdb_put(txn, raw->dbi, &key, &value, MDB_APPEND)
+                            : 0;
     (void)zmq_msg_close(&message);
     return raw->rc == 0 ? n_bytes : -1;
 }
@@ -92,16 +94,18 @@ static void *receive(void *payload)
     uint64_t deadline_ns = baro_now_ns() + RAW_TIMEOUT_MS * UINT64_C(1000000);
     while (raw->rc == 0 && n_done < raw->n_bytes && baro_now_ns() < deadline_ns) {
         MDB_txn *txn = NULL;
-        raw->rc = mdb_txn_begin(raw->env, NULL, 0, &txn);
+        raw->rc = raw->env != NULL ? mdb_txn_begin(raw->env, NULL, 0, &txn) : 0;
         if (raw->rc != 0) {
             break;
         }
         n_done += fill_txn(raw, txn, raw->n_bytes - n_done);
         if (raw->rc != 0) {
-            mdb_txn_abort(txn);
+            if (txn != NULL) {
+                mdb_txn_abort(txn);
+            }
             break;
         }
-        raw->rc = mdb_txn_commit(txn);
+        raw->rc = txn != NULL ? mdb_txn_commit(txn) : 0;
         if (raw->rc == 0 && raw->sender_bytes > 0) {
             (void)zmq_send(raw->socket, raw->sender, raw->sender_bytes, ZMQ_SNDMORE);
             (void)zmq_send(raw->socket, &n_done, sizeof n_done, 0);
@@ -207,6 +211,13 @@ int raw_ingest(const char *dir, uint64_t n_bytes, double *out_seconds, struct ba
     }
     (void)nftw(raw.folder, remove_one, RAW_MAX_OPEN, FTW_DEPTH | FTW_PHYS);
     return rc;
+}
+
+int raw_socket(const char *dir, uint64_t n_bytes, double *out_seconds, struct baro_err *err)
+{
+    struct raw raw = {.n_bytes = n_bytes};
+    (void)snprintf(raw.endpoint, sizeof raw.endpoint, "ipc://%s/raw.sock", dir);
+    return move_bytes(&raw, out_seconds, err);
 }
 
 /* ---- LMDB alone ---- */

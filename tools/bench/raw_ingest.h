@@ -17,6 +17,10 @@
 int raw_ingest(
     const char *dir, uint64_t n_bytes, double *out_seconds, struct baro_err *err);
 
+/** As raw_ingest, but what arrives is thrown away: ZeroMQ alone. */
+int raw_socket(
+    const char *dir, uint64_t n_bytes, double *out_seconds, struct baro_err *err);
+
 /**
  * Time how long LMDB alone takes for so many bytes: values that fill sixteen pages, in so many
  * synchronous commits of the same size, in the order of their keys.
