@@ -327,8 +327,23 @@ static int fail_empty(
         return cli_fail("'%s' has no readings up to step %lld: it has steps %lld to %lld",
             name, (long long)values->to, first, last);
     }
-    return cli_fail("'%s' has no readings at steps %lld to %lld: it has steps %lld to %lld",
-        name, (long long)values->from, (long long)values->to, first, last);
+    char steps[64];
+    if (values->from == values->to) {
+        (void)snprintf(steps, sizeof steps, "step %lld", (long long)values->from);
+    } else {
+        (void)snprintf(steps, sizeof steps, "steps %lld to %lld", (long long)values->from,
+            (long long)values->to);
+    }
+    if (values->from >= first && values->to <= last) { /* between two readings */
+        return cli_fail(
+            "'%s' has no readings at %s: it has some of the steps %lld to %lld%s", name,
+            steps, first, last,
+            thing != NULL && thing_is_tensor(thing)
+                ? "; watch(every=1) measures tensors at each step"
+                : "");
+    }
+    return cli_fail(
+        "'%s' has no readings at %s: it has steps %lld to %lld", name, steps, first, last);
 }
 
 /* The series that was named, or all its epochs one after the other. */

@@ -107,8 +107,9 @@ static void print_new(
         path, hex, words, pair->name);
     if (!pair->has_server) {
         (void)printf(
-            "it lacks the daemon's key: 'baro key server' there prints the line to "
-            "add\n");
+            "it lacks the daemon's key: 'baro key allow %s' on the daemon's machine adds it, or "
+            "'baro key server' there prints the line to add\n",
+            path);
     }
 }
 
@@ -179,11 +180,13 @@ static int key_list(const struct cli *cli)
     return rc == 0 ? CLI_OK : cli_fail_err(&err);
 }
 
-/* A public key as digits, or out of a key file; the file's name for it goes to out->name. */
-static int find_public(const char *text, struct allowed_key *out)
+/* A public key as digits, or out of a key file; the file's name for it goes to out->name.
+ * out_lacks: the file has no daemon's key yet. */
+static int find_public(const char *text, struct allowed_key *out, bool *out_lacks)
 {
     struct keys_pair pair;
     struct baro_err err = {0};
+    *out_lacks = false;
     if (keys_parse(text, out->public_key)) {
         return CLI_OK;
     }
@@ -196,8 +199,20 @@ static int find_public(const char *text, struct allowed_key *out)
     }
     memcpy(out->public_key, pair.public_key, KEYS_BYTES);
     (void)snprintf(out->name, sizeof out->name, "%s", pair.name);
+    *out_lacks = !pair.has_server;
     keys_forget(&pair);
     return CLI_OK;
+}
+
+/* Tell a key file the daemon's key. Tells whether it could. */
+static bool add_server(const char *path, const char *hex)
+{
+    FILE *file = fopen(path, "a");
+    if (file == NULL) {
+        return false;
+    }
+    bool is_written = fprintf(file, "server = %s\n", hex) > 0;
+    return fclose(file) == 0 && is_written;
 }
 
 static int key_allow(const struct cli *cli, const char *text)
@@ -207,8 +222,9 @@ static int key_allow(const struct cli *cli, const char *text)
     uint8_t server_key[KEYS_BYTES];
     struct allowed_key key = {0};
     struct baro_err err = {0};
+    bool lacks_server = false;
     key.roles = find_roles(cli, NULL);
-    int rc = key.roles != 0 ? find_public(text, &key) : CLI_USAGE;
+    int rc = key.roles != 0 ? find_public(text, &key, &lacks_server) : CLI_USAGE;
     if (rc != CLI_OK) {
         return rc;
     }
@@ -226,9 +242,13 @@ static int key_allow(const struct cli *cli, const char *text)
         return cli_fail_err(&err);
     }
     char words[ALLOWED_ROLES_BYTES];
-    (void)printf("'%s' may %s now\n"
-                 "the daemon's line for its key file:\nserver = %s\n",
-        key.name, allowed_format_roles(key.roles, words), keys_format(server_key, hex));
+    (void)printf("'%s' may %s now\n", key.name, allowed_format_roles(key.roles, words));
+    (void)keys_format(server_key, hex);
+    if (lacks_server && add_server(text, hex)) {
+        (void)printf("%s knows the daemon's key now\n", text);
+    } else {
+        (void)printf("the daemon's line for its key file:\nserver = %s\n", hex);
+    }
     return CLI_OK;
 }
 

@@ -239,7 +239,7 @@ static void print_people(const struct cli *cli, const struct lines *lines,
                  "(all: %.1f)\n",
         100 * quality->coverage, lines->view.n_lines, quality->overdraw,
         quality->overdraw_all);
-    if (sample->is_assigned) {
+    if (sample->is_assigned && sample->n_shown < lines->view.n_lines) {
         (void)printf(
             "they keep %.1f px apart; no other line is further than %.1f px from one "
             "of them, on the whole\n",

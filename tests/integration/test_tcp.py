@@ -87,7 +87,11 @@ def test_keys_are_made_listed_and_revoked_by_baro_key(world):
     assert "no public key" in world.baro("key", "allow", "12ab", "--role", "push", status=2)
     server = world.baro("key", "server").split()[-1]
     assert server in world.baro("key", "allow", made["public"], "--role", "push", "--name", "t-1")
-    world.baro("key", "allow", path, "--role", "view,push", "--name", "t-2")
+    assert made["has_server"] is False  # there was no daemon's key yet
+    for _ in range(2):  # a file that lacks it is told the daemon's key, once
+        world.baro("key", "allow", path, "--role", "view,push", "--name", "t-2")
+    with open(path, encoding="ascii") as file:
+        assert file.read().count(f"\nserver = {server}\n") == 1
     assert world.listing("key", "list") == [
         {"name": "t-2", "role": "push,view", "public": made["public"]}]
     other = json.loads(world.baro("key", "new", "b", "-o", path + "2", "--json"))
