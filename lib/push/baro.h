@@ -182,6 +182,11 @@ BARO_API int64_t baro_declare_tensor(struct baro_run *run, const struct baro_ten
  * another epoch of its series; of activations, their gradients and inputs the shape but for the
  * units may vary. One name has at most 8 epochs; what comes then has no unit statistics.
  *
+ * With BARO_SUMMARISE_DAEMON the tensor is copied into the ring instead, once, and barod
+ * summarises it, with the same result. Summarised here all the same, which is said: a tensor of
+ * more than 4 MiB or an eighth of the ring, one that is not row-major and contiguous, and
+ * any while more than half of the ring is unacknowledged. Updates and summaries never go whole.
+ *
  * returns  0; BARO_EUNSUPPORTED for an unknown element type; BARO_EINVAL for a bad shape;
  *          BARO_EFULL when no more names fit
  */

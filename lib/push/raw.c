@@ -50,7 +50,8 @@ void raw_close(struct baro_run *run)
     const uint64_t n = atomic_load_explicit(&run->n_here, memory_order_relaxed);
     if (n > 1) { /* one has been told */
         (void)snprintf(text, sizeof text,
-            "%" PRIu64 " tensors in all were summarised here though the daemon was to do so",
+            "%" PRIu64
+            " tensors in all were summarised here though the daemon was to do so",
             n);
         push_tell_once(run, &has_said, text);
     }

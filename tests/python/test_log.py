@@ -191,7 +191,7 @@ def test_wrong_arguments_raise_when_strict():
     raises(TypeError, lambda: run.log({"text": "abc"}), "'text'", "str")
     raises(TypeError, lambda: barograph.init(project=3, strict=True), "project")
     raises(TypeError, lambda: barograph.init(config=7, strict=True), "config")
-    raises(TypeError, lambda: barograph.init(summarise="deamon", strict=True), "summarise",
+    raises(TypeError, lambda: barograph.init(summarise="there", strict=True), "summarise",
            "'here' or 'daemon'")
     os.environ["BARO_STRICT"] = "1"
     raises(TypeError, lambda: barograph.init(rank="0"), "rank")
