@@ -55,6 +55,30 @@ static void name_bin(const struct model_hist *hist, size_t bin, char out[FORMAT_
         format_value(value, ldexp(1, exp)));
 }
 
+/* The ends and the middle; powers of two are told, or one would take the two hills of a normal
+ * distribution for two of values. */
+static void draw_axis(struct frame *f, struct draw_rect plot, const struct model_hist *hist)
+{
+    char end[FORMAT_MAX];
+    char start[FORMAT_MAX + 1];
+    (void)format_value(end, ldexp(1, hist->first_exp + (int)hist->n_exps));
+    (void)snprintf(start, sizeof start, "-%s", end);
+    struct draw_style style = {
+        .role = FONT_MONO, .size = THEME_SIZE_AXIS, .color = f->theme->secondary};
+    float y = plot.y + plot.h + 14;
+    (void)draw_string(f->list, plot.x, y, &style, start);
+    style.align = DRAW_CENTER;
+    struct draw_rect zero = draw_string(f->list, plot.x + plot.w / 2, y, &style, "0");
+    style.align = DRAW_RIGHT;
+    struct draw_rect last = draw_string(f->list, plot.x + plot.w, y, &style, end);
+    float room = last.x - zero.x - zero.w;
+    if (room >= 64) {
+        style.role = FONT_TEXT;
+        style.align = DRAW_CENTER;
+        (void)draw_string(f->list, zero.x + zero.w + room / 2, y, &style, "log scale");
+    }
+}
+
 static void draw_now(struct frame *f, struct draw_rect rect, const struct model_hist *hist)
 {
     size_t n_bins = 2 * (size_t)hist->n_exps + 1;
@@ -91,18 +115,7 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
             plot.y + plot.h / 2, plot.w, "no finite element");
     }
     draw_hair_h(f->list, plot.x, plot.y + plot.h, plot.w, 0, f->theme->hairline);
-    static const enum draw_align aligns[] = {DRAW_LEFT, DRAW_CENTER, DRAW_RIGHT};
-    const size_t bins[] = {0, (size_t)hist->n_exps, n_bins - 1};
-    for (size_t i = 0; i < BARO_LEN(bins); i++) {
-        char name[FORMAT_MAX];
-        name_bin(hist, bins[i], name);
-        struct draw_style style = {.role = FONT_MONO,
-            .size = THEME_SIZE_AXIS,
-            .color = f->theme->secondary,
-            .align = aligns[i]};
-        (void)draw_string(
-            f->list, plot.x + plot.w * (float)i / 2, plot.y + plot.h + 14, &style, name);
-    }
+    draw_axis(f, plot, hist);
 }
 
 /* All visible rows as a picture: steps to the right, bins upwards. lasts: steps that a reading
