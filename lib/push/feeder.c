@@ -78,6 +78,7 @@ static void *feed(void *payload)
             wait_ms = wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms * 2;
         }
     }
+    atomic_store_explicit(&run->is_idle, true, memory_order_release);
     (void)sem_post(&run->has_ended);
     sender_destroy(sender);
     (void)sem_post(&run->has_gone);
@@ -156,7 +157,9 @@ int run_stop_sender(struct baro_run *run)
         return 0;
     }
     atomic_store_explicit(&run->is_stopping, true, memory_order_release);
-    if (!wait_for(&run->has_ended, END_WAIT_MS)) {
+    /* The flag says what the semaphore says, to checkers that do not know sem_clockwait(). */
+    if (!wait_for(&run->has_ended, END_WAIT_MS) ||
+        !atomic_load_explicit(&run->is_idle, memory_order_acquire)) {
         (void)pthread_detach(run->thread);
         return BARO_ETIMEOUT;
     }

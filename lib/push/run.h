@@ -66,8 +66,9 @@ struct baro_run {
     struct baro_stats last; /* written once, before has_last */
     _Atomic bool has_last;
     pthread_t thread;
-    sem_t has_ended; /* posted by the thread when it needs ring and run no more, */
-    sem_t has_gone;  /* and when the sender is freed, too */
+    sem_t has_ended;      /* posted by the thread when it needs ring and run no more, */
+    sem_t has_gone;       /* and when the sender is freed, too */
+    _Atomic bool is_idle; /* has_ended was posted */
     bool has_thread;
     _Atomic bool is_stopping;
     _Atomic bool is_closing; /* everything that is left goes out at once */
