@@ -11,6 +11,9 @@ A device that falls behind is not pressed: when MAX_SENT steps are on their way,
 left out until one has arrived, which is counted and told. While a CUDA graph is captured nothing
 is measured: it would become part of the graph.
 
+Never run on a GPU as yet: what is proven is proven with tensors in main memory and with tensors
+without values (tests/python/test_device.py).
+
 The time that this takes is booked for the tensor when its numbers arrive: of the host, or of the
 device (between two events) where that is longer.
 

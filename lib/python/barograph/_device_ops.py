@@ -29,6 +29,7 @@ BINS = 128               # exponents -64 to 63, on each side
 LEAST_EXPONENT = -64
 MAX_UNITS = 65536
 UNIT_STATS = 5           # mean, l2, abs_max, frac_zero, n_nonfinite; of updates also change
+GROUP = 128              # elements that are counted together
 FIXED = -2               # all of a piece belongs to one unit
 
 _INF = math.inf
@@ -72,7 +73,7 @@ def _pieces(tensor, axis, limit):
 def _table(device):
     known = _tables.get(device)
     if known is None:
-        bins = torch.arange(2 * BINS, dtype=torch.int16, device=device).view(-1, 1)
+        bins = torch.arange(2 * BINS, dtype=torch.int16, device=device).view(-1, 1, 1)
         group = torch.arange(PIECE // STRETCH, dtype=torch.int64, device=device)
         for shift in (8, 4):
             group = torch.bitwise_xor(group, torch.bitwise_right_shift(group, shift))
@@ -120,7 +121,12 @@ def _count_bins(x, wide):
     left_out = torch.logical_or(exponent.eq(field), y.eq(0))
     key = (exponent - bias).clamp_(LEAST_EXPONENT, LEAST_EXPONENT + BINS - 1)
     key = key.sub_(LEAST_EXPONENT).add_(head.lt(0), alpha=BINS).masked_fill_(left_out, -1)
-    return key.to(torch.int16).view(1, -1).eq(_table(x.device)[0]).sum(1, dtype=torch.int32)
+    n = key.numel()
+    keys = torch.full((-(-n // GROUP) * GROUP,), -1, dtype=torch.int16, device=x.device)
+    keys[:n] = key
+    # Bytes first, of which a group's sum is one: wider sums would take copies as wide.
+    is_in = keys.view(1, -1, GROUP).eq(_table(x.device)[0]).view(torch.uint8)
+    return is_in.sum(2, dtype=torch.uint8).sum(1, dtype=torch.int32)
 
 
 def _histogram(tensor, wide):

@@ -33,8 +33,8 @@ bit for bit, with and without watch(). Trouble of ours becomes one event, never 
     cadence.py     the question to the governor
     layout.py      where batch and units lie
 
-Not seen: modules within torch.compile'd ones; gradients that torch.func computes; tensors outside
-main memory (one event says so).
+Not seen: modules within torch.compile'd ones; gradients that torch.func computes; tensors neither in
+main memory nor on a GPU (one event says so). Those on a GPU are measured there (_device.py).
 """
 from .arguments import ROLES, check
 from .watcher import Watcher
