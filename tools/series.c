@@ -319,6 +319,23 @@ static bool say_epochs(const struct thing_list *things, const char *text)
     return false;
 }
 
+/* The scalar whose name ends in this one: "train/loss" for "loss"; NULL if there is none. */
+static const Baro__ThingInfo *find_scalar_in_group(
+    const struct thing_list *things, const char *text)
+{
+    for (size_t i = 0; i < things->n_things; i++) {
+        const Baro__ThingInfo *thing = things->things[i];
+        if (thing->declare == NULL || thing_is_tensor(thing)) {
+            continue;
+        }
+        const char *last = strrchr(thing->declare->name, '/');
+        if (last != NULL && strcmp(last + 1, text) == 0) {
+            return thing;
+        }
+    }
+    return NULL;
+}
+
 static int say_no_series(const struct thing_list *things, const char *text)
 {
     if (things->n_things == 0) {
@@ -326,6 +343,10 @@ static int say_no_series(const struct thing_list *things, const char *text)
     }
     if (say_roles(things, text) || say_epochs(things, text)) {
         return CLI_FAILED;
+    }
+    const Baro__ThingInfo *grouped = find_scalar_in_group(things, text);
+    if (grouped != NULL) {
+        return cli_fail("no series '%s'; did you mean '%s'?", text, grouped->declare->name);
     }
     /* Where a unit or statistic begins, if the text names a tensor. */
     const char *tail = strpbrk(text, "[");

@@ -335,6 +335,7 @@ class WithRun(unittest.TestCase):
     def test_a_misspelt_series_gives_the_nearest_one(self):
         for wrong, words in (
                 ("los", "no series 'los'; did you mean 'loss'?"),
+                ("β weight", "did you mean 'kl/β weight'?"),
                 ("encoder.fc1.weihgt:grad/l2", "did you mean 'encoder.fc1.weight:grad/l2'?"),
                 ("encoder.fc1.weight:grad/l3", "no statistic 'l3'; did you mean"),
                 ("encoder.fc1.weight:grad", "needs a statistic"),
