@@ -253,17 +253,20 @@ class Trainer:
 class Process:
     """A Trainer in a child, which waits while others have their turn."""
 
+    _ends = []  # of pipes that only the parent has: with it they go, and then the children
+
     def __init__(self, model_name, way, folder):
         ask, self._ask = os.pipe()
         self._answer, answer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self._ask)
-            os.close(self._answer)
+            for end in self._ends + [self._ask, self._answer]:
+                os.close(end)
             self._serve(model_name, way, folder, ask, answer)
         os.close(ask)
         os.close(answer)
         self._answers = os.fdopen(self._answer, "r")
+        self._ends.extend((self._ask, self._answer))
 
     @staticmethod
     def _serve(model_name, way, folder, ask, answer):
@@ -294,12 +297,14 @@ class Process:
         return json.loads(line)
 
     def end(self):
-        """A 0 ends it: the pipe's end alone would not, as later children have it, too."""
+        """A 0 ends it."""
         try:
             os.write(self._ask, struct.pack("<I", 0))
         except OSError:
             pass
         os.waitpid(self.pid, 0)
+        self._ends.remove(self._ask)
+        self._ends.remove(self._answer)
         os.close(self._ask)
         self._answers.close()
 
