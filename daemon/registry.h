@@ -48,7 +48,7 @@ struct thing {
     int64_t last_step;
     int64_t last_unit_step; /* valid if has_units, which a restart forgets */
     bool has_units;
-    double spacing;      /* steps from one point to the next, lately at most; 0: not known */
+    double spacing; /* steps from one point to the next, lately at most; 0: not known */
     double unit_spacing; /* likewise of unit statistics */
     double last_value;
     uint32_t worst_level;
@@ -73,15 +73,15 @@ struct stream {
     char *status_text; /* reason of a failure, or NULL */
     int64_t last_step;
     int64_t last_time_ns;
-    int64_t created_ns;  /* wall time at which its process opened the run; 0: not known */
-    bool has_begun;      /* a reading with a step of its own has come */
-    int64_t max_step;    /* valid if has_begun */
-    char *note;          /* for its user, to go with the next acknowledgement; or NULL */
+    int64_t created_ns; /* wall time at which its process opened the run; 0: not known */
+    bool has_begun;     /* a reading with a step of its own has come */
+    int64_t max_step;   /* valid if has_begun */
+    char *note;         /* for its user, to go with the next acknowledgement; or NULL */
     struct attention *attention; /* likewise: what alerts concern; or NULL */
-    bool has_told_rival; /* that another process of its rank lives, too */
-    bool has_told_limit; /* that it declared more than it may */
-    uint64_t met_ns;     /* monotonic: its last Hello */
-    bool is_superseded;  /* a process that began later speaks for the rank */
+    bool has_told_rival;         /* that another process of its rank lives, too */
+    bool has_told_limit;         /* that it declared more than it may */
+    uint64_t met_ns;             /* monotonic: its last Hello */
+    bool is_superseded;          /* a process that began later speaks for the rank */
     uint64_t n_dropped_told;     /* by READING_DROPS records */
     uint64_t n_dropped_beat;     /* by heartbeats */
     uint64_t heard_ns;           /* monotonic: last message */

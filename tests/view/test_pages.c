@@ -7,131 +7,11 @@
 #include "tests/testing.h"
 
 #include <math.h>
-#include <time.h>
 
 #include "client/draw/draw_raster.h"
-#include "client/draw/draw_text.h"
 #include "client/view/input.h"
-#include "client/view/inside.h"
 #include "lib/base/mem.h"
-#include "tests/view/oracle.h"
-
-/* A view of the oracle's run, drawn until it has all that it wished for. */
-struct stage {
-    struct oracle oracle;
-    struct keeper *keeper;
-    struct view *view;
-    struct model *model;
-    struct font *font;
-    struct draw_list *list;
-    float w, h;
-};
-
-static void stage_begin(struct stage *stage, float w, float h)
-{
-    *stage = (struct stage){.w = w, .h = h};
-    stage->oracle = (struct oracle){
-        .n_steps = 400, .bad_step = 310, .status = BARO__RUN_STATUS__RUN_FINISHED};
-    stage->keeper = keeper_create("ipc:///run/user/1000/barograph/barod.sock");
-    stage->view = view_create();
-    stage->font = font_open_fixed(1);
-    stage->list = draw_create(stage->font, 0);
-}
-
-static void stage_draw(struct stage *stage)
-{
-    for (uint64_t serial = 1; serial < 12; serial++) {
-        part_unref(stage->model);
-        stage->model = keeper_publish(stage->keeper);
-        view_draw(stage->view, stage->list, stage->model, stage->w, stage->h);
-        keeper_set_wish(stage->keeper, &stage->view->wish, serial);
-        oracle_answer(&stage->oracle, stage->keeper);
-    }
-    assert_false(stage->view->is_dirty);
-    assert_int_equal(draw_dropped(stage->list), 0);
-}
-
-static void stage_end(struct stage *stage)
-{
-    part_unref(stage->model);
-    view_destroy(stage->view);
-    keeper_destroy(stage->keeper);
-    draw_destroy(stage->list);
-    font_close(stage->font);
-}
-
-static char *text_of(const struct draw_list *list)
-{
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    assert_non_null(out);
-    assert_int_equal(draw_text_print(list, out), 0);
-    assert_int_equal(fclose(out), 0);
-    return text;
-}
-
-static char *read_all(const char *path)
-{
-    FILE *in = fopen(path, "r");
-    if (in == NULL) {
-        return NULL;
-    }
-    char *text = baro_xcalloc(1 << 22, 1);
-    size_t n = fread(text, 1, (1 << 22) - 1, in);
-    text[n] = '\0';
-    (void)fclose(in);
-    return text;
-}
-
-/* Say the first line that differs: a whole page of commands helps nobody. */
-static void assert_same_lines(const char *name, const char *is, const char *should)
-{
-    for (int line = 1; *is != '\0' || *should != '\0'; line++) {
-        size_t n_is = strcspn(is, "\n");
-        size_t n_should = strcspn(should, "\n");
-        if (n_is != n_should || memcmp(is, should, n_is) != 0) {
-            fail_msg("%s, line %d:\n  is     %.*s\n  should %.*s", name, line, (int)n_is,
-                is, (int)n_should, should);
-        }
-        is += n_is + (is[n_is] == '\n' ? 1 : 0);
-        should += n_should + (should[n_should] == '\n' ? 1 : 0);
-    }
-}
-
-static void assert_golden(const struct stage *stage, const char *name)
-{
-    char path[4096];
-    const char *root = getenv("BARO_SOURCE_DIR");
-    (void)snprintf(
-        path, sizeof path, "%s/tests/golden/view/%s.txt", root != NULL ? root : ".", name);
-    char *is = text_of(stage->list);
-    if (getenv("BARO_UPDATE_GOLDEN") != NULL) {
-        FILE *out = fopen(path, "w");
-        assert_non_null(out);
-        assert_true(fputs(is, out) >= 0);
-        assert_int_equal(fclose(out), 0);
-    }
-    char *should = read_all(path);
-    if (should == NULL) {
-        fail_msg("%s is missing", path);
-    }
-    assert_same_lines(name, is, should);
-    free(is);
-    free(should);
-}
-
-static bool says(const struct stage *stage, const char *text)
-{
-    size_t n = 0;
-    const struct draw_cmd *cmds = draw_cmds(stage->list, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (cmds[i].op == DRAW_STRING && strstr(cmds[i].u.string.text, text) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
+#include "tests/view/stage.h"
 
 /* ---- pages ---- */
 
@@ -143,8 +23,8 @@ static void the_overview_says_the_alert_first(void **state)
     oracle_connect(stage.keeper);
     stage_draw(&stage);
     assert_true(stage.model->is_complete);
-    assert_true(says(&stage, "decoder.out became NaN in unit 3."));
-    assert_golden(&stage, "overview");
+    assert_true(stage_says(&stage, "decoder.out became NaN in unit 3."));
+    stage_assert_golden(&stage, "overview");
     stage_end(&stage);
 }
 
@@ -157,8 +37,8 @@ static void a_calm_run_is_said_to_be_fine(void **state)
     stage.view->theme = &theme_light;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "Fine: 400 steps, no alert; every reading of"));
-    assert_golden(&stage, "overview_fine_light");
+    assert_true(stage_says(&stage, "Fine: 400 steps, no alert; every reading of"));
+    stage_assert_golden(&stage, "overview_fine_light");
     stage_end(&stage);
 }
 
@@ -171,8 +51,8 @@ static void the_tensor_page_draws_all_units(void **state)
     oracle_connect(stage.keeper);
     stage_draw(&stage);
     assert_int_equal(stage.view->thing, ORACLE_OUT); /* the one with the alert */
-    assert_true(says(&stage, "16 of 16 units"));
-    assert_true(says(&stage, "1 with NaN or Inf"));
+    assert_true(stage_says(&stage, "16 of 16 units"));
+    assert_true(stage_says(&stage, "1 with NaN or Inf"));
     size_t n = 0;
     size_t n_flocks = 0;
     const struct draw_cmd *cmds = draw_cmds(stage.list, &n);
@@ -183,7 +63,7 @@ static void the_tensor_page_draws_all_units(void **state)
         }
     }
     assert_int_equal(n_flocks, 1);
-    assert_golden(&stage, "tensor");
+    stage_assert_golden(&stage, "tensor");
     stage_end(&stage);
 }
 
@@ -197,8 +77,8 @@ static void a_tensor_without_units_shows_its_norm(void **state)
     oracle_connect(stage.keeper);
     stage_draw(&stage);
     assert_int_equal(stage.view->thing, ORACLE_BIAS);
-    assert_true(says(&stage, "this tensor has no units"));
-    assert_true(says(&stage, "every 4 steps"));
+    assert_true(stage_says(&stage, "this tensor has no units"));
+    assert_true(stage_says(&stage, "every 4 steps"));
     stage_end(&stage);
 }
 
@@ -213,7 +93,7 @@ static void a_tensor_says_how_often_it_is_measured_lately(void **state)
     oracle_connect(stage.keeper);
     stage_draw(&stage);
     assert_int_equal(stage.view->thing, ORACLE_ACT);
-    assert_true(says(&stage, "16 units · every 12 steps, units every 50"));
+    assert_true(stage_says(&stage, "16 units · every 12 steps, units every 50"));
     stage_end(&stage);
 }
 
@@ -226,8 +106,8 @@ static void what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run(void *
     stage.oracle.lr_name = "barograph/share";
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "every reading of 2 scalars and"));
-    char *text = text_of(stage.list);
+    assert_true(stage_says(&stage, "every reading of 2 scalars and"));
+    char *text = stage_text(stage.list);
     const char *own = strstr(text, "\"barograph/share\"");
     const char *time = strstr(text, "\"step time, s\"");
     assert_non_null(own);
@@ -246,12 +126,13 @@ static void what_watching_derived_comes_after_what_the_program_logged(void **sta
     stage.oracle.lr_name = "encoder.fc1.weight/rho";
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    char *text = text_of(stage.list);
+    char *text = stage_text(stage.list);
     const char *logged = strstr(text, "\"grad_norm\"");
     const char *time = strstr(text, "\"step time, s\"");
     const char *derived = strstr(text, "\"encoder.fc1.weight/rho\"");
     assert_true(logged != NULL && time != NULL && derived != NULL);
-    assert_true(logged < time && time < derived);
+    assert_true(logged < time);
+    assert_true(time < derived);
     free(text);
     stage_end(&stage);
 }
@@ -294,9 +175,9 @@ static void the_alerts_page_says_what_to_try(void **state)
     stage.view->page = VIEW_ALERTS;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "lower the learning rate"));
-    assert_true(says(&stage, "Samples of the batch: 100, 107"));
-    assert_golden(&stage, "alerts");
+    assert_true(stage_says(&stage, "lower the learning rate"));
+    assert_true(stage_says(&stage, "Samples of the batch: 100, 107"));
+    stage_assert_golden(&stage, "alerts");
     stage_end(&stage);
 }
 
@@ -307,8 +188,8 @@ static void without_a_daemon_the_page_says_how_to_start_one(void **state)
     stage_begin(&stage, 1440, 900);
     keeper_set_state(stage.keeper, MODEL_AWAY, "", INT64_C(1700000000) * 1000000000);
     stage_draw(&stage);
-    assert_true(says(&stage, "baro up"));
-    assert_golden(&stage, "no_daemon");
+    assert_true(stage_says(&stage, "baro up"));
+    stage_assert_golden(&stage, "no_daemon");
     stage_end(&stage);
 }
 
@@ -320,8 +201,8 @@ static void without_a_run_the_page_shows_the_lines_to_paste(void **state)
     stage.oracle.has_no_run = true;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "run.log({\"loss\": loss})"));
-    assert_golden(&stage, "no_run");
+    assert_true(stage_says(&stage, "run.log({\"loss\": loss})"));
+    stage_assert_golden(&stage, "no_run");
     stage_end(&stage);
 }
 
@@ -335,11 +216,11 @@ static void a_run_without_tensors_is_told_how_to_watch(void **state)
     stage.view->page = VIEW_TENSOR;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(says(&stage, "run.watch(model, optimizer)"));
+    assert_true(stage_says(&stage, "run.watch(model, optimizer)"));
     stage.view->page = VIEW_OVERVIEW; /* its scalars fill the page */
     stage_draw(&stage);
-    assert_true(says(&stage, "grad_norm"));
-    assert_golden(&stage, "overview_scalars");
+    assert_true(stage_says(&stage, "grad_norm"));
+    stage_assert_golden(&stage, "overview_scalars");
     stage_end(&stage);
 }
 
@@ -350,7 +231,7 @@ static void another_protocol_is_said_with_the_side_to_update(void **state)
     stage_begin(&stage, 1440, 900);
     keeper_set_state(stage.keeper, MODEL_MISMATCH, "update the other side", 1);
     stage_draw(&stage);
-    assert_true(says(&stage, "update the other side"));
+    assert_true(stage_says(&stage, "update the other side"));
     stage_end(&stage);
 }
 
@@ -363,148 +244,8 @@ static void a_daemon_that_goes_away_leaves_the_page_as_it_was(void **state)
     stage_draw(&stage);
     keeper_set_state(stage.keeper, MODEL_AWAY, "", 1);
     stage_draw(&stage);
-    assert_true(says(&stage, "daemon away, trying again"));
-    assert_true(says(&stage, "decoder.out became NaN in unit 3."));
-    stage_end(&stage);
-}
-
-/* ---- doing things ---- */
-
-/* Middle of the first zone that does something. */
-static bool find_zone(const struct view *view, enum view_act act, float *x, float *y)
-{
-    for (size_t i = 0; i < view->n_zones; i++) {
-        const struct view_zone *zone = &view->zones[i];
-        if (zone->act == act) {
-            *x = zone->rect.x + zone->rect.w / 2;
-            *y = zone->rect.y + zone->rect.h / 2;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void dragging_in_a_chart_zooms_and_a_double_click_fits(void **state)
-{
-    (void)state;
-    struct stage stage;
-    stage_begin(&stage, 1440, 900);
-    oracle_connect(stage.keeper);
-    stage_draw(&stage);
-    struct view *view = stage.view;
-    float x = 0;
-    float y = 0;
-    assert_true(find_zone(view, VIEW_CHART, &x, &y));
-    (void)input_down(view, x - 40, y, INPUT_MAIN, 1);
-    (void)input_move(view, x + 40, y);
-    stage_draw(&stage);
-    (void)input_up(view, stage.model, x + 40, y, INPUT_MAIN);
-    assert_false(view->is_fit);
-    assert_true(view->hi - view->lo < 100 && view->hi > view->lo);
-    stage_draw(&stage);
-    assert_true(stage.view->wish.from_step >= 0 && stage.view->wish.to_step < 400);
-    double lo = view->lo;
-    (void)input_down(
-        view, x, y, INPUT_SECOND, 1); /* pan: what was under the pointer stays */
-    (void)input_move(view, x + 30, y);
-    (void)input_up(view, stage.model, x + 30, y, INPUT_SECOND);
-    assert_true(view->lo < lo);
-    (void)input_down(view, x, y, INPUT_MAIN, 2);
-    (void)input_up(view, stage.model, x, y, INPUT_MAIN);
-    assert_true(view->is_fit);
-    stage_end(&stage);
-}
-
-static void the_wheel_keeps_the_step_under_the_pointer(void **state)
-{
-    (void)state;
-    struct stage stage;
-    stage_begin(&stage, 1440, 900);
-    stage.oracle.status =
-        BARO__RUN_STATUS__RUN_RUNNING; /* the axis reaches beyond the data */
-    oracle_connect(stage.keeper);
-    stage_draw(&stage);
-    float x = 0;
-    float y = 0;
-    assert_true(find_zone(stage.view, VIEW_CHART, &x, &y));
-    (void)input_move(stage.view, x + 33, y);
-    stage_draw(&stage);
-    double before = stage.view->cursor;
-    (void)input_wheel(stage.view, stage.model, 0, 1);
-    (void)input_move(stage.view, x + 33, y);
-    stage_draw(&stage);
-    (void)input_move(stage.view, x + 33, y);
-    assert_true(fabs(stage.view->cursor - before) <= 1);
-    assert_false(stage.view->is_fit);
-    stage_end(&stage);
-}
-
-static void keys_change_pages_alerts_themes_and_scales(void **state)
-{
-    (void)state;
-    struct stage stage;
-    stage_begin(&stage, 1440, 900);
-    oracle_connect(stage.keeper);
-    stage_draw(&stage);
-    assert_true(input_char(stage.view, stage.model, "3"));
-    assert_int_equal(stage.view->page, VIEW_ALERTS);
-    assert_true(input_char(stage.view, stage.model, "]"));
-    assert_int_equal(stage.view->page, VIEW_TENSOR);
-    assert_int_equal(stage.view->unit, ORACLE_BAD_UNIT);
-    assert_true(stage.view->lo < 310 && stage.view->hi > 310);
-    assert_true(input_char(stage.view, stage.model, "t"));
-    assert_false(stage.view->theme->dark);
-    assert_true(input_key(stage.view, stage.model, INPUT_RIGHT, true));
-    assert_true(stage.view->cursor >= 320 && stage.view->cursor <= 320);
-    assert_true(input_char(stage.view, stage.model, "?"));
-    stage_draw(&stage);
-    assert_golden(&stage, "keys");
-    assert_false(input_char(stage.view, stage.model, "x"));
-    stage_end(&stage);
-}
-
-static void typing_finds_a_tensor_and_enter_shows_it(void **state)
-{
-    (void)state;
-    struct stage stage;
-    stage_begin(&stage, 1440, 900);
-    oracle_connect(stage.keeper);
-    stage_draw(&stage);
-    (void)input_char(stage.view, stage.model, "/");
-    (void)input_char(stage.view, stage.model, "FC1.w");
-    stage_draw(&stage);
-    assert_int_equal(stage.view->n_found, 2);
-    assert_golden(&stage, "find");
-    (void)input_key(stage.view, stage.model, INPUT_DOWN, false);
-    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
-    assert_int_equal(stage.view->thing, ORACLE_GRAD);
-    assert_int_equal(stage.view->page, VIEW_TENSOR);
-    stage_end(&stage);
-}
-
-static void a_paused_view_stands_still_while_steps_come(void **state)
-{
-    (void)state;
-    struct stage stage;
-    stage_begin(&stage, 1440, 900);
-    stage.oracle.bad_step = INT64_MAX;
-    stage.oracle.status = BARO__RUN_STATUS__RUN_RUNNING;
-    oracle_connect(stage.keeper);
-    stage_draw(&stage);
-    double hi = stage.view->hi;
-    for (int64_t step = 400; step < 900; step++) {
-        oracle_live(&stage.oracle, stage.keeper, step);
-    }
-    stage_draw(&stage);
-    assert_true(stage.view->hi > hi);
-    (void)input_char(stage.view, stage.model, " ");
-    hi = stage.view->hi;
-    for (int64_t step = 900; step < 1900; step++) {
-        oracle_live(&stage.oracle, stage.keeper, step);
-    }
-    stage_draw(&stage);
-    assert_true(stage.view->hi >= hi && stage.view->hi <= hi);
-    assert_true(says(&stage, "paused"));
+    assert_true(stage_says(&stage, "daemon away, trying again"));
+    assert_true(stage_says(&stage, "decoder.out became NaN in unit 3."));
     stage_end(&stage);
 }
 
@@ -578,7 +319,7 @@ static void a_window_without_room_says_so_instead_of_drawing_a_heap(void **state
     size_t n = 0;
     (void)draw_cmds(stage.list, &n);
     assert_true(n <= 2);
-    assert_true(says(&stage, "The window is too small"));
+    assert_true(stage_says(&stage, "The window is too small"));
     stage_end(&stage);
 }
 
@@ -793,8 +534,6 @@ static void repainting_what_changed_equals_painting_all(void **state)
 
 int main(void)
 {
-    (void)setenv("TZ", "UTC0", 1);
-    tzset();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_overview_says_the_alert_first),
         cmocka_unit_test(a_calm_run_is_said_to_be_fine),
@@ -810,11 +549,6 @@ int main(void)
         cmocka_unit_test(a_run_without_tensors_is_told_how_to_watch),
         cmocka_unit_test(another_protocol_is_said_with_the_side_to_update),
         cmocka_unit_test(a_daemon_that_goes_away_leaves_the_page_as_it_was),
-        cmocka_unit_test(dragging_in_a_chart_zooms_and_a_double_click_fits),
-        cmocka_unit_test(the_wheel_keeps_the_step_under_the_pointer),
-        cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
-        cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
-        cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
         cmocka_unit_test(the_layers_stand_under_the_loss_on_the_same_steps),
         cmocka_unit_test(where_nan_began_is_said_in_the_tree_and_the_layers),
         cmocka_unit_test(a_window_without_room_says_so_instead_of_drawing_a_heap),

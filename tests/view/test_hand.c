@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What mouse and keyboard do to the pages. */
+#include "tests/testing.h"
+
+#include <math.h>
+
+#include "client/view/input.h"
+#include "tests/view/stage.h"
+
+/* Middle of the first zone that does something. */
+static bool find_zone(const struct view *view, enum view_act act, float *x, float *y)
+{
+    for (size_t i = 0; i < view->n_zones; i++) {
+        const struct view_zone *zone = &view->zones[i];
+        if (zone->act == act) {
+            *x = zone->rect.x + zone->rect.w / 2;
+            *y = zone->rect.y + zone->rect.h / 2;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dragging_in_a_chart_zooms_and_a_double_click_fits(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct view *view = stage.view;
+    float x = 0;
+    float y = 0;
+    assert_true(find_zone(view, VIEW_CHART, &x, &y));
+    (void)input_down(view, x - 40, y, INPUT_MAIN, 1);
+    (void)input_move(view, x + 40, y);
+    stage_draw(&stage);
+    (void)input_up(view, stage.model, x + 40, y, INPUT_MAIN);
+    assert_false(view->is_fit);
+    assert_true(view->hi - view->lo < 100 && view->hi > view->lo);
+    stage_draw(&stage);
+    assert_true(stage.view->wish.from_step >= 0 && stage.view->wish.to_step < 400);
+    double lo = view->lo;
+    (void)input_down(
+        view, x, y, INPUT_SECOND, 1); /* pan: what was under the pointer stays */
+    (void)input_move(view, x + 30, y);
+    (void)input_up(view, stage.model, x + 30, y, INPUT_SECOND);
+    assert_true(view->lo < lo);
+    (void)input_down(view, x, y, INPUT_MAIN, 2);
+    (void)input_up(view, stage.model, x, y, INPUT_MAIN);
+    assert_true(view->is_fit);
+    stage_end(&stage);
+}
+
+static void the_wheel_keeps_the_step_under_the_pointer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.status =
+        BARO__RUN_STATUS__RUN_RUNNING; /* the axis reaches beyond the data */
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    float x = 0;
+    float y = 0;
+    assert_true(find_zone(stage.view, VIEW_CHART, &x, &y));
+    (void)input_move(stage.view, x + 33, y);
+    stage_draw(&stage);
+    double before = stage.view->cursor;
+    (void)input_wheel(stage.view, stage.model, 0, 1);
+    (void)input_move(stage.view, x + 33, y);
+    stage_draw(&stage);
+    (void)input_move(stage.view, x + 33, y);
+    assert_true(fabs(stage.view->cursor - before) <= 1);
+    assert_false(stage.view->is_fit);
+    stage_end(&stage);
+}
+
+static void keys_change_pages_alerts_themes_and_scales(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(input_char(stage.view, stage.model, "3"));
+    assert_int_equal(stage.view->page, VIEW_ALERTS);
+    assert_true(input_char(stage.view, stage.model, "]"));
+    assert_int_equal(stage.view->page, VIEW_TENSOR);
+    assert_int_equal(stage.view->unit, ORACLE_BAD_UNIT);
+    assert_true(stage.view->lo < 310 && stage.view->hi > 310);
+    assert_true(input_char(stage.view, stage.model, "t"));
+    assert_false(stage.view->theme->dark);
+    assert_true(input_key(stage.view, stage.model, INPUT_RIGHT, true));
+    assert_true(stage.view->cursor >= 320 && stage.view->cursor <= 320);
+    assert_true(input_char(stage.view, stage.model, "?"));
+    stage_draw(&stage);
+    stage_assert_golden(&stage, "keys");
+    assert_false(input_char(stage.view, stage.model, "x"));
+    stage_end(&stage);
+}
+
+static void typing_finds_a_tensor_and_enter_shows_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    (void)input_char(stage.view, stage.model, "/");
+    (void)input_char(stage.view, stage.model, "FC1.w");
+    stage_draw(&stage);
+    assert_int_equal(stage.view->n_found, 2);
+    stage_assert_golden(&stage, "find");
+    (void)input_key(stage.view, stage.model, INPUT_DOWN, false);
+    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
+    assert_int_equal(stage.view->thing, ORACLE_GRAD);
+    assert_int_equal(stage.view->page, VIEW_TENSOR);
+    stage_end(&stage);
+}
+
+static void a_paused_view_stands_still_while_steps_come(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.oracle.status = BARO__RUN_STATUS__RUN_RUNNING;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    double hi = stage.view->hi;
+    for (int64_t step = 400; step < 900; step++) {
+        oracle_live(&stage.oracle, stage.keeper, step);
+    }
+    stage_draw(&stage);
+    assert_true(stage.view->hi > hi);
+    (void)input_char(stage.view, stage.model, " ");
+    hi = stage.view->hi;
+    for (int64_t step = 900; step < 1900; step++) {
+        oracle_live(&stage.oracle, stage.keeper, step);
+    }
+    stage_draw(&stage);
+    assert_true(stage.view->hi >= hi && stage.view->hi <= hi);
+    assert_true(stage_says(&stage, "paused"));
+    stage_end(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dragging_in_a_chart_zooms_and_a_double_click_fits),
+        cmocka_unit_test(the_wheel_keeps_the_step_under_the_pointer),
+        cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
+        cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
+        cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
