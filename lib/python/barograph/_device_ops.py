@@ -121,9 +121,8 @@ def _count_bins(x, wide):
     left_out = torch.logical_or(exponent.eq(field), y.eq(0))
     key = (exponent - bias).clamp_(LEAST_EXPONENT, LEAST_EXPONENT + BINS - 1)
     key = key.sub_(LEAST_EXPONENT).add_(head.lt(0), alpha=BINS).masked_fill_(left_out, -1)
-    n = key.numel()
-    keys = torch.full((-(-n // GROUP) * GROUP,), -1, dtype=torch.int16, device=x.device)
-    keys[:n] = key
+    none = torch.full((-key.numel() % GROUP,), -1, dtype=torch.int16, device=x.device)
+    keys = torch.cat((key.to(torch.int16), none))
     # Bytes first, of which a group's sum is one: wider sums would take copies as wide.
     is_in = keys.view(1, -1, GROUP).eq(_table(x.device)[0]).view(torch.uint8)
     return is_in.sum(2, dtype=torch.uint8).sum(1, dtype=torch.int32)
@@ -438,7 +437,7 @@ def _no_words(layout, device):
     n = layout.n_units
     words = torch.full((2 * BINS + (UNIT_STATS + layout.is_update) * n,), math.nan,
                        dtype=torch.float32, device=device)
-    words[:2 * BINS] = 0
-    words[2 * BINS + 4 * n:2 * BINS + 5 * n] = 0
+    words[:2 * BINS].zero_()
+    words[2 * BINS + 4 * n:2 * BINS + 5 * n].zero_()
     layout.n_words = words.numel()
     return words
