@@ -134,16 +134,24 @@ class Run:
 
     def event(self, text, level="info"):
         """Note something at the step under way; level: "info", "watch" or "alarm"."""
-        if level not in _native.LEVELS:
+        if not isinstance(level, str) or level not in _native.LEVELS:
             self._reject(f"level is one of {', '.join(_native.LEVELS)}, not {level!r}")
             level = "info"
-        if self._handle is not None:
-            self._lib.baro_event(self._handle, _native.LEVELS[level],
-                                 _tensors.name_bytes(text))
+        try:
+            if self._handle is not None:
+                self._lib.baro_event(self._handle, _native.LEVELS[level],
+                                     _tensors.name_bytes(text))
+        except Exception as error:  # its text cannot be had
+            self._complain("event", f"event() failed: {error!r}")
 
     def alert(self, title, text="", level="watch"):
         """Note something that a person should look at."""
-        self.event(f"{title}: {text}" if text else title, level)
+        try:
+            text = f"{title}: {text}" if text is not None and str(text) else title
+        except Exception as error:
+            self._complain("alert", f"alert() failed: {error!r}")
+            return
+        self.event(text, level)
 
     def watch(self, model, optimizer=None, every=None,
               roles=("input", "weight", "grad", "act", "act_grad", "update", "opt"),
