@@ -123,20 +123,6 @@ def work(number):
     barograph.run is None or sys.exit(5)
     if number == 2:
         raise ValueError("of a worker")
-def test_events_and_alerts_of_odd_arguments_end_no_training():
-    live.good("""
-import warnings, barograph
-warnings.simplefilter("ignore")
-class Odd:
-    def __str__(self): raise RuntimeError("no text")
-    def __bool__(self): raise ValueError("neither")
-run = barograph.init(project="odd", mode="offline")
-for odd in (None, [], {}, set(), Odd(), 3, b"x", object()):
-    run.event(odd); run.event("x", odd); run.alert(odd, odd); run.alert("x", odd, odd)
-run.finish()
-""")
-
-
 if __name__ == "__main__":
     run = barograph.init(project="ends", name="spawn", run_id="spawn")
     run.log({"loss": 1.0})
@@ -255,6 +241,20 @@ assert figures["n_dropped"] == 0 and figures["own_ns"] > 0, figures
 again = barograph.init(project="figures")
 again.finish()
 assert run.stats() == figures and again.stats()["n_pushed"] < 10
+""")
+
+
+def test_events_and_alerts_of_odd_arguments_end_no_training():
+    live.good("""
+import warnings, barograph
+warnings.simplefilter("ignore")
+class Odd:
+    def __str__(self): raise RuntimeError("no text")
+    def __bool__(self): raise ValueError("neither")
+run = barograph.init(project="odd", mode="offline")
+for odd in (None, [], {}, set(), Odd(), 3, b"x", object()):
+    run.event(odd); run.event("x", odd); run.alert(odd, odd); run.alert("x", odd, odd)
+run.finish()
 """)
 
 
