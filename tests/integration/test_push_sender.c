@@ -260,7 +260,8 @@ static void drops_of_an_overflow_are_told_to_the_record(void **state)
     struct baro_stats stats;
     assert_int_equal(baro_stats(run, &stats), 0);
     assert_true(stats.n_dropped > 70000);
-    assert_true(stats.n_pushed >= 100000); /* and what the client tells of itself each second */
+    assert_true(
+        stats.n_pushed >= 100000); /* and what the client tells of itself each second */
     fake_start(fake, FAKE_ACK);
     assert_int_equal(baro_close(run, 15000), 0);
     fake_stop(fake);
