@@ -428,7 +428,9 @@ static bool fill_window(struct sender *s, uint64_t now, bool is_urgent)
             }
             n_records = 1;
         }
-        s->was_full = n_bytes >= batch_bytes(s) / 2;
+        /* Filled, or ended before a record that is longer than a batch. */
+        s->was_full = n_bytes >= batch_bytes(s) / 2 ||
+                      (n_records < BATCH_RECORDS && s->cursor.seq <= head_seq);
         has_sent = send_batch(s, now, n_bytes, n_records) || has_sent;
     }
     return has_sent;
