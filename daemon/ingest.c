@@ -52,6 +52,7 @@ static void send_ack(
     baro__ack__init(&ack);
     ack.last_seq = stream->committed_seq;
     baro_autofree struct attention *attention = attention_take(stream, &ack);
+    (void)attention; /* ack points into it */
     if (note != NULL) {
         ack.note = (char *)(uintptr_t)note;
     }

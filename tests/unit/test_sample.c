@@ -129,7 +129,7 @@ static void every_line_belongs_to_the_nearest_shown_one(void **test)
     }
     assert_int_equal(n_members, MANY);
     for (uint32_t line = 0; line < MANY; line += 997) {
-        double best = INFINITY, mine = 0;
+        double best = HUGE_VAL, mine = 0;
         for (size_t k = 0; k < sample.n_shown; k++) {
             double sum = 0;
             for (size_t t = 0; t < STEPS; t++) {
