@@ -95,11 +95,18 @@ static struct name *find(struct ranks_detector *detector, const char *text)
     return fresh;
 }
 
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 static bool compare(struct ranks_detector *detector, const struct said *first,
     const struct said *second, struct ranks_finding *out)
 {
     /* Bits, not values: NaN from both is agreement. */
-    if (memcmp(&first->value, &second->value, sizeof first->value) == 0) {
+    if (bits_of(first->value) == bits_of(second->value)) {
         detector->n_to_calm -= detector->n_to_calm > 0;
         return false;
     }
