@@ -6,7 +6,7 @@
 #include "daemon/registry.h"
 #include "lib/base/err.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 static int check_text(
     const char *what, const char *text, size_t max_bytes, struct baro_err *err)

@@ -17,7 +17,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 #define LOG_MODULE "ingest"
 

@@ -8,7 +8,7 @@
 #define BAROD_LIVE_H
 
 #include "daemon/barod.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /** Make the list of subscribers. */
 struct live *live_create(void);

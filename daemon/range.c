@@ -10,7 +10,7 @@
 #include "lib/analysis/columns.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "proto/wire_columns.h"
 
 /*

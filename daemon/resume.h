@@ -7,7 +7,7 @@
 #define BAROD_RESUME_H
 
 #include "daemon/barod.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /**
  * Find or make the run that a new stream belongs to.

@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 #define LOG_MODULE "store"
 

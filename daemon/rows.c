@@ -8,7 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /* ---- whole records ---- */
 

@@ -4,7 +4,7 @@
 #define BAROD_RULES_H
 
 #include "daemon/barod.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /** Tell whether a scalar or summary is or holds a non-finite value. */
 bool rules_is_nonfinite(const struct reading *reading);

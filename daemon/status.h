@@ -4,7 +4,7 @@
 #define BAROD_STATUS_H
 
 #include "daemon/barod.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /** Note that a stream says Hello; is_recovery: its ring is read after its process ended. */
 void status_on_hello(struct barod *barod, struct stream *stream, bool is_recovery);

@@ -3,7 +3,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/measure/measure.h"
-#include "proto/reading_raw.h"
+#include "lib/base/reading_raw.h"
 
 /* Where payloads are made; kept from the first raw tensor on. */
 struct tensor_room {

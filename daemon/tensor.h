@@ -4,7 +4,7 @@
 #define BAROD_TENSOR_H
 
 #include "daemon/barod.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { TENSOR_READINGS = 2 };
 

@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
-#include "proto/reading_words.h"
+#include "lib/base/reading_words.h"
 
 #define LOG_MODULE "upkeep"
 

@@ -19,7 +19,7 @@
 #include "lib/base/ringfile.h"
 #include "lib/link/link.h"
 #include "lib/push/sender.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/cli.h"
 #include "tools/daemon.h"
 #include "tools/json.h"

@@ -8,7 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/runs.h"

@@ -14,7 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "lib/link/link.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/alerts.h"
 #include "tools/cli.h"
 #include "tools/follow.h"

@@ -7,7 +7,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "proto/reading_words.h"
+#include "lib/base/reading_words.h"
 #include "tools/cli.h"
 #include "tools/daemon.h"
 #include "tools/json.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "proto/reading_words.h"
+#include "lib/base/reading_words.h"
 
 enum { DAMAGE_TIMEOUT_MS = 60000, MAX_PRINTED = 40 };
 

@@ -6,7 +6,7 @@
 #ifndef BARO_TOOLS_DAMAGE_H
 #define BARO_TOOLS_DAMAGE_H
 
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/cli.h"
 #include "tools/series.h"
 

@@ -7,7 +7,7 @@
 #define BARO_TOOLS_ROWS_H
 
 #include "lib/link/link.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/cli.h"
 
 /* Which rows. */

@@ -8,7 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { NAME_BYTES = SERIES_LABEL_BYTES + 64 };
 

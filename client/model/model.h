@@ -11,7 +11,7 @@
 #include "client/model/grid.h"
 #include "client/model/part.h"
 #include "client/model/sheet.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "proto/wire.h"
 
 enum model_state {

@@ -2,7 +2,7 @@
 /*
  * The framing of records: one form in the ring file, on the wire, in the daemon's tail log and
  * in live streams, so that a record is written once and never re-encoded. What the payloads
- * mean is proto/reading.h's business; here they are bytes.
+ * mean is lib/base/reading.h's business; here they are bytes.
  *
  *   offset size  meaning (all little-endian)
  *   0      4     bytes: length of the whole record, header and padding included; multiple of 8

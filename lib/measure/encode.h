@@ -4,7 +4,7 @@
 #define BARO_ENCODE_H
 
 #include "lib/simd/summarise.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { ENCODE_MAX_BINS = 2 * BARO_HIST_BINS };
 

@@ -8,7 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/tensor.h"
 #include "lib/push/push.h"
-#include "proto/reading_raw.h"
+#include "lib/base/reading_raw.h"
 
 /*
  * A whole tensor takes a thousand times the room of its summary, so it must not drive anything

@@ -9,7 +9,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "proto/barograph.pb-c.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { TURN_MS = 20 };
 

@@ -10,7 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/base/text.h"
 #include "lib/push/peer.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /*
  * States of a sender:

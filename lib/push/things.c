@@ -15,7 +15,7 @@
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
 #include "proto/barograph.pb-c.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /*
  * A hash table that only grows: buckets are heads of lists of entries that never change but for

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "proto/reading_raw.h"
+#include "lib/base/reading_raw.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/ringfile.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "lib/link/link.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "proto/wire.h"
 
 /* One daemon and its folder. */

@@ -11,7 +11,7 @@
 
 #include "tests/testing.h"
 
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { FAKE_MAX_SEQ = 1 << 20, FAKE_STICKY_BYTES = 1 << 20 };
 

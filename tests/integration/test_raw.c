@@ -14,7 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/push/baro.h"
 #include "lib/push/sender.h"
-#include "proto/reading_raw.h"
+#include "lib/base/reading_raw.h"
 #include "tests/integration/daemon_rig.h"
 
 static struct rig rig;

@@ -12,7 +12,7 @@
 #include "lib/push/baro.h"
 #include "lib/push/things.h"
 #include "proto/barograph.pb-c.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 enum { MAX_BYTES = 32 << 20 };
 

@@ -12,7 +12,7 @@
 #include "client/model/strip.h"
 #include "client/view/inside.h"
 #include "daemon/store/store.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tests/unit/test_store_rig.h"
 
 enum { N_READINGS = 60000, A_COMMIT = 997, N_ZOOMS = 60 };

@@ -11,7 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/codec/block.h"
 #include "lib/codec/round.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/bench/corpus.h"
 #include "tools/bench/rivals.h"
 #include "tools/cli.h"

@@ -10,7 +10,7 @@
 #include "lib/analysis/sample_measure.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 #include "tools/bench/corpus.h"
 
 /*

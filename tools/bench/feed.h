@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "lib/base/baro_types.h"
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 struct feed;
 
@@ -30,7 +30,7 @@ uint32_t feed_declare(struct feed *feed, const char *name, uint32_t n_units);
  * Push one record; waits only when too much is under way. Failures stick and are told at the end.
  *
  * thing    from feed_declare; 0 for kinds of the run itself
- * payload  n_bytes: what proto/reading.h says of the kind; copied
+ * payload  n_bytes: what lib/base/reading.h says of the kind; copied
  */
 void feed_put(struct feed *feed, enum reading_kind kind, uint32_t thing, int64_t step,
     int64_t time_ns, const void *payload, size_t n_bytes);

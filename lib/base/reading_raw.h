@@ -14,7 +14,7 @@
 #ifndef BARO_READING_RAW_H
 #define BARO_READING_RAW_H
 
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 /* The head as it lies in the payload. */
 struct reading_raw_head {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proto/reading_raw.h"
+#include "lib/base/reading_raw.h"
 
 #include <string.h>
 

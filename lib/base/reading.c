@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proto/reading.h"
+#include "lib/base/reading.h"
 
 #include <string.h>
 
