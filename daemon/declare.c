@@ -5,8 +5,8 @@
 
 #include "daemon/registry.h"
 #include "lib/base/err.h"
-#include "lib/base/text.h"
 #include "lib/base/reading.h"
+#include "lib/base/text.h"
 
 static int check_text(
     const char *what, const char *text, size_t max_bytes, struct baro_err *err)

@@ -9,8 +9,8 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 #include "lib/base/reading.h"
+#include "lib/base/text.h"
 
 #define LOG_MODULE "store"
 

@@ -7,8 +7,8 @@
 #include "daemon/rows.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 #include "lib/base/reading.h"
+#include "lib/base/text.h"
 
 /* ---- whole records ---- */
 

@@ -2,8 +2,8 @@
 #include "daemon/tensor.h"
 
 #include "lib/base/mem.h"
-#include "lib/measure/measure.h"
 #include "lib/base/reading_raw.h"
+#include "lib/measure/measure.h"
 
 /* Where payloads are made; kept from the first raw tensor on. */
 struct tensor_room {

@@ -9,8 +9,8 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/tensor.h"
 #include "lib/base/reading_words.h"
+#include "lib/base/tensor.h"
 
 #define LOG_MODULE "upkeep"
 

@@ -12,9 +12,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/reading.h"
 #include "lib/base/text.h"
 #include "lib/link/link.h"
-#include "lib/base/reading.h"
 #include "tools/alerts.h"
 #include "tools/cli.h"
 #include "tools/follow.h"

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 #include "lib/base/reading_words.h"
+#include "lib/base/text.h"
 #include "tools/cli.h"
 #include "tools/daemon.h"
 #include "tools/json.h"

@@ -6,8 +6,8 @@
 #ifndef BARO_TOOLS_ROWS_H
 #define BARO_TOOLS_ROWS_H
 
-#include "lib/link/link.h"
 #include "lib/base/reading.h"
+#include "lib/link/link.h"
 #include "tools/cli.h"
 
 /* Which rows. */

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/reading.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
-#include "lib/base/reading.h"
 
 enum { NAME_BYTES = SERIES_LABEL_BYTES + 64 };
 

@@ -3,8 +3,8 @@
 #ifndef BARO_ENCODE_H
 #define BARO_ENCODE_H
 
-#include "lib/simd/summarise.h"
 #include "lib/base/reading.h"
+#include "lib/simd/summarise.h"
 
 enum { ENCODE_MAX_BINS = 2 * BARO_HIST_BINS };
 

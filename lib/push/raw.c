@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "lib/base/err.h"
+#include "lib/base/reading_raw.h"
 #include "lib/base/tensor.h"
 #include "lib/push/push.h"
-#include "lib/base/reading_raw.h"
 
 /*
  * A whole tensor takes a thousand times the room of its summary, so it must not drive anything

@@ -8,8 +8,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
-#include "proto/barograph.pb-c.h"
 #include "lib/base/reading.h"
+#include "proto/barograph.pb-c.h"
 
 enum { TURN_MS = 20 };
 

@@ -7,11 +7,11 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "lib/base/reading.h"
 #include "lib/base/ringfile.h"
 #include "lib/push/baro.h"
 #include "lib/push/sender.h"
 #include "lib/push/things.h"
-#include "lib/base/reading.h"
 
 enum {
     RUN_SCRATCHES = 4, /* threads that summarise units at once; more wait a little */

@@ -8,9 +8,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/reading.h"
 #include "lib/base/text.h"
 #include "lib/push/peer.h"
-#include "lib/base/reading.h"
 
 /*
  * States of a sender:

@@ -11,11 +11,11 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/reading.h"
 #include "lib/base/spin.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
 #include "proto/barograph.pb-c.h"
-#include "lib/base/reading.h"
 
 /*
  * A hash table that only grows: buckets are heads of lists of entries that never change but for

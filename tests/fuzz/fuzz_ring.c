@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "lib/base/mem.h"
-#include "lib/base/ringfile.h"
 #include "lib/base/reading.h"
+#include "lib/base/ringfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

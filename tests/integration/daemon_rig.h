@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "lib/link/link.h"
 #include "lib/base/reading.h"
+#include "lib/link/link.h"
 #include "proto/wire.h"
 
 /* One daemon and its folder. */

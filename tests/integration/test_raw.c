@@ -12,9 +12,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/reading_raw.h"
 #include "lib/push/baro.h"
 #include "lib/push/sender.h"
-#include "lib/base/reading_raw.h"
 #include "tests/integration/daemon_rig.h"
 
 static struct rig rig;

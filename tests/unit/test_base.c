@@ -5,9 +5,9 @@
 
 #include "lib/base/err.h"
 #include "lib/base/paths.h"
+#include "lib/base/reading.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
-#include "lib/base/reading.h"
 #include "proto/wire.h"
 
 static void an_outer_step_is_put_before_an_error(void **state)

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/reading.h"
 #include "lib/push/baro.h"
 #include "lib/push/things.h"
 #include "proto/barograph.pb-c.h"
-#include "lib/base/reading.h"
 
 enum { MAX_BYTES = 32 << 20 };
 

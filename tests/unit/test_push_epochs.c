@@ -4,11 +4,11 @@
 
 #include <unistd.h>
 
+#include "lib/base/reading.h"
 #include "lib/base/ringfile.h"
 #include "lib/push/baro.h"
 #include "lib/push/things.h"
 #include "proto/barograph.pb-c.h"
-#include "lib/base/reading.h"
 
 enum { MAX_BYTES = 4 << 20 };
 

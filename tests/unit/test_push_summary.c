@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/reading.h"
 #include "lib/base/ringfile.h"
 #include "lib/push/baro.h"
 #include "lib/simd/summarise.h"
-#include "lib/base/reading.h"
 
 enum { MAX_BYTES = 1 << 20, ROWS = 3, COLS = 70, N = ROWS * COLS };
 

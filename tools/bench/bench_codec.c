@@ -9,9 +9,9 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/reading.h"
 #include "lib/codec/block.h"
 #include "lib/codec/round.h"
-#include "lib/base/reading.h"
 #include "tools/bench/corpus.h"
 #include "tools/bench/rivals.h"
 #include "tools/cli.h"
