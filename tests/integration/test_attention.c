@@ -137,7 +137,7 @@ static void an_alert_makes_the_tensors_of_its_module_due_at_each_step(void **sta
 static void an_alert_on_the_loss_makes_everything_due_for_some_steps(void **state)
 {
     open_spent("attention-loss");
-    assert_int_equal(baro_scalar(run, "loss", NAN), 0);
+    assert_int_equal(baro_scalar(run, "loss", (double)NAN), 0);
     assert_int_equal(wait_for_attention(), N_TENSORS);
     for (int n = 1; n < 10; n++) {
         assert_int_equal(next_step(), N_TENSORS);
