@@ -293,16 +293,16 @@ int cmd_key(struct cli *cli)
     if (strcmp(what, "new") == 0) {
         return key_new(cli, argument);
     }
-    bool has_argument = strcmp(what, "allow") == 0 || strcmp(what, "revoke") == 0;
-    if (has_argument && argument == NULL) {
-        return cli_misuse("which key? it is: baro key %s %s", what,
-            what[0] == 'a' ? "PUBLIC|FILE --role ROLE --name NAME" : "PUBLIC|NAME");
-    }
     if (strcmp(what, "allow") == 0) {
-        return key_allow(cli, argument);
+        return argument != NULL
+                   ? key_allow(cli, argument)
+                   : cli_misuse("which key? it is: baro key allow PUBLIC|FILE --role ROLE "
+                                "--name NAME");
     }
     if (strcmp(what, "revoke") == 0) {
-        return key_revoke(argument);
+        return argument != NULL
+                   ? key_revoke(argument)
+                   : cli_misuse("which key? it is: baro key revoke PUBLIC|NAME");
     }
     if (strcmp(what, "list") == 0) {
         return key_list(cli);

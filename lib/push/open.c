@@ -332,6 +332,17 @@ static void bury(struct baro_run *run)
     }
 }
 
+/* Leave a run to a thread that may still use it, until the process ends. In a list, so that
+ * whoever looks for leaks sees that it is not forgotten. */
+static void abandon(struct baro_run *run)
+{
+    static struct baro_run *volatile abandoned; /* guarded by runs_lock */
+    (void)pthread_mutex_lock(&runs_lock);
+    run->next = abandoned;
+    abandoned = run;
+    (void)pthread_mutex_unlock(&runs_lock);
+}
+
 static int open_run(struct baro_run *run, const struct baro_options *options,
     bool is_offline, struct baro_err *err)
 {
@@ -456,7 +467,8 @@ int baro_close(struct baro_run *run, int timeout_ms)
     int rc = run_stop_sender(run);
     if (rc == BARO_ETIMEOUT ||
         (!is_left && atomic_load_explicit(&run->n_inside, memory_order_seq_cst) != 0)) {
-        return BARO_ETIMEOUT; /* a thread still uses it; it is left to the process's end */
+        abandon(run);
+        return BARO_ETIMEOUT;
     }
     ringfile_mark_closed(run->ring);
     if (is_done) {
@@ -465,6 +477,8 @@ int baro_close(struct baro_run *run, int timeout_ms)
     release(run);
     if (rc == 0) {
         bury(run);
+    } else {
+        abandon(run);
     }
     return is_done ? 0 : BARO_ETIMEOUT;
 }

@@ -77,7 +77,14 @@ static bool run_python(struct bench *bench, const char *package, double *out)
     if (answer == NULL) {
         return false;
     }
-    int n = fscanf(answer, "%lf %lf %lf", &out[0], &out[1], &out[2]);
+    char line[256] = "";
+    const char *at = fgets(line, sizeof line, answer) != NULL ? line : "";
+    char *end = line;
+    int n = 0;
+    while (n < N_FIGURES && (out[n] = strtod(at, &end), end != at)) {
+        at = end;
+        n++;
+    }
     return pclose(answer) == 0 && n == N_FIGURES;
 }
 
