@@ -411,6 +411,8 @@ int64_t link_send(struct link *link, Baro__Envelope *request, struct baro_err *e
     request->request = ++link->last_request;
     if (request->body_case == BARO__ENVELOPE__BODY_RANGE_REQUEST) {
         request->range_request->packing = WIRE_PACKED; /* what comes is unpacked here */
+    } else if (request->body_case == BARO__ENVELOPE__BODY_SAMPLE_REQUEST) {
+        request->sample_request->packing = WIRE_PACKED;
     }
     int rc = wire_pack(request, &bytes, &n_bytes);
     if (rc != 0) {
@@ -452,17 +454,15 @@ static int fail_unanswered(const struct link *link, struct baro_err *err)
         link->endpoint);
 }
 
-int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
+static void abandon(struct link *link, uint64_t request)
+{
+    link->abandoned[link->next_abandoned++ % LINK_N_ABANDONED] = request;
+}
+
+/* Wait for a reply to a request; what else comes is kept. */
+static int await_reply(struct link *link, uint64_t number, int timeout_ms,
     struct link_message *out_reply, struct baro_err *err)
 {
-    *out_reply = (struct link_message){0};
-    if (link->retry_ns != 0) {
-        try_again(link);
-    }
-    int64_t number = link_send(link, request, err);
-    if (number < 0) {
-        return (int)number;
-    }
     uint64_t deadline_ns = deadline_after(timeout_ms);
     do {
         struct link_message message;
@@ -480,7 +480,7 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
             continue;
         }
         uint64_t answered = message.wire.envelope->request;
-        if (answered == (uint64_t)number) {
+        if (answered == number) {
             *out_reply = message;
             return check_refusal(out_reply, err);
         }
@@ -490,8 +490,75 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
             keep(link, &message);
         }
     } while (baro_now_ns() < deadline_ns);
-    link->abandoned[link->next_abandoned++ % LINK_N_ABANDONED] = (uint64_t)number;
     return fail_unanswered(link, err);
+}
+
+int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
+    struct link_message *out_reply, struct baro_err *err)
+{
+    *out_reply = (struct link_message){0};
+    if (link->retry_ns != 0) {
+        try_again(link);
+    }
+    int64_t number = link_send(link, request, err);
+    if (number < 0) {
+        return (int)number;
+    }
+    int rc = await_reply(link, (uint64_t)number, timeout_ms, out_reply, err);
+    if (rc == BARO_ETIMEOUT) {
+        abandon(link, (uint64_t)number);
+    }
+    return rc;
+}
+
+/* Take the oldest kept message that answers a request; false when there is none. */
+static bool take_kept(struct link *link, uint64_t request, struct link_message *out)
+{
+    struct kept **at = &link->first;
+    while (*at != NULL) {
+        struct kept *kept = *at;
+        if (kept->message.wire.envelope->request != request) {
+            at = &kept->next;
+            continue;
+        }
+        *out = kept->message;
+        *at = kept->next;
+        link->last = kept->next == NULL ? at : link->last;
+        link->n_kept--;
+        free(kept);
+        return true;
+    }
+    return false;
+}
+
+int link_await(struct link *link, int64_t request, int timeout_ms,
+    struct link_message *out_reply, struct baro_err *err)
+{
+    *out_reply = (struct link_message){0};
+    if (take_kept(link, (uint64_t)request, out_reply)) {
+        return check_refusal(out_reply, err);
+    }
+    return await_reply(link, (uint64_t)request, timeout_ms, out_reply, err);
+}
+
+void link_cancel(struct link *link, int64_t request)
+{
+    if (request < 1) {
+        return;
+    }
+    abandon(link, (uint64_t)request);
+    struct link_message late;
+    while (take_kept(link, (uint64_t)request, &late)) {
+        link_message_release(&late);
+    }
+    Baro__CancelRequest cancel;
+    baro__cancel_request__init(&cancel);
+    cancel.request = (uint64_t)request;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_CANCEL_REQUEST;
+    envelope.cancel_request = &cancel;
+    (void)link_send(link, &envelope, NULL); /* a daemon that is away has ended it, too */
 }
 
 /* ---- the rest ---- */

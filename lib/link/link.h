@@ -18,7 +18,8 @@ enum { LINK_MAX_FRAMES = 512 };
 struct link_message {
     struct wire_message wire; /* wire.envelope->body_case says what */
     size_t n_bytes;           /* of raw frames as they came over the wire */
-    size_t n_frames;          /* raw frames behind the envelope; columns are unpacked */
+    size_t n_frames; /* raw frames behind the envelope; columns are unpacked, those of a
+                               * RangeReply and of a SampleFinding */
     struct link_frame {
         const uint8_t *bytes; /* 8-byte aligned, owned by the message */
         size_t n_bytes;
@@ -55,6 +56,23 @@ int link_ask(struct link *link, Baro__Envelope *request, int timeout_ms,
 
 /** Send without waiting; the reply comes through link_next. Returns the request number or < 0. */
 int64_t link_send(struct link *link, Baro__Envelope *request, struct baro_err *err);
+
+/**
+ * Wait for the next reply to a request that link_send sent: a SampleRequest has many.
+ *
+ * request  as link_send gave it
+ * returns  as link_ask; after BARO_ETIMEOUT the request goes on, and may be waited for again
+ * Whatever else arrives meanwhile is kept for link_next.
+ */
+int link_await(struct link *link, int64_t request, int timeout_ms,
+    struct link_message *out_reply, struct baro_err *err);
+
+/**
+ * End a request that is answered by many: sends a CancelRequest, and throws away what still comes.
+ *
+ * request  as link_send gave it; numbers below 1 are ignored
+ */
+void link_cancel(struct link *link, int64_t request);
 
 /**
  * Take the next message, live or reply.

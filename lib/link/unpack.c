@@ -7,6 +7,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/link/finding.h"
 #include "proto/wire_columns.h"
 
 void link_frames_release(struct link_message *message)
@@ -57,9 +58,53 @@ static size_t count_columns(const struct link_message *message)
                : 0;
 }
 
+/* Take the memory of one frame away. */
+static void release_frame(struct link_frame *frame)
+{
+    if (frame->holder != NULL) {
+        (void)zmq_msg_close(frame->holder);
+        free(frame->holder);
+    } else {
+        free((void *)(uintptr_t)frame->bytes);
+    }
+    *frame = (struct link_frame){0};
+}
+
+/* The columns of a finding are one frame among others; each frame has memory of its own. */
+static int unpack_finding(struct link_message *message, struct baro_err *err)
+{
+    Baro__SampleFinding *finding = message->wire.envelope->sample_finding;
+    struct link_frame *frame =
+        message->n_frames > FINDING_COLUMNS ? &message->frames[FINDING_COLUMNS] : NULL;
+    uint64_t n = (uint64_t)finding->n_shown * finding->n_columns;
+    bool is_known = finding->packing == WIRE_PACKED && frame != NULL &&
+                    n <= WIRE_MAX_REPLY_BYTES / sizeof(struct wire_column);
+    struct wire_column *columns =
+        is_known ? baro_xrealloc(NULL, n > 0 ? n : 1, sizeof *columns) : NULL;
+    int64_t rc = is_known ? 0 : BARO_ECORRUPT;
+    if (is_known && frame->n_bytes > 0) {
+        rc = unpack_frame(frame, finding->n_shown, finding->n_columns, columns);
+    }
+    if (rc < 0) {
+        free(columns);
+        return baro_err_set(err, (int)rc, "the columns of a finding do not unpack");
+    }
+    bool is_empty = frame->n_bytes == 0;
+    release_frame(frame);
+    *frame = (struct link_frame){
+        (const uint8_t *)columns, is_empty ? 0 : n * sizeof *columns, NULL};
+    finding->packing = WIRE_AS_THEY_ARE;
+    return 0;
+}
+
 int link_unpack(struct link_message *message, struct baro_err *err)
 {
     const Baro__Envelope *envelope = message->wire.envelope;
+    if (envelope->body_case == BARO__ENVELOPE__BODY_SAMPLE_FINDING) {
+        return envelope->sample_finding->packing == WIRE_AS_THEY_ARE
+                   ? 0
+                   : unpack_finding(message, err);
+    }
     if (envelope->body_case != BARO__ENVELOPE__BODY_RANGE_REPLY ||
         envelope->range_reply->packing == WIRE_AS_THEY_ARE) {
         return 0;

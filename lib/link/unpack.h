@@ -9,7 +9,8 @@
 void link_frames_release(struct link_message *message);
 
 /**
- * Turn the packed columns of a RangeReply into struct wire_column; other messages stay as they are.
+ * Turn the packed columns of a RangeReply or a SampleFinding into struct wire_column; other messages
+ * stay as they are.
  *
  * returns  0; BARO_ECORRUPT
  */
