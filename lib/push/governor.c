@@ -19,11 +19,17 @@
  * remains is credit. What was granted is paid from credit; what credit does not cover becomes
  * loan. So in the long run no more is spent than came in:
  *
- *     spent <= share * time + START + LOAN_MAX + what one turn can cost
+ *     spent <= share * time + GIFT_MAX + LOAN_MAX + what one turn can cost
  *
  * unless those who do not ask spend more than 7/8 of the income by themselves. Every expense is
  * booked as it was, never as it was expected: wrong expectations cost cadence, not budget.
  * Credit is saved up to SAVED_MAX, or to the cost of what is being saved for.
+ *
+ * The first steps of a training are looked at most closely. So the governor begins with a gift,
+ * which is paid out at a rate that falls like 1 / time, and given back by an eighth of the
+ * income: readings grow rarer little by little, and none is followed by a long hole. For the same
+ * reason a turn spends at most a SPREAD-th of what has been saved up, or else what the most
+ * urgent cost: savings of a pause last for some time.
  *
  * The choice. With I_i turns between two measurements of tensor i, the sum of all c_i / I_i is
  * the income S of a turn; the mean interval is least for I_i proportional to sqrt(c_i)
@@ -69,6 +75,7 @@ enum {
     EVERYTHING = -1, /* edges beyond all buckets */
     NOTHING = N_BUCKETS,
     COHERENT_TURNS = 16,
+    SPREAD = 16,
     REGULAR_PLANS = 2, /* who asked within so many plans is planned for */
     PENDING_TURNS = 2, /* so late a booking may come */
     QUIET_TURNS = 64,  /* at most, one after the other */
@@ -76,8 +83,11 @@ enum {
     PLAN_PART = 16     /* it may take this part of the income */
 };
 #define S_NS 1e9
-static const double start_ns = 0.5 * S_NS;
-static const double saved_max_ns = 0.5 * S_NS;
+static const double gift_max_ns = 0.1 * S_NS;
+static const double gift_unit_ns = 0.25 * S_NS; /* the rate falls from here on, */
+static const double gift_span = 1200;           /* for so many times as long */
+static const double gift_part = 1.0 / 8;
+static const double saved_max_ns = 0.25 * S_NS;
 static const double loan_max_ns = 2 * S_NS;
 static const double arrears_max_ns = 5 * S_NS;
 static const double arrears_part = 7.0 / 8;
@@ -114,6 +124,9 @@ struct governor {
     uint64_t seen_ns;   /* until when income is counted */
     uint64_t seen_own_ns;
     uint64_t seen_booked_ns;
+    uint64_t began_ns; /* when the first turn did */
+    double gift_ns;    /* paid out so far */
+    double given_ns;   /* of that is to be given back */
     double credit_ns;
     double loan_ns;
     double arrears_ns;
@@ -160,7 +173,6 @@ struct governor *governor_create(uint32_t max_id, double share, uint64_t now_ns)
     g->max_id = max_id;
     g->share = share;
     g->seen_ns = now_ns;
-    g->credit_ns = start_ns;
     atomic_store(&g->turn, 1);
     return g;
 }
@@ -279,6 +291,21 @@ static void fold(struct governor *g, uint32_t id)
 
 /* ---- the account ---- */
 
+/* Pay out what has become due of the gift. */
+static void give(struct governor *g, uint64_t now_ns)
+{
+    if (g->seen_turn == 0) {
+        g->began_ns = now_ns;
+    }
+    double age = now_ns > g->began_ns ? (double)(now_ns - g->began_ns) / gift_unit_ns : 0;
+    double due = gift_max_ns * fmin(1, log1p(age) / log1p(gift_span));
+    if (due > g->gift_ns) {
+        g->credit_ns += due - g->gift_ns;
+        g->given_ns += due - g->gift_ns;
+        g->gift_ns = due;
+    }
+}
+
 static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_t turn)
 {
     uint64_t booked_ns = atomic_load_explicit(&g->booked_ns, memory_order_relaxed);
@@ -302,6 +329,9 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     income -= paid;
     paid = fmin(g->loan_ns, loan_part * income);
     g->loan_ns -= paid;
+    income -= paid;
+    paid = fmin(g->given_ns, gift_part * income);
+    g->given_ns -= paid;
     income -= paid;
     double saved = fmin(g->credit_ns, fmax(saved_max_ns, g->dearest_ns));
     g->credit_ns = saved + income - governed;
@@ -368,6 +398,17 @@ static void gather(struct governor *g, uint32_t turn, struct wishes *out)
     *out = wishes;
 }
 
+/* What a turn may spend of what is there: a part of it, or what the most urgent cost. */
+static double spread(const struct governor *g, double left_ns, int highest)
+{
+    int most = highest;
+    while (most > 0 && g->sums[most] <= 0) {
+        most--;
+    }
+    double least = fmax(g->sums[most], (double)g->n_governed * PLAN_NS * PLAN_PART);
+    return fmin(left_ns, fmax(left_ns / SPREAD, fmax(least, 2 * g->income_ns)));
+}
+
 /* Set the edge, and what is left for the bucket at it: things of buckets above are due. */
 static void choose_edge(struct governor *g, double left_ns, double all_ns)
 {
@@ -377,14 +418,16 @@ static void choose_edge(struct governor *g, double left_ns, double all_ns)
         left_ns = fmax(0, left_ns - g->sums[FORCED]);
         all_ns -= g->sums[FORCED];
     }
-    g->left_ns = left_ns;
+    bool is_coherent = all_ns <= COHERENT_TURNS * g->income_ns;
+    double spread_ns = is_coherent ? left_ns : spread(g, left_ns, highest);
+    g->left_ns = spread_ns;
     g->dearest_ns = 0;
     g->edge = EVERYTHING;
-    if (g->is_troubled || all_ns <= left_ns) {
-        g->left_ns -= fmin(left_ns, all_ns);
+    if (g->is_troubled || all_ns <= spread_ns) {
+        g->left_ns -= fmin(spread_ns, all_ns);
         return;
     }
-    if (all_ns <= COHERENT_TURNS * g->income_ns) {
+    if (is_coherent) {
         g->edge = NOTHING;
         g->dearest_ns = all_ns;
         return;
@@ -426,6 +469,7 @@ static void open_turn(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint
     if (!g->is_quiet) {
         g->wake_ns = wake_price(g);
     }
+    give(g, now_ns);
     settle(g, now_ns, own_ns, turn);
     g->is_lending = g->loan_ns < loan_max_ns;
     g->is_troubled = g->is_lending && is_within(turn, &g->trouble);
