@@ -250,19 +250,26 @@ int ingest_sticky(struct barod *barod, struct stream *stream, const struct raw *
 
 /*
  * Follow how far apart readings are, at most, where that changes by and by: a governor measures
- * rarely what is dear, and often what an alert concerns. One hole in them is no new custom.
+ * rarely what is dear, and often what an alert concerns. One hole in them is no new custom, two in
+ * a row are: as wide as the narrower of them.
+ *
+ * hole  the one that was met last, when nothing came since but it; else 0
  */
-static void follow_spacing(double *spacing, int64_t last_step, int64_t step)
+static void follow_spacing(double *spacing, double *hole, int64_t last_step, int64_t step)
 {
     double gap = (double)step - (double)last_step;
     if (gap <= 0) {
         return;
     }
-    if (*spacing > 0 && gap > 8 * *spacing) {
-        *spacing *= 4;
-    } else {
+    if (*spacing <= 0 || gap <= 8 * *spacing) {
         *spacing = gap > 0.97 * *spacing ? gap : 0.97 * *spacing;
+        *hole = 0;
+        return;
     }
+    if (*hole > 0) {
+        *spacing = gap < *hole ? gap : *hole;
+    }
+    *hole = gap;
 }
 
 /* Keep what readings of a thing say about it at a glance. */
@@ -277,9 +284,10 @@ static void note_thing(struct barod *barod, struct stream *stream, struct thing 
     bool is_point = reading->header.kind != READING_UNITS;
     thing->n_repeats += is_point && thing->n_points > 0 && step <= thing->last_step ? 1 : 0;
     if (is_point && thing->n_points > 0) {
-        follow_spacing(&thing->spacing, thing->last_step, step);
+        follow_spacing(&thing->spacing, &thing->hole, thing->last_step, step);
     } else if (!is_point && thing->has_units) {
-        follow_spacing(&thing->unit_spacing, thing->last_unit_step, step);
+        follow_spacing(
+            &thing->unit_spacing, &thing->unit_hole, thing->last_unit_step, step);
     }
     thing->first_step = is_first || step < thing->first_step ? step : thing->first_step;
     thing->last_step = is_first || step > thing->last_step ? step : thing->last_step;

@@ -50,6 +50,8 @@ struct thing {
     bool has_units;
     double spacing; /* steps from one point to the next, lately at most; 0: not known */
     double unit_spacing; /* likewise of unit statistics */
+    double hole;         /* what the last reading came after, if more than that; 0: not so */
+    double unit_hole;
     double last_value;
     uint32_t worst_level;
     struct spike_detector *spike; /* of a loss; NULL until its first value */

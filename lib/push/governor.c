@@ -19,7 +19,7 @@
  * remains is credit. What was granted is paid from credit; what credit does not cover becomes
  * loan. So in the long run no more is spent than came in:
  *
- *     spent <= share * time + GIFT_MAX + LOAN_MAX + what one turn can cost
+ *     spent <= share * (time + GIFT_TIME) + LOAN_MAX + what one turn can cost
  *
  * unless those who do not ask spend more than 7/8 of the income by themselves. Every expense is
  * booked as it was, never as it was expected: wrong expectations cost cadence, not budget.
@@ -83,8 +83,8 @@ enum {
     PLAN_PART = 16     /* it may take this part of the income */
 };
 #define S_NS 1e9
-static const double gift_max_ns = 0.1 * S_NS;
-static const double gift_unit_ns = 0.25 * S_NS; /* the rate falls from here on, */
+static const double gift_time_ns = 10 * S_NS;   /* as much as so long brings, */
+static const double gift_unit_ns = 0.25 * S_NS; /* at a rate that falls from here on, */
 static const double gift_span = 1200;           /* for so many times as long */
 static const double gift_part = 1.0 / 8;
 static const double saved_max_ns = 0.25 * S_NS;
@@ -298,7 +298,7 @@ static void give(struct governor *g, uint64_t now_ns)
         g->began_ns = now_ns;
     }
     double age = now_ns > g->began_ns ? (double)(now_ns - g->began_ns) / gift_unit_ns : 0;
-    double due = gift_max_ns * fmin(1, log1p(age) / log1p(gift_span));
+    double due = g->share * gift_time_ns * fmin(1, log1p(age) / log1p(gift_span));
     if (due > g->gift_ns) {
         g->credit_ns += due - g->gift_ns;
         g->given_ns += due - g->gift_ns;

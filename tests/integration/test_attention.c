@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "lib/push/baro.h"
 #include "tests/integration/daemon_rig.h"
 
@@ -184,13 +185,44 @@ static void the_own_cost_comes_back_as_series_of_the_run(void **state)
     free(steps);
 }
 
-/* What is measured ever more rarely, with one hole, and then often again. */
+struct phase {
+    int n;
+    int64_t every;
+};
+
+/* Push a number now and then: so many times each so many steps; gives how often in all. */
+static uint64_t push_phases(
+    const char *name, const struct phase *phases, size_t n_phases, int64_t *step)
+{
+    uint64_t n_points = 0;
+    for (size_t p = 0; p < n_phases; p++) {
+        for (int i = 0; i < phases[p].n; i++) {
+            *step += phases[p].every;
+            assert_int_equal(baro_step(run, *step), 0);
+            assert_int_equal(baro_scalar(run, name, 1), 0);
+            n_points++;
+        }
+    }
+    return n_points;
+}
+
+static const Baro__ThingInfo *named(const Baro__SeriesReply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->n_things; i++) {
+        if (strcmp(reply->things[i]->declare->name, name) == 0) {
+            return reply->things[i];
+        }
+    }
+    fail_msg("there is no '%s'", name);
+    return NULL;
+}
+
+/* What is measured ever more rarely, with one hole, and then often again; and two holes in a row,
+ * which are how it goes on. */
 static void how_far_apart_readings_are_follows_the_governor(void **state)
 {
-    static const struct {
-        int n;
-        int64_t every;
-    } phases[] = {{20, 1}, {12, 20}, {1, 5000}, {12, 20}};
+    static const struct phase rarer[] = {{20, 1}, {12, 20}, {1, 5000}, {12, 20}};
+    static const struct phase leap[] = {{50, 1}, {1, 400}, {1, 700}};
     struct baro_options options = BARO_OPTIONS_INIT;
     options.run_id = "spacing";
     options.endpoint = rig.endpoint;
@@ -198,15 +230,9 @@ static void how_far_apart_readings_are_follows_the_governor(void **state)
     run = baro_open(&options, NULL);
     assert_non_null(run);
     int64_t step = 0;
-    uint64_t n_points = 0;
-    for (size_t p = 0; p < sizeof phases / sizeof phases[0]; p++) {
-        for (int i = 0; i < phases[p].n; i++) {
-            step += phases[p].every;
-            assert_int_equal(baro_step(run, step), 0);
-            assert_int_equal(baro_scalar(run, "now and then", 1), 0);
-            n_points++;
-        }
-    }
+    uint64_t n_points = push_phases("now and then", rarer, BARO_LEN(rarer), &step);
+    int64_t last = step;
+    (void)push_phases("leaps", leap, BARO_LEN(leap), &step);
     assert_int_equal(baro_close(run, 10000), 0);
     struct link_message message;
     Baro__RunInfo *info = rig_run_info(&rig, "spacing", &message);
@@ -221,16 +247,11 @@ static void how_far_apart_readings_are_follows_the_governor(void **state)
     link_message_release(&message);
     rig_ask(&rig, &envelope, &message);
     const Baro__SeriesReply *reply = message.wire.envelope->series_reply;
-    const Baro__ThingInfo *thing = NULL;
-    for (size_t i = 0; i < reply->n_things; i++) {
-        thing = strcmp(reply->things[i]->declare->name, "now and then") == 0
-                    ? reply->things[i]
-                    : thing;
-    }
-    assert_non_null(thing);
+    const Baro__ThingInfo *thing = named(reply, "now and then");
     assert_true(thing->spacing >= 20 && thing->spacing < 80); /* not 5,000, not 1 */
     assert_int_equal(thing->n_points, n_points);
-    assert_true(fabs(thing->cadence - (double)(step - 1) / (double)(n_points - 1)) < 1e-9);
+    assert_true(fabs(thing->cadence - (double)(last - 1) / (double)(n_points - 1)) < 1e-9);
+    assert_true(named(reply, "leaps")->spacing >= 400);
     link_message_release(&message);
 }
 

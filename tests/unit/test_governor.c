@@ -260,7 +260,7 @@ static void the_budget_holds_for_models_of_all_sizes(void **state)
         double share = budgets[seed % 3];
         struct world *w = make_model(pow(10, 4 + (double)(seed % 5)), share, seed);
         steps(w, 8000);
-        double limit = share * (double)w->now_ns + 0.1e9 + (double)w->most_ns;
+        double limit = share * ((double)w->now_ns + 10e9) + (double)w->most_ns;
         if ((double)w->own_ns > limit) {
             fail_msg("seed %d: %.3g of %.3g s", (int)seed, (double)w->own_ns * 1e-9,
                 limit * 1e-9);
