@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 struct nonfinite_detector;
-struct spike_detector;
 
 enum {
     NONFINITE_CALM_STEPS =
@@ -125,6 +124,35 @@ struct spike_finding {
     double usual; /* median of the readings before */
     double score; /* robust standard deviations above it */
 };
+
+enum { SPIKE_WINDOW = 128 };
+
+/* What makes a spike; all must be exceeded. */
+struct spike_limits {
+    double robust; /* standard deviations, by the MAD of the window, above its median; 6 */
+    double recent; /* standard deviations of the exponential mean above it; 4 */
+    double peak;   /* times the largest excess of the past, which fades; 2 */
+    double relative; /* of the median's magnitude; 0.05 */
+    double warm_up;  /* readings that are only learnt from; 32 */
+};
+
+extern const struct spike_limits spike_usual_limits;
+
+/* The memory of one series; zeroed at first. To be embedded, not looked into. */
+struct spike_detector {
+    double ring[SPIKE_WINDOW]; /* in order of arrival */
+    double sorted[SPIKE_WINDOW];
+    size_t n;    /* readings in both */
+    size_t next; /* oldest in the ring once it is full */
+    double mean; /* exponential, of clipped values */
+    double var;
+    double peak;        /* fading largest excess over the median */
+    unsigned n_to_calm; /* calm readings wanted before the next finding; 0: none */
+};
+
+/** Feed one reading, with other limits than the usual ones. */
+bool spike_feed(struct spike_detector *detector, const struct spike_limits *limits,
+    double value, struct spike_finding *out_finding);
 
 /** Make a detector for one series; ends the process when out of memory. */
 struct spike_detector *spike_create(void);

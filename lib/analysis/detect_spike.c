@@ -42,28 +42,16 @@
  * is stationary but whose scale steps up for good is told once.
  */
 
-enum { WINDOW = 128, WARM_UP = 32, CALM_READINGS = 8 };
+enum { WINDOW = SPIKE_WINDOW, CALM_READINGS = 8 };
+
+const struct spike_limits spike_usual_limits = {
+    .robust = 6, .recent = 4, .peak = 2, .relative = 0.05, .warm_up = 32};
 
 static const double mad_to_sigma = 1.4826;
-static const double min_robust_score = 6.0;
-static const double min_recent_score = 4.0;
 static const double clip_score = 2.5;
 static const double recent_weight = 0.03;
-static const double min_over_peak = 2.0;
 static const double peak_fade = 0.99965349; /* 0.5 ^ (1 / 2000) */
-static const double min_relative = 0.05;
 static const double calm_score = 3.0;
-
-struct spike_detector {
-    double ring[WINDOW]; /* in order of arrival */
-    double sorted[WINDOW];
-    size_t n;    /* readings in both */
-    size_t next; /* oldest in the ring once it is full */
-    double mean; /* exponential, of clipped values */
-    double var;
-    double peak;        /* fading largest excess over the median */
-    unsigned n_to_calm; /* calm readings wanted before the next finding; 0: none */
-};
 
 struct spike_detector *spike_create(void)
 {
@@ -133,31 +121,33 @@ static double mad_of(const double *sorted, size_t n, double median)
 }
 
 /* Follow the series with its exponential mean and variance, and remember how far it strays. */
-static void learn(struct spike_detector *detector, double value, double excess)
+static void learn(
+    struct spike_detector *detector, double warm_up, double value, double excess)
 {
+    bool is_warm = (double)detector->n >= warm_up;
     double deviation = sqrt(detector->var);
     double limit = detector->mean + clip_score * deviation;
-    double clipped = detector->n >= WARM_UP && value > limit ? limit : value;
-    double weight = detector->n < WARM_UP ? 1.0 / (double)(detector->n + 1) : recent_weight;
+    double clipped = is_warm && value > limit ? limit : value;
+    double weight = is_warm ? recent_weight : 1.0 / (double)(detector->n + 1);
     double delta = clipped - detector->mean;
     detector->mean += weight * delta;
     detector->var = (1 - weight) * (detector->var + weight * delta * delta);
     detector->peak *= peak_fade;
     if (excess > detector->peak) {
-        bool is_bounded = detector->n >= WARM_UP && excess > 2 * detector->peak;
+        bool is_bounded = is_warm && excess > 2 * detector->peak;
         detector->peak = is_bounded && detector->peak > 0 ? 2 * detector->peak : excess;
     }
     push(detector, value);
 }
 
-bool spike_add(
-    struct spike_detector *detector, double value, struct spike_finding *out_finding)
+bool spike_feed(struct spike_detector *detector, const struct spike_limits *limits,
+    double value, struct spike_finding *out_finding)
 {
     if (!isfinite(value)) {
         return false;
     }
     if (detector->n == 0) {
-        learn(detector, value, 0);
+        learn(detector, limits->warm_up, value, 0);
         return false;
     }
     double median = median_of(detector->sorted, detector->n);
@@ -166,18 +156,24 @@ bool spike_add(
     double least = 1e-6 * fabs(median) + 1e-300; /* a constant series has no noise at all */
     double score = excess / (sigma > least ? sigma : least);
     double recent = (value - detector->mean) / (sqrt(detector->var) + least);
-    bool is_spike = detector->n >= WARM_UP && score > min_robust_score &&
-                    recent > min_recent_score && excess > min_over_peak * detector->peak &&
-                    excess > min_relative * fabs(median);
+    bool is_spike = (double)detector->n >= limits->warm_up && score > limits->robust &&
+                    recent > limits->recent && excess > limits->peak * detector->peak &&
+                    excess > limits->relative * fabs(median);
     bool is_told = is_spike && detector->n_to_calm == 0;
     if (is_spike) {
         detector->n_to_calm = CALM_READINGS;
     } else if (detector->n_to_calm > 0) {
         detector->n_to_calm = score < calm_score ? detector->n_to_calm - 1 : CALM_READINGS;
     }
-    learn(detector, value, excess);
+    learn(detector, limits->warm_up, value, excess);
     if (is_told) {
         *out_finding = (struct spike_finding){value, median, score};
     }
     return is_told;
+}
+
+bool spike_add(
+    struct spike_detector *detector, double value, struct spike_finding *out_finding)
+{
+    return spike_feed(detector, &spike_usual_limits, value, out_finding);
 }

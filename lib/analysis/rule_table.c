@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/analysis/rule_table.h"
+
+#include "lib/base/mem.h"
+
+/* All rules, in the order in which they speak. A new rule: a line here and one in rule_table.h. */
+const struct rule *const rule_table[] = {
+    &rule_nonfinite,
+    &rule_loss_spike,
+    &rule_custom,
+};
+
+const size_t rule_table_n = BARO_LEN(rule_table);
+_Static_assert(BARO_LEN(rule_table) <= RULE_MAX, "a book has room for all");
