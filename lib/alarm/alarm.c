@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/alarm/alarm.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/alarm/alarm_inside.h"
+#include "lib/analysis/detect_ranks.h"
+#include "lib/analysis/incident.h"
+#include "lib/analysis/rule.h"
+#include "lib/base/baro_types.h"
+#include "lib/base/mem.h"
+
+/*
+ * Findings become alerts in the order in which judges give them. An alert gets the number of the
+ * incident that it joins before it is handed out, and the incident is handed out behind the last
+ * alert of the same reading: so whoever gets both can resolve all numbers.
+ *
+ * After a restart a judge is fed what is stored of the last ALARM_WARM_STEPS steps, and what it
+ * finds there is passed over. A step that was completed early (the daemon had to answer before the
+ * next one began) may be judged once more afterwards: so no alert is told whose kind, thing, rank,
+ * step and unit are those of a stored one.
+ */
+
+enum { MAX_KNOWN = ALARM_MAX_ALERTS };
+
+/* ---- begin and end ---- */
+
+struct alarm *alarm_create(const struct rule_book *book)
+{
+    struct alarm *alarm = baro_xcalloc(1, sizeof *alarm);
+    alarm->book = book;
+    return alarm;
+}
+
+void alarm_destroy(struct alarm *alarm)
+{
+    if (alarm == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < alarm->n_streams; i++) {
+        judge_destroy(alarm->streams[i]->judge);
+        free(alarm->streams[i]);
+    }
+    for (size_t i = alarm->next_alert; i < alarm->n_alerts; i++) {
+        baro__alert__free_unpacked(alarm->alerts[i].alert, NULL);
+    }
+    for (size_t i = 0; i < alarm->n_known; i++) {
+        free(alarm->known[i].kind);
+    }
+    for (size_t i = 0; i < alarm->n_things; i++) {
+        free(alarm->things[i].name);
+        free(alarm->things[i].module);
+    }
+    incidents_destroy(alarm->incidents);
+    ranks_destroy(alarm->ranks);
+    free(alarm->streams);
+    free(alarm->alerts);
+    free(alarm->known);
+    free(alarm->things);
+    free(alarm);
+}
+
+static struct incident_book *book_of(struct alarm *alarm)
+{
+    if (alarm->incidents == NULL) {
+        alarm->incidents = incidents_create();
+        incidents_resume(alarm->incidents, alarm->last_incident);
+    }
+    return alarm->incidents;
+}
+
+static void know(struct alarm *alarm, const Baro__Alert *alert)
+{
+    alarm->known = baro_xrealloc(alarm->known, alarm->n_known + 1, sizeof *alarm->known);
+    alarm->known[alarm->n_known++] = (struct alarm_known){
+        baro_xstrdup(alert->kind), alert->thing, alert->rank, alert->step, alert->unit};
+}
+
+static bool is_known(const struct alarm *alarm, const struct judge_finding *finding,
+    uint32_t rank, const char *kind)
+{
+    for (size_t i = 0; i < alarm->n_known; i++) {
+        const struct alarm_known *known = &alarm->known[i];
+        if (known->thing == finding->thing && known->rank == rank &&
+            known->step == finding->step && known->unit == finding->unit &&
+            strcmp(known->kind, kind) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The alerts that a stored incident kept. */
+static void recall(struct alarm *alarm, const Baro__Incident *stored,
+    Baro__Alert *const *alerts, size_t n_alerts)
+{
+    struct incident_alert kept[INCIDENT_MAX_ALERTS];
+    struct judge_evidence evidence[INCIDENT_MAX_ALERTS];
+    size_t n = 0;
+    for (size_t i = 0; i < stored->n_alerts && n < INCIDENT_MAX_ALERTS; i++) {
+        uint64_t id = stored->alerts[i];
+        if (id > 0 && id <= n_alerts) {
+            alarm_recall_alert(alerts[id - 1], &kept[n], &evidence[n]);
+            n++;
+        }
+    }
+    if (n > 0) {
+        incidents_recall(
+            book_of(alarm), stored->id, stored->is_open, kept, n, stored->n_more);
+    }
+}
+
+void alarm_resume(struct alarm *alarm, Baro__Alert *const *alerts, size_t n_alerts,
+    Baro__Incident *const *incidents, size_t n_incidents)
+{
+    alarm->last_alert = n_alerts;
+    for (size_t i = 0; i < n_alerts; i++) {
+        if (alarm->n_known < MAX_KNOWN) {
+            know(alarm, alerts[i]);
+        }
+        alarm->last_incident = alerts[i]->incident > alarm->last_incident
+                                   ? alerts[i]->incident
+                                   : alarm->last_incident;
+    }
+    size_t first = n_incidents > INCIDENT_MAX_KNOWN ? n_incidents - INCIDENT_MAX_KNOWN : 0;
+    for (size_t i = first; i < n_incidents; i++) {
+        recall(alarm, incidents[i], alerts, n_alerts);
+    }
+}
+
+struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank)
+{
+    struct alarm_stream *stream = baro_xcalloc(1, sizeof *stream);
+    stream->alarm = alarm;
+    stream->rank = rank;
+    stream->judge = judge_create(alarm->book, rank);
+    alarm->streams =
+        baro_xrealloc(alarm->streams, alarm->n_streams + 1, sizeof(struct alarm_stream *));
+    alarm->streams[alarm->n_streams++] = stream;
+    return stream;
+}
+
+/* ---- things ---- */
+
+char *alarm_module(const Baro__Declare *declare)
+{
+    if (!declare->is_tensor) {
+        return baro_xstrdup("");
+    }
+    char *module = baro_xstrdup(declare->name);
+    bool is_of_module = declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||
+                        declare->role == BARO_INPUT;
+    char *dot = strrchr(module, '.');
+    if (!is_of_module) {
+        *(dot != NULL ? dot : module) = '\0';
+    }
+    return module;
+}
+
+static void note_thing(
+    struct alarm *alarm, uint32_t id, uint32_t rank, const Baro__Declare *declare)
+{
+    if (id >= alarm->n_things) {
+        size_t n = (size_t)id + 1 + id / 2;
+        alarm->things = baro_xrealloc(alarm->things, n, sizeof *alarm->things);
+        memset(&alarm->things[alarm->n_things], 0,
+            (n - alarm->n_things) * sizeof *alarm->things);
+        alarm->n_things = n;
+    }
+    struct alarm_thing *thing = &alarm->things[id];
+    if (thing->name == NULL) {
+        thing->name = baro_xstrdup(declare->name);
+        thing->module = alarm_module(declare);
+        thing->role = declare->is_tensor ? declare->role : 0;
+        thing->rank = rank;
+        thing->is_replicated = !declare->is_tensor && strncmp(declare->name, RANKS_PREFIX,
+                                                          strlen(RANKS_PREFIX)) == 0;
+    }
+}
+
+void alarm_declare(
+    struct alarm_stream *stream, uint32_t thing, const Baro__Declare *declare)
+{
+    if (thing == 0 || thing > JUDGE_MAX_THING) {
+        return;
+    }
+    note_thing(stream->alarm, thing, stream->rank, declare);
+    struct judge_thing about = {
+        .id = thing,
+        .name = declare->name,
+        .is_tensor = declare->is_tensor,
+        .n_units = declare->n_units,
+    };
+    if (declare->is_tensor) {
+        about.role = (enum baro_role)declare->role;
+        about.dtype = (enum baro_dtype)declare->dtype;
+        about.n_dims =
+            (uint32_t)(declare->n_shape < BARO_MAX_DIMS ? declare->n_shape : BARO_MAX_DIMS);
+        memcpy(about.shape, declare->shape, about.n_dims * sizeof about.shape[0]);
+    }
+    judge_declare(stream->judge, &about);
+}
+
+/* ---- readings ---- */
+
+/* Give a finding to the run: an alert, in an incident. */
+static void take_finding(
+    struct alarm_stream *stream, const struct judge_finding *finding, const char *kind)
+{
+    struct alarm *alarm = stream->alarm;
+    if (stream->is_warming || is_known(alarm, finding, stream->rank, kind)) {
+        return;
+    }
+    struct alarm_thing about = {0};
+    if (finding->thing < alarm->n_things) {
+        about = alarm->things[finding->thing];
+    }
+    struct incident_alert news = {0};
+    Baro__Alert *alert =
+        alarm_make_alert(finding, kind, &about, stream->rank, alarm->last_alert + 1);
+    alarm_describe(alert, finding, &news);
+    if (alarm->last_alert >= ALARM_MAX_ALERTS) {
+        alarm->n_withheld++;
+        baro__alert__free_unpacked(alert, NULL);
+        return;
+    }
+    const struct incident_place place = incidents_add(book_of(alarm), &news);
+    alert->incident = place.incident;
+    alarm->last_incident =
+        place.incident > alarm->last_incident ? place.incident : alarm->last_incident;
+    if (!place.is_kept) {
+        alarm->n_withheld++;
+        baro__alert__free_unpacked(alert, NULL);
+        return;
+    }
+    alarm->last_alert++;
+    if (alarm->next_alert == alarm->n_alerts) {
+        alarm->next_alert = alarm->n_alerts = 0;
+    }
+    alarm->alerts =
+        baro_xrealloc(alarm->alerts, alarm->n_alerts + 1, sizeof *alarm->alerts);
+    alarm->alerts[alarm->n_alerts++] = (struct alarm_news){alert, stream};
+}
+
+static void gather(struct alarm_stream *stream)
+{
+    struct judge_finding finding;
+    while (judge_take(stream->judge, &finding)) {
+        take_finding(stream, &finding, finding.kind);
+    }
+}
+
+/* Numbers that must be the same on all ranks: no one process's judge can see that. */
+static void feed_ranks(
+    struct alarm_stream *stream, const struct reading *reading, uint32_t thing)
+{
+    struct alarm *alarm = stream->alarm;
+    if (alarm->ranks == NULL) {
+        alarm->ranks = ranks_create();
+    }
+    struct ranks_finding ranks;
+    if (!ranks_add(alarm->ranks, alarm->things[thing].name, stream->rank,
+            reading->header.step, reading->f64[0], &ranks)) {
+        return;
+    }
+    struct judge_finding finding;
+    alarm_write_ranks(&finding, &ranks, alarm->things[thing].name);
+    finding.thing = thing;
+    finding.time_ns = reading->header.time_ns;
+    take_finding(stream, &finding, "ranks_differ");
+}
+
+void alarm_reading(
+    struct alarm_stream *stream, const struct reading *reading, uint32_t thing)
+{
+    struct alarm *alarm = stream->alarm;
+    judge_reading(stream->judge, reading, thing);
+    if (thing != 0 && thing < alarm->n_things && alarm->things[thing].is_replicated &&
+        reading->header.kind == READING_SCALAR) {
+        feed_ranks(stream, reading, thing);
+    }
+    if (reading->header.kind == READING_STEP || reading->header.kind == READING_STATUS) {
+        gather(stream);
+        if (alarm->incidents != NULL) {
+            incidents_see_step(alarm->incidents, reading->header.step);
+        }
+    }
+}
+
+void alarm_end(
+    struct alarm_stream *stream, enum judge_end why, const char *reason, int64_t time_ns)
+{
+    judge_end(stream->judge, why, reason, time_ns);
+    gather(stream);
+}
+
+void alarm_set_warming(struct alarm_stream *stream, bool is_warming)
+{
+    gather(stream);
+    stream->is_warming = is_warming;
+}
+
+uint32_t alarm_rank(const struct alarm_stream *stream)
+{
+    return stream->rank;
+}
+
+void alarm_close(struct alarm *alarm)
+{
+    if (alarm->incidents != NULL) {
+        incidents_end(alarm->incidents);
+    }
+}
+
+Baro__Alert *alarm_take(struct alarm *alarm, const struct alarm_stream **out_stream)
+{
+    if (alarm->next_alert == alarm->n_alerts) {
+        return NULL;
+    }
+    const struct alarm_news *news = &alarm->alerts[alarm->next_alert++];
+    if (out_stream != NULL) {
+        *out_stream = news->stream;
+    }
+    return news->alert;
+}
+
+Baro__Incident *alarm_take_incident(struct alarm *alarm)
+{
+    const struct incident *incident =
+        alarm->incidents != NULL ? incidents_take(alarm->incidents) : NULL;
+    return incident != NULL ? alarm_make_incident(incident) : NULL;
+}
+
+uint64_t alarm_n_withheld(const struct alarm *alarm)
+{
+    return alarm->n_withheld;
+}
+
+size_t alarm_memory(const struct alarm *alarm)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < alarm->n_streams; i++) {
+        n += judge_memory(alarm->streams[i]->judge);
+    }
+    return n;
+}
