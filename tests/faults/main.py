@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command tools/faults: chooses cases, runs them beside each other, and reports."""
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+
+from . import report, split
+from .score import score
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@dataclasses.dataclass
+class Healthy:
+    """A healthy kind, as the stage wants it."""
+
+    name: str
+    make: object
+    group: str = "healthy"
+    kinds: tuple = ()
+    n_ranks: int = 1
+    is_killed: bool = False
+
+
+def all_cases():
+    """Every kind: healthy ones, faulty ones, published traces."""
+    from . import faulty, healthy, traces
+    cases = [Healthy(make.__name__, lambda make=make: (make(), None)) for make in healthy.KINDS]
+    for one in faulty.KINDS:
+        one.group = "faulty"
+    return cases + faulty.KINDS + traces.KINDS
+
+
+def chosen(arguments):
+    """The cases that the options name, each with its seeds."""
+    import fnmatch
+    cases = []
+    for case in all_cases():
+        case.split = split.split_of(case)
+        if arguments.only:
+            is_wanted = any(fnmatch.fnmatch(case.name, glob) for glob in arguments.only)
+        elif arguments.quick:
+            is_wanted = case.name in split.QUICK
+        else:
+            is_wanted = True
+        if is_wanted and arguments.split in ("all", case.split):
+            cases += [(case, seed) for seed in range(1, arguments.seeds + 1)]
+    # Those that wait much and work little begin first.
+    return sorted(cases, key=lambda pair: not pair[0].is_killed)
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="tools/faults", description="Measure the alarm: seeded trainings, healthy and with "
+        "one known fault each, run with the real client and daemon; what the rules said of them.")
+    parser.add_argument("--split", choices=("tune", "test", "all"), default="all",
+                        help="half of the kinds serves for tuning rules, the other half never does")
+    parser.add_argument("--only", action="append", metavar="NAME",
+                        help="kinds with this name (globs, may be repeated)")
+    parser.add_argument("--quick", action="store_true", help="a few kinds, under a minute")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each kind")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), metavar="N",
+                        help="runs beside each other")
+    parser.add_argument("--every", type=int, default=1, metavar="N",
+                        help="steps from one measurement of tensors to the next; 0: as the "
+                        "governor decides")
+    parser.add_argument("--rules", metavar="FILE", help="rules file for the daemon")
+    parser.add_argument("--build", default=os.environ.get("BARO_BUILD_DIR") or
+                        os.path.join(ROOT, "build"), metavar="DIR", help="build folder")
+    parser.add_argument("--json", action="store_true",
+                        help="one JSON object a line: runs, then a summary of each split")
+    parser.add_argument("--list", action="store_true", help="list the kinds and their causes")
+    return parser.parse_args(argv)
+
+
+def run_one(case, seed, arguments, path):
+    """In a process of its own: run, judge, leave the result in a file."""
+    from . import stage
+    try:
+        known = stage.perform(case, seed, arguments.build, arguments.every or None,
+                              arguments.rules)
+        result = score(case, known)
+    except Exception as error:
+        result = {"name": case.name, "seed": seed, "group": case.group, "trouble":
+                  str(error) if isinstance(error, stage.Trouble) else traceback.format_exc()}
+    result["split"] = case.split
+    with open(path, "w") as file:
+        json.dump(result, file)
+
+
+def run_all(cases, arguments, on_result):
+    """Run cases, some beside each other; every result goes to on_result."""
+    import torch
+    from . import stage
+    torch.set_num_threads(1)
+    folder = tempfile.mkdtemp(prefix="baro-faults-results-")
+    waiting, running = list(enumerate(cases)), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < arguments.jobs:
+                number, (case, seed) = waiting.pop(0)
+                path = os.path.join(folder, str(number))
+                running[stage.fork(run_one, case, seed, arguments, path)] = (case, seed, path)
+            pid, _ = os.wait()
+            if pid not in running:
+                continue
+            case, seed, path = running.pop(pid)
+            if os.path.exists(path):
+                with open(path) as file:
+                    on_result(json.load(file))
+            else:
+                on_result({"name": case.name, "seed": seed, "group": case.group,
+                           "split": case.split, "trouble": "its process ended without a result"})
+    finally:
+        for pid in running:
+            os.kill(pid, 15)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    arguments.build = os.path.abspath(arguments.build)
+    try:
+        import sklearn  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        print(f"tools/faults: {error}; try tools/packages/install run", file=sys.stderr)
+        return 77
+    for part in ("daemon/barod", "tools/baro", "lib/push/libbaro.so"):
+        if not os.path.exists(os.path.join(arguments.build, part)):
+            print(f"tools/faults: '{arguments.build}' holds no {part}; build it, or give --build",
+                  file=sys.stderr)
+            return 2
+    cases = chosen(arguments)
+    if not cases:
+        print("tools/faults: no kind has that name; see --list", file=sys.stderr)
+        return 2
+    if arguments.list:
+        report.list_kinds(cases, arguments.json)
+        return 0
+    results = []
+
+    def take(result):
+        results.append(result)
+        if arguments.json:
+            print(json.dumps(result), flush=True)
+        else:
+            print(report.line(result), flush=True)
+
+    if not arguments.json:
+        print(report.HEAD)
+    run_all(cases, arguments, take)
+    report.summarise(results, arguments.json)
+    return 1 if any("trouble" in one for one in results) else 0
