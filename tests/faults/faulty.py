@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from . import data, zoo
 from .programs import (Gan, LanguageModel, Recommender, Scaled, Siamese, Supervised,
-                       Variational, adam, adamw, sgd)
+                       Variational, adam, adamw, half_entropy, sgd)
 
 # Kinds of alert that are right for a group of causes.
 NONFINITE = ("nonfinite",)
@@ -209,7 +209,7 @@ def exploding_rnn():
 def fp16_overflow():
     model = zoo.mlp()
     model.add_module("low", zoo.Half())
-    program = digits_mlp(model=model, optimizer=adam(1e-3))
+    program = digits_mlp(model=model, measure=half_entropy, optimizer=adam(1e-3))
 
     def rise(step):
         if step >= 100:
@@ -226,7 +226,7 @@ def fp16_overflow():
 def loss_scale_collapse():
     model = zoo.mlp()
     model.add_module("low", zoo.Half())
-    program = Scaled(model, data.digits(), optimizer=adam(2e-3))
+    program = Scaled(model, data.digits(), half_entropy, adam(2e-3))
 
     def spoil(step):
         if step >= 150:
@@ -271,26 +271,18 @@ def division_by_zero():
 
 @fault("exp() of a VAE's logvar overflows", NONFINITE + ("overflow",))
 def exp_overflow():
-    program = Variational(optimizer=adam(1e-3))
+    program = Variational(act=F.relu, optimizer=adam(1e-3))
+    units = []
 
     def damage(x, y, i):
-        x[i] = 3e4 * (1 if program.model.encode.weight.sum() > 0 else -1) * torch.sign(
-            torch.randn(x[i].shape, generator=torch.Generator().manual_seed(3)))
-    sample = spoil_sample(program, 150, damage)
-
-    def widen():
-        with torch.no_grad():
-            program.model.logvar.weight[2] *= 200.0 / program.model.logvar.weight[2].abs().sum()
-
-    def see():
-        hidden = torch.tanh(program.model.encode(program.damaged))
-        if program.model.logvar(hidden)[0, 2] < 0:
+        while not units:
+            x[i] *= 10
             with torch.no_grad():
-                program.model.logvar.weight[2] *= -1
-    program.damaged = torch.zeros(1, 64)
-    damage(program.damaged.view(1, 1, 8, 8), None, 0)
-    program.at(150, lambda: (widen(), see()))
-    return program, truth(150, ["exp_logvar"], unit=2, sample=lambda: sample[0])
+                spread = program.model(x[i:i + 1])[3][0]
+            units.extend(torch.nonzero(~torch.isfinite(spread)).flatten().tolist())
+    sample = spoil_sample(program, 150, damage)
+    found = truth(150, ["exp_logvar"], sample=lambda: sample[0])
+    return program, lambda: dict(found(), unit=units[0])
 
 
 @fault("a picture holds NaN", NONFINITE)

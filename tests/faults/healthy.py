@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from . import data, zoo
 from .programs import (Contrastive, Gan, LanguageModel, Policy, Recommender, Supervised,
-                       Scaled, Variational, adam, adamw, sgd, step_decay, warm_cosine)
+                       Scaled, Variational, adam, adamw, half_entropy, sgd, step_decay,
+                       warm_cosine)
 
 
 def mlp_sgd():
@@ -77,7 +78,7 @@ def bf16_autocast():
 def fp16_loss_scaled():
     model = zoo.mlp()
     model.add_module("low", zoo.Half())
-    return Scaled(model, data.digits(), optimizer=adam(2e-3))
+    return Scaled(model, data.digits(), half_entropy, adam(2e-3))
 
 
 def warmup_cosine():

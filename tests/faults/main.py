@@ -69,6 +69,9 @@ def parse(argv):
     parser.add_argument("--every", type=int, default=1, metavar="N",
                         help="steps from one measurement of tensors to the next; 0: as the "
                         "governor decides")
+    parser.add_argument("--keep", metavar="DIR", help="keep what the daemon stored of each run")
+    parser.add_argument("--again", metavar="DIR",
+                        help="train nothing: replay what --keep has kept")
     parser.add_argument("--rules", metavar="FILE", help="rules file for the daemon")
     parser.add_argument("--build", default=os.environ.get("BARO_BUILD_DIR") or
                         os.path.join(ROOT, "build"), metavar="DIR", help="build folder")
@@ -82,8 +85,11 @@ def run_one(case, seed, arguments, path):
     """In a process of its own: run, judge, leave the result in a file."""
     from . import stage
     try:
-        known = stage.perform(case, seed, arguments.build, arguments.every or None,
-                              arguments.rules)
+        if arguments.again:
+            known = stage.again(case, seed, arguments.build, arguments.again, arguments.rules)
+        else:
+            known = stage.perform(case, seed, arguments.build, arguments.every or None,
+                                  arguments.rules, arguments.keep)
         result = score(case, known)
     except Exception as error:
         result = {"name": case.name, "seed": seed, "group": case.group, "trouble":

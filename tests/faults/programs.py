@@ -137,7 +137,7 @@ class Supervised(Program):
 
 class Scaled(Supervised):
     """Mixed precision with a dynamic loss scale, as a GradScaler does it: gradients pass float16
-    within the model (zoo.Half); those that overflow make a step skipped and the scale halved."""
+    within the model (zoo.Half); those overflow are skipped, and the scale is halved."""
 
     loss_scale = 4096.0
     n_good = 0
@@ -166,8 +166,8 @@ class Scaled(Supervised):
 class Variational(Supervised):
     """A VAE; logs its two terms."""
 
-    def __init__(self, beta=1.0, **options):
-        super().__init__(zoo.Vae(), data.digits(), **options)
+    def __init__(self, beta=1.0, act=torch.tanh, **options):
+        super().__init__(zoo.Vae(act=act), data.digits(), **options)
         self.beta = beta
         self.terms = (0.0, 0.0)
 
@@ -298,6 +298,11 @@ class Siamese(Supervised):
         apart = self.model.distance(self.model.body(x[:half]) - self.model.body(x[half:]))
         same = (y[:half] == y[half:]).float()
         return (same * apart.pow(2) + (1 - same) * F.relu(2 - apart).pow(2)).mean()
+
+
+def half_entropy(given, y):
+    """Cross entropy of what a model of float16 gives."""
+    return F.cross_entropy(given.float(), y)
 
 
 def warm_cosine(n_warm, n_steps):

@@ -31,8 +31,9 @@ def library_of(build):
 class Stage:
     """One daemon on one temporary folder."""
 
-    def __init__(self, build, rules=None):
+    def __init__(self, build, rules=None, data=None):
         self.build = build
+        self.data = data      # folder of a daemon's data to begin with a copy of
         self.rules = rules
         self.folder = tempfile.mkdtemp(prefix="baro-faults-")
         self.daemon = None
@@ -45,7 +46,11 @@ class Stage:
             BARO_DIR=os.path.join(folder, "data"), BARO_RING_DIR=os.path.join(folder, "rings"),
             BARO_AUTOSTART="0", BARO_LIB=library_of(self.build), OMP_NUM_THREADS="1",
             BARO_RING_BYTES=str(32 << 20), BARO_RUN_ID=RUN_ID)
-        os.makedirs(os.environ["BARO_DIR"], mode=0o700)
+        if self.data:
+            shutil.copytree(self.data, os.environ["BARO_DIR"],
+                            ignore=shutil.ignore_patterns("*.sock", "lock", "*.pid"))
+        else:
+            os.makedirs(os.environ["BARO_DIR"], mode=0o700)
         os.makedirs(os.environ["BARO_RING_DIR"], mode=0o700)
         command = [os.path.join(self.build, "daemon", "barod"), "--dir", os.environ["BARO_DIR"],
                    "--listen", f"ipc://{folder}/sock"]
@@ -61,7 +66,8 @@ class Stage:
             time.sleep(0.03)
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
+        """End the daemon; what it holds is on disk."""
         if self.daemon is not None:
             self.daemon.terminate()
             try:
@@ -70,6 +76,10 @@ class Stage:
                 self.daemon.kill()
                 self.daemon.wait()
             self.log.close()
+            self.daemon = None
+
+    def __exit__(self, *_):
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def said(self):
@@ -188,8 +198,11 @@ def wait(pids, seconds):
     return [statuses[pid] for pid in pids]
 
 
-def perform(case, seed, build, every=1, rules=None, limit_s=240):
-    """Run a case; returns all that is known of it afterwards, as a dictionary."""
+def perform(case, seed, build, every=1, rules=None, keep=None, limit_s=240):
+    """Run a case; returns all that is known of it afterwards, as a dictionary.
+
+    keep  folder in which the daemon's data are kept, for again(); None: nowhere
+    """
     began = time.monotonic()
     with Stage(build, rules) as stage:
         pids = []
@@ -207,7 +220,31 @@ def perform(case, seed, build, every=1, rules=None, limit_s=240):
         if any(statuses) and not case.is_killed:
             with open(stage.path("train.log"), errors="replace") as log:
                 raise Trouble(f"the training ended with {statuses}: {log.read()[-1500:]}")
-        return gather(stage, case, seed, time.monotonic() - began)
+        known = gather(stage, case, seed, time.monotonic() - began)
+        if keep:
+            stage.stop()
+            place = os.path.join(keep, f"{case.name}-{seed}")
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(os.environ["BARO_DIR"], os.path.join(place, "data"),
+                            ignore=shutil.ignore_patterns("*.sock"))
+            with open(os.path.join(place, "known.json"), "w") as file:
+                json.dump(known, file)
+        return known
+
+
+def again(case, seed, build, kept, rules=None):
+    """Judge a run that perform() has kept: `baro replay` of its history by the rules of today."""
+    began = time.monotonic()
+    place = os.path.join(kept, f"{case.name}-{seed}")
+    if not os.path.exists(os.path.join(place, "known.json")):
+        raise Trouble(f"'{place}' is not there: it was not kept")
+    with open(os.path.join(place, "known.json")) as file:
+        known = json.load(file)
+    with Stage(build, None, os.path.join(place, "data")) as stage:
+        options = ["--rules", rules] if rules else []
+        known.update(listed=stage.baro("replay", RUN_ID, *options), replayed=None)
+    known["seconds"] = round(time.monotonic() - began, 2)
+    return known
 
 
 def watch_stall(stage, pids, case):

@@ -54,8 +54,9 @@ class Log(nn.Module):
 class Vae(nn.Module):
     """Gives (reconstruction's logits, mu, logvar, exp(logvar))."""
 
-    def __init__(self, n_latent=8):
+    def __init__(self, n_latent=8, act=torch.tanh):
         super().__init__()
+        self.act = act
         self.encode = nn.Linear(64, 48)
         self.mu = nn.Linear(48, n_latent)
         self.logvar = nn.Linear(48, n_latent)
@@ -64,7 +65,7 @@ class Vae(nn.Module):
         self.decode2 = nn.Linear(48, 64)
 
     def forward(self, x):
-        hidden = torch.tanh(self.encode(x.flatten(1)))
+        hidden = self.act(self.encode(x.flatten(1)))
         mu, logvar = self.mu(hidden), self.logvar(hidden)
         var = self.exp_logvar(logvar)
         z = mu + torch.randn_like(mu) * var.sqrt()
@@ -204,14 +205,14 @@ class Residual(nn.Module):
 
 
 class Half(nn.Module):
-    """What a layer of float16 gives: rounded, and infinite beyond 65504; so are its gradients."""
+    """Gives float16: rounded, and infinite beyond 65504; so are the gradients that come back."""
 
     def __init__(self):
         super().__init__()
         self.gain = 1.0
 
     def forward(self, x):
-        return (x * self.gain).half().float()
+        return (x * self.gain).half()
 
 
 class Divide(nn.Module):
