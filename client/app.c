@@ -350,6 +350,7 @@ static bool on_button(struct app *app, const SDL_MouseButtonEvent *event)
         return false;
     }
     app->view->has_shift = (SDL_GetModState() & KMOD_SHIFT) != 0;
+    app->view->has_ctrl = (SDL_GetModState() & KMOD_CTRL) != 0;
     enum input_button button = event->button == SDL_BUTTON_LEFT ? INPUT_MAIN : INPUT_SECOND;
     float x = logical(app, event->x);
     float y = logical(app, event->y);

@@ -357,14 +357,33 @@ static void draw_line_labels(struct chart_pen *pen)
     }
 }
 
+/* The picture behind the lines, where it belongs. */
+static void draw_backdrop(struct chart_pen *pen)
+{
+    const struct chart_backdrop *backdrop = pen->chart->backdrop;
+    const struct chart_scale *scale = &pen->scale;
+    if (backdrop == NULL || backdrop->n_columns == 0 || backdrop->n_rows == 0) {
+        return;
+    }
+    float x0 = (float)(scale->x_px + chart_column_of(scale, backdrop->x_from) - 0.5) /
+               scale->scale;
+    float x1 =
+        (float)(scale->x_px + chart_column_of(scale, backdrop->x_to) + 0.5) / scale->scale;
+    float y0 = chart_row_of(scale, backdrop->y_hi);
+    float y1 = chart_row_of(scale, backdrop->y_lo);
+    draw_cells(pen->list, (struct draw_rect){x0, y0, x1 - x0, y1 - y0}, backdrop->colors,
+        backdrop->n_columns, backdrop->n_rows);
+}
+
 static void draw_lines(struct chart_pen *pen)
 {
     const struct chart *chart = pen->chart;
     const struct draw_rect plot = pen->scale.plot;
     const enum chart_weight order[] = {CHART_FAINT, CHART_NORMAL, CHART_SELECTED};
     draw_clip(pen->list, (struct draw_rect){plot.x, plot.y, plot.w, plot.h + 1});
-    if (chart->flock != NULL) {
-        chart_draw_flock(pen, chart->flock);
+    draw_backdrop(pen);
+    for (size_t i = 0; i < chart_n_flocks(chart); i++) {
+        chart_draw_flock(pen, &chart->flock[i]);
     }
     for (size_t w = 0; w < sizeof order / sizeof order[0]; w++) {
         for (size_t i = 0; i < chart->n_lines; i++) {
@@ -388,7 +407,12 @@ static bool is_empty(const struct chart *chart)
             return false;
         }
     }
-    return chart->flock == NULL || chart->flock->n == 0 || chart->flock->n_lines == 0;
+    for (size_t i = 0; i < chart_n_flocks(chart); i++) {
+        if (chart->flock[i].n > 0 && chart->flock[i].n_lines > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void draw_empty(struct chart_pen *pen)

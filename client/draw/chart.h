@@ -82,6 +82,16 @@ struct chart_flock {
     size_t n_lines;  /* up to 4,096 */
     draw_color color;
     float alpha; /* of one line; 0 = chosen from n_lines */
+    float width; /* logical pixels; 0 = 1 */
+    double gap;  /* readings further apart in x are not joined; 0 = join all */
+};
+
+/* A picture behind the lines: it lies where its x and y say, whatever the chart shows. */
+struct chart_backdrop {
+    const draw_color *colors; /* n_rows rows of n_columns */
+    uint32_t n_columns, n_rows;
+    double x_from, x_to;
+    double y_lo, y_hi; /* even in the space of the chart's y axis */
 };
 
 /* An alert or event on the x axis. */
@@ -103,6 +113,8 @@ struct chart {
     const struct chart_line *lines;
     size_t n_lines;
     const struct chart_flock *flock; /* NULL = none */
+    size_t n_flocks; /* drawn in this order; 0 = one, if flock is not NULL */
+    const struct chart_backdrop *backdrop; /* NULL = none */
     const struct chart_event *events;
     size_t n_events;
     double cursor; /* x of the page's cursor; NAN = none */

@@ -83,10 +83,9 @@ static void take_line(
 }
 
 static void take_flock(
-    struct samples *s, const struct chart_flock *flock, double from, double to)
+    struct samples *s, const struct chart_flock *flock, double from, double to, size_t step)
 {
     size_t n = flock->n * flock->n_lines;
-    size_t step = n / (MAX_SAMPLES / 2) + 1;
     step += step > 1 && flock->n % step == 0; /* do not walk down one column */
     for (size_t i = 0; i < n; i += step) {
         double x = flock->x[i % flock->n];
@@ -261,8 +260,13 @@ struct axis chart_fit_y(
     for (size_t i = 0; i < chart->n_lines; i++) {
         take_line(&s, &chart->lines[i], chart->x.lo, chart->x.hi, share > 16 ? share : 16);
     }
-    if (chart->flock != NULL && chart->flock->n > 0) {
-        take_flock(&s, chart->flock, chart->x.lo, chart->x.hi);
+    size_t n_values = 0;
+    for (size_t i = 0; i < chart_n_flocks(chart); i++) {
+        n_values += chart->flock[i].n * chart->flock[i].n_lines;
+    }
+    for (size_t i = 0; i < chart_n_flocks(chart); i++) {
+        take_flock(&s, &chart->flock[i], chart->x.lo, chart->x.hi,
+            n_values / (MAX_SAMPLES / 2) + 1);
     }
     if (chart->y_fixed && chart->y_lo < chart->y_hi) {
         bool bad_log = chart->y_kind == AXIS_LOG && !(chart->y_lo > 0);

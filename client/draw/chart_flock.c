@@ -118,7 +118,10 @@ static void find_edges(const struct shared *s)
         s->before[x] = (uint32_t)i;
         s->part[x] = NAN;
         float width = s->n > 1 ? s->columns[i + 1] - s->columns[i] : 0;
-        if (width > 0 && at >= s->columns[i] && at <= s->columns[i + 1]) {
+        bool is_gap =
+            s->flock->gap > 0 && s->n > 1 &&
+            s->flock->x[s->from + i + 1] - s->flock->x[s->from + i] > s->flock->gap;
+        if (width > 0 && !is_gap && at >= s->columns[i] && at <= s->columns[i + 1]) {
             s->part[x] = (at - s->columns[i]) / width;
         }
     }
@@ -180,7 +183,7 @@ static uint64_t key_of(const struct chart_pen *pen, const struct chart_flock *fl
         scale->y.linear_to, (double)scale->y.kind, (double)scale->x.kind,
         (double)scale->plot.x, (double)scale->plot.y, (double)scale->plot.w,
         (double)scale->plot.h, (double)scale->scale, (double)flock->n,
-        (double)flock->n_lines};
+        (double)flock->n_lines, (double)flock->width, flock->gap};
     uint64_t key = draw_hash(1, numbers, sizeof numbers);
     key = draw_hash(key, flock->x, flock->n * sizeof *flock->x);
     key = draw_hash(key, flock->lo, flock->n * flock->n_lines * sizeof *flock->lo);
@@ -225,6 +228,11 @@ static void add_beyond(
     to->n = n;
 }
 
+size_t chart_n_flocks(const struct chart *chart)
+{
+    return chart->flock == NULL ? 0 : chart->n_flocks > 0 ? chart->n_flocks : 1;
+}
+
 void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)
 {
     const struct chart_scale *scale = &pen->scale;
@@ -237,7 +245,7 @@ void chart_draw_flock(struct chart_pen *pen, const struct chart_flock *flock)
         .y_px = (int)lroundf(scale->plot.y * scale->scale),
         .h_px = s.most / EIGHTHS,
         .n = (size_t)s.n_px,
-        .width = 1.0F,
+        .width = flock->width > 0 ? flock->width : 1.0F,
         .key = key_of(pen, flock),
     };
     bool is_known = false;

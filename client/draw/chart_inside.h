@@ -73,6 +73,9 @@ double chart_nonfinite(uint32_t flags);
 struct axis chart_fit_y(
     struct draw_list *list, const struct chart *chart, struct chart_state *state);
 
+/** How many flocks a chart has. */
+size_t chart_n_flocks(const struct chart *chart);
+
 /** Draw one line into the plot and note its marks on the edges. */
 void chart_draw_line(struct chart_pen *pen, const struct chart_line *line, bool is_hovered);
 

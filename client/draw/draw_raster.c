@@ -359,9 +359,14 @@ static void play_cells(struct raster *raster, const struct draw_cmd *cmd, float 
         uint32_t *row = raster->pixels + (size_t)y * (size_t)raster->w;
         size_t from = (size_t)(y - y0) * n_rows / (size_t)(y1 - y0);
         const draw_color *colors = cmd->u.cells.colors + from * n_columns;
+        const uint64_t w = (uint64_t)(x1 - x0);
+        uint64_t rest = (uint64_t)(cut.x0 - x0) * n_columns % w;
+        colors += (uint64_t)(cut.x0 - x0) * n_columns / w;
         for (int x = cut.x0; x < cut.x1; x++) {
-            draw_color color = colors[(size_t)(x - x0) * n_columns / (size_t)(x1 - x0)];
-            row[x] = raster_blend(row[x], color, color >> 24);
+            row[x] = raster_blend(row[x], *colors, *colors >> 24);
+            for (rest += n_columns; rest >= w; rest -= w) {
+                colors++;
+            }
         }
     }
 }

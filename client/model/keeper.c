@@ -44,6 +44,7 @@ void keeper_destroy(struct keeper *keeper)
         destroy_entry(keeper->entries[i]);
     }
     free(keeper->entries);
+    keeper_sample_reset(keeper, true);
     sheet_finish(&keeper->units);
     hist_finish(&keeper->hist);
     part_unref(keeper->units_part);
@@ -81,6 +82,7 @@ void keeper_on_connect(struct keeper *keeper)
     }
     keeper->units_cover.have = keeper->units_cover.asked = (struct grid){0};
     keeper->hist_cover.have = keeper->hist_cover.asked = (struct grid){0};
+    keeper_sample_reset(keeper, false);
     keeper->is_changed = true;
 }
 
@@ -171,6 +173,7 @@ static void change_run(struct keeper *keeper, uint32_t run)
     keeper->n_entries = 0;
     memset(keeper->pending, 0, sizeof keeper->pending);
     keeper->asking = NULL;
+    keeper_sample_reset(keeper, true);
     catalog_clear_run(keeper->catalog);
     keeper->has_things = keeper->has_alerts = false;
     keeper->needs &= NEED_SUBSCRIBE_ALL | NEED_RUNS;
@@ -390,7 +393,8 @@ static bool is_complete(struct keeper *keeper)
     if (keeper_units_thing(keeper) != NULL && !is_covered(&keeper->units_cover)) {
         return false;
     }
-    return keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover);
+    return (keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover)) &&
+           keeper_sample_is_complete(keeper);
 }
 
 bool keeper_is_changed(const struct keeper *keeper)
@@ -420,6 +424,7 @@ struct model *keeper_publish(struct keeper *keeper)
     model->n_series = keeper->n_entries;
     model->series = series;
     model->units = publish_units(keeper);
+    model->sample = keeper_sample_publish(keeper);
     model->hist = publish_hist(keeper);
     keeper->is_changed = false;
     keeper->n_published++;

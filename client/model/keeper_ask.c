@@ -114,7 +114,8 @@ static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Enve
         (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
         return false;
     }
-    struct model_ref ref = {thing->thing, READING_UNITS, (uint16_t)keeper->wish.units_stat};
+    struct model_ref ref = {
+        thing->thing, READING_UNITS, (uint16_t)keeper->wish.units_stat, 0};
     begin_range(keeper, cover->want, out);
     add_ref(keeper, ref, -1);
     if (ref.stat != UNIT_N_NONFINITE && thing->n_nonfinite > 0) {
@@ -144,7 +145,8 @@ static bool ask_series(struct keeper *keeper, struct pending *pending, Baro__Env
         } else if (entry->is_coarse != pending->is_coarse) {
             break;
         }
-        add_ref(keeper, entry->ref, -1);
+        add_ref(keeper, entry->ref,
+            entry->ref.kind == READING_UNITS ? (int32_t)entry->ref.unit : -1);
         pending->refs[pending->n_refs++] = entry->ref;
         entry->cover.asked = entry->cover.want;
         entry->cover.is_stale = false;
@@ -170,11 +172,17 @@ static bool ask_hist(struct keeper *keeper, struct pending *pending, Baro__Envel
 
 bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
 {
-    struct pending *pending = free_slot(keeper);
-    if (!keeper->is_connected || pending == NULL || keeper->asking != NULL) {
+    if (!keeper->is_connected || keeper->asking != NULL) {
         return false;
     }
     baro__envelope__init(out);
+    if (keeper_sample_ask(keeper, out)) {
+        return true;
+    }
+    struct pending *pending = free_slot(keeper);
+    if (pending == NULL) {
+        return false;
+    }
     memset(pending, 0, sizeof *pending);
     pending->run = keeper->wish.run;
     if (keeper->needs != 0) {
@@ -214,7 +222,7 @@ static void forget(struct keeper *keeper, const struct pending *pending)
 
 void keeper_sent(struct keeper *keeper, int64_t request)
 {
-    if (keeper->asking == NULL) {
+    if (keeper_sample_sent(keeper, request) || keeper->asking == NULL) {
         return;
     }
     if (request > 0) {

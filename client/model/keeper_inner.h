@@ -13,6 +13,7 @@ enum {
     KEEPER_MAX_BATCH = 32,    /* series in one question */
     KEEPER_STALE_MODELS = 15, /* models between two questions for the same late steps */
     KEEPER_SLACK = 64,        /* columns beyond the wished ones before asking anew */
+    KEEPER_MAX_SAMPLES = 8,   /* findings kept, to show them again at once */
 };
 
 /* Once-only questions, in the order in which they are asked. */
@@ -60,6 +61,20 @@ struct pending {
     enum unit_stat stat;
 };
 
+/* The sample under way: one question, answered until it is cancelled. */
+struct sampling {
+    struct model_sample_wish asked; /* thing 0: nothing */
+    uint32_t run;
+    uint64_t request;               /* 0: not sent yet, or ended */
+    uint64_t cancel;                /* an older one, to be ended; 0: none */
+    bool is_answered;               /* a finding or a refusal has come */
+    bool is_over;                   /* it is done, or refused */
+    bool is_cancel_out, is_ask_out; /* handed out by keeper_ask, not yet sent */
+    size_t n_parts;
+    struct model_sample
+        *parts[KEEPER_MAX_SAMPLES]; /* newest first, one a thing and statistic */
+};
+
 struct keeper {
     struct catalog *catalog;
     enum model_state state;
@@ -79,7 +94,8 @@ struct keeper {
     struct sheet units;
     uint64_t units_coarse; /* as in struct model_units */
     struct model_units *units_part;
-    struct cover hist_cover; /* of wish.hist_thing */
+    struct sampling sampling; /* of wish.sample */
+    struct cover hist_cover;  /* of wish.hist_thing */
     struct hist hist;
     bool hist_is_cut;
     struct model_hist *hist_part;
@@ -96,6 +112,8 @@ struct keeper {
         Baro__AlertsRequest alerts;
         Baro__SubscribeRequest subscribe;
         Baro__RowsRequest rows;
+        Baro__SampleRequest sample;
+        Baro__CancelRequest cancel;
     } body;
     Baro__SeriesRef series_refs[KEEPER_MAX_BATCH];
     Baro__SeriesRef *series_ref_pointers[KEEPER_MAX_BATCH];
@@ -110,6 +128,25 @@ bool keeper_needs(const struct keeper *keeper, const struct cover *cover);
 
 /** The wish's thing for units, when it is known and has units; else NULL. */
 const struct model_thing *keeper_units_thing(struct keeper *keeper);
+
+/** Give the next question about the sample: to end the old one, or to begin; false: none. */
+bool keeper_sample_ask(struct keeper *keeper, Baro__Envelope *out);
+
+/** Note the request number of what keeper_sample_ask gave; false: it gave nothing. */
+bool keeper_sample_sent(struct keeper *keeper, int64_t request);
+
+/** Take a message when it answers the sample's question; false: it does not. */
+bool keeper_sample_take(struct keeper *keeper, const Baro__Envelope *envelope,
+    const struct keeper_frame *frames, size_t n_frames);
+
+/** Forget what is under way (the connection or the run is another); findings: those, too. */
+void keeper_sample_reset(struct keeper *keeper, bool findings);
+
+/** The finding of the wished thing and statistic, a new reference; NULL: none yet. */
+const struct model_sample *keeper_sample_publish(struct keeper *keeper);
+
+/** Whether the wished sample is there and done, or cannot be had. */
+bool keeper_sample_is_complete(struct keeper *keeper);
 
 /** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);

@@ -189,7 +189,7 @@ static void add_to_series(
 
 static void on_value(struct keeper *keeper, const struct reading *reading)
 {
-    struct model_ref ref = {reading->header.thing, reading->header.kind, 0};
+    struct model_ref ref = {reading->header.thing, reading->header.kind, 0, 0};
     for (int coarse = 0; coarse < 2; coarse++) {
         struct entry *entry = keeper_find(keeper, ref, coarse != 0, NULL);
         if (entry != NULL) {
@@ -213,7 +213,7 @@ static void on_summary(struct keeper *keeper, const struct reading *reading)
     for (int coarse = 0; coarse < 2; coarse++) {
         size_t at = 0;
         (void)keeper_find(
-            keeper, (struct model_ref){thing, READING_SUMMARY, 0}, coarse != 0, &at);
+            keeper, (struct model_ref){thing, READING_SUMMARY, 0, 0}, coarse != 0, &at);
         for (; at < keeper->n_entries; at++) {
             struct entry *entry = keeper->entries[at];
             if (entry->is_coarse != (coarse != 0) || entry->ref.thing != thing ||
@@ -236,8 +236,35 @@ static void on_summary(struct keeper *keeper, const struct reading *reading)
     }
 }
 
+/* Units that are wished for one by one. */
+static void on_single_units(struct keeper *keeper, const struct reading *reading)
+{
+    const struct model_thing *thing = catalog_thing(keeper->catalog, reading->header.thing);
+    if (thing == NULL) {
+        return;
+    }
+    for (int coarse = 0; coarse < 2; coarse++) {
+        size_t at = 0;
+        (void)keeper_find(keeper, (struct model_ref){thing->thing, READING_UNITS, 0, 0},
+            coarse != 0, &at);
+        for (; at < keeper->n_entries; at++) {
+            struct entry *entry = keeper->entries[at];
+            if (entry->is_coarse != (coarse != 0) || entry->ref.thing != thing->thing ||
+                entry->ref.kind != READING_UNITS) {
+                break;
+            }
+            size_t place = (size_t)entry->ref.stat * thing->n_units + entry->ref.unit;
+            if (entry->ref.unit < thing->n_units && place < reading->n_f32) {
+                add_to_series(
+                    keeper, entry, reading->header.step, (double)reading->f32[place]);
+            }
+        }
+    }
+}
+
 static void on_units(struct keeper *keeper, const struct reading *reading)
 {
+    on_single_units(keeper, reading);
     const struct model_thing *thing = keeper_units_thing(keeper);
     if (thing == NULL || reading->header.thing != thing->thing ||
         (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
@@ -347,6 +374,9 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
 {
     if (envelope->request == 0) {
         take_news(keeper, envelope, frames, n_frames);
+        return;
+    }
+    if (keeper_sample_take(keeper, envelope, frames, n_frames)) {
         return;
     }
     for (size_t i = 0; i < KEEPER_MAX_PENDING; i++) {

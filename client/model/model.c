@@ -23,6 +23,7 @@ static void finish_model(void *part)
     }
     part_unref(model->series);
     part_unref(model->units);
+    part_unref(model->sample);
     part_unref(model->hist);
 }
 
@@ -144,7 +145,10 @@ int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, boo
     if (a.kind != b.kind) {
         return a.kind < b.kind ? -1 : 1;
     }
-    return (a.stat > b.stat) - (a.stat < b.stat);
+    if (a.stat != b.stat) {
+        return a.stat < b.stat ? -1 : 1;
+    }
+    return (a.unit > b.unit) - (a.unit < b.unit);
 }
 
 const struct model_series *model_find(
@@ -184,13 +188,49 @@ bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coars
     return true;
 }
 
+static bool same_double(double a, double b)
+{
+    return !(a < b) && !(a > b);
+}
+
+bool model_sample_wish_equal(
+    const struct model_sample_wish *a, const struct model_sample_wish *b)
+{
+    bool is_same_chart = a->thing == b->thing && a->stat == b->stat &&
+                         a->from_step == b->from_step && a->to_step == b->to_step &&
+                         a->columns == b->columns && a->height == b->height &&
+                         a->axis == b->axis && a->is_live == b->is_live &&
+                         a->has_limits == b->has_limits && a->n_always == b->n_always;
+    bool has_same_limits =
+        !a->has_limits || (same_double(a->lo, b->lo) && same_double(a->hi, b->hi) &&
+                              same_double(a->linear_to, b->linear_to));
+    if (!is_same_chart || !has_same_limits) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->n_always; i++) {
+        if (a->always[i] != b->always[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint32_t model_sample_place(const struct model_sample *sample, uint32_t unit)
+{
+    uint32_t place = 0;
+    while (sample != NULL && place < sample->n_shown && sample->shown[place] != unit) {
+        place++;
+    }
+    return place;
+}
+
 bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
 {
     if (a->run != b->run || a->from_step != b->from_step || a->to_step != b->to_step ||
         a->columns != b->columns || a->coarse_columns != b->coarse_columns ||
         a->units_thing != b->units_thing || a->units_stat != b->units_stat ||
         a->units_columns != b->units_columns || a->hist_thing != b->hist_thing ||
-        a->n_refs != b->n_refs) {
+        a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample)) {
         return false;
     }
     for (size_t i = 0; i < a->n_refs; i++) {

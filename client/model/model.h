@@ -11,6 +11,7 @@
 #include "client/model/grid.h"
 #include "client/model/part.h"
 #include "client/model/sheet.h"
+#include "lib/analysis/sample.h"
 #include "lib/base/reading.h"
 #include "proto/wire.h"
 
@@ -22,7 +23,13 @@ enum model_state {
     MODEL_STATE_COUNT
 };
 
-enum { MODEL_MAX_DIMS = 8, MODEL_MAX_SAMPLES = 16, MODEL_MAX_REFS = 4096 };
+enum {
+    MODEL_MAX_DIMS = 8,
+    MODEL_MAX_SAMPLES = 16,
+    MODEL_MAX_REFS = 4096,
+    MODEL_MAX_ALWAYS = 64,
+    MODEL_TROUBLE_BYTES = 240
+};
 
 struct model_run {
     uint32_t run;
@@ -107,11 +114,12 @@ struct model_events {
     struct model_event at[];
 };
 
-/* Which series. Units of a tensor come as a sheet, never one by one. */
+/* Which series. All units of a tensor come as a sheet or as a sample, a few one by one. */
 struct model_ref {
     uint32_t thing;
-    uint16_t kind; /* READING_SCALAR, READING_STEP, READING_SUMMARY */
-    uint16_t stat; /* enum summary_stat for READING_SUMMARY, else 0 */
+    uint16_t kind; /* READING_SCALAR, READING_STEP, READING_SUMMARY, READING_UNITS */
+    uint16_t stat; /* enum summary_stat or unit_stat, else 0 */
+    uint32_t unit; /* READING_UNITS: which, else 0 */
 };
 
 struct model_series {
@@ -142,6 +150,52 @@ struct model_units {
     const uint8_t *any;   /* [n_units] flags of all columns together */
 };
 
+/* Which chart a few units of a tensor are chosen for: SampleRequest. Zero what is not used. */
+struct model_sample_wish {
+    uint32_t thing; /* 0: none */
+    enum unit_stat stat;
+    int64_t from_step, to_step;
+    uint32_t columns, height; /* of the plot in pixels */
+    enum axis_kind axis;
+    bool has_limits; /* lo, hi and linear_to are given */
+    double lo, hi, linear_to;
+    bool is_live; /* go on with new steps */
+    uint32_t n_always;
+    uint32_t always[MODEL_MAX_ALWAYS]; /* units to be shown whatever they do */
+};
+
+/* How many units run through each pixel of a chart. A part that samples share. */
+struct model_density {
+    int64_t from_step, to_step;
+    struct axis y;
+    uint32_t width, height;
+    float most;       /* units in the densest pixel */
+    uint8_t shades[]; /* column by column from the top; 0: none, 255: the densest */
+};
+
+/* A few units of a tensor that show all of them, one statistic. */
+struct model_sample {
+    struct model_sample_wish of; /* what it answers */
+    bool is_done;                /* nothing more to refine */
+    double fraction;             /* of the work */
+    uint32_t n_units, n_shown;
+    const uint32_t *shown;     /* [n_shown] units */
+    const uint8_t *reasons;    /* [n_shown] enum sample_reason */
+    const uint32_t *n_members; /* [n_shown] units that each stands for, itself among them */
+    const uint16_t
+        *nearest;     /* [n_units] place in shown of the unit that stands for each, ... */
+    bool is_assigned; /* ... valid only with this; n_shown or more: nobody does */
+    struct model_units lines;   /* rows of shown units; its n_units is n_shown */
+    int64_t from_step, to_step; /* as clipped to the data */
+    struct axis y;              /* as used for choosing */
+    float radius_px, spread_px; /* as in SampleFinding */
+    uint32_t n_nonfinite, n_leaping, n_left_out;
+    double jaccard;
+    uint64_t n_coarse;
+    const struct model_density *density; /* a part, NULL: none yet */
+    char trouble[MODEL_TROUBLE_BYTES]; /* why there is none, or what is missing; else "" */
+};
+
 /* Distribution of one tensor over steps: counts by signed power of two. */
 struct model_hist {
     uint32_t thing;
@@ -169,9 +223,10 @@ struct model {
     size_t n_series;
     const struct model_series *const *series; /* a part of parts, sorted for model_find */
     const struct model_units *units;          /* NULL: none wished */
-    const struct model_hist *hist;            /* likewise */
-    uint64_t wish;                            /* serial of the wish that it answers */
-    bool is_complete;                         /* all of the wish is there */
+    const struct model_sample *sample; /* likewise; of the wished thing and statistic */
+    const struct model_hist *hist;     /* likewise */
+    uint64_t wish;                     /* serial of the wish that it answers */
+    bool is_complete;                  /* all of the wish is there */
 };
 
 /* What a page needs. Filled by views while they draw, answered by the keeper. */
@@ -183,6 +238,7 @@ struct model_wish {
     uint32_t units_thing;       /* 0: none */
     enum unit_stat units_stat;
     uint32_t units_columns;
+    struct model_sample_wish sample;
     uint32_t hist_thing; /* 0: none */
     size_t n_refs;
     struct model_wish_ref {
@@ -228,6 +284,13 @@ int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, boo
 
 /** Add a series to a wish; one just added is not repeated. false when the wish is full. */
 bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse);
+
+/** Whether two wishes ask for the same sample. */
+bool model_sample_wish_equal(
+    const struct model_sample_wish *a, const struct model_sample_wish *b);
+
+/** Tell the place of a unit among those shown; n_shown: it is not. sample may be NULL: 0. */
+uint32_t model_sample_place(const struct model_sample *sample, uint32_t unit);
 
 /** Whether two wishes ask for the same. */
 bool model_wish_equal(const struct model_wish *a, const struct model_wish *b);

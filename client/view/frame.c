@@ -170,6 +170,15 @@ static enum axis_kind log_kind(const struct chart *chart)
             }
         }
     }
+    size_t n_flocks = chart->flock == NULL ? 0 : chart->n_flocks > 0 ? chart->n_flocks : 1;
+    for (size_t k = 0; k < n_flocks; k++) {
+        const struct chart_flock *flock = &chart->flock[k];
+        for (size_t i = 0; i < flock->n * flock->n_lines; i++) {
+            if (flock->lo[i] <= 0) {
+                return AXIS_SYMLOG;
+            }
+        }
+    }
     return AXIS_LOG;
 }
 
@@ -188,11 +197,14 @@ void frame_fit_log(struct chart *chart)
             }
         }
     }
-    const struct chart_flock *flock = chart->flock;
-    for (size_t i = 0; flock != NULL && i < flock->n * flock->n_lines; i++) {
-        if (flock->lo[i] > 0 && isfinite((double)flock->hi[i])) {
-            lo = fmin(lo, (double)flock->lo[i]);
-            hi = fmax(hi, (double)flock->hi[i]);
+    size_t n_flocks = chart->flock == NULL ? 0 : chart->n_flocks > 0 ? chart->n_flocks : 1;
+    for (size_t k = 0; k < n_flocks; k++) {
+        const struct chart_flock *flock = &chart->flock[k];
+        for (size_t i = 0; i < flock->n * flock->n_lines; i++) {
+            if (flock->lo[i] > 0 && isfinite((double)flock->hi[i])) {
+                lo = fmin(lo, (double)flock->lo[i]);
+                hi = fmax(hi, (double)flock->hi[i]);
+            }
         }
     }
     if (hi > 0 && isfinite(lo)) {
@@ -269,7 +281,8 @@ static void draw_selection(struct frame *f, const struct view_slot *slot)
 {
     const struct chart_layout *layout = &slot->layout;
     const struct view *view = f->view;
-    if (view->drag != DRAG_ZOOM) {
+    bool is_brush = view->drag == DRAG_BRUSH && slot == &view->slots[view->drag_slot];
+    if (view->drag != DRAG_ZOOM && !is_brush) {
         return;
     }
     float a = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->drag_x0));
@@ -278,13 +291,16 @@ static void draw_selection(struct frame *f, const struct view_slot *slot)
     float right = fminf(fmaxf(a, b), layout->plot.x + layout->plot.w);
     float top = layout->plot.y;
     float bottom = layout->plot.y + layout->plot.h;
-    if (view->drag_is_both && slot == &view->slots[view->drag_slot]) {
+    if (is_brush || (view->drag_is_both && slot == &view->slots[view->drag_slot])) {
         top = fmaxf(fminf(view->drag_y0, view->my), top);
         bottom = fminf(fmaxf(view->drag_y0, view->my), bottom);
     }
     if (right > left && bottom > top) {
-        draw_fill(f->list, (struct draw_rect){left, top, right - left, bottom - top},
-            draw_fade(f->theme->accent, 0.15F));
+        struct draw_rect chosen = {left, top, right - left, bottom - top};
+        draw_fill(f->list, chosen, draw_fade(f->theme->accent, 0.15F));
+        if (is_brush) {
+            draw_outline(f->list, chosen, f->theme->accent);
+        }
     }
 }
 
@@ -331,7 +347,7 @@ struct view_slot *frame_chart(
     struct chart_hit hit;
     int hover = -1;
     if (is_over && draw_inside(slot->layout.plot, view->mx, view->my) &&
-        !tip_of_alert(f, &slot->layout) &&
+        !tip_of_alert(f, &slot->layout) && !of->no_tip &&
         chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
         hover = (int)hit.line;
         tip_of_hit(f, chart, &hit);

@@ -166,7 +166,7 @@ static struct heat_key key_of(
         .is_soft = is_soft};
     size_t n = thing->n_nonfinite > 0 ? N_PARTS : 1;
     for (size_t i = 0; i < n; i++) {
-        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)stats[i]};
+        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)stats[i], 0};
         key.parts[i] = frame_series(f, ref, true);
     }
     int64_t width = key.parts[0] != NULL ? key.parts[0]->width : 1;

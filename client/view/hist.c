@@ -196,8 +196,12 @@ void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing 
             inner.y + 14, inner.w, hist->is_ready ? "no histogram here" : "reading");
         return;
     }
-    float half = (inner.h - THEME_GAP) / 2;
+    const float least = 250; /* for both */
+    float half = inner.h < least ? inner.h : (inner.h - THEME_GAP) / 2;
     draw_now(f, (struct draw_rect){inner.x, inner.y, inner.w, half}, hist);
+    if (inner.h < least) {
+        return;
+    }
     draw_bands_panel(f,
         (struct draw_rect){inner.x, inner.y + half + THEME_GAP, inner.w, half}, hist,
         fmax(4 * thing->cadence, 1));

@@ -2,6 +2,7 @@
 #include "client/view/input.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/view/inside.h"
@@ -59,13 +60,29 @@ static void show_page(struct view *view, enum view_page page)
     view->scroll[VIEW_SCROLL_PAGE] = 0;
 }
 
-static void show_thing(struct view *view, uint32_t thing)
+/* A chosen unit stays chosen in the other roles of its layer. */
+static void show_thing(struct view *view, const struct model *model, uint32_t thing)
 {
-    if (view->thing != thing) {
+    const struct model_thing *from = model_thing_find(model, view->thing);
+    const struct model_thing *to = model_thing_find(model, thing);
+    if (from == NULL || to == NULL || from->n_units == 0 || !layer_is_same(from, to)) {
         view->unit = -1;
+        view->is_alone = false;
     }
     view->thing = thing;
     show_page(view, VIEW_TENSOR);
+}
+
+static void show_unit(
+    struct view *view, const struct model *model, int64_t unit, int64_t of)
+{
+    const struct model_thing *thing =
+        model_thing_find(model, of > 0 ? (uint32_t)(of - 1) : view->thing);
+    if (thing != NULL && unit >= 0 && unit < (int64_t)thing->n_units) {
+        show_thing(view, model, thing->thing);
+        view->unit = unit;
+        view->scroll[VIEW_SCROLL_UNITS] = 0;
+    }
 }
 
 /* Go to the step of an alert, to its tensor and unit if it has any. */
@@ -84,7 +101,7 @@ static void go_to_alert(struct view *view, const struct model *model, uint64_t i
         view->cursor = (double)alert->step;
         view->cursor_is_kept = true;
         if (thing != NULL && thing->is_tensor) {
-            show_thing(view, thing->thing);
+            show_thing(view, model, thing->thing);
             view->unit = alert->unit;
         } else {
             show_page(view, VIEW_OVERVIEW);
@@ -119,6 +136,8 @@ static void pick_run(struct view *view, uint32_t run)
     view->run = run;
     view->thing = 0;
     view->unit = -1;
+    view->is_alone = view->is_brushing = false;
+    marks_clear(&view->marks);
     view->alert = 0;
     view->heat_role = 0;
     view->cursor = (double)NAN;
@@ -135,7 +154,7 @@ static void act(
     case VIEW_SCROLL:
     case VIEW_TIMELINE: break;
     case VIEW_PICK_RUN: pick_run(view, (uint32_t)a); break;
-    case VIEW_PICK_NODE: show_thing(view, (uint32_t)a); break;
+    case VIEW_PICK_NODE: show_thing(view, model, (uint32_t)a); break;
     case VIEW_FOLD_NODE:
         if (view->tree != NULL && b >= 0 && (size_t)b < view->tree->n) {
             view_fold(view, &view->tree->nodes[b]);
@@ -143,21 +162,27 @@ static void act(
         break;
     case VIEW_PICK_PAGE: show_page(view, (enum view_page)a); break;
     case VIEW_PICK_ALERT: go_to_alert(view, model, (uint64_t)a); break;
-    case VIEW_PICK_THING: show_thing(view, (uint32_t)a); break;
+    case VIEW_PICK_THING: show_thing(view, model, (uint32_t)a); break;
     case VIEW_PICK_STAT: view->stat = (enum unit_stat)a; break;
-    case VIEW_PICK_UNIT: view->unit = view->unit == a ? -1 : a; break;
+    case VIEW_PICK_UNIT:
+        view->unit = view->unit == a ? -1 : a;
+        view->is_alone = view->is_alone && view->unit >= 0;
+        view->scroll[VIEW_SCROLL_UNITS] = 0;
+        break;
+    case VIEW_SHOW_UNIT: show_unit(view, model, a, b); break;
+    case VIEW_TOGGLE_ALONE: view->is_alone = !view->is_alone && view->unit >= 0; break;
     case VIEW_PICK_HEAT: view->heat_role = (enum baro_role)a; break;
     case VIEW_TOGGLE_LIVE: view->is_live = !view->is_live; break;
     case VIEW_FIT: fit(view); break;
     case VIEW_CHART:
         if (b != 0) {
-            show_thing(view, (uint32_t)b);
+            show_thing(view, model, (uint32_t)b);
         }
         break;
     case VIEW_FOUND:
         if (a >= 0 && (size_t)a < view->n_found) {
             view->overlay = VIEW_PLAIN;
-            act(view, model, view->found[a].act, view->found[a].a, 0);
+            act(view, model, view->found[a].act, view->found[a].a, view->found[a].b);
         }
         break;
     case VIEW_CLOSE: view->overlay = VIEW_PLAIN; break;
@@ -214,6 +239,16 @@ static void toggle_zero(struct view *view)
     }
 }
 
+/* Over the units a drag marks, or zooms. */
+static void toggle_brush(struct view *view)
+{
+    view->is_brushing = !view->is_brushing && view->units_slot >= 0;
+    if (view->is_brushing) {
+        (void)snprintf(view->notice, sizeof view->notice,
+            "Drag over the lines to mark their units; b ends it, esc takes the marks away");
+    }
+}
+
 static bool find_char(struct view *view, const char *text)
 {
     size_t n = strlen(view->find);
@@ -248,6 +283,8 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'l': toggle_log(view); break;
     case '0': toggle_zero(view); break;
     case 's': next_stat(view, model); break;
+    case 'b': toggle_brush(view); break;
+    case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
     default: return false;
     }
@@ -283,6 +320,8 @@ bool input_key(
     if (key == INPUT_ESCAPE) {
         view->overlay = VIEW_PLAIN;
         view->unit = -1;
+        view->is_alone = view->is_brushing = false;
+        marks_clear(&view->marks);
         view->cursor_is_kept = false;
         view->cursor = (double)NAN;
         return true;
@@ -371,8 +410,11 @@ bool input_down(struct view *view, float x, float y, enum input_button button, i
         fit(view);
         return true;
     }
+    bool is_over_units = zone->act == VIEW_CHART && zone->a == view->units_slot;
+    bool is_brush = is_over_units && (view->is_brushing || view->has_ctrl);
     view->drag = button == INPUT_SECOND       ? DRAG_PAN
                  : zone->act == VIEW_TIMELINE ? DRAG_TIMELINE
+                 : is_brush                   ? DRAG_BRUSH
                                               : DRAG_ZOOM;
     view->drag_layout = *layout;
     view->drag_slot = zone->a;
@@ -384,17 +426,11 @@ bool input_down(struct view *view, float x, float y, enum input_button button, i
     return true;
 }
 
-/* The value at a row of the chart that is dragged in; NaN on an axis that has no simple one. */
+/* A value at a row of the chart that is dragged in. */
 static double value_at(const struct chart_layout *layout, float y)
 {
     double t = (double)((layout->plot.y + layout->plot.h - y) / layout->plot.h);
-    t = fmin(fmax(t, 0), 1);
-    if (layout->y.kind == AXIS_LINEAR) {
-        return layout->y.lo + (layout->y.hi - layout->y.lo) * t;
-    }
-    return layout->y.kind == AXIS_LOG && layout->y.lo > 0
-               ? layout->y.lo * pow(layout->y.hi / layout->y.lo, t)
-               : (double)NAN;
+    return axis_value(&layout->y, fmin(fmax(t, 0), 1));
 }
 
 /* End of a drag with shift: its chart shows these values until it is fit again. */
@@ -410,6 +446,17 @@ static void set_y_range(struct view *view, float y)
     }
 }
 
+/* End of a brush: the next frame, which has the lines, marks what it touches. */
+static void end_brush(struct view *view, float x, float y)
+{
+    double from = chart_x_at(&view->drag_layout, view->drag_x0);
+    double to = chart_x_at(&view->drag_layout, x);
+    double a = value_at(&view->drag_layout, view->drag_y0);
+    double b = value_at(&view->drag_layout, y);
+    view->brush =
+        (struct view_brush){true, fmin(from, to), fmax(from, to), fmin(a, b), fmax(a, b)};
+}
+
 bool input_up(struct view *view, const struct model *model, float x, float y,
     enum input_button button)
 {
@@ -423,6 +470,10 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
         if (view->drag_is_both) {
             set_y_range(view, y);
         }
+        return true;
+    }
+    if (drag == DRAG_BRUSH && (!is_click || fabsf(y - view->drag_y0) >= CLICK_PX)) {
+        end_brush(view, x, y);
         return true;
     }
     const struct view_zone *zone = zone_at(view, x, y, false);

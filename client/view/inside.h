@@ -23,6 +23,7 @@ struct frame_chart {
     uint64_t id;        /* stays the same from frame to frame */
     struct chart chart; /* x, events and cursor are set by frame_chart */
     uint32_t thing;     /* shown on the tensor page when clicked; 0: none */
+    bool no_tip;        /* the page says itself what is under the pointer */
     bool may_log; /* becomes logarithmic by itself when few readings dwarf the others */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,7 +13,7 @@
 
 static const char *const KEYS[][2] = {
     {"1 2 3", "overview, tensor, alerts"},
-    {"/", "find a run, a tensor or a scalar by name"},
+    {"/", "find a run, a tensor, a scalar; “unit 123”"},
     {"[ ]", "previous, next alert"},
     {"space", "follow the run, or pause"},
     {"← →", "move the cursor by a step, with shift by ten"},
@@ -20,10 +21,13 @@ static const char *const KEYS[][2] = {
     {"l", "linear or logarithmic: the chart under the pointer"},
     {"0", "zero in view, or not: the chart under the pointer"},
     {"s", "next statistic of the units"},
+    {"b", "brush: drag over the lines of units to mark them everywhere"},
+    {"d", "the chosen unit's line alone, or among the others"},
     {"e", "export the window as a PNG in the current folder"},
     {"t", "dark or light"},
     {"drag", "zoom into a range of steps; on the time axis too"},
     {"shift drag", "zoom into steps and values of one chart"},
+    {"ctrl drag", "mark the units whose lines pass; esc: no marks"},
     {"wheel", "zoom at the pointer; scrolls lists and pages"},
     {"right drag", "move along"},
     {"double click", "all steps"},
@@ -76,23 +80,46 @@ static void add_found(struct view *view, const struct view_found *found)
     }
 }
 
+/* "unit 123", or a number: that unit of the tensor on show, if there is one. */
+static void find_unit(struct view *view, const struct model *model)
+{
+    const struct model_thing *thing = model_thing_find(model, view->thing);
+    const char *text = view->find;
+    if (strncasecmp(text, "unit", 4) == 0) {
+        text += 4;
+    }
+    text += strspn(text, " ");
+    size_t n_digits = strspn(text, "0123456789");
+    if (thing == NULL || n_digits == 0 || n_digits > 9 || text[n_digits] != '\0') {
+        return;
+    }
+    long unit = strtol(text, NULL, 10);
+    if (unit < (long)thing->n_units) {
+        (void)snprintf(view->found_unit, sizeof view->found_unit, "unit %ld", unit);
+        view->found[view->n_found++] = (struct view_found){
+            VIEW_SHOW_UNIT, unit, view->found_unit, baro_role_name(thing->role), 0, 0};
+    }
+}
+
 /* Bring up to date what was found for the text typed. */
 static void update_found(struct view *view, const struct model *model)
 {
     view->n_found = 0;
+    find_unit(view, model);
     for (size_t i = 0; i < model->alerts->n && view->find[0] == '\0'; i++) {
         const struct model_alert *alert = &model->alerts->at[i];
-        add_found(view, &(struct view_found){
-                            VIEW_PICK_ALERT, (int64_t)alert->id, alert->text, "alert", 0});
+        add_found(view, &(struct view_found){VIEW_PICK_ALERT, (int64_t)alert->id,
+                            alert->text, "alert", 0, 0});
     }
     for (size_t i = 0; i < model->runs->n; i++) {
         const struct model_run *run = &model->runs->at[i];
-        add_found(view, &(struct view_found){VIEW_PICK_RUN, run->run, run->name, "run", 0});
+        add_found(
+            view, &(struct view_found){VIEW_PICK_RUN, run->run, run->name, "run", 0, 0});
     }
     for (size_t i = 0; i < model->things->n; i++) {
         const struct model_thing *thing = &model->things->at[i];
         struct view_found found = {
-            VIEW_PICK_PAGE, VIEW_OVERVIEW, thing->name, "scalar", thing->rank};
+            VIEW_PICK_PAGE, VIEW_OVERVIEW, thing->name, "scalar", thing->rank, 0};
         if (thing->is_tensor) {
             found.act = VIEW_PICK_THING;
             found.a = thing->thing;

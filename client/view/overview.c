@@ -101,7 +101,7 @@ static void add_line(struct scalar *into, const struct model_thing *thing)
         into->rank[at] = into->rank[at - 1];
         at--;
     }
-    into->ref[at] = (struct model_ref){thing->thing, READING_SCALAR, 0};
+    into->ref[at] = (struct model_ref){thing->thing, READING_SCALAR, 0, 0};
     into->rank[at] = thing->rank;
 }
 

@@ -110,7 +110,7 @@ static void draw_spark(struct frame *f, struct draw_rect rect, uint32_t thing)
 {
     const struct model_thing *of = model_thing_find(f->model, thing);
     enum baro_level level = of != NULL ? of->worst_level : 0;
-    struct model_ref ref = {thing, READING_SUMMARY, SUMMARY_L2};
+    struct model_ref ref = {thing, READING_SUMMARY, SUMMARY_L2, 0};
     const struct model_series *series = frame_series(f, ref, true);
     draw_color color = level >= BARO_WATCH
                            ? theme_health_color(f->theme, frame_health(level))

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/view/inside.h"
+#include "client/view/units.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -39,7 +39,7 @@ static void gather_holes(
     } kinds[] = {{SUMMARY_N_NAN, CHART_NAN}, {SUMMARY_N_POS_INF, CHART_POS_INF},
         {SUMMARY_N_NEG_INF, CHART_NEG_INF}};
     for (size_t k = 0; k < BARO_LEN(kinds) && thing->n_nonfinite > 0; k++) {
-        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[k].stat};
+        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[k].stat, 0};
         const struct model_series *series = frame_series(f, ref, false);
         for (size_t i = 0; series != NULL && i < series->n; i++) {
             const struct wire_column *column = &series->columns[i];
@@ -67,7 +67,7 @@ static void mark_holes(struct chart_line *line, const struct holes *holes)
 static void draw_small(struct frame *f, struct draw_rect rect,
     const struct model_thing *thing, const struct small *small, const struct holes *holes)
 {
-    struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)small->stat};
+    struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)small->stat, 0};
     const struct model_series *series = frame_series(f, ref, false);
     struct chart_line line =
         frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
@@ -99,7 +99,7 @@ static void draw_counts(
     struct chart_line lines[BARO_LEN(kinds)] = {0};
     bool is_ready = true;
     for (size_t i = 0; i < BARO_LEN(kinds); i++) {
-        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[i].stat};
+        struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[i].stat, 0};
         const struct model_series *series = frame_series(f, ref, false);
         is_ready = is_ready && series != NULL && series->is_ready;
         draw_color color = i == 0 && thing->n_nonfinite > 0
@@ -197,7 +197,8 @@ static void draw_title(
     size_t n_roles = 0;
     for (int role = 1; role < BARO_ROLE_END; role++) {
         const struct model_thing *same =
-            model_tensor_of_rank(f->model, thing->name, (enum baro_role)role, thing->rank);
+            (int)thing->role == role ? thing
+                                     : layer_find(f->model, thing, (enum baro_role)role);
         if (same != NULL) {
             roles[n_roles] = baro_role_name((enum baro_role)role);
             things[n_roles++] = same->thing;
@@ -215,6 +216,22 @@ static void draw_title(
     float x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y,
         fmaxf(left - 24 - x, 10), words_add_cadence(words_shape(shape, thing), thing));
+}
+
+/* The list of units over the distribution; the distribution alone where there are no units. */
+static void draw_side(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
+    if (thing->n_units == 0) {
+        hist_draw(f, rect, thing);
+        return;
+    }
+    float list_h = floorf((rect.h - THEME_GAP) * 0.58F);
+    unit_panel_draw(f, (struct draw_rect){rect.x, rect.y, rect.w, list_h}, thing);
+    hist_draw(f,
+        (struct draw_rect){
+            rect.x, rect.y + list_h + THEME_GAP, rect.w, rect.h - list_h - THEME_GAP},
+        thing);
 }
 
 void tensor_draw(struct frame *f, struct draw_rect rect)
@@ -235,7 +252,9 @@ void tensor_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect main = {inner.x, top, inner.w - side_w - THEME_GAP, main_h};
     struct draw_rect side = {main.x + main.w + THEME_GAP, top, side_w, main_h};
     units_draw(f, main, thing);
-    hist_draw(f, side, thing);
-    draw_smalls(
-        f, (struct draw_rect){inner.x, top + main_h + THEME_GAP, inner.w, small_h}, thing);
+    draw_side(f, side, thing);
+    struct draw_rect below = {inner.x, top + main_h + THEME_GAP, inner.w, small_h};
+    if (!unit_roles_draw(f, below, thing)) {
+        draw_smalls(f, below, thing);
+    }
 }

@@ -1,247 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "client/view/units.h"
+
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "client/view/inside.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
 /*
- * A line for each unit of a tensor: all of them faint, so that the flock is seen as it is, and
- * over it those that matter: units that first held a NaN or an infinity, the largest and the
- * smallest, the chosen one and the one under the pointer. Up to UNITS_MAX_DRAWN units are all
- * drawn; of more, the first UNITS_MAX_DRAWN and those that matter, and the page says so.
+ * The units of a tensor, however many there are. The daemon chooses few lines so that the picture
+ * stays true, for the very chart that is on show: its steps, its axis, its pixels; whoever zooms
+ * has others chosen. What it chose comes with how many units each line stands for and with a
+ * picture of all of them. A sheet of every unit is asked for only where that is affordable: it
+ * makes ranks and brushes exact.
  */
-
-enum { UNITS_MAX_DRAWN = 4096, MAX_ALARMED = 6, MAX_LINES = MAX_ALARMED + 4 };
 
 static const float STATS_W = 480; /* of the words of all that every role has */
 static const float CHANGE_W = 60; /* of the one that updates have, too */
+static const float LEGEND_H = 20;
 
 static const char *const STAT_WORDS[] = {
     "mean", "l2 norm", "largest magnitude", "share of zeros", "non-finite", "change"};
 _Static_assert(BARO_LEN(STAT_WORDS) == UNIT_STAT_MOST, "each statistic has its words");
 
-/* The units drawn over the flock. */
-struct chosen {
-    size_t n;
-    size_t unit[MAX_LINES];
-    enum { AS_ALARMED, AS_LARGEST, AS_SMALLEST, AS_PICKED, AS_HOVERED } as[MAX_LINES];
-    size_t n_alarmed; /* in all, drawn over or not */
-};
-
-static void choose(struct chosen *chosen, size_t unit, int as)
+const char *units_stat_words(enum unit_stat stat)
 {
-    for (size_t i = 0; i < chosen->n; i++) {
-        if (chosen->unit[i] == unit) {
-            if (as > (int)AS_SMALLEST) {
-                chosen->as[i] = as;
-            }
-            return;
-        }
-    }
-    if (chosen->n < MAX_LINES) {
-        chosen->unit[chosen->n] = unit;
-        chosen->as[chosen->n++] = as;
+    return STAT_WORDS[stat];
+}
+
+/* ---- why a unit is shown ---- */
+
+draw_color units_color(const struct frame *f, enum sample_reason reason)
+{
+    switch ((int)reason) {
+    case SAMPLE_NONFINITE: return f->theme->alarm;
+    case SAMPLE_LEAP:
+    case SAMPLE_OUTLIER: return theme_series(f->theme, 1);
+    case SAMPLE_ENVELOPE: return theme_series(f->theme, 2);
+    default: return theme_series(f->theme, 0);
     }
 }
 
-/* The newest finite mean of a unit; NaN when there is none. */
-static float last_of(const struct model_units *units, size_t unit)
+const char *units_why(const struct units *units, uint32_t place)
 {
-    for (size_t i = units->n; i > 0; i--) {
-        float value = units->mean[unit * units->n + i - 1];
-        if (isfinite(value)) {
-            return value;
-        }
+    const struct model_sample *sample = units->sample;
+    switch ((int)sample->reasons[place]) {
+    case SAMPLE_NONFINITE: {
+        uint8_t any = sample->lines.any[place];
+        return (any & SHEET_NAN) != 0                         ? "NaN"
+               : (any & (SHEET_POS_INF | SHEET_NEG_INF)) != 0 ? "Inf"
+                                                              : "NaN or Inf";
     }
-    return NAN;
-}
-
-/* The column in which a unit first held a NaN or an infinity; units->n: never. */
-static size_t first_bad(const struct model_units *units, size_t unit)
-{
-    size_t column = 0;
-    while (column < units->n && units->flags[unit * units->n + column] == 0) {
-        column++;
-    }
-    return column;
-}
-
-/* Those that were hit first; when many were at once, none of them stands for the others. */
-static void choose_alarmed(const struct model_units *units, struct chosen *chosen)
-{
-    size_t earliest = units->n;
-    size_t n_earliest = 0;
-    for (size_t unit = 0; unit < units->n_units; unit++) {
-        if (units->any[unit] == 0) {
-            continue;
-        }
-        size_t column = first_bad(units, unit);
-        chosen->n_alarmed++;
-        n_earliest = column < earliest ? 1 : n_earliest + (column == earliest);
-        earliest = column < earliest ? column : earliest;
-    }
-    for (size_t unit = 0; unit < units->n_units && n_earliest <= MAX_ALARMED; unit++) {
-        if (units->any[unit] != 0 && first_bad(units, unit) == earliest) {
-            choose(chosen, unit, AS_ALARMED);
-        }
+    case SAMPLE_LEAP: return "jump";
+    case SAMPLE_OUTLIER: return "outlier";
+    case SAMPLE_ENVELOPE: return "extreme";
+    default: return "typical";
     }
 }
 
-static void choose_units(
-    const struct view *view, const struct model_units *units, struct chosen *chosen)
+const char *units_why_sentence(const struct units *units, uint32_t place)
 {
-    size_t low = 0;
-    size_t high = 0;
-    float lo = INFINITY;
-    float hi = -INFINITY;
-    for (size_t unit = 0; unit < units->n_units; unit++) {
-        float last = last_of(units, unit);
-        if (last < lo) {
-            lo = last;
-            low = unit;
-        }
-        if (last > hi) {
-            hi = last;
-            high = unit;
-        }
-    }
-    choose_alarmed(units, chosen);
-    if (hi > lo) {
-        choose(chosen, high, AS_LARGEST);
-        choose(chosen, low, AS_SMALLEST);
-    }
-    if (view->unit >= 0 && view->unit < (int64_t)units->n_units) {
-        choose(chosen, (size_t)view->unit, AS_PICKED);
-    }
-    if (view->unit_hover >= 0 && view->unit_hover < (int64_t)units->n_units) {
-        choose(chosen, (size_t)view->unit_hover, AS_HOVERED);
+    switch ((int)units->sample->reasons[place]) {
+    case SAMPLE_NONFINITE: return "shown: it held NaN or Inf";
+    case SAMPLE_LEAP: return "shown: it jumps more than the others";
+    case SAMPLE_OUTLIER: return "shown: it lies far from all others";
+    case SAMPLE_ENVELOPE: return "shown: highest or lowest for a while";
+    default: return "shown: typical of its place";
     }
 }
 
-/* One unit as a chart's line. */
-static struct chart_line line_of(
-    struct frame *f, const struct model_units *units, size_t unit, int as, double gap)
-{
-    struct chart_column *columns = draw_scratch(f->list, (units->n + 1) * sizeof *columns);
-    char *name = draw_scratch(f->list, FORMAT_MAX + 8);
-    struct chart_line line = {0};
-    if (columns == NULL || name == NULL) {
-        return line;
-    }
-    for (size_t i = 0; i < units->n; i++) {
-        size_t at = unit * units->n + i;
-        uint32_t flags = 0;
-        flags |= (units->flags[at] & SHEET_NAN) != 0 ? CHART_NAN : 0;
-        flags |= (units->flags[at] & SHEET_POS_INF) != 0 ? CHART_POS_INF : 0;
-        flags |= (units->flags[at] & SHEET_NEG_INF) != 0 ? CHART_NEG_INF : 0;
-        bool is_hole = isnan(units->mean[at]);
-        columns[i] = (struct chart_column){
-            .from = units->x[i],
-            .to = units->x_to[i],
-            .min = (double)units->lo[at],
-            .max = (double)units->hi[at],
-            .mean = (double)units->mean[at],
-            .first = (double)units->mean[at],
-            .last = (double)units->mean[at],
-            .count = (uint32_t)units->count[i],
-            .n_nonfinite = is_hole      ? (uint32_t)units->count[i]
-                           : flags != 0 ? 1
-                                        : 0,
-            .flags = flags,
-        };
-        if (flags != 0 && !is_hole && columns[i].count == 1) {
-            columns[i].count = 2; /* finite as it is: some of the unit's elements are not */
-        }
-    }
-    (void)snprintf(name, FORMAT_MAX + 8, "unit %zu", unit);
-    line = (struct chart_line){
-        .name = name,
-        .columns = columns,
-        .n_columns = units->n,
-        .gap = gap,
-        .color = as == AS_ALARMED ? f->theme->alarm
-                 : as == AS_PICKED || as == AS_HOVERED
-                     ? f->theme->accent
-                     : theme_series(f->theme, as == AS_LARGEST ? 1 : 2),
-        .weight = as == AS_PICKED || as == AS_HOVERED ? CHART_SELECTED : CHART_NORMAL,
-        .alarmed = as == AS_ALARMED || as == AS_LARGEST || as == AS_SMALLEST,
-        .envelope = units->n > 0 && units->count[0] > 2,
-    };
-    return line;
-}
+/* ---- what there is and what should be ---- */
 
-/* The unit whose line is nearest to the pointer, within 20 pixels; -1: none. */
-static int64_t unit_at(const struct frame *f, const struct model_units *units,
-    const struct chart_layout *layout)
+static bool is_going_on(const struct frame *f)
 {
-    double x = chart_x_at(layout, f->view->mx);
-    size_t column = 0;
-    for (size_t i = 0; i < units->n; i++) {
-        if (fabs(units->x[i] - x) < fabs(units->x[column] - x)) {
-            column = i;
-        }
-    }
-    int64_t best = -1;
-    float best_distance = 20;
-    for (size_t unit = 0; unit < units->n_units && units->n > 0; unit++) {
-        float value = units->mean[unit * units->n + column];
-        if (isnan(value)) {
-            continue;
-        }
-        float distance = fabsf(chart_px_of_y(layout, (double)value) - f->view->my);
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = (int64_t)unit;
-        }
-    }
-    return best;
-}
-
-/* Position of a unit among all by its value at a column, 1 is the largest. */
-static size_t rank_of(const struct model_units *units, size_t unit, size_t column)
-{
-    size_t rank = 1;
-    float value = units->mean[unit * units->n + column];
-    for (size_t other = 0; other < units->n_units; other++) {
-        rank += units->mean[other * units->n + column] > value ? 1 : 0;
-    }
-    return rank;
-}
-
-static void tip_of_unit(
-    struct frame *f, const struct model_units *units, const struct chart_layout *layout)
-{
-    char value[FORMAT_MAX];
-    char step[FORMAT_MAX];
-    size_t unit = (size_t)f->view->unit_hover;
-    double x = chart_x_at(layout, f->view->mx);
-    size_t column = 0;
-    for (size_t i = 0; i < units->n; i++) {
-        if (fabs(units->x[i] - x) < fabs(units->x[column] - x)) {
-            column = i;
-        }
-    }
-    float mean = units->mean[unit * units->n + column];
-    frame_tip(f, f->view->mx, f->view->my);
-    frame_tip_line(f, "unit %zu", unit);
-    frame_tip_line(f, "%s at step %s", format_exact(value, (double)mean),
-        format_count(step, (int64_t)units->x[column]));
-    frame_tip_line(f, "%s of %u by value",
-        format_count(value, (int64_t)rank_of(units, unit, column)), units->n_units);
-}
-
-static const struct model_units *units_of(
-    const struct frame *f, const struct model_thing *thing)
-{
-    const struct model_units *units = f->model->units;
-    bool is_right = units != NULL && f->model->run == f->view->run &&
-                    units->thing == thing->thing &&
-                    units->stat == view_unit_stat(f->view, thing);
-    return is_right ? units : NULL;
+    return f->run != NULL && (f->run->status == BARO__RUN_STATUS__RUN_RUNNING ||
+                                 f->run->status == BARO__RUN_STATUS__RUN_STALLED);
 }
 
 /* As many columns as 28 MiB of answer hold, at most one a pixel. */
@@ -252,10 +86,120 @@ static uint32_t columns_for(const struct frame *f, uint32_t n_units)
     return most < columns ? (most < 16 ? 16 : (uint32_t)most) : columns;
 }
 
+struct units units_get(struct frame *f, const struct model_thing *thing)
+{
+    struct view *view = f->view;
+    const struct model *model = f->model;
+    struct units units = {.thing = thing, .stat = view_unit_stat(view, thing)};
+    bool is_of_run = model->run == view->run;
+    if (thing->n_units <= UNITS_MAX_SHEET) {
+        view->wish.units_thing = thing->thing;
+        view->wish.units_stat = units.stat;
+        view->wish.units_columns = columns_for(f, thing->n_units);
+        bool is_right = model->units != NULL && model->units->thing == thing->thing &&
+                        model->units->stat == units.stat &&
+                        model->units->n_units == thing->n_units;
+        units.sheet = is_of_run && is_right ? model->units : NULL;
+    }
+    bool is_right = model->sample != NULL && model->sample->of.thing == thing->thing &&
+                    model->sample->of.stat == units.stat && model->sample->n_shown > 0;
+    units.sample = is_of_run && is_right ? model->sample : NULL;
+    units.marks = marks_of(&view->marks, model, thing);
+    return units;
+}
+
+/* Whether two ranges differ by more than a fifth of the chart at either end. */
+static bool is_elsewhere(const struct axis *chart, double lo, double hi)
+{
+    double at_lo = axis_place(chart, lo);
+    double at_hi = axis_place(chart, hi);
+    return !(fabs(at_lo) < 0.2 && fabs(at_hi - 1) < 0.2);
+}
+
+/* The y axis to choose for: that of the chart, once there is one, moved only when it must be. */
+static void update_limits(struct view_slot *slot, const struct model_sample *sample)
+{
+    const struct axis *y = &slot->layout.y;
+    struct view_limits *limits = &slot->limits;
+    struct view_limits own = {true, y->kind, y->lo, y->hi, y->linear_to};
+    if (slot->has_y) {
+        *limits = own;
+        return;
+    }
+    if (sample == NULL) {
+        *limits = (struct view_limits){.kind = y->kind};
+        return;
+    }
+    bool is_answer =
+        limits->kind == sample->of.axis && limits->has == sample->of.has_limits &&
+        (!limits->has ||
+            (!(limits->lo < sample->of.lo) && !(limits->lo > sample->of.lo) &&
+                !(limits->hi < sample->of.hi) && !(limits->hi > sample->of.hi)));
+    bool is_other_kind = limits->kind != y->kind;
+    bool is_bent = y->kind == AXIS_SYMLOG && (sample->y.linear_to > 3 * y->linear_to ||
+                                                 sample->y.linear_to * 3 < y->linear_to);
+    if (is_other_kind ||
+        (is_answer && (is_bent || is_elsewhere(y, sample->y.lo, sample->y.hi)))) {
+        *limits = own;
+    }
+}
+
+/* The steps to choose for: what is visible. A window that follows the run moves all the time; it
+ * is asked for in stretches, so that the same question is good for a while. */
+static void set_steps(const struct frame *f, struct model_sample_wish *wish)
+{
+    const struct view *view = f->view;
+    wish->from_step = view->wish.from_step;
+    wish->to_step = view->wish.to_step;
+    bool ends_open =
+        f->run != NULL && f->run->n_steps > 0 && view->hi >= (double)f->run->last_step;
+    wish->is_live = is_going_on(f) && ends_open;
+    if (view->is_fit || !view->is_live || !is_going_on(f)) {
+        return;
+    }
+    int64_t stretch = 1;
+    while (stretch * 8 < wish->to_step - wish->from_step) {
+        stretch *= 2;
+    }
+    wish->from_step = wish->from_step / stretch * stretch;
+    wish->to_step = (wish->to_step / stretch + 2) * stretch;
+}
+
+static uint32_t rounded(float size, uint32_t by, uint32_t least, uint32_t most)
+{
+    uint32_t n = size > 0 ? (uint32_t)size / by * by : 0;
+    return n < least ? least : n > most ? most : n;
+}
+
+static void wish_sample(
+    struct frame *f, const struct units *units, const struct view_slot *slot)
+{
+    enum { MAX_COLUMNS = 1024, MAX_HEIGHT = 2048 };
+    struct model_sample_wish *wish = &f->view->wish.sample;
+    const struct draw_rect *plot = &slot->layout.plot;
+    *wish = (struct model_sample_wish){.thing = units->thing->thing,
+        .stat = units->stat,
+        .columns = rounded(plot->w * draw_scale(f->list), 64, 64, MAX_COLUMNS),
+        .height = rounded(plot->h, 32, 32, MAX_HEIGHT),
+        .axis = slot->limits.kind,
+        .has_limits = slot->limits.has};
+    if (wish->has_limits) {
+        wish->lo = slot->limits.lo;
+        wish->hi = slot->limits.hi;
+        wish->linear_to = slot->limits.linear_to;
+    }
+    set_steps(f, wish);
+    if (units->marks != NULL && units->thing->n_units > UNITS_MAX_SHEET) {
+        wish->n_always = (uint32_t)marks_pick(units->marks, wish->always, MODEL_MAX_ALWAYS);
+    }
+}
+
+/* ---- words around the chart ---- */
+
 static void draw_no_units(
     struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
-    struct model_ref ref = {thing->thing, READING_SUMMARY, SUMMARY_L2};
+    struct model_ref ref = {thing->thing, READING_SUMMARY, SUMMARY_L2, 0};
     const struct model_series *series = frame_series(f, ref, false);
     struct chart_line line =
         frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
@@ -297,31 +241,94 @@ static void draw_stats(
         f, x, rect.y + 20, words, values, (size_t)n, (int64_t)stat, VIEW_PICK_STAT, false);
 }
 
-/* "64 units, all drawn; 2 held NaN or Inf" */
-static const char *note_of(
-    struct frame *f, const struct model_units *units, const struct chosen *chosen)
+/* "64 of 4,096 units · refining 40 % · 2 with NaN or Inf · 12 marked" */
+static const char *note_of(struct frame *f, const struct units *units)
 {
+    const struct model_sample *sample = units->sample;
     char *note = draw_scratch(f->list, WORDS_MAX);
     char n[FORMAT_MAX];
-    char drawn[FORMAT_MAX];
+    char shown[FORMAT_MAX];
     if (note == NULL) {
         return NULL;
     }
-    size_t n_drawn = units->n_units < UNITS_MAX_DRAWN ? units->n_units : UNITS_MAX_DRAWN;
     int at = snprintf(note, WORDS_MAX, "%s of %s units",
-        format_count(drawn, (int64_t)n_drawn), format_count(n, units->n_units));
-    if (chosen->n_alarmed > 0) {
-        (void)snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s with NaN or Inf",
-            format_count(n, (int64_t)chosen->n_alarmed));
+        format_count(shown, (int64_t)sample->n_shown), format_count(n, sample->n_units));
+    if (!sample->is_done) {
+        at += snprintf(note + at, (size_t)(WORDS_MAX - at), " · refining %.0f %%",
+            fmin(fmax(sample->fraction, 0), 1) * 100);
     }
-    return words_add_coarse(note, units->n_coarse);
+    if (sample->n_nonfinite > 0) {
+        at += snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s with NaN or Inf",
+            format_count(n, sample->n_nonfinite));
+    }
+    if (sample->n_left_out > 0) {
+        at += snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s odd ones have no room",
+            format_count(n, sample->n_left_out));
+    }
+    if (units->marks != NULL) {
+        (void)snprintf(note + at, (size_t)(WORDS_MAX - at), " · %s marked",
+            format_count(n, (int64_t)units->marks->n));
+    }
+    return words_add_coarse(note, sample->n_coarse);
 }
 
-/* Distance of x positions beyond which neighbours are not joined. */
-static double gap_of(const struct model_thing *thing, const struct model_units *units)
+/* A swatch and its words, if there is room for them; gives where the next one begins. */
+static float add_legend(struct frame *f, float x, float right, float y, draw_color color,
+    float h, const char *text)
 {
-    return thing->unit_cadence > 0 ? 4 * thing->unit_cadence + 2 * (double)units->width : 0;
+    struct draw_style style = {.size = THEME_SIZE_AXIS, .color = f->theme->secondary};
+    float w = draw_string_box(f->list, 0, 0, &style, text).w;
+    if (x + 20 + w > right) {
+        return x;
+    }
+    draw_fill(f->list, (struct draw_rect){x, y - 4 - h / 2, 14, h}, color);
+    (void)draw_string(f->list, x + 20, y, &style, text);
+    return x + 20 + w + 18;
 }
+
+static bool has_reason(const struct model_sample *sample, enum sample_reason reason)
+{
+    return sample->n_shown > 0 &&
+           memchr(sample->reasons, (int)reason, sample->n_shown) != NULL;
+}
+
+/* What the colours and widths mean, as far as they are on show. */
+static void draw_legend(struct frame *f, struct draw_rect row, const struct units *units)
+{
+    const struct model_sample *sample = units->sample;
+    const struct theme *theme = f->theme;
+    if (sample == NULL) {
+        return;
+    }
+    float x = row.x + CHART_GUTTER;
+    float right = row.x + row.w;
+    float y = row.y + 14;
+    if (units->marks != NULL) {
+        x = add_legend(f, x, right, y, theme->accent, 2.5F, "marked");
+    }
+    if (has_reason(sample, SAMPLE_NONFINITE)) {
+        x = add_legend(f, x, right, y, theme->alarm, 2, "NaN or Inf began here");
+    }
+    bool is_odd = has_reason(sample, SAMPLE_OUTLIER) || has_reason(sample, SAMPLE_LEAP);
+    if (is_odd) {
+        x = add_legend(
+            f, x, right, y, units_color(f, SAMPLE_OUTLIER), 2, "outlier or jump");
+    }
+    if (has_reason(sample, SAMPLE_ENVELOPE)) {
+        x = add_legend(
+            f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2, "highest or lowest");
+    }
+    if (sample->n_shown < sample->n_units && sample->is_assigned) {
+        x = add_legend(f, x, right, y, units_color(f, SAMPLE_BLUE_NOISE), 2,
+            "typical; wider: stands for more units");
+    }
+    if (sample->density != NULL) {
+        (void)add_legend(f, x, right, y, draw_fade(theme->accent, 0.28F), 9,
+            "shade: where all units run");
+    }
+}
+
+/* ---- the chart ---- */
 
 static size_t n_digits(uint32_t n)
 {
@@ -333,59 +340,134 @@ static size_t n_digits(uint32_t n)
     return digits;
 }
 
-void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+/* What is said in the middle while there is nothing. */
+static const char *empty_of(const struct frame *f, const struct units *units)
+{
+    const struct model_sample *sample = f->model->sample;
+    bool is_refused = sample != NULL && sample->of.thing == units->thing->thing &&
+                      sample->of.stat == units->stat && sample->trouble[0] != '\0';
+    return is_refused                                         ? sample->trouble
+           : units->sample == NULL || !units->sample->is_done ? "reading"
+                                                              : NULL;
+}
+
+/* The chosen unit's line alone, and faintly a few of those like it. */
+static void draw_alone(
+    struct frame *f, const struct units *units, struct units_picture *out)
+{
+    enum { MOST = 8 };
+    struct view *view = f->view;
+    uint32_t unit = (uint32_t)view->unit;
+    const struct model_sample *sample = units->sample;
+    *out = (struct units_picture){.n_lines = 1};
+    out->units[0] = unit;
+    out->lines[0] = units_series_line(f, units->thing, units->stat, unit, f->theme->accent);
+    out->lines[0].weight = CHART_SELECTED;
+    out->lines[0].alarmed = true;
+    out->lines[0].envelope = true;
+    uint32_t place = sample != NULL ? units_stands_for(sample, unit) : 0;
+    for (uint32_t other = 0; sample != NULL && other < units->thing->n_units; other++) {
+        bool is_like = sample->is_assigned && sample->nearest[other] == place &&
+                       place < sample->n_shown && other != unit;
+        if (is_like && out->n_lines <= MOST) {
+            out->units[out->n_lines] = other;
+            out->lines[out->n_lines] = units_series_line(
+                f, units->thing, units->stat, other, units_color(f, SAMPLE_BLUE_NOISE));
+            out->lines[out->n_lines++].weight = CHART_FAINT;
+        }
+    }
+}
+
+static bool is_alone(const struct view *view, const struct model_thing *thing)
+{
+    return view->is_alone && view->unit >= 0 && view->unit < (int64_t)thing->n_units;
+}
+
+/* The drill-down: one unit large. */
+static void draw_alone_chart(
+    struct frame *f, struct draw_rect area, const struct units *units)
+{
+    struct units_picture picture;
+    char title[96];
+    draw_alone(f, units, &picture);
+    (void)snprintf(title, sizeof title, "unit %u alone · %s", picture.units[0],
+        STAT_WORDS[units->stat]);
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_TENSOR, units->thing->thing, 0xFD, (uint32_t)units->stat),
+        .chart = {.title = title,
+            .note = picture.n_lines > 1 ? "a few units like it behind · d: all units"
+                                        : "d: all units",
+            .lines = picture.lines,
+            .n_lines = picture.n_lines},
+        .may_log = units->stat == UNIT_L2 || units->stat == UNIT_ABS_MAX ||
+                   units->stat == UNIT_CHANGE,
+    };
+    (void)frame_chart(f, area, &chart);
+}
+
+static void draw_chart(struct frame *f, struct draw_rect area, const struct units *units)
 {
     struct view *view = f->view;
+    struct units_picture picture;
+    char widest[48] = "unit 8888888888";
+    (void)snprintf(widest + strlen("unit ") + n_digits(units->thing->n_units),
+        sizeof widest - strlen("unit ") - n_digits(units->thing->n_units), " · outlier");
+    units_picture(f, units, &picture);
+    struct frame_chart chart = {
+        .id = frame_id(
+            VIEW_TENSOR, units->thing->thing, READING_UNITS, (uint32_t)units->stat),
+        .chart = {.title = STAT_WORDS[units->stat],
+            .note = units->sample != NULL ? note_of(f, units) : NULL,
+            .lines = picture.lines,
+            .n_lines = picture.n_lines,
+            .flock = picture.flocks,
+            .n_flocks = picture.n_flocks,
+            .backdrop = picture.backdrop.n_columns > 0 ? &picture.backdrop : NULL,
+            .widest = widest,
+            .empty = empty_of(f, units)},
+        .may_log = units->stat == UNIT_L2 || units->stat == UNIT_ABS_MAX ||
+                   units->stat == UNIT_CHANGE,
+        .no_tip = true,
+    };
+    if (picture.n_flocks == 0) {
+        chart.chart.flock = NULL;
+    }
+    struct view_slot *slot = frame_chart(f, area, &chart);
+    view->units_slot = slot - view->slots;
+    update_limits(slot, units->sample);
+    wish_sample(f, units, slot);
+    int64_t hover = -1;
+    if (frame_is_over(f, slot->layout.plot)) {
+        hover = units_hover(f, units, &slot->layout);
+    }
+    view->is_dirty |= hover != view->unit_hover;
+    view->unit_hover = hover;
+    if (hover >= 0) {
+        frame_zone(f, slot->layout.plot, VIEW_PICK_UNIT, hover, 0);
+    }
+}
+
+void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
+{
     draw_fill(f->list, rect, f->theme->panel);
     if (thing->n_units == 0) {
         draw_no_units(f, rect, thing);
         return;
     }
-    view->wish.units_thing = thing->thing;
-    enum unit_stat stat = view_unit_stat(view, thing);
-    view->wish.units_stat = stat;
-    view->wish.units_columns = columns_for(f, thing->n_units);
-    const struct model_units *units = units_of(f, thing);
-    struct chosen chosen = {0};
-    struct chart_line lines[MAX_LINES];
-    struct chart_flock flock = {0};
-    char widest[] = "unit 8888888888";
-    widest[strlen("unit ") + n_digits(thing->n_units)] = '\0';
-    struct frame_chart chart = {
-        .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)stat),
-        .chart = {.title = STAT_WORDS[stat],
-            .widest = widest,
-            .empty = units == NULL || !units->is_ready ? "reading" : NULL},
-        .may_log = stat == UNIT_L2 || stat == UNIT_ABS_MAX || stat == UNIT_CHANGE,
-    };
-    if (units != NULL && units->n > 0) {
-        choose_units(view, units, &chosen);
-        for (size_t i = 0; i < chosen.n; i++) {
-            lines[i] =
-                line_of(f, units, chosen.unit[i], chosen.as[i], gap_of(thing, units));
-        }
-        flock = (struct chart_flock){.x = units->x,
-            .n = units->n,
-            .lo = units->lo,
-            .hi = units->hi,
-            .n_lines = units->n_units < UNITS_MAX_DRAWN ? units->n_units : UNITS_MAX_DRAWN,
-            .color = theme_series(f->theme, 0)};
-        chart.chart.flock = &flock;
-        chart.chart.lines = lines;
-        chart.chart.n_lines = chosen.n;
-        chart.chart.note = note_of(f, units, &chosen);
-    }
+    struct units units = units_get(f, thing);
+    units_brush(f->view, &units);
+    units.marks = marks_of(&f->view->marks, f->model, thing);
     draw_stats(f, rect, thing);
-    struct draw_rect area = {rect.x + 8, rect.y + 34, rect.w - 16, rect.h - 40};
-    struct view_slot *slot = frame_chart(f, area, &chart);
-    int64_t hover = -1;
-    if (units != NULL && frame_is_over(f, slot->layout.plot)) {
-        hover = unit_at(f, units, &slot->layout);
+    struct draw_rect area = {rect.x + 8, rect.y + 34, rect.w - 16, rect.h - 40 - LEGEND_H};
+    if (is_alone(f->view, thing)) {
+        draw_alone_chart(f, area, &units);
+        const struct view_slot *slot = frame_slot(
+            f, frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, (uint32_t)units.stat));
+        if (slot->has_layout) { /* who is like it stays known */
+            wish_sample(f, &units, slot);
+        }
+        return;
     }
-    view->is_dirty |= hover != view->unit_hover;
-    view->unit_hover = hover;
-    if (hover >= 0) {
-        tip_of_unit(f, units, &slot->layout);
-        frame_zone(f, slot->layout.plot, VIEW_PICK_UNIT, hover, 0);
-    }
+    draw_chart(f, area, &units);
+    draw_legend(f, (struct draw_rect){area.x, area.y + area.h, area.w, LEGEND_H}, &units);
 }

@@ -9,6 +9,7 @@
 #include "client/view/heat_row.h"
 #include "client/view/input.h"
 #include "client/view/inside.h"
+#include "client/view/units.h"
 #include "lib/base/mem.h"
 
 static const char *const PAGE_NAMES[] = {"overview", "tensor", "alerts"};
@@ -34,6 +35,7 @@ struct view *view_create(void)
     view->theme = &theme_dark;
     view->unit = -1;
     view->unit_hover = -1;
+    view->units_slot = -1;
     view->stat = UNIT_L2;
     view->is_fit = true;
     view->is_live = true;
@@ -54,6 +56,8 @@ void view_destroy(struct view *view)
         part_unref(view->tree);
         part_unref(view->tree_of);
         heat_cache_destroy(view->heat_cache);
+        density_cache_destroy(view->density_cache);
+        marks_clear(&view->marks);
         free(view);
     }
 }
@@ -319,6 +323,7 @@ void view_draw(
     view->frame++;
     view->is_dirty = false;
     view->n_zones = 0;
+    view->units_slot = -1;
     view->tip.n = 0;
     draw_begin(list, w, h, view->theme->background);
     begin_wish(view, w, draw_scale(list));

@@ -16,6 +16,7 @@
 #include "client/draw/chart.h"
 #include "client/model/model.h"
 #include "client/model/tree.h"
+#include "client/view/marks.h"
 
 enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_ALERTS, VIEW_PAGE_COUNT };
 
@@ -40,15 +41,17 @@ enum {
 /* What a click or a wheel turn does. a and b: see each. */
 enum view_act {
     VIEW_NOTHING,
-    VIEW_PICK_RUN,   /* a: run */
-    VIEW_PICK_NODE,  /* a: thing, b: its node */
-    VIEW_FOLD_NODE,  /* b: node */
-    VIEW_PICK_PAGE,  /* a: enum view_page */
-    VIEW_PICK_ALERT, /* a: id of the alert: go where it happened */
-    VIEW_PICK_THING, /* a: thing: show it on the tensor page */
-    VIEW_PICK_STAT,  /* a: enum unit_stat */
-    VIEW_PICK_UNIT,  /* a: unit, -1: none */
-    VIEW_PICK_HEAT,  /* a: enum baro_role of the heat strip */
+    VIEW_PICK_RUN,     /* a: run */
+    VIEW_PICK_NODE,    /* a: thing, b: its node */
+    VIEW_FOLD_NODE,    /* b: node */
+    VIEW_PICK_PAGE,    /* a: enum view_page */
+    VIEW_PICK_ALERT,   /* a: id of the alert: go where it happened */
+    VIEW_PICK_THING,   /* a: thing: show it on the tensor page */
+    VIEW_PICK_STAT,    /* a: enum unit_stat */
+    VIEW_PICK_UNIT,    /* a: unit, -1: none; the chosen one again: none */
+    VIEW_SHOW_UNIT,    /* a: unit, b: 1 + its tensor, 0: the one shown */
+    VIEW_TOGGLE_ALONE, /* the chosen unit's line alone, or among the others */
+    VIEW_PICK_HEAT,    /* a: enum baro_role of the heat strip */
     VIEW_TOGGLE_LIVE,
     VIEW_FIT,
     VIEW_CHART,    /* a: slot: cross-hair, zoom, pan */
@@ -63,6 +66,7 @@ enum view_scroll {
     VIEW_SCROLL_TREE,
     VIEW_SCROLL_PAGE,
     VIEW_SCROLL_HEAT,
+    VIEW_SCROLL_UNITS,
     VIEW_SCROLL_COUNT
 };
 
@@ -70,6 +74,13 @@ struct view_zone {
     struct draw_rect rect;
     enum view_act act;
     int64_t a, b;
+};
+
+/* The y axis that units are chosen for: it stays until the chart's own is clearly another. */
+struct view_limits {
+    bool has; /* false: the daemon fits one */
+    enum axis_kind kind;
+    double lo, hi, linear_to;
 };
 
 /* What a chart remembers. */
@@ -83,7 +94,8 @@ struct view_slot {
     bool has_zero;   /* 0 is kept in view */
     bool has_y;      /* y_lo to y_hi is shown, as dragged out */
     double y_lo, y_hi;
-    int hover; /* line under the pointer, -1: none */
+    struct view_limits limits; /* the chart of a tensor's units */
+    int hover;                 /* line under the pointer, -1: none */
     uint64_t last_frame;
 };
 
@@ -93,9 +105,11 @@ struct view_found {
     int64_t a;
     const char *name, *kind;
     uint32_t rank;
+    int64_t b;
 };
 
 struct heat_cache;
+struct density_cache;
 
 struct view {
     /* choices */
@@ -109,6 +123,9 @@ struct view {
     uint32_t thing;            /* of the tensor page; 0: none yet */
     enum unit_stat stat;
     int64_t unit;             /* chosen unit; -1: none */
+    bool is_alone;            /* only the line of the chosen unit is drawn */
+    struct marks marks;       /* units that were brushed */
+    bool is_brushing;         /* a drag over the units marks them */
     enum baro_role heat_role; /* of the heat strip; 0: chosen by the view */
     uint64_t alert;           /* chosen alert; 0: none */
     char find[VIEW_FIND_BYTES];
@@ -129,13 +146,18 @@ struct view {
     /* pointer */
     float mx, my;
     bool has_mouse;
-    enum view_drag { DRAG_NONE, DRAG_ZOOM, DRAG_PAN, DRAG_TIMELINE } drag;
+    enum view_drag { DRAG_NONE, DRAG_ZOOM, DRAG_PAN, DRAG_TIMELINE, DRAG_BRUSH } drag;
     float drag_x0, drag_y0;
     bool has_shift; /* held down: a drag chooses both axes */
+    bool has_ctrl;  /* held down: a drag over the units marks them */
     bool drag_is_both;
     int64_t drag_slot;
     double drag_lo, drag_hi; /* range when it began */
     struct chart_layout drag_layout;
+    struct view_brush { /* a rectangle that was dragged out over the units, in data */
+        bool is_new;    /* to be applied by the next frame */
+        double from, to, lo, hi;
+    } brush;
 
     /* of the frame */
     uint64_t frame;
@@ -148,13 +170,16 @@ struct view {
     const struct model_things
         *tree_of;                  /* a reference, so that it cannot be taken for another */
     struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
-    uint64_t tree_shown;           /* what the tree's scroll position belongs to */
-    uint64_t heat_shown;           /* what the layers' scroll position belongs to */
-    int64_t unit_hover;            /* unit under the pointer on the tensor page, -1 */
-    char notice[256];              /* said at the bottom until the next key or click */
+    struct density_cache *density_cache; /* units_lines.c; NULL: empty */
+    int64_t units_slot;                  /* of the chart of units, -1: not on this page */
+    uint64_t tree_shown;                 /* what the tree's scroll position belongs to */
+    uint64_t heat_shown;                 /* what the layers' scroll position belongs to */
+    int64_t unit_hover;                  /* unit under the pointer on the tensor page, -1 */
+    char found_unit[64];                 /* "unit 123", as it was found */
+    char notice[256]; /* said at the bottom until the next key or click */
     struct view_tip {
         float x, y;
-        char text[4][240];
+        char text[6][240];
         int n;
     } tip;
 };

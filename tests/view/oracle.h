@@ -34,6 +34,19 @@ struct oracle {
     uint64_t request;
     const char *lr_name; /* NULL: "lr" */
     double spacing;      /* told of every tensor, four times of its units; 0: not told */
+    /* samples */
+    uint32_t every;       /* of the units each so many is shown; 0: each */
+    double fraction;      /* told of a first finding before the one that is done; 0: none */
+    bool refuses_samples; /* says that it cannot */
+    uint64_t n_samples;   /* sample questions */
+    uint64_t n_cancels;   /* ended */
+    uint64_t sample_request; /* number of the last sample question */
+    struct oracle_asked {    /* what the last one asked for */
+        uint32_t thing, stat, columns, height, axis, n_keep, n_always;
+        bool has_limits, is_live;
+        double lo, hi;
+        int64_t from_step, to_step;
+    } asked;
 };
 
 /** Value of a series at a step; INT: unit -1 for whole tensors and scalars. */
@@ -48,6 +61,9 @@ void oracle_connect(struct keeper *keeper);
 
 /** Answer what the keeper asks until it asks no more. */
 void oracle_answer(struct oracle *oracle, struct keeper *keeper);
+
+/** Send a finding of the last sample question: steps so far; done or still refining. */
+void oracle_find(struct oracle *oracle, struct keeper *keeper, bool is_done);
 
 /** Send the readings of one step as live records; they are not committed by it. */
 void oracle_live(struct oracle *oracle, struct keeper *keeper, int64_t step);
