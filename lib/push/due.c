@@ -10,13 +10,16 @@
 
 /*
  * The governor's public calls, and the client's own cost as scalars of the run. Those are
- * declared when they are first told, a second after the first step: shorter runs have none.
+ * declared when they are first told, two seconds after the first step: shorter runs have none. Both
+ * are means of the last ten seconds or so, or of all since the first step: what that takes (everything
+ * is new, memory is touched for the first time) must not pass for what a step costs.
  * "barograph/dropped" comes into being with the first reading that is dropped.
  */
 
 enum { MAX_ATTENTION_STEPS = 1000 /* a daemon may ask for */ };
 static const double default_budget = 0.01;
 static const uint64_t report_gap_ns = 1000000000;
+enum { WINDOW = 10 /* of a figure's past this part is forgotten with each report */ };
 
 /* ---- the budget ---- */
 
@@ -85,18 +88,32 @@ static bool report_one(
     return id > 0 && baro_scalar_id(run, id, value) == 0;
 }
 
-static void report(struct baro_run *run, double elapsed_ns)
+/* Take a second's worth into a figure that forgets; gives what it is then. */
+static double remember(_Atomic uint64_t *window, uint64_t more)
+{
+    uint64_t found = atomic_load_explicit(window, memory_order_relaxed);
+    found = found - found / WINDOW + more;
+    atomic_store_explicit(window, found, memory_order_relaxed);
+    return (double)found;
+}
+
+static void report(struct baro_run *run, uint64_t elapsed_ns)
 {
     uint64_t own_ns = read_own_ns(run);
     uint32_t turn = governor_turn(run->governor);
     uint64_t own_before = atomic_exchange(&run->report.own_ns, own_ns);
     uint32_t n_steps = turn - atomic_exchange(&run->report.turn, turn);
-    double spent_ns = (double)(own_ns - own_before);
+    double spent_ns = remember(&run->report.window_own_ns, own_ns - own_before);
+    double window_ns = remember(&run->report.window_ns, elapsed_ns);
+    double steps = remember(&run->report.window_steps, (uint64_t)n_steps << 10) / 1024;
+    if (!atomic_exchange_explicit(&run->report.has_begun, true, memory_order_relaxed)) {
+        return;
+    }
     struct ringfile_info info = {0};
     bool fits =
         report_one(run, &run->report.ids[0], "barograph/own_ms",
-            spent_ns * 1e-6 / (n_steps > 0 ? n_steps : 1)) &&
-        report_one(run, &run->report.ids[1], "barograph/share", spent_ns / elapsed_ns);
+            spent_ns * 1e-6 / (steps > 1 ? steps : 1)) &&
+        report_one(run, &run->report.ids[1], "barograph/share", spent_ns / window_ns);
     if (fits && ringfile_read_info(run->ring, &info) == 0 && info.dropped_records > 0) {
         fits = report_one(
             run, &run->report.ids[2], "barograph/dropped", (double)info.dropped_records);
@@ -120,7 +137,7 @@ void due_on_step(struct baro_run *run, uint64_t now_ns)
         return;
     }
     if (before != 0) {
-        report(run, (double)(now_ns - before));
+        report(run, now_ns - before);
     } else {
         atomic_store(&run->report.own_ns, read_own_ns(run));
         atomic_store(&run->report.turn, governor_turn(run->governor));

@@ -58,8 +58,12 @@ struct baro_run {
         _Atomic uint64_t time_ns; /* 0: not yet */
         _Atomic uint64_t own_ns;
         _Atomic uint32_t turn;
-        _Atomic int64_t ids[3]; /* of their scalars; 0: not declared */
-        _Atomic bool is_off;    /* no more names fit */
+        _Atomic uint64_t window_ns; /* of the last seconds, the older the less */
+        _Atomic uint64_t window_own_ns;
+        _Atomic uint64_t window_steps; /* times 1,024 */
+        _Atomic bool has_begun;        /* the first second is over */
+        _Atomic int64_t ids[3];        /* of their scalars; 0: not declared */
+        _Atomic bool is_off;           /* no more names fit */
     } report;
 
     struct sender *sender;  /* NULL when offline; the thread's own but for its progress */

@@ -64,7 +64,7 @@ with run:
 one = threading.Thread(target=lambda: 1 / 0); one.start(); one.join(); work(1)
 """, 0, "finished", "", N + 1),
     "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(20)", -signal.SIGINT, "failed",
-               "KeyboardInterrupt"),
+               "interrupted by the user (Ctrl-C)"),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(20)", -signal.SIGTERM,
                 "killed", KILLED),
     "SIGTERM with a handler that exits": ("""

@@ -272,10 +272,19 @@ def test_rho_is_what_its_definition_says():
             grads.append(model.weight.grad.clone())
         told = {step: value for step, name, value in library.scalars() if name == "weight/rho"}
         assert {0, 1, 3} <= set(told), told
+        assert "bias/rho" not in {name for _, name, _ in library.scalars()}
         for step, value in told.items():
             want = expected_rho(kind, grads[:step + 1], **options)
             assert abs(value - want) < 1e-5 * want, (kind, step, value, want)
         run.finish()
+
+
+def test_rho_of_a_large_weight_is_of_an_even_sample():
+    torch.manual_seed(2)
+    g, v = torch.randn(1000, 700), torch.rand(1000, 700) + 0.5
+    whole = float((g.double() ** 2).mean() / v.double().mean())
+    sampled = _updates.rho(g, {"square_avg": v}, "square_avg", {})
+    assert sampled != whole and abs(sampled - whole) < 0.03 * whole, (sampled, whole)
 
 
 def test_rho_is_left_out_where_it_is_not_defined():

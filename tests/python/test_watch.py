@@ -548,6 +548,66 @@ def test_finish_leaves_no_trace():
     assert len(library.calls) == n_calls
 
 
+def test_the_last_weights_are_on_record():
+    for leave in ("finish", "exception"):
+        run, library = fake.open_run()
+        model = small()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        run.watch(model, optimizer)
+        library.is_due = lambda name, role: library.step < 3
+        train(run, model, 5, optimizer)
+        assert library.names_of("weight", 4) == []
+        if leave == "finish":
+            run.finish()
+        else:
+            run.__exit__(ValueError, ValueError("bad data"), None)
+        last = {name: values for step, name, role, _, _, values in library.of("tensor", 4)
+                if role == "weight"}
+        want = {name: p.detach().reshape(-1).tolist() for name, p in model.named_parameters()}
+        assert last == want, last
+        assert library.calls[-1][1] == "close"
+    run, library = fake.open_run()
+    model = small()
+    run.watch(model)
+    train(run, model, 2)
+    n = len(library.names_of("weight"))
+    run.finish(timeout=0)  # measured at that step already, and no time
+    assert len(library.names_of("weight")) == n == 8
+
+
+def test_quiet_steps_are_left_alone_and_what_follows_is_seen():
+    run, library = fake.open_run()
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)  # the loss stays where it is
+    run.watch(model, optimizer)
+    train(run, model, 3, optimizer)
+    library.is_due = lambda name, role: False
+    train(run, model, 20, optimizer)  # the searches for what was never seen end, too
+    n = len(library.calls)
+    train(run, model, 4, optimizer)
+    assert [call[1] for call in library.calls[n:]] == ["step", "scalar"] * 4, library.calls[n:]
+    # An evaluation within a quiet step, and one after it, are seen as ever.
+    model(torch.ones(5, 3)).sum().backward()
+    optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        model(torch.ones(2, 3))
+    model.train()
+    run.log({"loss": 1.0})
+    step = library.step
+    assert library.names_of("act", step) == ["eval/0", "eval/1", "eval/2"], library.calls[-9:]
+    library.is_due = None
+    train(run, model, 1, optimizer)
+    assert library.names_of("act", step + 1) == ["0", "1", "2"]
+    assert library.names_of("weight", step + 1)
+    # A layer that is put in during quiet steps, and an optimiser that is, are found in time.
+    library.is_due = lambda name, role: False
+    model.add_module("3", nn.Linear(2, 2))
+    optimizer.add_param_group({"params": list(model[3].parameters())})
+    train(run, model, 80, optimizer)
+    assert "3.weight" in library.names_of("weight") and "3" in library.names_of("act")
+
+
 def test_a_watched_model_can_be_freed():
     run, library = fake.open_run()
     model = small()

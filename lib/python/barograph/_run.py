@@ -18,10 +18,12 @@ from . import _device, _native, _tensors
 from ._late import Late
 from ._watchdog import TROUBLE_STEPS, Watchdog
 
+INTERRUPTED = "interrupted by the user (Ctrl-C)"  # viewers know it: it is no fault of the run
 MAX_DEPTH = 8          # of nested dictionaries in log()
 MAX_SAMPLES = 4096     # libbaro keeps so many of a batch
 MAX_NAMES = 70000      # more than libbaro takes: further names are refused and not remembered
 NEWS_S = 2.0             # libbaro is asked for what it has to say so often
+LAST_LOOK_S = 0.25     # finish() takes at most about so long to measure the weights once more
 NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answers
 
 
@@ -71,6 +73,7 @@ class Run:
         """
         if self._handle is None:
             return
+        began = time.perf_counter() - self._native_s
         values = self._as_mapping(values, "values", "{'loss': loss}")
         samples = self._as_mapping(samples, "samples", "{'loss': losses}")
         if step is not None:
@@ -105,6 +108,8 @@ class Run:
             self._is_begun = False
         else:
             self._leave_step(step)
+        spent = time.perf_counter() - self._native_s - began
+        self._spent(0, spent if self._watcher is None else spent + self._watcher.take_spent())
 
     def tensor(self, name, array, role="act", unit_axis=None):
         """Summarise one array at the step under way.
@@ -207,10 +212,12 @@ class Run:
         if status not in (None, "finished", "failed"):
             self._reject(f"status is 'finished' or 'failed', not {status!r}")
             status = None
-        if self._watcher is not None:
-            self._watcher.remove()
         began = time.monotonic()
-        self._late.push(timeout)
+        if self._watcher is not None:
+            if self._told_step is not None:
+                self._watcher.measure_last(min(timeout, LAST_LOOK_S))
+            self._watcher.remove()
+        self._late.push(max(0.0, timeout - (time.monotonic() - began)))
         if self._far is not None:
             self._far.push(max(0.0, timeout - (time.monotonic() - began)))
         handle, self._handle = self._handle, None
@@ -344,8 +351,10 @@ class Run:
     def _push_own(self, values):
         """Push scalars of ours; those that the program logs by itself are its."""
         own, self._own_values = self._own_values, {}
-        return self._push_values({name: value for name, value in own.items()
-                                  if not values or name not in values}, "", 0)
+        is_troubled = self._push_values({name: value for name, value in own.items()
+                                         if not values or name not in values}, "", 0)
+        # Gradients that overflow under a loss scale are no trouble: the step was skipped for it.
+        return is_troubled and "skipped_steps" not in own
 
     def _own(self, name, value):
         """Log a scalar of ours with the step under way."""
@@ -564,7 +573,7 @@ def as_number(value):
 def describe(kind, error):
     """One line for an exception that ended a run."""
     if issubclass(kind, KeyboardInterrupt):
-        return "stopped by the user (KeyboardInterrupt)"
+        return INTERRUPTED
     return f"{kind.__name__}: {error}" if str(error) else kind.__name__
 
 

@@ -5,7 +5,7 @@
                    each unit also change = 1 - cos(before, after)
     role "opt"     NAME/exp_avg, NAME/exp_avg_sq, NAME/momentum_buffer, ...: what the optimiser
                    keeps for the weight, as far as it has the weight's shape
-    scalars        NAME/rho = mean(g^2) / mean(v); see rho()
+    scalars        NAME/rho = mean(g^2) / mean(v), of matrices and larger; see rho()
 
 A watcher calls this from its wrapper around optimizer.step:
 
@@ -37,6 +37,8 @@ from . import _device, _native, _tensors
 COPY_BYTES = 64 << 20  # that the weights' former values take at most
 ALIGN = 64
 STATE_EVERY = 4        # steps of an optimiser between looks at its state
+RHO_RUNS = 64          # stretches of a large tensor that rho is computed of,
+RHO_RUN = 1024         # and elements in each
 MAX_STATES = 8         # tensors of the state of one weight
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -137,6 +139,18 @@ class Updates:
         except Exception as error:
             self._run._complain(("updates", "before"), f"updates are not measured: {error!r}")
             return False
+
+    def is_idle(self, optimizer, entries):
+        """Count a step of which nothing is due, which needs no before(); False: it does."""
+        plan = self._plans.get(id(optimizer))
+        if (plan is None or plan.entries is not entries or plan.due or plan.due_states
+                or plan.is_looking or plan.is_all):
+            return False
+        n = plan.n_steps + 1
+        if n & (n - 1) == 0 or n % 256 == 0:
+            return False
+        plan.n_steps = n
+        return True
 
     def after(self, optimizer, entries=None):
         """Push what the step did; call just after optimizer.step(), also when that raised.
@@ -343,7 +357,7 @@ class Updates:
                     continue
                 began = self._clock()
                 self._push_state(view, state[key])
-                if key in _SQUARES:
+                if key in _SQUARES and parameter.dim() >= 2:
                     if groups is None:
                         groups = {id(one): group for group in optimizer.param_groups
                                   for one in group["params"]}
@@ -394,6 +408,7 @@ def rho(grad, state, key, group):
            the maximum); RMSprop, Adadelta: square_avg; Adagrad: sum / t, the mean so far
     t      the number of steps, this one included
 
+    Of large tensors both are means of the same even sample: RHO_RUNS stretches of RHO_RUN elements.
     A steady gradient has 1; far above 1 the second moment is behind the gradients. None where it
     is not defined: no gradient, a sparse one or one on another device, v zero everywhere, t or
     beta2 not known, and with amsgrad for the plain exp_avg_sq, which is not divided by.
@@ -417,10 +432,18 @@ def rho(grad, state, key, group):
             if len(betas) < 2 or not 0 <= betas[1] < 1:
                 return None
             scale = 1.0 / (1.0 - float(betas[1]) ** step)
+    if grad.numel() > RHO_RUNS * RHO_RUN and grad.is_contiguous() and squares.is_contiguous():
+        grad, squares = _sample(grad), _sample(squares)
     dtype = torch.float32 if grad.element_size() < 4 else None
     mean_v = float(squares.mean(dtype=torch.float32 if squares.element_size() < 4 else None))
     norm = float(torch.linalg.vector_norm(grad, dtype=dtype))
     return norm * norm / grad.numel() / (mean_v * scale) if mean_v != 0 else None
+
+
+def _sample(tensor):
+    """Evenly spread stretches of a contiguous tensor."""
+    length = tensor.numel() // RHO_RUNS
+    return tensor.reshape(-1)[:RHO_RUNS * length].view(RHO_RUNS, length)[:, :RHO_RUN]
 
 
 def _state_keys(state, parameter):

@@ -10,6 +10,7 @@ from . import layout
 from .cadence import Search
 
 TRAIN, EVAL, NO_GRAD = "train", "eval", "no_grad"
+MAX_LOOKS = 8  # at what enters a model in vain; then it is looked for when something else is due
 PREFIXES = {TRAIN: "", EVAL: "eval/", NO_GRAD: "no_grad/"}
 
 
@@ -110,6 +111,14 @@ class Model:
     def want(self, view):
         """One of its inputs is due."""
         self._wanted_inputs[view.phase] = self.watcher.stamp
+
+    def is_idle(self):
+        """Tell whether nothing of it is due in this step of training."""
+        return (self.every is None and not self.parameters.has_due()
+                and self.parameters.has_told_frozen
+                and (self._inputs or "input" not in self.roles
+                     or self._search[TRAIN].n_looks > MAX_LOOKS)
+                and self._wanted_inputs.get(TRAIN) != self.watcher.stamp)
 
     def enter(self, phase, args, keywords):
         """Measure what a forward pass begins with, once a step and phase.

@@ -203,6 +203,10 @@ class Modules:
             if known.model is model:
                 self.want(known)
 
+    def has_hooks(self):
+        """Tell whether a module has a hook of ours now."""
+        return bool(self._hooked or self._entries)
+
     def open(self, phase):
         """Begin a phase of a step: what has never been measured is looked for."""
         unseen = self._unseen[phase]
@@ -278,9 +282,12 @@ class Modules:
             watcher.tell_failure(("input", type(error).__name__),
                                  f"the input of '{known.name}' is left out: {error!r}")
 
-    def enter(self, known, module, args):
-        """Note a forward pass that begins, and measure what enters the model."""
-        began = self._watcher.clock()
+    def enter(self, known, module, args, began=None):
+        """Note a forward pass that begins, and measure what enters the model.
+
+        began  of the watcher's clock, when own time has been spent before
+        """
+        began = self._watcher.clock() if began is None else began
         model = known.model
         phase = model.phase()
         is_open = self._watcher.open(phase)

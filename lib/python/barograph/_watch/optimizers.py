@@ -16,6 +16,8 @@ from .._updates import Updates
 from .model import TRAIN
 from .parameters import UNUSED_STEPS
 
+CLOSER = 16  # of so many steps of an optimiser one is looked at, even if nothing is due
+
 
 def held_by(optimizer):
     """All parameters that an optimiser holds."""
@@ -26,7 +28,7 @@ def held_by(optimizer):
 class Held:
     """What is known of one optimiser."""
 
-    __slots__ = ("ref", "size", "ids", "entries", "n_scans", "n_steps", "stamp")
+    __slots__ = ("ref", "size", "ids", "entries", "n_scans", "n_steps", "stamp", "models")
 
     def __init__(self, optimizer):
         self.ref = weakref.ref(optimizer)
@@ -36,6 +38,7 @@ class Held:
         self.n_scans = -1
         self.n_steps = 0
         self.stamp = -1         # stamp of the step in which it last stepped
+        self.models = None      # that it moves, as of its last step; None: not known
 
 
 class Optimizers:
@@ -107,8 +110,13 @@ class Optimizers:
     def forget(self, model):
         """A model is gone: hold none of its parameters."""
         for held, _, _ in self._wrapped:
-            held.size, held.ids, held.entries = -1, frozenset(), []
+            held.size, held.ids, held.entries, held.models = -1, frozenset(), [], None
         self._updates.forget()
+
+    def forget_models(self):
+        """A model or an optimiser has come or gone: find out anew what moves what."""
+        for held, _, _ in self._wrapped:
+            held.models = None
 
     def search_again(self):
         """Another model has come: search once more."""
@@ -145,10 +153,32 @@ class Optimizers:
         """Just before an optimiser uses its gradients; True: _after() is to be called."""
         watcher = self._watcher
         try:
+            if watcher.is_quiet:
+                watcher.arm_again()
+                if self._passes_quietly(held):
+                    return False
             return self._look(held, held.ref())
         except Exception as error:
             watcher.give_up("gradients", error)
         return False
+
+    def _passes_quietly(self, held):
+        """Note a step of an optimiser in a step in which nothing is due; False: look closer."""
+        watcher = self._watcher
+        began = watcher.clock()
+        if held.models is None or held.n_steps % CLOSER == 0:
+            return False
+        stamp = watcher.stamp
+        if (held.stamp != stamp and held.entries and self._has_updates
+                and not self._updates.is_idle(held.ref(), held.entries)):
+            return False
+        held.stamp = stamp
+        held.n_steps += 1
+        for model in held.models:
+            model.join()
+            self._note(model, stamp)
+        watcher.add_spent(began)
+        return True
 
     def _look(self, held, optimizer):
         watcher = self._watcher
@@ -161,9 +191,9 @@ class Optimizers:
         self._refresh(held, optimizer)
         is_whole = False
         roles = set()
-        for model in watcher.models:
-            if not any(ref() is optimizer for ref in model.optimizers):
-                continue
+        held.models = [model for model in watcher.models
+                       if any(ref() is optimizer for ref in model.optimizers)]
+        for model in held.models:
             model.join()
             self._note(model, stamp)
             if "grad" in model.roles:

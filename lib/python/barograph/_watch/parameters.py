@@ -108,6 +108,10 @@ class Parameters:
         """Tell whether a gradient is due in this step."""
         return bool(self._due["grad"])
 
+    def has_due(self):
+        """Tell whether anything is due in this step."""
+        return bool(self._due["weight"] or self._due["grad"])
+
     def open(self):
         """Begin a step: what has never been measured is looked for."""
         for role in ("weight", "grad"):

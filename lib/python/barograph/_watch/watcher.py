@@ -46,7 +46,10 @@ class Watcher:
         self._parameters = {}     # id of a parameter: (itself, its name, its model)
         self._opened = set()      # phases that the step under way has seen
         self._has_trained = False  # the last step or this one has trained
-        self._on_first = None     # handle of the hook that waits for a forward pass
+        self._on_first = None     # the hook that waits for a forward pass, while it does
+        self._key = f"barograph{id(self):x}"  # of that hook
+        self.is_quiet = False     # nothing at all is due in the step under way
+        self._n_due = 0           # of what the governor was asked about last
         self._has_compiled = False
         self._gate = threading.Lock()  # views are one to a tensor: one thread measures
         self._rescan_at = RESCAN_STEPS
@@ -77,6 +80,8 @@ class Watcher:
             self.models.append(known)
             self._take_in(known, model)
             self.optimizers.search_again()
+        self.is_quiet = False
+        self.optimizers.forget_models()
         if is_replicated and "weight" in known.roles:
             self._replicas.add(known)
         for one in optimizers:
@@ -167,32 +172,58 @@ class Watcher:
             if self._has_compiled:  # a hook on all modules would have the compiler start anew
                 self.modules.guard_entries(self.models)
             else:
-                self._on_first = torch_module.register_module_forward_pre_hook(Hook(self._first))
+                self._on_first = Hook(self._first)
+                torch_module._global_forward_pre_hooks[self._key] = self._on_first
 
     def _disarm(self):
-        handle, self._on_first = self._on_first, None
-        if handle is not None:
-            handle.remove()
+        if self._on_first is not None:
+            self._on_first = None
+            torch_module._global_forward_pre_hooks.pop(self._key, None)
 
     def _first(self, module, args):
         known = self.modules.find(module)
         if known is None or known.ref() is not module:
             return
+        began = self.clock()
         try:
             self._disarm()
             if known.model.ref() is not module:
                 known.model.entries.add(id(module))
+            if self._passes_quietly(known.model):
+                self.add_spent(began)
+                return
             self.modules.guard_entries(self.models)
-            self.modules.enter(known, module, args)
+            self.modules.enter(known, module, args, began)
         except Exception as error:
             self.tell_failure(("input", type(error).__name__),
                               f"the input of '{known.name}' is left out: {error!r}")
+
+    def _passes_quietly(self, model):
+        """Begin a pass of training in a step in which nothing is due; False: something may be.
+
+        Most steps are like that: they must cost next to nothing. No module has a hook in them,
+        and what comes after the optimiser's step is waited for anew: it may be an evaluation.
+        """
+        if model.phase() != TRAIN or self._has_compiled:
+            return False
+        if not self._opened and not self.n_forced:
+            self.open(TRAIN)
+            self.is_quiet = (self._n_due == 0 and not self.modules.has_hooks()
+                             and all(one.is_idle() for one in self.models))
+        if self.is_quiet:
+            model.join()
+        return self.is_quiet
+
+    def arm_again(self):
+        """An optimiser has stepped in a quiet step: whatever is called next may be evaluation."""
+        self._arm()
 
     def open(self, phase):
         """Begin a phase of the step, once: decide what of it is measured; True when it begins."""
         if phase in self._opened:
             return False
         self._opened.add(phase)
+        self._n_due = -1  # not known
         try:
             self._name_step(phase)
             if phase == TRAIN:
@@ -203,7 +234,9 @@ class Watcher:
             if phase != TRAIN:
                 for model in self.models:
                     model.want_own(phase)
-            for view in self.cadences[phase].ask():
+            due = self.cadences[phase].ask()
+            self._n_due = len(due)
+            for view in due:
                 view.due = stamp
                 view.owner.want(view)
             self.modules.open(phase)
@@ -327,6 +360,10 @@ class Watcher:
         else:
             self._spent_s += spent
 
+    def add_spent(self, began):
+        """Note own time since began, for nothing in particular: booked at the step's end."""
+        self._spent_s += self.clock() - began
+
     def show_grads(self):
         """Gradients are complete, and no optimiser is going to use them: the script itself does."""
         began = self.clock()
@@ -341,8 +378,31 @@ class Watcher:
     # ---- the end of a step ----
 
     def close_step(self, is_troubled):
-        """End the step: called by log() after the scalars."""
-        began = self.clock()
+        """End the step: called by log() after the scalars, which books the time."""
+        if (self.is_quiet and not is_troubled and len(self._opened) == 1
+                and self.stamp < self._rescan_at):
+            self._close_quietly()
+        else:
+            self._close(is_troubled)
+
+    def take_spent(self):
+        """Seconds of own time that are not booked yet; the caller books them."""
+        spent, self._spent_s = self._spent_s, 0.0
+        return spent
+
+    def _close_quietly(self):
+        """End a step in which nothing was due."""
+        try:
+            self._replicas.close_step()
+        except Exception as error:
+            self.give_up("weights", error)
+        self.is_quiet = False
+        self._has_trained = True
+        self._opened.clear()
+        self.stamp += 1
+        self._arm()
+
+    def _close(self, is_troubled):
         try:
             if TRAIN not in self._opened and not self._opened:
                 self._open_bare()
@@ -364,9 +424,8 @@ class Watcher:
                 self.give_up("models", error)
         self.stamp += 1
         self.n_forced = FORCED_STEPS if is_troubled else max(0, self.n_forced - 1)
+        self.is_quiet = False
         self._arm()
-        self._run._spent(0, self._spent_s + self.clock() - began)
-        self._spent_s = 0.0
 
     def _open_bare(self):
         """A step without any forward pass that was seen: the parameters alone."""
@@ -386,6 +445,25 @@ class Watcher:
             model.parameters.measure_grads()
         if "weight" in model.roles and (is_troubled or not is_idle):
             model.parameters.measure_weights()
+
+    def measure_last(self, limit_s):
+        """The run ends: measure the weights once more as far as time allows, at the last step.
+
+        Those that were measured longest ago come first.
+        """
+        deadline = time.monotonic() + limit_s
+        last = self.stamp if self._opened else self.stamp - 1
+        try:
+            waiting = [(entry.weight.stamp, at, model.parameters)
+                       for model in self.models if "weight" in model.roles
+                       for at, entry in enumerate(model.parameters.entries)
+                       if entry.weight.stamp < last]
+            for _, at, parameters in sorted(waiting, key=lambda one: one[:1]):
+                if time.monotonic() >= deadline:
+                    break
+                self.measure_row(parameters.weights, [(at, parameters.entries[at].parameter)])
+        except Exception as error:
+            self.give_up("the last weights", error)
 
     # ---- clipping and loss scaling ----
 
