@@ -180,7 +180,8 @@ def train(make, seed, folder, every):
 
 def write(folder, first_step, losses, truth):
     with open(os.path.join(folder, "trained.json"), "w") as file:
-        json.dump({"first_step": first_step, "losses": losses, "truth": truth() if callable(truth) else truth}, file)
+        json.dump({"first_step": first_step, "losses": losses,
+                   "truth": truth() if callable(truth) else truth}, file)
 
 
 def wait(pids, seconds):

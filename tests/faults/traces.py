@@ -37,8 +37,7 @@ class Trace:
     name: str = "bloom"
     group: str = "faulty"
     cause: str = "BLOOM-176B: the gradient's norm explodes, the loss follows"
-    kinds: tuple = ("loss_spike", "grad_explosion", "divergence", "gradient_explosion",
-                    "explosion", "drift")
+    kinds: tuple = ("loss_spike", "grad_explosion", "divergence")
     pace: str = "slow"
     n_ranks: int = 1
     is_killed: bool = False
