@@ -27,5 +27,5 @@ void cost_learn(struct cost *cost, uint64_t ns, bool has_units)
         turns *= 2;
     }
     cost->turns = (uint8_t)turns;
-    cost->eagerness = 1 / sqrtf(whole + units / (float)turns);
+    cost->eagerness = 1 / cbrtf(whole + units / (float)turns);
 }

@@ -12,7 +12,7 @@ enum { COST_MAX_TURNS = 16 };
 struct cost {
     float whole_ns;  /* without unit statistics; 0: not known */
     float both_ns;   /* with them; 0: not known */
-    float eagerness; /* 1 / sqrt(the mean of a measurement) */
+    float eagerness; /* 1 / cbrt(the mean of a measurement) */
     uint8_t turns;   /* units are to ride along in every so manieth measurement */
     bool has_leapt;  /* the last measurement was much dearer than expected */
 };

@@ -32,16 +32,17 @@
  * urgent cost: savings of a pause last for some time.
  *
  * The choice. With I_i turns between two measurements of tensor i, the sum of all c_i / I_i is
- * the income S of a turn; the mean interval is least for I_i proportional to sqrt(c_i)
- * (Lagrange). So a tensor's urgency is
+ * the income S of a turn; the mean square of the intervals is least for I_i proportional to
+ * cbrt(c_i) (Lagrange): long holes in dear series hurt more than many readings of cheap ones
+ * help. So a tensor's urgency is
  *
- *     u_i = (turns since it was last due) / sqrt(c_i)
+ *     u_i = (turns since it was last due) / cbrt(c_i)
  *
  * and the most urgent come first, as far as credit goes. The first that credit does not cover
  * stops the row: from now on is saved for it, while cheaper ones still pass whenever they have
  * become more urgent than it. So nothing starves, however dear: I_i is about
- * sqrt(c_i) * (sum of sqrt(c)) / S. Worked: costs of 1, 1 and 4 ms, S = 0.1 ms; the sum of roots
- * is 4, so the intervals are 40, 40 and 80 turns, and 1/40 + 1/40 + 4/80 = 0.1.
+ * cbrt(c_i) * (sum of cbrt(c)^2) / S. Worked: costs of 1, 1 and 8 ms, S = 0.1 ms; the sum is 6,
+ * so the intervals are 60, 60 and 120 turns, and 1/60 + 1/60 + 8/120 = 0.1.
  *
  * Where everything together costs no more than COHERENT_TURNS turns bring, it is measured
  * together, in every so manieth turn: numbers of one step can be compared with one another.
