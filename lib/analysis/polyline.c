@@ -39,7 +39,7 @@ static double quick_log10(double value)
     return (ln + (exponent + 0.5) * LN_2) * LOG_E;
 }
 
-static double transform(const struct axis *axis, double value)
+static inline double transform(const struct axis *axis, double value)
 {
     switch (axis->kind) {
     case AXIS_LOG: return quick_log10(value);
@@ -88,7 +88,7 @@ void polyline_screen_init(struct polyline_screen *screen, const struct polylines
     }
 }
 
-float polyline_height(const struct polyline_screen *screen, float value)
+static inline float height_of(const struct polyline_screen *screen, float value)
 {
     const float height = screen->height_px;
     if (screen->axis.kind == AXIS_LOG && value <= 0) {
@@ -104,6 +104,11 @@ float polyline_height(const struct polyline_screen *screen, float value)
     return isnan(value) ? NAN : (float)(y < least ? least : y > most ? most : y);
 }
 
+float polyline_height(const struct polyline_screen *screen, float value)
+{
+    return height_of(screen, value);
+}
+
 /* What the readings of one column come to. */
 struct part {
     float last; /* finite; NaN: none */
@@ -111,19 +116,58 @@ struct part {
     bool is_bad;
 };
 
+/* Four readings at once; at any address. */
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t four_masks __attribute__((vector_size(16)));
+
+/* The least or the largest of readings, lane by lane; a NaN leaves a lane as it is. */
+static inline four least_of(four a, four b)
+{
+    four_masks is_less = b < a;
+    return (four)(((four_masks)b & is_less) | ((four_masks)a & ~is_less));
+}
+
+static inline four largest_of(four a, four b)
+{
+    four_masks is_more = b > a;
+    return (four)(((four_masks)b & is_more) | ((four_masks)a & ~is_more));
+}
+
 /* A column of readings that stand for themselves: no gaps, nothing but numbers to look at. */
-static struct part look_at_values(const float *values, size_t n)
+static struct part look_at_finite(const float *values, size_t n)
 {
     struct part part = {NAN, INFINITY, -INFINITY, false};
-    size_t n_bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        float v = values[i];
-        part.low = v < part.low ? v : part.low;
-        part.high = v > part.high ? v : part.high;
-        n_bad += !isfinite(v);
+    float odd = 0; /* NaN once a reading is not finite */
+    size_t i = 0;
+    if (n >= 4) {
+        four low = *(const four *)values, high = low, odds = low - low;
+        for (i = 4; i < n; i += 4) {
+            /* The last ones are looked at twice where n is no multiple of four. */
+            four v = *(const four *)(values + (i + 4 <= n ? i : n - 4));
+            low = least_of(low, v);
+            high = largest_of(high, v);
+            odds += v - v;
+        }
+        for (int l = 0; l < 4; l++) {
+            part.low = low[l] < part.low ? low[l] : part.low;
+            part.high = high[l] > part.high ? high[l] : part.high;
+            odd += odds[l];
+        }
     }
-    if (n_bad == 0) {
-        part.last = values[n - 1];
+    for (; i < n; i++) {
+        part.low = values[i] < part.low ? values[i] : part.low;
+        part.high = values[i] > part.high ? values[i] : part.high;
+        odd += values[i] - values[i];
+    }
+    part.last = values[n - 1];
+    part.is_bad = isnan(odd);
+    return part;
+}
+
+static struct part look_at_values(const float *values, size_t n)
+{
+    struct part part = look_at_finite(values, n);
+    if (!part.is_bad) {
         return part;
     }
     part = (struct part){NAN, INFINITY, -INFINITY, true};
@@ -180,12 +224,11 @@ void polyline_reduce(const struct polyline_screen *screen, const struct polyline
             t->bad_column = (uint32_t)c;
         }
         bool has_range = part.high >= part.low;
-        out_y[c] = polyline_height(screen, part.last);
-        t->top[c] = has_range && part.high != part.last ? polyline_height(screen, part.high)
-                                                        : out_y[c];
-        t->bottom[c] = has_range && part.low != part.last
-                           ? polyline_height(screen, part.low)
-                           : out_y[c];
+        out_y[c] = height_of(screen, part.last);
+        t->top[c] =
+            has_range && part.high != part.last ? height_of(screen, part.high) : out_y[c];
+        t->bottom[c] =
+            has_range && part.low != part.last ? height_of(screen, part.low) : out_y[c];
         t->is_empty &= isnan(out_y[c]);
         float within = t->bottom[c] - t->top[c];
         float rise = fabsf(out_y[c] - before);

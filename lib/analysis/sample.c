@@ -124,8 +124,8 @@ struct sampler *sampler_create(const struct polylines *lines, const struct axis 
     s->shown = baro_xcalloc(s->n_slots, sizeof *s->shown);
     s->reasons = baro_xcalloc(s->n_slots, 1);
     s->members = baro_xcalloc(s->n_slots, sizeof *s->members);
-    s->shown_features = baro_xcalloc(s->n_slots * SAMPLE_FEATURES, sizeof(float));
-    s->slot_distance = baro_xcalloc(s->n_slots, sizeof(float));
+    sample_near_init(&s->shown_near, SAMPLE_FEATURES, s->n_slots);
+    s->slot_distance = baro_xcalloc(s->shown_near.room, sizeof(float));
     s->told = baro_xcalloc(s->n_slots, sizeof *s->told);
     s->told_reasons = baro_xcalloc(s->n_slots, 1);
     s->keep = baro_xcalloc(options->n_keep + 1, sizeof *s->keep);
@@ -143,8 +143,9 @@ struct sampler *sampler_create(const struct polylines *lines, const struct axis 
     s->phase = SAMPLE_DONE;
     if (n > 0 && s->n_columns > 0) {
         const uint32_t *first = s->screen.first_step;
-        s->steps_a_column = (lines->n_steps + s->n_columns - 1) / s->n_columns;
-        s->steps_in_last = first[s->n_columns] - first[s->n_columns - 1];
+        const size_t each = options->readings_a_step > 0 ? options->readings_a_step : 1;
+        s->steps_a_column = each * ((lines->n_steps + s->n_columns - 1) / s->n_columns);
+        s->steps_in_last = each * (first[s->n_columns] - first[s->n_columns - 1]);
         s->phase = SAMPLE_READ_FIRST;
     }
     return s;
@@ -167,7 +168,9 @@ void sampler_destroy(struct sampler *sampler)
     free(sampler->shown);
     free(sampler->reasons);
     free(sampler->members);
-    free(sampler->shown_features);
+    sample_near_finish(&sampler->shown_near);
+    sampler_scores_drop(sampler);
+    free(sampler->outliers);
     free(sampler->slot_distance);
     free(sampler->told);
     free(sampler->told_reasons);
@@ -247,8 +250,8 @@ bool sampler_step(struct sampler *s, size_t n_work)
     case SAMPLE_READ_FIRST:
         if (read_lines(s, n_first, &n_work)) {
             sampler_measure_radius(s, n_first);
-            if (n_first == s->n_lines) {
-                begin_throw_all(s);
+            if (s->n_lines <= s->target) {
+                enter(s, SAMPLE_SCORE);
             } else {
                 sampler_throw_begin(s, true);
                 s->phase = SAMPLE_THROW_FIRST;
@@ -264,6 +267,11 @@ bool sampler_step(struct sampler *s, size_t n_work)
         break;
     case SAMPLE_READ_REST:
         if (read_lines(s, s->n_lines, &n_work)) {
+            enter(s, SAMPLE_SCORE);
+        }
+        break;
+    case SAMPLE_SCORE:
+        if (!sampler_score(s, n_work)) {
             begin_throw_all(s);
         }
         break;
@@ -308,15 +316,16 @@ static float median_radius(const struct sampler *s)
 static double find_fraction(const struct sampler *s)
 {
     /* Shares of the whole by phase, for 10^5 lines of 10^3 steps; within a phase by its place. */
-    static const double before[] = {0, 0.02, 0.04, 0.3, 0.6, 0.8, 1};
+    static const double before[] = {0, 0.02, 0.04, 0.3, 0.5, 0.75, 0.9, 1};
     double n = (double)s->n_lines;
     double within = 0;
     switch (s->phase) {
     case SAMPLE_READ_REST: within = (double)s->at / n; break;
     case SAMPLE_THROW_ALL: within = 1 - 1 / (1 + 0.5 * s->n_passes); break;
-    case SAMPLE_ASSIGN: within = (double)s->at / (2 * n); break;
+    case SAMPLE_ASSIGN: within = (double)s->at / n; break;
     case SAMPLE_READ_FIRST:
     case SAMPLE_THROW_FIRST:
+    case SAMPLE_SCORE:
     case SAMPLE_COVER:
     case SAMPLE_DONE: break;
     }

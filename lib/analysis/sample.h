@@ -28,6 +28,9 @@ struct sample_options {
     const uint32_t
         *keep;     /* lines that were shown before and stay while they earn it; ... */
     size_t n_keep; /* ... borrowed for sampler_create */
+    size_t
+        readings_a_step; /* that each step of the lines stands for, where sampler_append()
+                             * goes on with single ones; 0: 1 */
 };
 
 /* What is known so far. Borrowed from the sampler until its next call. */

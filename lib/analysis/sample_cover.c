@@ -27,7 +27,6 @@
 #define NORMAL_MAD 1.4826F
 
 static const float least_leap_px = 3;
-static const float nowhere_px = 1e7F; /* the features of lines without a finite reading */
 
 enum { NEAR_PX = 2, MANDATORY_TARGETS = 3 };
 
@@ -114,12 +113,16 @@ void sampler_show_mandatory(struct sampler *s)
             (void)sampler_show(s, s->bottom[c], SAMPLE_ENVELOPE);
         }
     }
+    for (size_t i = 0; i < s->n_outliers; i++) {
+        (void)sampler_show(s, s->outliers[i], SAMPLE_OUTLIER);
+    }
     s->n_mandatory = s->n_shown;
 }
 
-/* The features of one line; nowhere_px each when it has no finite reading. */
-static void find_features(const struct sampler *s, size_t line, float *out)
+/* Means of its heights along time; SAMPLE_NOWHERE_PX each when it has no finite reading. */
+void sampler_find_features(struct sampler *s, size_t line)
 {
+    float *out = s->features + line * SAMPLE_FEATURES;
     const float *y = sampler_y(s, line);
     size_t n = 0;
     float last = NAN;
@@ -140,7 +143,7 @@ static void find_features(const struct sampler *s, size_t line, float *out)
     }
     for (size_t f = SAMPLE_FEATURES; f-- > 0;) {
         last = isnan(out[f]) ? last : out[f];
-        out[f] = n > 0 ? last : nowhere_px;
+        out[f] = n > 0 ? last : SAMPLE_NOWHERE_PX;
     }
 }
 
@@ -156,28 +159,10 @@ static float distance(const float *a, const float *b)
     return (lanes[0] + lanes[1] + lanes[2] + lanes[3]) / SAMPLE_FEATURES;
 }
 
-static void lay_side_by_side(struct sampler *s)
-{
-    for (size_t slot = 0; slot < s->n_shown; slot++) {
-        const float *its = s->features + (size_t)s->shown[slot] * SAMPLE_FEATURES;
-        for (size_t f = 0; f < SAMPLE_FEATURES; f++) {
-            s->shown_features[f * s->n_slots + slot] = its[f];
-        }
-    }
-}
-
 static void assign_line(struct sampler *s, size_t line)
 {
-    const float *mine = s->features + line * SAMPLE_FEATURES;
     float *sums = s->slot_distance;
-    memset(sums, 0, s->n_shown * sizeof *sums);
-    for (size_t f = 0; f < SAMPLE_FEATURES; f++) {
-        const float *theirs = s->shown_features + f * s->n_slots;
-        for (size_t slot = 0; slot < s->n_shown; slot++) {
-            float d = mine[f] - theirs[slot];
-            sums[slot] += d * d;
-        }
-    }
+    sample_near_measure(&s->shown_near, s->features + line * SAMPLE_FEATURES, sums);
     size_t who = 0;
     for (size_t slot = 1; slot < s->n_shown; slot++) {
         who = sums[slot] < sums[who] ? slot : who;
@@ -188,20 +173,17 @@ static void assign_line(struct sampler *s, size_t line)
 
 bool sampler_assign(struct sampler *s, size_t n_work)
 {
-    /* First all features, then the comparisons: two walks over the lines. */
-    for (; n_work > 0 && s->at < 2 * s->n_lines; n_work--) {
-        size_t line = s->at % s->n_lines;
-        if (s->at < s->n_lines) {
-            find_features(s, line, s->features + line * SAMPLE_FEATURES);
-        } else {
-            if (line == 0) {
-                lay_side_by_side(s);
-            }
-            assign_line(s, line);
+    if (s->at == 0) {
+        s->shown_near.n = 0;
+        for (size_t slot = 0; slot < s->n_shown; slot++) {
+            sample_near_add(
+                &s->shown_near, s->features + (size_t)s->shown[slot] * SAMPLE_FEATURES);
         }
-        s->at++;
     }
-    return s->at < 2 * s->n_lines;
+    for (; n_work > 0 && s->at < s->n_lines; n_work--) {
+        assign_line(s, s->at++);
+    }
+    return s->at < s->n_lines;
 }
 
 /* Who is furthest from all that is shown; those that were shown for it before come first. */
@@ -217,7 +199,7 @@ static size_t find_furthest(struct sampler *s)
     size_t who = 0;
     float most = -1;
     for (size_t i = 0; i < s->n_lines; i++) {
-        bool is_somewhere = s->features[i * SAMPLE_FEATURES] < nowhere_px;
+        bool is_somewhere = s->features[i * SAMPLE_FEATURES] < SAMPLE_NOWHERE_PX;
         if (s->distance[i] > most && s->reason[i] == SAMPLE_NOT_SHOWN && is_somewhere) {
             most = s->distance[i];
             who = i;

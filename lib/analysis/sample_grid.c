@@ -30,18 +30,14 @@ void sample_grid_init(
         .n_slots = n_slots,
         .height_px = height_px,
         .head = baro_xcalloc(n * SAMPLE_GRID_CELLS, sizeof(uint16_t)),
-        .next = baro_xcalloc(n_slots * n, sizeof(uint16_t)),
-        .middle = baro_xcalloc(n_slots * n, sizeof(float)),
-        .rise = baro_xcalloc(n_slots * n, sizeof(float))};
+        .pieces = baro_xcalloc(n_slots * n, sizeof(struct sample_piece))};
     sample_grid_clear(grid);
 }
 
 void sample_grid_finish(struct sample_grid *grid)
 {
     free(grid->head);
-    free(grid->next);
-    free(grid->middle);
-    free(grid->rise);
+    free(grid->pieces);
     *grid = (struct sample_grid){0};
 }
 
@@ -50,13 +46,16 @@ void sample_grid_clear(struct sample_grid *grid)
     memset(grid->head, 0xff, grid->n_intervals * SAMPLE_GRID_CELLS * sizeof(uint16_t));
     for (size_t t = 0; t < grid->n_intervals; t++) {
         float least = grid->height_px / SAMPLE_GRID_CELLS;
-        grid->cell[t] = grid->radius[t] > least ? grid->radius[t] : least;
+        float cell = grid->radius[t] > least ? grid->radius[t] : least;
+        grid->cell[t] = cell;
+        /* A little larger, so that rounding never puts near ones two cells apart. */
+        grid->cells_a_px[t] = 0.999F / cell;
     }
 }
 
 static int cell_of(const struct sample_grid *grid, size_t t, float middle)
 {
-    float at = middle / grid->cell[t];
+    float at = middle * grid->cells_a_px[t];
     return at < 0 ? 0 : at >= SAMPLE_GRID_CELLS ? SAMPLE_GRID_CELLS - 1 : (int)at;
 }
 
@@ -73,15 +72,14 @@ static bool piece_of(const struct sample_grid *grid, const float *y, size_t t,
 
 static void put(struct sample_grid *grid, size_t slot, size_t t, const float *y)
 {
-    const size_t n = grid->n_intervals;
+    struct sample_piece *piece = &grid->pieces[t * grid->n_slots + slot];
     float middle, rise;
     bool has = piece_of(grid, y, t, &middle, &rise);
-    grid->middle[slot * n + t] = has ? middle : NAN;
-    grid->rise[slot * n + t] = rise;
+    *piece = (struct sample_piece){has ? middle : NAN, rise, SAMPLE_NOBODY};
     if (has) {
         uint16_t *head =
             &grid->head[t * SAMPLE_GRID_CELLS + (size_t)cell_of(grid, t, middle)];
-        grid->next[slot * n + t] = *head;
+        piece->next = *head;
         *head = (uint16_t)slot;
     }
 }
@@ -96,34 +94,35 @@ void sample_grid_add(struct sample_grid *grid, size_t slot, const float *y)
 void sample_grid_move(
     struct sample_grid *grid, size_t slot, size_t interval, const float *y)
 {
-    const size_t n = grid->n_intervals;
-    float middle = grid->middle[slot * n + interval];
+    struct sample_piece *pieces = grid->pieces + interval * grid->n_slots;
+    float middle = pieces[slot].middle;
     if (!isnan(middle)) {
         uint16_t *at = &grid->head[interval * SAMPLE_GRID_CELLS +
                                    (size_t)cell_of(grid, interval, middle)];
         while (*at != slot) {
-            at = &grid->next[(size_t)*at * n + interval];
+            at = &pieces[*at].next;
         }
-        *at = grid->next[slot * n + interval];
+        *at = pieces[slot].next;
     }
     put(grid, slot, interval, y);
 }
 
 static bool is_near(const struct sample_grid *grid, size_t t, float middle, float rise)
 {
-    const size_t n = grid->n_intervals;
+    const struct sample_piece *pieces = grid->pieces + t * grid->n_slots;
     const float least = grid->radius[t] * grid->radius[t];
     int cell = cell_of(grid, t, middle);
     int from = cell > 0 ? cell - 1 : 0;
     int to = cell < SAMPLE_GRID_CELLS - 1 ? cell + 1 : cell;
     for (int c = from; c <= to; c++) {
         uint16_t slot = grid->head[t * SAMPLE_GRID_CELLS + (size_t)c];
-        for (; slot != SAMPLE_NOBODY; slot = grid->next[(size_t)slot * n + t]) {
-            float dm = grid->middle[(size_t)slot * n + t] - middle;
-            float ds = grid->rise[(size_t)slot * n + t] - rise;
+        while (slot != SAMPLE_NOBODY) {
+            float dm = pieces[slot].middle - middle;
+            float ds = pieces[slot].rise - rise;
             if (dm * dm + ds * ds < least) {
                 return true;
             }
+            slot = pieces[slot].next;
         }
     }
     return false;

@@ -20,6 +20,13 @@ struct sample_mask {
     uint64_t bits[(SAMPLE_MAX_INTERVALS + 63) / 64];
 };
 
+/* What a line brings to an interval. */
+struct sample_piece {
+    float middle;  /* px; NaN: no segment */
+    float rise;    /* px / sqrt(12) */
+    uint16_t next; /* slot in the same row of pixels */
+};
+
 /* Segments of the shown lines, by interval and height. A slot is a shown line's place. */
 struct sample_grid {
     size_t n_intervals; /* columns - 1, but 1 for a single column: points then */
@@ -28,10 +35,9 @@ struct sample_grid {
     float height_px;
     float radius[SAMPLE_MAX_INTERVALS];
     float cell[SAMPLE_MAX_INTERVALS]; /* px; at least the radius */
-    uint16_t *head;                   /* n_intervals x SAMPLE_GRID_CELLS: slots */
-    uint16_t *next;                   /* n_slots x n_intervals */
-    float *middle;                    /* n_slots x n_intervals; NaN: no segment */
-    float *rise;                      /* likewise: rise / sqrt(12) */
+    float cells_a_px[SAMPLE_MAX_INTERVALS];
+    uint16_t *head;              /* n_intervals x SAMPLE_GRID_CELLS: slots */
+    struct sample_piece *pieces; /* n_intervals x n_slots */
 };
 
 /** Make an empty grid; ends the process without memory. */

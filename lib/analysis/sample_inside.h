@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sampler from inside: shared by sample.c, sample_throw.c, sample_cover.c, sample_live.c. */
+/* The sampler from inside: shared by sample.c, sample_throw.c, sample_cover.c, sample_outlier.c,
+ * sample_live.c. */
 #ifndef BARO_SAMPLE_INSIDE_H
 #define BARO_SAMPLE_INSIDE_H
 
 #include "lib/analysis/sample.h"
 #include "lib/analysis/sample_grid.h"
+#include "lib/analysis/sample_near.h"
 
 enum {
     SAMPLE_FIRST = 2048,   /* lines that the first picture is made of */
@@ -13,10 +15,16 @@ enum {
     SAMPLE_ASSIGN_WORK = 8 /* lines of work that comparing one with all shown is */
 };
 
+/* The features of lines without a finite reading. */
+#define SAMPLE_NOWHERE_PX 1e7F
+
+struct sample_scores;
+
 enum sample_phase {
     SAMPLE_READ_FIRST,
     SAMPLE_THROW_FIRST,
     SAMPLE_READ_REST,
+    SAMPLE_SCORE,
     SAMPLE_THROW_ALL,
     SAMPLE_ASSIGN,
     SAMPLE_COVER,
@@ -68,8 +76,13 @@ struct sampler {
     float *features; /* n_lines x SAMPLE_FEATURES */
     float *distance; /* n_lines: squared, to the nearest shown line, mean over features */
     uint16_t *nearest;
-    float *shown_features; /* SAMPLE_FEATURES x n_slots: of the shown lines, side by side */
-    float *slot_distance;  /* n_slots */
+    struct sample_near
+        shown_near;       /* features of the shown lines, while lines are assigned */
+    float *slot_distance; /* its room */
+
+    struct sample_scores *scores; /* while outliers are looked for */
+    uint32_t *outliers;           /* lines that are alone, the loneliest first */
+    size_t n_outliers;
 
     enum sample_phase phase;
     size_t at;                     /* within the phase */
@@ -119,6 +132,15 @@ bool sampler_show(struct sampler *s, uint32_t line, enum sample_reason reason);
 
 /** Find the lines that must be shown and show them. */
 void sampler_show_mandatory(struct sampler *s);
+
+/** Find the numbers by which a line is compared as a whole. */
+void sampler_find_features(struct sampler *s, size_t line);
+
+/** Find the features of all lines, and the outliers; returns whether there is more to do. */
+bool sampler_score(struct sampler *s, size_t n_work);
+
+/** Forget a search for outliers that is under way. */
+void sampler_scores_drop(struct sampler *s);
 
 /** Compare lines with the shown ones; returns whether there is more to do. */
 bool sampler_assign(struct sampler *s, size_t n_work);

@@ -168,7 +168,7 @@ void sampler_append(struct sampler *s, const float *values, const uint8_t *marks
                                       is_overfull || n_urgent == SAMPLE_SPARE)) {
         s->leap_most = NAN;
         sampler_measure_radius(s, s->n_lines < SAMPLE_FIRST ? s->n_lines : SAMPLE_FIRST);
-        sampler_throw_begin(s, false);
-        s->phase = SAMPLE_THROW_ALL;
+        s->phase = SAMPLE_SCORE;
+        s->at = 0;
     }
 }

@@ -111,8 +111,8 @@ void sampler_measure_radius(struct sampler *s, size_t n_read)
 
 static size_t blue_target(const struct sampler *s)
 {
-    /* A quarter is left to lines far from all others; a third is blue noise in any case. */
-    size_t most = s->target - s->target / 4;
+    /* An eighth is left to lines far from all shown; a third is blue noise in any case. */
+    size_t most = s->target - s->target / 8;
     size_t least = s->target / 3;
     return most > s->n_mandatory + least ? most - s->n_mandatory : least > 0 ? least : 1;
 }

@@ -7,6 +7,9 @@ several optimizers, learning rate schedules and batch sizes: a variational autoe
 convolutional network, a recurrent one that reads images row by row, and a transformer that
 predicts characters. Nothing is made up; what is written is what a watched training would send.
 
+With --wide nets of the same kinds but with layers of thousands of units are trained for some
+hundred steps: what `baro bench sample --corpus DIR` chooses among (1.7 GB, some minutes).
+
 A file DIR/RUN/KIND.NAME.TYPE holds rows one after the other, little-endian:
 
     f64       one double a row: a series as Python gives it (loss.item(), a schedule's rate)
@@ -83,8 +86,9 @@ def units(values, axis):
 class Watch:
     """What a watched model reports: weights, gradients, activations of its layers."""
 
-    def __init__(self, model, recorder):
+    def __init__(self, model, recorder, units_every=UNITS_EVERY):
         self.recorder = recorder
+        self.units_every = units_every
         self.parameters = list(model.named_parameters())
         self.outputs = {}
         self.is_due = False
@@ -102,13 +106,13 @@ class Watch:
 
     def before(self, step):
         self.outputs.clear()
-        self.is_due = step % SUMMARY_EVERY == 0
+        self.is_due = step % SUMMARY_EVERY == 0 or step % self.units_every == 0
 
     def after(self, step):
         if not self.is_due:
             return
         self.recorder.stamp("summary", step)
-        if step % UNITS_EVERY == 0:
+        if step % self.units_every == 0:
             self.recorder.stamp("units", step)
         for name, parameter in self.parameters:
             self._tensor("weights." + name, parameter.detach().numpy(), 0, step)
@@ -118,18 +122,18 @@ class Watch:
 
     def _tensor(self, name, values, axis, step):
         self.recorder.put(name + ".f64x16", summary(values).tobytes())
-        if step % UNITS_EVERY == 0 and values.ndim > 0:
+        if step % self.units_every == 0 and values.ndim > 0:
             row = units(values, axis)
             self.recorder.put(f"{name}.f32x{len(row)}", row.tobytes())
 
 
 class Autoencoder(nn.Module):
-    def __init__(self):
+    def __init__(self, width=64):
         super().__init__()
-        self.encoder = nn.Linear(64, 64)
-        self.mean = nn.Linear(64, 8)
-        self.logvar = nn.Linear(64, 8)
-        self.decoder = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64),
+        self.encoder = nn.Linear(64, width)
+        self.mean = nn.Linear(width, 8)
+        self.logvar = nn.Linear(width, 8)
+        self.decoder = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 64),
                                      nn.Sigmoid())
 
     def loss(self, images, labels):
@@ -141,13 +145,23 @@ class Autoencoder(nn.Module):
         return recon + kl, {"recon": recon, "kl": kl}
 
 
-class Convolutional(nn.Module):
-    def __init__(self):
+class Perceptron(nn.Module):
+    def __init__(self, width):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
-                                  nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                                  nn.Flatten(), nn.Linear(512, 32), nn.ReLU(), nn.Dropout(0.2),
-                                  nn.Linear(32, 10))
+        self.body = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+    def loss(self, images, labels):
+        return nn.functional.cross_entropy(self.body(images), labels), {}
+
+
+class Convolutional(nn.Module):
+    def __init__(self, width=32):
+        super().__init__()
+        half = width // 2
+        self.body = nn.Sequential(nn.Conv2d(1, half, 3, padding=1), nn.BatchNorm2d(half),
+                                  nn.ReLU(), nn.Conv2d(half, width, 3, padding=1), nn.ReLU(),
+                                  nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * width, width),
+                                  nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 10))
 
     def loss(self, images, labels):
         out = self.body(images.reshape(-1, 1, 8, 8))
@@ -156,10 +170,10 @@ class Convolutional(nn.Module):
 
 
 class Recurrent(nn.Module):
-    def __init__(self):
+    def __init__(self, width=48):
         super().__init__()
-        self.lstm = nn.LSTM(8, 48, batch_first=True)
-        self.head = nn.Linear(48, 10)
+        self.lstm = nn.LSTM(8, width, batch_first=True)
+        self.head = nn.Linear(width, 10)
 
     def loss(self, images, labels):
         states, _ = self.lstm(images.reshape(-1, 8, 8))
@@ -229,6 +243,16 @@ RUNS = [
     ("gpt-wide", lambda: Transformer(256, 1, 16), torch.optim.AdamW, 3e-4, inverse_root, 4, 2500),
 ]
 
+WIDE_UNITS_EVERY = 4
+WIDE_RUNS = [
+    ("wide-mlp-adam", lambda: Perceptron(16384), torch.optim.Adam, 1e-3, cosine, 64, 1200),
+    ("wide-mlp-sgd", lambda: Perceptron(4096), torch.optim.SGD, 0.2, constant, 16, 1200),
+    ("wide-vae", lambda: Autoencoder(4096), torch.optim.Adam, 1e-3, inverse_root, 32, 1200),
+    ("wide-cnn", lambda: Convolutional(256), torch.optim.Adam, 1e-3, constant, 16, 1200),
+    ("wide-lstm", lambda: Recurrent(256), torch.optim.Adam, 2e-3, cosine, 16, 1200),
+    ("wide-gpt", lambda: Transformer(256, 2, 16), torch.optim.AdamW, 1e-3, cosine, 4, 1200),
+]
+
 
 def batches(model, batch):
     """Endless batches: images and labels, or pieces of text."""
@@ -250,13 +274,13 @@ def batches(model, batch):
             yield images[order[i:i + batch]], labels[order[i:i + batch]]
 
 
-def record(folder, run, share):
+def record(folder, run, share, units_every):
     name, make, optimizer, rate, schedule, batch, n_steps = run
     n_steps = max(20, int(n_steps * share))
     torch.manual_seed(0)
     model = make()
     recorder = Recorder(os.path.join(folder, name))
-    watch = Watch(model, recorder)
+    watch = Watch(model, recorder, units_every)
     extra = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
     optimizer = optimizer(model.parameters(), lr=rate, **extra)
     warm_up = max(1, n_steps // 20)
@@ -286,13 +310,16 @@ def main():
     parser.add_argument("folder", help="where to write; made when missing")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual steps")
     parser.add_argument("--only", help="one run by name")
+    parser.add_argument("--wide", action="store_true",
+                        help="nets with thousands of units, for fewer steps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     index = []
-    for run in RUNS:
+    units_every = WIDE_UNITS_EVERY if arguments.wide else UNITS_EVERY
+    for run in WIDE_RUNS if arguments.wide else RUNS:
         if arguments.only is None or run[0] == arguments.only:
             began = time.time()
-            index.append(record(arguments.folder, run, arguments.share))
+            index.append(record(arguments.folder, run, arguments.share, units_every))
             print(f"{run[0]}: {index[-1]['steps']} steps in {time.time() - began:.1f} s",
                   flush=True)
     with open(os.path.join(arguments.folder, "index.json"), "w", encoding="utf-8") as file:
