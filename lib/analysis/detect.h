@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/analysis/robust.h"
+
 struct nonfinite_detector;
 
 enum {
@@ -125,8 +127,6 @@ struct spike_finding {
     double score; /* robust standard deviations above it */
 };
 
-enum { SPIKE_WINDOW = 128 };
-
 /* What makes a spike; all must be exceeded. */
 struct spike_limits {
     double robust; /* standard deviations, by the MAD of the window, above its median; 6 */
@@ -140,10 +140,7 @@ extern const struct spike_limits spike_usual_limits;
 
 /* The memory of one series; zeroed at first. To be embedded, not looked into. */
 struct spike_detector {
-    double ring[SPIKE_WINDOW]; /* in order of arrival */
-    double sorted[SPIKE_WINDOW];
-    size_t n;    /* readings in both */
-    size_t next; /* oldest in the ring once it is full */
+    struct robust window;
     double mean; /* exponential, of clipped values */
     double var;
     double peak;        /* fading largest excess over the median */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/analysis/detect.h"
 #include "lib/base/mem.h"
@@ -42,12 +41,11 @@
  * is stationary but whose scale steps up for good is told once.
  */
 
-enum { WINDOW = SPIKE_WINDOW, CALM_READINGS = 8 };
+enum { CALM_READINGS = 8 };
 
 const struct spike_limits spike_usual_limits = {
     .robust = 6, .recent = 4, .peak = 2, .relative = 0.05, .warm_up = 32};
 
-static const double mad_to_sigma = 1.4826;
 static const double clip_score = 2.5;
 static const double recent_weight = 0.03;
 static const double peak_fade = 0.99965349; /* 0.5 ^ (1 / 2000) */
@@ -63,72 +61,15 @@ void spike_destroy(struct spike_detector *detector)
     free(detector);
 }
 
-/* First place in the sorted window whose value is not below. */
-static size_t lower_bound(const double *sorted, size_t n, double value)
-{
-    size_t low = 0;
-    while (n > 0) {
-        size_t half = n / 2;
-        if (sorted[low + half] < value) {
-            low += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
-    }
-    return low;
-}
-
-static void push(struct spike_detector *detector, double value)
-{
-    double *sorted = detector->sorted;
-    if (detector->n == WINDOW) {
-        size_t at = lower_bound(sorted, WINDOW, detector->ring[detector->next]);
-        memmove(sorted + at, sorted + at + 1, (WINDOW - 1 - at) * sizeof *sorted);
-        detector->n--;
-    }
-    size_t at = lower_bound(sorted, detector->n, value);
-    memmove(sorted + at + 1, sorted + at, (detector->n - at) * sizeof *sorted);
-    sorted[at] = value;
-    detector->n++;
-    detector->ring[detector->next] = value;
-    detector->next = (detector->next + 1) % WINDOW;
-}
-
-static double median_of(const double *sorted, size_t n)
-{
-    return n % 2 == 1 ? sorted[n / 2] : 0.5 * sorted[n / 2 - 1] + 0.5 * sorted[n / 2];
-}
-
-/* The n / 2 smallest distances lie around the median: take the nearer neighbour each time. */
-static double mad_of(const double *sorted, size_t n, double median)
-{
-    size_t right = n / 2;
-    size_t left = right;
-    double distance = 0;
-    double previous = 0;
-    for (size_t i = 0; i <= n / 2; i++) {
-        previous = distance;
-        bool take_left =
-            right >= n || (left > 0 && median - sorted[left - 1] <= sorted[right] - median);
-        if (take_left) {
-            distance = median - sorted[--left];
-        } else {
-            distance = sorted[right++] - median;
-        }
-    }
-    return n % 2 == 1 ? distance : 0.5 * (previous + distance);
-}
-
 /* Follow the series with its exponential mean and variance, and remember how far it strays. */
 static void learn(
     struct spike_detector *detector, double warm_up, double value, double excess)
 {
-    bool is_warm = (double)detector->n >= warm_up;
+    bool is_warm = (double)detector->window.n >= warm_up;
     double deviation = sqrt(detector->var);
     double limit = detector->mean + clip_score * deviation;
     double clipped = is_warm && value > limit ? limit : value;
-    double weight = is_warm ? recent_weight : 1.0 / (double)(detector->n + 1);
+    double weight = is_warm ? recent_weight : 1.0 / (double)(detector->window.n + 1);
     double delta = clipped - detector->mean;
     detector->mean += weight * delta;
     detector->var = (1 - weight) * (detector->var + weight * delta * delta);
@@ -137,7 +78,7 @@ static void learn(
         bool is_bounded = is_warm && excess > 2 * detector->peak;
         detector->peak = is_bounded && detector->peak > 0 ? 2 * detector->peak : excess;
     }
-    push(detector, value);
+    robust_push(&detector->window, value);
 }
 
 bool spike_feed(struct spike_detector *detector, const struct spike_limits *limits,
@@ -146,18 +87,19 @@ bool spike_feed(struct spike_detector *detector, const struct spike_limits *limi
     if (!isfinite(value)) {
         return false;
     }
-    if (detector->n == 0) {
+    if (detector->window.n == 0) {
         learn(detector, limits->warm_up, value, 0);
         return false;
     }
-    double median = median_of(detector->sorted, detector->n);
+    double median = robust_median(&detector->window);
     double excess = value - median;
-    double sigma = mad_to_sigma * mad_of(detector->sorted, detector->n, median);
+    double sigma = ROBUST_MAD_TO_SIGMA * robust_mad(&detector->window, median);
     double least = 1e-6 * fabs(median) + 1e-300; /* a constant series has no noise at all */
     double score = excess / (sigma > least ? sigma : least);
     double recent = (value - detector->mean) / (sqrt(detector->var) + least);
-    bool is_spike = (double)detector->n >= limits->warm_up && score > limits->robust &&
-                    recent > limits->recent && excess > limits->peak * detector->peak &&
+    bool is_spike = (double)detector->window.n >= limits->warm_up &&
+                    score > limits->robust && recent > limits->recent &&
+                    excess > limits->peak * detector->peak &&
                     excess > limits->relative * fabs(median);
     bool is_told = is_spike && detector->n_to_calm == 0;
     if (is_spike) {

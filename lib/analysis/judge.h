@@ -219,6 +219,12 @@ const char *judge_cause_text(enum judge_cause cause);
 /** Tell what a scalar's name means ("train/loss", "lr.2", "grad_norm"). */
 enum judge_meaning judge_meaning_of(const char *name);
 
+/**
+ * Tell whether a scalar is the loss that the optimiser minimises ("loss", "train/loss",
+ * "ce_loss"), not a part of it, an adversary's, or one of evaluation.
+ */
+bool judge_is_main_loss(const struct judge_thing *thing);
+
 /** Tell whether a name speaks of evaluation ("eval/fc", "val_loss", "loss/test"). */
 bool judge_is_eval_name(const char *name);
 

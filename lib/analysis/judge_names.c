@@ -118,6 +118,31 @@ bool judge_is_eval_name(const char *name)
     return has_any(name, words);
 }
 
+bool judge_is_main_loss(const struct judge_thing *thing)
+{
+    static const char *const words[] = {"loss", "train", "training", "total", "step",
+        "batch", "iter", "ce", "nll", "mse", "lm", "xent", "cross", "entropy", "elbo",
+        "running", "avg", "mean", NULL};
+    if (thing->meaning != JUDGE_LOSS || thing->is_eval) {
+        return false;
+    }
+    for (const char *at = thing->name; *at != '\0';) {
+        size_t n = 0;
+        while (is_word_char(at[n])) {
+            n++;
+        }
+        bool is_known = n == 0;
+        for (size_t i = 0; words[i] != NULL && !is_known; i++) {
+            is_known = strlen(words[i]) == n && strncasecmp(words[i], at, n) == 0;
+        }
+        if (!is_known) {
+            return false;
+        }
+        at += n > 0 ? n : 1;
+    }
+    return true;
+}
+
 /* ---- symbols, families, modules ---- */
 
 uint32_t judge_symbol(struct judge *judge, const char *text)

@@ -336,7 +336,8 @@ bool rule_report(struct rule_context *context, const struct rule_fact *fact)
     struct judge *judge = context->judge;
     struct slot *slot = judge_slot(judge, fact->thing);
     struct duty *duty = &slot->duties[fact->duty];
-    if (is_excused(context, fact->step) || is_told(judge, duty, fact->step)) {
+    if (is_excused(context, fact->step) ||
+        (!duty->rule->speaks_always && is_told(judge, duty, fact->step))) {
         return false;
     }
     duty->told_step = fact->step;
@@ -371,6 +372,12 @@ bool rule_report(struct rule_context *context, const struct rule_fact *fact)
 const struct judge_thing *rule_thing(const struct rule_context *context, uint32_t id)
 {
     return judge_thing(context->judge, id);
+}
+
+void *rule_run_state(const struct rule_context *context)
+{
+    int place = rule_find(context->rule->name);
+    return place >= 0 ? context->judge->run_states[place] : NULL;
 }
 
 const double *rule_params_of(const struct rule_context *context, uint32_t thing)

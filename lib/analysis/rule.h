@@ -91,8 +91,9 @@ struct rule {
     unsigned kinds;        /* bits RULE_KIND(READING_...) of what on_reading takes */
     unsigned excuses;      /* bits of enum judge_change */
     size_t state_bytes;    /* zeroed memory per thing and kind, */
-    size_t unit_bytes; /* and per unit of the thing, behind it (offset rounded up to 16) */
-    size_t run_bytes;  /* zeroed memory per process, for on_step */
+    size_t unit_bytes;  /* and per unit of the thing, behind it (offset rounded up to 16) */
+    size_t run_bytes;   /* zeroed memory per process, for on_step */
+    bool speaks_always; /* no refractory time: its facts are rare by nature */
     /* Tell whether a thing is the rule's business; NULL: all are. READING_STEP, BATCH, EVENT and
      * STATUS belong to a thing with id 0, name "" and is_tensor false. */
     bool (*applies)(const struct judge_thing *thing);
@@ -138,6 +139,9 @@ bool rule_report(struct rule_context *context, const struct rule_fact *fact);
 
 /** Give a thing by its id; NULL when it is not declared. */
 const struct judge_thing *rule_thing(const struct rule_context *context, uint32_t id);
+
+/** Give the rule's run_state, in tell. */
+void *rule_run_state(const struct rule_context *context);
 
 /** Give the rule's parameters for a thing, overrides by name included; thing 0: the book's. */
 const double *rule_params_of(const struct rule_context *context, uint32_t thing);

@@ -6,7 +6,20 @@
 /* All rules, in the order in which they speak. A new rule: a line here and one in rule_table.h. */
 const struct rule *const rule_table[] = {
     &rule_nonfinite,
+    &rule_overflow,
+    &rule_grad_explosion,
     &rule_loss_spike,
+    &rule_divergence,
+    &rule_plateau,
+    &rule_lr_jump,
+    &rule_loss_scale,
+    &rule_overfitting,
+    &rule_repeated_batch,
+    &rule_throughput,
+    &rule_failed,
+    &rule_killed,
+    &rule_stalled,
+    &rule_silent,
     &rule_custom,
 };
 

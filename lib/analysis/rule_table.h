@@ -6,7 +6,20 @@
 #include "lib/analysis/rule.h"
 
 extern const struct rule rule_nonfinite;
+extern const struct rule rule_overflow;
+extern const struct rule rule_grad_explosion;
 extern const struct rule rule_loss_spike;
+extern const struct rule rule_divergence;
+extern const struct rule rule_plateau;
+extern const struct rule rule_lr_jump;
+extern const struct rule rule_loss_scale;
+extern const struct rule rule_overfitting;
+extern const struct rule rule_repeated_batch;
+extern const struct rule rule_throughput;
+extern const struct rule rule_failed; /* the four of rule_end.c */
+extern const struct rule rule_killed;
+extern const struct rule rule_stalled;
+extern const struct rule rule_silent;
 extern const struct rule rule_custom; /* runs the user's own rules */
 
 #endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "lib/analysis/rule_table.h"
+#include "lib/base/mem.h"
+
+/*
+ * Did the learning rate do what no schedule does? Schedules rise gently (warm-up), fall as they like
+ * (steps, cosine, to zero at the end), and jump back at most to what they had before (warm
+ * restarts, cycles). So only two things are told:
+ *
+ *   up    in one step by more than `min_factor`, to more than `min_factor` times all before it,
+ *         after at least 3 readings; a warm-up may double from its first step to its second
+ *   zero  exactly 0, or negative, from more than 1 % of its largest in one step, and the run goes
+ *         on for 8 more readings without another value
+ *
+ * Worked: 1e-3 for 100 steps, then 1e-1: 100 times its largest: told at that step. A warm-up 1e-5,
+ * 2e-5, 3e-5 and a cosine restart from 1e-6 to 1e-3, where 1e-3 had been before: quiet.
+ */
+
+enum { MIN_FACTOR };
+
+static const struct rule_param params[] = {
+    {"min_factor", 2.5, 1.1, 1e6, "times the largest before and the last, in one step"},
+};
+
+enum { UP = 1, ZERO };
+enum { MIN_READINGS = 3, ZERO_READINGS = 8 };
+
+struct memory {
+    double largest;
+    double last;
+    double before_zero;
+    uint32_t n;
+    uint32_t n_zero;
+    bool is_watching;
+};
+
+static bool applies(const struct judge_thing *thing)
+{
+    return thing->meaning == JUDGE_LR && !thing->is_eval;
+}
+
+static void note(struct rule_context *context, uint32_t code, double value, double usual)
+{
+    rule_note(context, &(struct rule_fact){.code = code,
+                           .value = value,
+                           .usual = usual,
+                           .score = value / usual,
+                           .unit = -1,
+                           .row = -1});
+}
+
+static void on_reading(
+    struct rule_context *context, void *state, const struct reading *reading)
+{
+    struct memory *memory = state;
+    double value = reading->f64[0];
+    if (!isfinite(value)) {
+        return;
+    }
+    double factor = context->params[MIN_FACTOR];
+    bool is_up = memory->largest > 0 && value > factor * memory->largest &&
+                 value > factor * memory->last;
+    if (is_up && memory->n >= MIN_READINGS) {
+        note(context, UP, value, memory->last > 0 ? memory->last : memory->largest);
+    }
+    if (value <= 0 && memory->n > 0 && memory->last > 0.01 * memory->largest &&
+        memory->last > 0) {
+        memory->is_watching = true;
+        memory->n_zero = 0;
+        memory->before_zero = memory->last;
+    }
+    memory->n_zero = value <= 0 ? memory->n_zero + 1 : 0;
+    memory->is_watching &= value <= 0;
+    if (memory->is_watching && memory->n_zero == ZERO_READINGS) {
+        note(context, ZERO, value, memory->before_zero);
+    }
+    memory->largest = fmax(memory->largest, value);
+    memory->last = value;
+    memory->n += memory->n < UINT32_MAX ? 1 : 0;
+}
+
+static void tell(struct rule_context *context, const struct rule_fact *fact,
+    struct judge_finding *finding)
+{
+    if (fact->code == UP) {
+        rule_say(finding,
+            "%s jumped from %.3g to %.3g at step %lld, more than ever before.",
+            context->thing->name, fact->usual, fact->value, (long long)fact->step);
+        finding->advice =
+            "No schedule does that by itself: look at what set it (a restart, a scheduler that "
+            "was stepped twice or made anew, a parameter group with its own rate).";
+    } else {
+        rule_say(finding, "%s fell from %.3g to %.3g and stays there at step %lld.",
+            context->thing->name, fact->usual, fact->value, (long long)fact->step);
+        finding->advice =
+            "Nothing is learnt at that rate: look at the schedule's length and at "
+            "what set it.";
+    }
+    rule_blame(finding, JUDGE_CAUSE_LR_BUG);
+    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, fact->step - 100,
+        "the learning rate before and after");
+}
+
+const struct rule rule_lr_jump = {
+    .name = "lr_jump",
+    .sentence = "The learning rate does what no schedule does.",
+    .params = params,
+    .n_params = BARO_LEN(params),
+    .level = BARO_WATCH,
+    .kinds = RULE_KIND(READING_SCALAR),
+    .excuses = JUDGE_CHANGE_EVENT,
+    .state_bytes = sizeof(struct memory),
+    .applies = applies,
+    .on_reading = on_reading,
+    .tell = tell,
+};

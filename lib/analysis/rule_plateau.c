@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "lib/analysis/rule_table.h"
+#include "lib/base/mem.h"
+
+/*
+ * Does the loss not fall, or no longer? Nothing here is urgent, and much that stands still is simply
+ * done, so both tests are slow and cautious.
+ *
+ *   never    after 128 readings, and again after 256, from the beginning of the run: the
+ *            regression line through all of them falls by less than `max_t` of its standard errors
+ *            (a random walk in place has |t| < 2 mostly; losses that learn have t of -10 and less)
+ *            and by less than `min_fall` of the loss's magnitude
+ *   stopped  the best block of 64 readings lies `stop_factor` times as far back as it took to reach
+ *            it, and 64 blocks at least; told as information, once
+ *
+ * With x = 0 .. n - 1 and sums Sxy, Sxx, Syy about the means: slope b = Sxy / Sxx, its error
+ * s_b = sqrt((Syy - b Sxy) / (n - 2) / Sxx), t = b / s_b.
+ *
+ * Worked: readings 2, 1, 2, 1, ... of which there are 128: Sxy = -32, Sxx = 174752, so the line falls
+ * by 0.0233 from the first to the last, t = -0.15: it does not fall.
+ *
+ * A run that goes on from a checkpoint (first step over 64) is not judged as never falling.
+ */
+
+enum { MAX_T, MIN_FALL, STOP_FACTOR };
+
+static const struct rule_param params[] = {
+    {"max_t", 1, 0, 100, "standard errors that the line through the loss falls at most"},
+    {"min_fall", 0.02, 0, 1, "part of its magnitude that it falls at least when it learns"},
+    {"stop_factor", 3, 0.1, 1e6, "how long without progress, over how long there was some"},
+};
+
+enum { NEVER = 1, STOPPED };
+enum { FIRST_LOOK = 128, SECOND_LOOK = 256, BLOCK = 64, MIN_BLOCKS = 64, FIRST_STEPS = 64 };
+
+struct memory {
+    double shift; /* the first reading: sums are of differences to it */
+    double sum;
+    double squares;
+    double products; /* with x */
+    double block_sum;
+    double block_squares;
+    double best;
+    int64_t best_step;
+    int64_t first_step;
+    uint64_t n;
+    uint64_t n_blocks;
+    uint64_t best_block;
+    bool is_told;
+};
+
+static bool applies(const struct judge_thing *thing)
+{
+    return judge_is_main_loss(thing);
+}
+
+static void look_at_line(struct rule_context *context, const struct memory *memory)
+{
+    double n = (double)memory->n;
+    double mean_x = (n - 1) / 2;
+    double sxx = n * (n * n - 1) / 12;
+    double sxy = memory->products - mean_x * memory->sum;
+    double syy = memory->squares - memory->sum * memory->sum / n;
+    double slope = sxy / sxx;
+    double error = sqrt(fmax(syy - slope * sxy, 0) / (n - 2) / sxx);
+    double mean = memory->shift + memory->sum / n;
+    double t = slope / (error + 1e-300);
+    double fall = -slope * (n - 1);
+    if (t > -context->params[MAX_T] && fall < context->params[MIN_FALL] * fabs(mean)) {
+        rule_note(context, &(struct rule_fact){.code = NEVER,
+                               .from_step = memory->first_step,
+                               .value = mean + slope * mean_x,
+                               .usual = mean - slope * mean_x,
+                               .score = t,
+                               .unit = -1,
+                               .row = -1});
+    }
+}
+
+/* A block counts as progress only when it is better by more than its own noise explains. */
+static void look_at_block(struct rule_context *context, struct memory *memory)
+{
+    double mean = memory->block_sum / BLOCK;
+    double var = fmax(memory->block_squares / BLOCK - mean * mean, 0);
+    double error = sqrt(var / BLOCK);
+    mean += memory->shift;
+    uint64_t block = memory->n_blocks++;
+    if (block == 0 || mean < memory->best - 0.5 * error) {
+        memory->best = mean;
+        memory->best_block = block;
+        memory->best_step = context->step;
+        return;
+    }
+    uint64_t since = block - memory->best_block;
+    double wanted = context->params[STOP_FACTOR] * (double)(memory->best_block + 1);
+    if (!memory->is_told && since >= MIN_BLOCKS && (double)since >= wanted) {
+        memory->is_told = true;
+        rule_note(context, &(struct rule_fact){.code = STOPPED,
+                               .from_step = memory->best_step,
+                               .value = mean,
+                               .usual = memory->best,
+                               .score = (double)since / (double)(memory->best_block + 1),
+                               .unit = -1,
+                               .row = -1});
+    }
+}
+
+static void on_reading(
+    struct rule_context *context, void *state, const struct reading *reading)
+{
+    struct memory *memory = state;
+    double value = reading->f64[0];
+    if (!isfinite(value)) {
+        return;
+    }
+    if (memory->n == 0) {
+        memory->first_step = context->step;
+        memory->shift = value;
+    }
+    double y = value - memory->shift;
+    if (memory->n < SECOND_LOOK) {
+        memory->sum += y;
+        memory->squares += y * y;
+        memory->products += y * (double)memory->n;
+    }
+    if (memory->n % BLOCK == 0) {
+        memory->block_sum = 0;
+        memory->block_squares = 0;
+    }
+    memory->n++;
+    memory->block_sum += y;
+    memory->block_squares += y * y;
+    bool is_look = memory->n == FIRST_LOOK || memory->n == SECOND_LOOK;
+    if (is_look && memory->first_step < FIRST_STEPS) {
+        look_at_line(context, memory);
+    }
+    if (memory->n % BLOCK == 0) {
+        look_at_block(context, memory);
+    }
+}
+
+static void tell(struct rule_context *context, const struct rule_fact *fact,
+    struct judge_finding *finding)
+{
+    const char *name = context->thing->name;
+    if (fact->code == NEVER) {
+        rule_say(finding,
+            "%s does not fall: it was around %.4g at the beginning and is around %.4g at step %lld.",
+            name, fact->usual, fact->value, (long long)fact->step);
+        finding->advice =
+            "Look whether the optimiser was given all parameters and a learning rate above zero, "
+            "whether the loss is connected to them, and whether labels fit their inputs.";
+        rule_blame(finding, JUDGE_CAUSE_LR_LOW);
+        rule_blame(finding, JUDGE_CAUSE_NOT_TRAINED);
+        rule_blame(finding, JUDGE_CAUSE_DETACHED);
+        rule_blame(finding, JUDGE_CAUSE_LABELS);
+    } else {
+        finding->level = BARO_INFO;
+        rule_say(finding,
+            "%s has made no progress since step %lld: %.4g then, %.4g at step %lld.", name,
+            (long long)fact->from_step, fact->usual, fact->value, (long long)fact->step);
+        finding->advice = "Lower the learning rate, or end the run.";
+        rule_blame(finding, JUDGE_CAUSE_LR_HIGH);
+    }
+    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, fact->from_step,
+        "the loss while nothing was gained");
+}
+
+const struct rule rule_plateau = {
+    .name = "plateau",
+    .sentence = "The training loss does not fall, or no longer.",
+    .params = params,
+    .n_params = BARO_LEN(params),
+    .level = BARO_WATCH,
+    .kinds = RULE_KIND(READING_SCALAR),
+    .state_bytes = sizeof(struct memory),
+    .applies = applies,
+    .on_reading = on_reading,
+    .tell = tell,
+};

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "lib/analysis/robust.h"
+#include "lib/analysis/rule_table.h"
+#include "lib/base/mem.h"
+
+/*
+ * Do steps take longer than they did? Evaluation, checkpoints, the collection of garbage and other
+ * processes make single steps slow, or a few; that is no finding. On y = ln(seconds):
+ *
+ *   sudden  16 steps in a row above the median of the last 128 by ln(`min_sudden`) and by 4 robust
+ *           deviations, after 64 steps
+ *   lasting medians of blocks of 16 steps: 4 blocks in a row above the median of the up to 128
+ *           blocks before by ln(`min_lasting`) and by 8 robust deviations of those medians, after
+ *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node.
+ *
+ * The first 16 steps (compilation, caches) are left out, as are steps below `min_seconds`, which are
+ * mostly overhead. A slow-down is told once; the new pace is the usual one after some time.
+ *
+ * Worked: steps of 1.00 s +- 1 % for 600 steps, then 1.07 s: block medians deviate by some 0.003,
+ * ln(1.07) = 0.068 is more than ln(1.05) = 0.049 and 8 * 0.005 (the least deviation): told after 4
+ * blocks, 64 steps.
+ */
+
+enum { MIN_SUDDEN, MIN_LASTING, MIN_SECONDS };
+
+static const struct rule_param params[] = {
+    {"min_sudden", 2, 1.05, 1000, "times the median that 16 steps in a row take"},
+    {"min_lasting", 1.05, 1.01, 1000, "times the usual that blocks of steps take"},
+    {"min_seconds", 0.05, 0, 1e6, "shorter steps are judged by min_sudden only"},
+};
+
+enum { SUDDEN = 1, LASTING };
+enum {
+    N_SKIPPED = 16,
+    N_KNOWN = 64,
+    N_SLOW = 16,
+    BLOCK = 16,
+    KNOWN_BLOCKS = 24,
+    N_BLOCKS = 4
+};
+
+static const double least_deviation = 0.005;
+
+struct memory {
+    struct robust steps;  /* ln(seconds) of the last steps */
+    struct robust blocks; /* medians of blocks, without those that were slow */
+    double block[BLOCK];  /* sorted */
+    int64_t block_step;
+    int64_t slow_step;     /* first of those in a row */
+    double slow[N_BLOCKS]; /* medians of the slow blocks in a row: usual, if they stay */
+    uint32_t n;
+    uint32_t n_slow;
+    uint32_t n_slow_blocks;
+    uint32_t n_quiet; /* steps to go until something is told again */
+};
+
+static bool applies(const struct judge_thing *thing)
+{
+    return thing->id == 0;
+}
+
+static double deviation_of(const struct robust *robust, double median)
+{
+    return fmax(ROBUST_MAD_TO_SIGMA * robust_mad(robust, median), least_deviation);
+}
+
+static void note(struct rule_context *context, struct memory *memory, uint32_t code,
+    double value, double usual)
+{
+    if (memory->n_quiet > 0) {
+        return;
+    }
+    memory->n_quiet = 4 * ROBUST_WINDOW;
+    rule_note(context, &(struct rule_fact){.code = code,
+                           .from_step = memory->slow_step,
+                           .value = exp(value),
+                           .usual = exp(usual),
+                           .score = exp(value - usual),
+                           .unit = -1,
+                           .row = -1});
+}
+
+static void look_at_step(struct rule_context *context, struct memory *memory, double y)
+{
+    double median = robust_median(&memory->steps);
+    bool is_slow = memory->n >= N_KNOWN && y > median + log(context->params[MIN_SUDDEN]) &&
+                   y > median + 4 * deviation_of(&memory->steps, median);
+    memory->slow_step = is_slow && memory->n_slow == 0 ? context->step : memory->slow_step;
+    memory->n_slow = is_slow ? memory->n_slow + 1 : 0;
+    if (memory->n_slow == N_SLOW) {
+        note(context, memory, SUDDEN, y, median);
+    }
+}
+
+static void add_to_block(struct memory *memory, uint32_t n, double y)
+{
+    uint32_t at = n;
+    while (at > 0 && memory->block[at - 1] > y) {
+        memory->block[at] = memory->block[at - 1];
+        at--;
+    }
+    memory->block[at] = y;
+}
+
+static void look_at_block(struct rule_context *context, struct memory *memory)
+{
+    double now = 0.5 * memory->block[BLOCK / 2 - 1] + 0.5 * memory->block[BLOCK / 2];
+    double usual = robust_median(&memory->blocks);
+    bool is_slow = memory->blocks.n >= KNOWN_BLOCKS &&
+                   now > usual + log(context->params[MIN_LASTING]) &&
+                   now > usual + 8 * deviation_of(&memory->blocks, usual);
+    if (!is_slow) {
+        for (uint32_t i = 0; i < memory->n_slow_blocks; i++) {
+            robust_push(&memory->blocks, memory->slow[i]);
+        }
+        memory->n_slow_blocks = 0;
+        robust_push(&memory->blocks, now);
+        return;
+    }
+    if (memory->n_slow_blocks == 0) {
+        memory->slow_step = memory->block_step;
+    }
+    memory->slow[memory->n_slow_blocks++] = now;
+    if (memory->n_slow_blocks < N_BLOCKS) {
+        return;
+    }
+    if (exp(now) >= context->params[MIN_SECONDS]) {
+        note(context, memory, LASTING, now, usual);
+    }
+    for (int i = 0; i < N_BLOCKS; i++) {
+        robust_push(&memory->blocks, memory->slow[i]);
+    }
+    memory->n_slow_blocks = 0;
+}
+
+static void on_reading(
+    struct rule_context *context, void *state, const struct reading *reading)
+{
+    struct memory *memory = state;
+    if (reading->n_f64 == 0 || !(reading->f64[0] > 0) || !isfinite(reading->f64[0])) {
+        return;
+    }
+    double y = log(reading->f64[0]);
+    memory->n += memory->n < UINT32_MAX - 1 ? 1 : 0;
+    if (memory->n <= N_SKIPPED) {
+        return;
+    }
+    memory->n_quiet -= memory->n_quiet > 0 ? 1 : 0;
+    look_at_step(context, memory, y);
+    robust_push(&memory->steps, y);
+    uint32_t at = (memory->n - N_SKIPPED - 1) % BLOCK;
+    memory->block_step = at == 0 ? context->step : memory->block_step;
+    add_to_block(memory, at, y);
+    if (at == BLOCK - 1) {
+        look_at_block(context, memory);
+    }
+}
+
+static void tell(struct rule_context *context, const struct rule_fact *fact,
+    struct judge_finding *finding)
+{
+    (void)context;
+    rule_say(finding,
+        "Steps take %.3g s since step %lld, where %.3g s was usual (%.0f %% longer).",
+        fact->value, (long long)fact->from_step, fact->usual, 100 * (fact->score - 1));
+    finding->advice =
+        "Look at what else runs on the machine, at the loading of data, at clocks and "
+        "temperatures of the devices, and, with several ranks, which of them is slow.";
+    rule_blame(finding, JUDGE_CAUSE_INPUT_PIPELINE);
+    rule_blame(finding, JUDGE_CAUSE_CONTENTION);
+    rule_blame(finding, JUDGE_CAUSE_HARDWARE);
+    rule_show(finding, 0, READING_STEP, 0, -1, fact->from_step - 128,
+        "the time per step before and after");
+}
+
+const struct rule rule_throughput = {
+    .name = "throughput",
+    .sentence = "Steps take longer than they did.",
+    .params = params,
+    .n_params = BARO_LEN(params),
+    .level = BARO_WATCH,
+    .kinds = RULE_KIND(READING_STEP),
+    .excuses = JUDGE_CHANGE_RESTART | JUDGE_CHANGE_EVENT,
+    .state_bytes = sizeof(struct memory),
+    .applies = applies,
+    .on_reading = on_reading,
+    .tell = tell,
+};

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "tests/testing.h"
+
+#include "lib/base/mem.h"
+#include "tests/unit/judge_rig.h"
+
+/*
+ * Rules over one number: gradient norm, loss, learning rate, loss scale. Each with a planted fault
+ * and with healthy look-alikes; and the worked numbers of their essays.
+ */
+
+typedef double (*series_fn)(struct judge_rig *rig, int64_t step);
+
+/* Feed one scalar, step by step, and count what the one rule found. */
+static size_t run_series(struct judge_rig *rig, const char *rule, const char *name,
+    series_fn series, int64_t n_steps)
+{
+    rig_open(rig, rule);
+    uint32_t thing = rig_scalar(rig, name);
+    for (int64_t step = 0; step < n_steps; step++) {
+        rig_step(rig, step, 0.1);
+        rig_value(rig, thing, series(rig, step));
+    }
+    rig_end(rig, JUDGE_END_FINISHED);
+    return rig->n_found;
+}
+
+static void assert_quiet(
+    const char *rule, const char *name, series_fn series, int64_t n_steps)
+{
+    struct judge_rig rig;
+    size_t n = run_series(&rig, rule, name, series, n_steps);
+    if (n > 0) {
+        print_message("# %zu findings, the first: %s\n", n, rig.found[0].text);
+    }
+    assert_int_equal(n, 0);
+    rig_close(&rig);
+}
+
+static void assert_found(const char *rule, const char *name, series_fn series,
+    int64_t n_steps, int64_t from, int64_t to)
+{
+    struct judge_rig rig;
+    size_t n = run_series(&rig, rule, name, series, n_steps);
+    assert_true(n > 0);
+    print_message("# %s\n", rig.found[0].text);
+    assert_in_range(rig.found[0].step, from, to);
+    assert_true(n <= 2);
+    rig_close(&rig);
+}
+
+/* ---- gradient explosion ---- */
+
+/* Iterations 31214 to 31219 of BLOOM-176B after a calm past (USERS.md 3d). */
+static double bloom(struct judge_rig *rig, int64_t step)
+{
+    static const double spike[] = {0.242, 0.947, 2.39, 15.9, 145, 960};
+    int64_t at = step - 31214;
+    return at >= 0 && at < (int64_t)BARO_LEN(spike) ? spike[at]
+                                                    : 0.25 * exp(0.1 * rig_normal(rig));
+}
+
+static void blooms_gradients_are_told_two_steps_before_the_loss_jumps(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, "grad_explosion");
+    uint32_t norm = rig_scalar(&rig, "grad_norm");
+    for (int64_t step = 30214; step <= 31219; step++) {
+        rig_step(&rig, step, 106);
+        rig_value(&rig, norm, bloom(&rig, step));
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig.n_found, 1);
+    print_message("# %s\n", rig.found[0].text);
+    assert_int_equal(rig.found[0].step, 31216);
+    rig_close(&rig);
+}
+
+static double heavy_norm(struct judge_rig *rig, int64_t step)
+{
+    double single = step % 97 == 50 ? 8 : 1; /* a spike of one step, now and then */
+    return single * exp(0.4 * rig_normal(rig));
+}
+
+static double warm_norm(struct judge_rig *rig, int64_t step)
+{
+    double t = (double)step;
+    double level =
+        0.2 + 3 * exp(-pow((t - 60) / 30, 2)); /* up and down again at the start */
+    return level * exp(0.15 * rig_normal(rig));
+}
+
+static double shrinking_norm(struct judge_rig *rig, int64_t step)
+{
+    return 20 / (1 + (double)step / 20) * exp(0.3 * rig_normal(rig));
+}
+
+static double zero_then_one(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step % 3 == 0 ? 1 : 0;
+}
+
+static void unquiet_gradients_are_no_explosion(void **state)
+{
+    (void)state;
+    assert_quiet("grad_explosion", "grad_norm", heavy_norm, TEST_ROUNDS(20000));
+    assert_quiet("grad_explosion", "grad_norm", warm_norm, 2000);
+    assert_quiet("grad_explosion", "grad_norm", shrinking_norm, 5000);
+    assert_quiet("grad_explosion", "grad_norm", zero_then_one, 500);
+}
+
+static double explodes_at_start(struct judge_rig *rig, int64_t step)
+{
+    return step < 6 ? 1 + 0.1 * rig_normal(rig) : pow(8, (double)(step - 5));
+}
+
+static void an_explosion_from_the_start_is_told(void **state)
+{
+    (void)state;
+    assert_found("grad_explosion", "grad_norm", explodes_at_start, 20, 7, 12);
+}
+
+static void the_tensor_that_is_furthest_out_is_told_with_the_norm_of_all(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, "grad_explosion");
+    uint32_t tensors[4];
+    char name[32];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "fc%d.weight", i);
+        tensors[i] = rig_tensor(&rig, name, BARO_GRAD, 0, 100);
+    }
+    uint32_t norm = rig_scalar(&rig, "grad_norm");
+    for (int64_t step = 0; step < 210; step++) {
+        double factor = step >= 200 ? 4 * (double)(step - 199) : 1;
+        rig_step(&rig, step, 0.1);
+        for (int i = 0; i < 4; i++) {
+            double stats[SUMMARY_STAT_COUNT];
+            rig_stats(stats, 100,
+                exp(0.2 * rig_normal(&rig)) * (i == 2 ? 4 * factor - 3 : factor));
+            rig_summary(&rig, tensors[i], stats);
+        }
+        rig_value(&rig, norm, 20 * factor * exp(0.1 * rig_normal(&rig)));
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig.n_found, 2);
+    assert_int_equal(rig.found[0].thing, tensors[2]);
+    assert_int_equal(rig.found[1].thing, norm);
+    assert_in_range(rig.found[1].step, 200, 201);
+    rig_close(&rig);
+}
+
+/* ---- divergence ---- */
+
+static double learns(struct judge_rig *rig, int64_t step)
+{
+    return (0.3 + 2 / sqrt(1 + (double)step / 50)) * (1 + 0.08 * rig_normal(rig));
+}
+
+static double learns_then_rises(struct judge_rig *rig, int64_t step)
+{
+    double rise = step > 1000 ? 0.004 * (double)(step - 1000) : 0;
+    return learns(rig, step < 1000 ? step : 1000) + rise;
+}
+
+static double lost_at_once(struct judge_rig *rig, int64_t step)
+{
+    return step < 500 ? learns(rig, step) : 3.5 + 0.1 * rig_normal(rig);
+}
+
+static double grows_from_the_start(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return 2.3 * pow(1.5, (double)step);
+}
+
+static double bumpy_start(struct judge_rig *rig, int64_t step)
+{
+    double bump = step > 2 && step < 6 ? 3 : 0;
+    return learns(rig, step) + bump;
+}
+
+static double negative_loss(struct judge_rig *rig, int64_t step)
+{
+    return -100 * (1 - exp(-(double)step / 300)) + 3 * rig_normal(rig);
+}
+
+static double around_zero(struct judge_rig *rig, int64_t step)
+{
+    return exp(-(double)step / 100) + 0.02 * rig_normal(rig);
+}
+
+static double constant(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    (void)step;
+    return 1.5;
+}
+
+static double slow_waves(struct judge_rig *rig, int64_t step)
+{
+    return learns(rig, step) + 0.05 * sin((double)step / 100);
+}
+
+static void a_loss_that_rises_for_good_is_told(void **state)
+{
+    (void)state;
+    assert_found("divergence", "loss", learns_then_rises, 3000, 1000, 1200);
+    assert_found("divergence", "loss", lost_at_once, 1000, 500, 508);
+    assert_found("divergence", "loss", grows_from_the_start, 60, 3, 10);
+}
+
+static void a_loss_that_learns_or_wanders_does_not_diverge(void **state)
+{
+    (void)state;
+    assert_quiet("divergence", "loss", learns, TEST_ROUNDS(20000));
+    assert_quiet("divergence", "loss", bumpy_start, 2000);
+    assert_quiet("divergence", "train/loss", negative_loss, 5000);
+    assert_quiet("divergence", "loss", around_zero, 5000);
+    assert_quiet("divergence", "loss", constant, 1000);
+    assert_quiet("divergence", "loss", slow_waves, 5000);
+    assert_quiet("divergence", "kl_loss", learns_then_rises, 3000);
+    assert_quiet("divergence", "val_loss", learns_then_rises, 3000);
+    assert_quiet("divergence", "g_loss", learns_then_rises, 3000);
+}
+
+static void a_rising_block_is_judged_as_worked_in_the_essay(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, "divergence");
+    uint32_t loss = rig_scalar(&rig, "loss");
+    static const double blocks[] = {2.3, 1.0, 1.2, 1.35, 1.5};
+    for (int64_t step = 0; step < 5 * 32; step++) {
+        /* alternating by 0.0566 around the mean: standard error 0.02 when doubled */
+        double wave = step % 2 == 0 ? 0.0566 : -0.0566;
+        rig_step(&rig, step, 0.1);
+        rig_value(&rig, loss, blocks[step / 32] + wave);
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig.n_found, 1);
+    assert_int_equal(rig.found[0].step, 159);
+    assert_true(fabs(rig.found[0].value - 1.5) < 1e-9);
+    assert_true(fabs(rig.found[0].usual - 1.0) < 1e-9);
+    rig_close(&rig);
+}
+
+/* ---- plateau ---- */
+
+static double never_learns(struct judge_rig *rig, int64_t step)
+{
+    (void)step;
+    return 2.303 + 0.02 * rig_normal(rig);
+}
+
+static double learns_late(struct judge_rig *rig, int64_t step)
+{
+    double t = step > 100 ? (double)(step - 100) : 0;
+    return 2.3 * exp(-t / 100) + 0.1 + 0.02 * rig_normal(rig);
+}
+
+static void a_loss_that_never_falls_is_told(void **state)
+{
+    (void)state;
+    assert_found("plateau", "loss", never_learns, 400, 127, 127);
+    assert_found("plateau", "loss", constant, 400, 127, 127);
+}
+
+static void a_loss_that_falls_is_no_plateau(void **state)
+{
+    (void)state;
+    assert_quiet("plateau", "loss", learns, 8000);
+    assert_quiet("plateau", "loss", learns_late, 3000);
+    assert_quiet("plateau", "loss", negative_loss, 4000);
+}
+
+static double two_levels(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step % 2 == 0 ? 2 : 1;
+}
+
+static void the_line_is_laid_as_worked_in_the_essay(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    run_series(&rig, "plateau", "loss", two_levels, 130);
+    assert_int_equal(rig.n_found, 1);
+    assert_true(fabs(rig.found[0].score + 0.152) < 0.001);
+    assert_true(fabs(rig.found[0].usual - rig.found[0].value - 0.0233) < 0.0001);
+    rig_close(&rig);
+}
+
+static double stops(struct judge_rig *rig, int64_t step)
+{
+    return fmax(2 - (double)step / 500, 0.5) + 0.05 * rig_normal(rig);
+}
+
+static void progress_that_stopped_long_ago_is_information(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    run_series(&rig, "plateau", "loss", stops, 30000);
+    assert_int_equal(rig.n_found, 1);
+    assert_int_equal(rig.found[0].level, BARO_INFO);
+    assert_true(rig.found[0].step > 4000);
+    rig_close(&rig);
+}
+
+/* ---- learning rate ---- */
+
+static double warm_up_and_cosine(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    double t = (double)step;
+    return step < 100 ? 1e-3 * (t + 1) / 100
+                      : 5e-4 * (1 + cos(3.14159265 * (t - 100) / 900));
+}
+
+static double warm_restarts(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return 5e-4 * (1 + cos(3.14159265 * (double)(step % 200) / 200));
+}
+
+static double steps_down(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return 0.1 * pow(0.1, (double)(step / 300));
+}
+
+static double jumps(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 100 ? 1e-3 : 1e-1;
+}
+
+static double falls_to_zero(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 100 ? 1e-3 : 0;
+}
+
+static void schedules_are_no_jumps(void **state)
+{
+    (void)state;
+    assert_quiet("lr_jump", "lr", warm_up_and_cosine, 1000);
+    assert_quiet("lr_jump", "lr", warm_restarts, 1000);
+    assert_quiet("lr_jump", "lr", steps_down, 1000);
+    assert_quiet("lr_jump", "lr", constant, 1000);
+}
+
+static void what_no_schedule_does_is_told(void **state)
+{
+    (void)state;
+    assert_found("lr_jump", "lr", jumps, 300, 100, 100);
+    assert_found("lr_jump", "train/lr", falls_to_zero, 300, 100, 110);
+}
+
+static void a_jump_with_an_event_is_intended(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, "lr_jump");
+    uint32_t lr = rig_scalar(&rig, "lr");
+    for (int64_t step = 0; step < 200; step++) {
+        rig_step(&rig, step, 0.1);
+        if (step == 100) {
+            rig_event(&rig, BARO_INFO, "phase 2: all layers, larger rate");
+        }
+        rig_value(&rig, lr, jumps(&rig, step));
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig.n_found, 0);
+    rig_close(&rig);
+}
+
+/* ---- loss scale ---- */
+
+static double worked_scale(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 200 ? 65536 : ldexp(65536, -(int)(step - 199));
+}
+
+static double usual_scale(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    int at = step < 7 ? -(int)step : -7; /* searched from above */
+    at += (int)(step / 2000);
+    at -= step % 2000 == 1999 ? 1 : 0;
+    return ldexp(65536, at);
+}
+
+static double low_scale(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 50 ? ldexp(65536, -(int)step / 2) : 0.5;
+}
+
+static void a_collapse_of_the_scale_is_told(void **state)
+{
+    (void)state;
+    assert_found("loss_scale_collapse", "loss_scale", worked_scale, 210, 204, 204);
+    assert_found("loss_scale_collapse", "loss_scale", low_scale, 100, 30, 53);
+}
+
+static void a_scale_that_is_searched_and_grows_is_healthy(void **state)
+{
+    (void)state;
+    assert_quiet("loss_scale_collapse", "loss_scale", usual_scale, 12000);
+    assert_quiet("loss_scale_collapse", "loss_scale", constant, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blooms_gradients_are_told_two_steps_before_the_loss_jumps),
+        cmocka_unit_test(unquiet_gradients_are_no_explosion),
+        cmocka_unit_test(an_explosion_from_the_start_is_told),
+        cmocka_unit_test(the_tensor_that_is_furthest_out_is_told_with_the_norm_of_all),
+        cmocka_unit_test(a_loss_that_rises_for_good_is_told),
+        cmocka_unit_test(a_loss_that_learns_or_wanders_does_not_diverge),
+        cmocka_unit_test(a_rising_block_is_judged_as_worked_in_the_essay),
+        cmocka_unit_test(a_loss_that_never_falls_is_told),
+        cmocka_unit_test(a_loss_that_falls_is_no_plateau),
+        cmocka_unit_test(the_line_is_laid_as_worked_in_the_essay),
+        cmocka_unit_test(progress_that_stopped_long_ago_is_information),
+        cmocka_unit_test(schedules_are_no_jumps),
+        cmocka_unit_test(what_no_schedule_does_is_told),
+        cmocka_unit_test(a_jump_with_an_event_is_intended),
+        cmocka_unit_test(a_collapse_of_the_scale_is_told),
+        cmocka_unit_test(a_scale_that_is_searched_and_grows_is_healthy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
