@@ -17,6 +17,7 @@ struct access;
 struct live;
 struct query_pool;
 struct room;
+struct tasks;
 struct tensor_room;
 struct upkeep;
 
@@ -43,6 +44,7 @@ struct barod {
     struct counters counters;
     struct live *live;
     struct query_pool *queries;
+    struct tasks *tasks;
     struct room *room;
     struct tensor_room *tensors;
     struct upkeep *upkeep;

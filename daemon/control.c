@@ -9,6 +9,8 @@
 #include "daemon/live.h"
 #include "daemon/query.h"
 #include "daemon/range.h"
+#include "daemon/sample.h"
+#include "daemon/tasks.h"
 #include "daemon/upkeep.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -35,6 +37,7 @@ static void refuse(struct barod *barod, const struct peer *peer, uint64_t reques
 
 static void answer_status(struct barod *barod, const struct peer *peer, uint64_t request)
 {
+    barod->counters.values[COUNT_SAMPLES_ENDED] = tasks_n_ended(barod->tasks);
     Baro__StatusReply status;
     baro__status_reply__init(&status);
     Baro__Counter counters[COUNTER_COUNT];
@@ -179,6 +182,45 @@ static void submit(struct barod *barod, const struct peer *peer, uint64_t reques
     }
 }
 
+/* A question that is answered bit by bit. */
+static void submit_task(struct barod *barod, const struct peer *peer, uint64_t request,
+    struct task *task, struct baro_err *err)
+{
+    if (task == NULL) {
+        refuse(barod, peer, request, err);
+        return;
+    }
+    task->peer = *peer;
+    task->request = request;
+    if (tasks_submit(barod->tasks, task, err) != 0) {
+        refuse(barod, peer, request, err);
+        task->destroy(task);
+        return;
+    }
+    count(&barod->counters, COUNT_SAMPLES, 1);
+}
+
+/* Send what a worker answered. */
+static void send_done(struct barod *barod, struct job *job)
+{
+    int rc = 0;
+    if (job->packed == NULL) {
+        refuse(barod, &job->peer, job->request, &job->err);
+    } else {
+        uint8_t *packed = BARO_TAKE(job->packed);
+        size_t n_frames = job->n_frames;
+        job->n_frames = 0;
+        rc = outbox_send_packed(
+            barod->socket, &job->peer, packed, job->n_packed, job->frames, n_frames);
+        count(&barod->counters, job->task != 0 ? COUNT_FINDINGS : COUNT_REQUESTS, 1);
+        count(&barod->counters, COUNT_REPLIES_LOST, rc != 0 && job->task == 0 ? 1 : 0);
+    }
+    if (job->task != 0) {
+        tasks_on_sent(barod->tasks, job, rc);
+    }
+    query_end(job);
+}
+
 static struct job *take_done(struct barod *barod)
 {
     struct job *job = query_take(barod->queries);
@@ -189,19 +231,7 @@ void control_send_replies(struct barod *barod)
 {
     struct job *job;
     while ((job = take_done(barod)) != NULL) {
-        if (job->packed == NULL) {
-            refuse(barod, &job->peer, job->request, &job->err);
-        } else {
-            uint8_t *packed = BARO_TAKE(job->packed);
-            size_t n_frames = job->n_frames;
-            job->n_frames = 0;
-            count(&barod->counters, COUNT_REQUESTS, 1);
-            if (outbox_send_packed(barod->socket, &job->peer, packed, job->n_packed,
-                    job->frames, n_frames) != 0) {
-                count(&barod->counters, COUNT_REPLIES_LOST, 1);
-            }
-        }
-        query_end(job);
+        send_done(barod, job);
     }
     upkeep_take_damage(barod);
 }
@@ -232,6 +262,7 @@ static uint32_t run_of(const Baro__Envelope *envelope, bool *out_needs_run)
     case BARO__ENVELOPE__BODY_RANGE_REQUEST: return envelope->range_request->run;
     case BARO__ENVELOPE__BODY_ROWS_REQUEST: return envelope->rows_request->run;
     case BARO__ENVELOPE__BODY_ALERTS_REQUEST: return envelope->alerts_request->run;
+    case BARO__ENVELOPE__BODY_SAMPLE_REQUEST: return envelope->sample_request->run;
     case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
         *out_needs_run = envelope->subscribe_request->run != 0;
         return envelope->subscribe_request->run;
@@ -276,6 +307,13 @@ bool control_on_request(
     case BARO__ENVELOPE__BODY_ROWS_REQUEST:
         submit(barod, peer, request,
             rows_job(&barod->registry, run, envelope->rows_request, &err), &err);
+        break;
+    case BARO__ENVELOPE__BODY_SAMPLE_REQUEST:
+        submit_task(barod, peer, request,
+            sample_task(&barod->registry, run, envelope->sample_request, &err), &err);
+        break;
+    case BARO__ENVELOPE__BODY_CANCEL_REQUEST:
+        tasks_cancel(barod->tasks, peer, envelope->cancel_request->request);
         break;
     case BARO__ENVELOPE__BODY_PRUNE_REQUEST:
         answer_prune(barod, peer, request, envelope->prune_request);

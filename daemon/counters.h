@@ -42,6 +42,10 @@
         "Records left out of live streams because a subscriber was slow.", "records")      \
     X(COUNT_REPLIES_LOST, "replies_lost", "Replies whose asker was gone or did not read.", \
         "messages")                                                                        \
+    X(COUNT_SAMPLES, "samples", "Samples that were begun.", "samples")                     \
+    X(COUNT_SAMPLES_ENDED, "samples_ended",                                                \
+        "Samples that ended: done, cancelled, or their asker left.", "samples")            \
+    X(COUNT_FINDINGS, "findings_sent", "Findings of samples sent.", "messages")            \
     X(COUNT_ALERTS, "alerts", "Alerts raised.", "alerts")                                  \
     X(COUNT_ALERTS_WITHHELD, "alerts_withheld", "Alerts beyond the limit of their run.",   \
         "alerts")                                                                          \

@@ -2,15 +2,60 @@
 #include "daemon/outbox.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <zmq.h>
 
+#include "lib/base/mem.h"
+
+struct outbox_flow {
+    _Atomic size_t n_held;
+    _Atomic size_t n_refs; /* its owner and the frames held */
+};
+
+struct outbox_flow *outbox_flow_create(void)
+{
+    struct outbox_flow *flow = baro_xcalloc(1, sizeof *flow);
+    flow->n_refs = 1;
+    return flow;
+}
+
+void outbox_flow_release(struct outbox_flow *flow)
+{
+    if (flow != NULL && atomic_fetch_sub(&flow->n_refs, 1) == 1) {
+        free(flow);
+    }
+}
+
+size_t outbox_flow_held(const struct outbox_flow *flow)
+{
+    return flow->n_held;
+}
+
+void outbox_flow_hold(struct outbox_flow *flow, struct frame *frame)
+{
+    (void)atomic_fetch_add(&flow->n_refs, 1);
+    (void)atomic_fetch_add(&flow->n_held, 1);
+    frame->flow = flow;
+}
+
+/* Free bytes that ZeroMQ, in whichever thread, or we have no use for any more. */
 static void free_bytes(void *bytes, void *hint)
 {
-    (void)hint;
+    struct outbox_flow *flow = hint;
     free(bytes);
+    if (flow != NULL) {
+        (void)atomic_fetch_sub(&flow->n_held, 1);
+        outbox_flow_release(flow);
+    }
+}
+
+void outbox_drop(struct frame *frame)
+{
+    free_bytes(frame->bytes, frame->flow);
+    *frame = (struct frame){0};
 }
 
 /* Send one part; takes the message over in any case. */
@@ -38,11 +83,12 @@ static int send_copy(void *socket, const void *bytes, size_t n_bytes, bool is_la
     return send_part(socket, &message, is_last);
 }
 
-static int send_taken(void *socket, void *bytes, size_t n_bytes, bool is_last)
+static int send_taken(
+    void *socket, void *bytes, size_t n_bytes, struct outbox_flow *flow, bool is_last)
 {
     zmq_msg_t message;
-    if (zmq_msg_init_data(&message, bytes, n_bytes, free_bytes, NULL) != 0) {
-        free(bytes);
+    if (zmq_msg_init_data(&message, bytes, n_bytes, free_bytes, flow) != 0) {
+        free_bytes(bytes, flow);
         return BARO_ENOMEM;
     }
     return send_part(socket, &message, is_last);
@@ -52,7 +98,7 @@ static void free_taken(struct frame *frames, size_t from, size_t n_frames)
 {
     for (size_t i = from; i < n_frames; i++) {
         if (frames[i].is_taken) {
-            free(frames[i].bytes);
+            outbox_drop(&frames[i]);
         }
     }
 }
@@ -63,7 +109,7 @@ int outbox_send_packed(void *socket, const struct peer *peer, uint8_t *packed,
 {
     int rc = send_copy(socket, peer->bytes, peer->n_bytes, false);
     if (rc == 0) {
-        rc = send_taken(socket, packed, n_packed, n_frames == 0);
+        rc = send_taken(socket, packed, n_packed, NULL, n_frames == 0);
     } else {
         free(packed);
     }
@@ -71,7 +117,8 @@ int outbox_send_packed(void *socket, const struct peer *peer, uint8_t *packed,
     for (; rc == 0 && i < n_frames; i++) {
         bool is_last = i + 1 == n_frames;
         if (frames[i].is_taken) {
-            rc = send_taken(socket, frames[i].bytes, frames[i].n_bytes, is_last);
+            rc = send_taken(
+                socket, frames[i].bytes, frames[i].n_bytes, frames[i].flow, is_last);
         } else {
             rc = send_copy(socket, frames[i].bytes, frames[i].n_bytes, is_last);
         }

@@ -110,6 +110,14 @@ int query_submit(struct query_pool *pool, struct job *job)
     return has_room ? 0 : BARO_EBUSY;
 }
 
+void query_post(struct query_pool *pool, struct job *job)
+{
+    pthread_mutex_lock(&pool->lock);
+    push(&pool->done, job);
+    (void)eventfd_write(pool->event_fd, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 struct job *query_take(struct query_pool *pool)
 {
     eventfd_t ignored;
@@ -127,7 +135,7 @@ void query_end(struct job *job)
 {
     free(job->packed);
     for (size_t i = 0; i < job->n_frames; i++) {
-        free(job->frames[i].bytes);
+        outbox_drop(&job->frames[i]);
     }
     free(job->frames);
     job->destroy(job);

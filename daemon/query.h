@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Questions that need the store are answered by a few worker threads, so that ingest never waits
- * for a disk. A job carries all it needs; the ingest thread sends what comes back.
+ * for a disk. A job carries all it needs; the ingest thread sends what comes back. What is
+ * answered bit by bit is a task (daemon/tasks.h): its findings come back as jobs, too.
  */
 #ifndef BAROD_QUERY_H
 #define BAROD_QUERY_H
@@ -27,6 +28,7 @@ struct job {
     size_t n_frames;
     struct baro_err err; /* why it was refused */
     bool goes_on;        /* store thread: call work again */
+    uint64_t task;       /* the task that it is a finding of; 0: none */
     struct job *next;    /* in a queue */
 };
 
@@ -44,6 +46,9 @@ int query_fd(const struct query_pool *pool);
  * returns  0; BARO_EBUSY when too many wait
  */
 int query_submit(struct query_pool *pool, struct job *job);
+
+/** Hand over a job that is done already: it is taken as if a worker had done it. Any thread. */
+void query_post(struct query_pool *pool, struct job *job);
 
 /** Take a job that is done; NULL when there is none. End it with query_end. */
 struct job *query_take(struct query_pool *pool);

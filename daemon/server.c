@@ -21,6 +21,7 @@
 #include "daemon/rules.h"
 #include "daemon/sockets.h"
 #include "daemon/status.h"
+#include "daemon/tasks.h"
 #include "daemon/upkeep.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -178,6 +179,8 @@ static unsigned roles_for(const Baro__Envelope *envelope, const char **out_doing
     case BARO__ENVELOPE__BODY_RANGE_REQUEST:
     case BARO__ENVELOPE__BODY_ROWS_REQUEST:
     case BARO__ENVELOPE__BODY_ALERTS_REQUEST:
+    case BARO__ENVELOPE__BODY_SAMPLE_REQUEST:
+    case BARO__ENVELOPE__BODY_CANCEL_REQUEST:
     case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
     case BARO__ENVELOPE__BODY_STATUS_REQUEST:
         *out_doing = "looking at runs and the daemon";
@@ -308,6 +311,7 @@ static void on_committed(struct barod *barod)
         acknowledge(barod, &bundle->acks[i]);
     }
     bundle_reset(bundle);
+    tasks_on_commit(barod->tasks);
 }
 
 /* Hand the open bundle over if it is old or large enough and the committer is free. */
@@ -372,11 +376,13 @@ static void tick(struct server *server)
     struct barod *barod = &server->barod;
     if (access_refresh(barod->access)) {
         live_review(barod);
+        tasks_review(barod->tasks, barod->access);
     }
     server->tick_ns = barod->now_ns + TICK_MS * UINT64_C(1000000);
     status_tick(barod);
     rules_tick(barod);
     upkeep_plan(barod);
+    tasks_probe(barod->tasks, barod->socket, barod->now_ns);
 }
 
 static int turn(struct server *server, bool *is_busy, struct baro_err *err)
@@ -473,6 +479,10 @@ static int open_all(struct server *server, struct baro_err *err)
     if (barod->committer == NULL || barod->queries == NULL) {
         return BARO_EIO;
     }
+    barod->tasks = tasks_start(barod->store, barod->queries, err);
+    if (barod->tasks == NULL) {
+        return BARO_EIO;
+    }
     barod->live = live_create();
     barod->open = &barod->bundles[0];
     barod->started_ns = baro_wall_ns();
@@ -524,6 +534,7 @@ static void flush(struct server *server)
 static void close_all(struct server *server)
 {
     struct barod *barod = &server->barod;
+    tasks_stop(barod->tasks);
     query_stop(barod->queries);
     committer_stop(barod->committer);
     sockets_close(barod->socket, barod->options);

@@ -356,6 +356,16 @@ static bool is_abandoned(const struct link *link, uint64_t request)
     return false;
 }
 
+/* What nobody waits for: late answers, and envelopes without a body, by which the daemon sees
+ * that its asker is still there. */
+static bool is_of_no_use(const struct link *link, const struct link_message *message)
+{
+    const Baro__Envelope *envelope = message->wire.envelope;
+    bool is_nothing = envelope->body_case == BARO__ENVELOPE__BODY__NOT_SET &&
+                      envelope->base.n_unknown_fields == 0;
+    return is_nothing || is_abandoned(link, envelope->request);
+}
+
 static void drop_oldest_kept(struct link *link)
 {
     struct kept *kept = link->first;
@@ -395,7 +405,7 @@ int link_next(struct link *link, int timeout_ms, struct link_message *out_messag
     uint64_t deadline_ns = deadline_after(timeout_ms);
     for (;;) {
         int rc = receive_until(link, deadline_ns, out_message, err);
-        if (rc <= 0 || !is_abandoned(link, out_message->wire.envelope->request)) {
+        if (rc <= 0 || !is_of_no_use(link, out_message)) {
             return rc;
         }
         link_message_release(out_message);
@@ -479,13 +489,11 @@ static int await_reply(struct link *link, uint64_t number, int timeout_ms,
         if (rc == 0 || message.wire.envelope == NULL) {
             continue;
         }
-        uint64_t answered = message.wire.envelope->request;
-        if (answered == number) {
+        if (is_of_no_use(link, &message)) {
+            link_message_release(&message);
+        } else if (message.wire.envelope->request == number) {
             *out_reply = message;
             return check_refusal(out_reply, err);
-        }
-        if (is_abandoned(link, answered)) {
-            link_message_release(&message);
         } else {
             keep(link, &message);
         }

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/sample.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/sample_inside.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+/*
+ * A sample is made in phases, each in steps of some milliseconds.
+ *
+ * FIRST   of a wide tensor a few hundred units are read, those that were shown before or else
+ *         some from everywhere, and a picture of them is told at once: it is what can be known
+ *         within 50 ms however many units there are.
+ * READ    the key columns of all units, a slice of them at a time.
+ * CHOOSE  the sampler works; when what it tells has changed, but not more than ten times a second
+ *         and with a fifth of the time at most, it is told.
+ * SHADE   all lines go into the density.
+ * TELL    the shown lines are read in full, those that were told before are at hand; then comes
+ *         the finding. Back to where it was.
+ * IDLE    done. A live one goes on from here (sample_live.c).
+ *
+ * What is chosen in the end depends on the readings and the request only: not on the picture of
+ * FIRST, nor on any clock.
+ */
+
+enum {
+    FIRST_OF = 1024,   /* with more units than that there is a first picture */
+    FIRST_UNITS = 512, /* of it */
+    FIRST_RUNS = 4,    /* of neighbours, evenly spaced */
+    FIRST_KEEP = 24,   /* units to keep, from which on it is made of those */
+    CHOOSE_LINES = 1000,
+    SHADE_LINES = 256
+};
+
+static const uint64_t TELL_NS = 100000000; /* between findings on the way */
+static const uint64_t TELL_SHARE = 4;      /* or so many times what one costs */
+
+/* Shares of the whole, about. */
+static const double fraction_read = 0.45;
+static const double fraction_chosen = 0.9;
+
+static void destroy(struct task *task)
+{
+    struct sample_job *job = (struct sample_job *)task;
+    sample_end_read(job);
+    sample_lines_finish(&job->lines);
+    sampler_destroy(job->sampler);
+    density_finish(&job->density);
+    sample_table_finish(&job->first);
+    sample_picture_finish(&job->next);
+    sample_picture_finish(&job->told);
+    free(job->shades.bytes);
+    free(job->ask.keep);
+    free(job->ask.always);
+    free(job);
+}
+
+/* ---- reading ---- */
+
+void sample_begin_read(struct sample_job *job, enum sample_job_phase phase,
+    int64_t from_step, int64_t to_step, size_t n_columns)
+{
+    const uint64_t span = (uint64_t)to_step - (uint64_t)from_step;
+    const uint32_t n = (uint32_t)(span < n_columns ? span + 1 : n_columns);
+    sample_end_read(job);
+    sample_lines_finish(&job->lines);
+    sample_lines_init(&job->lines, job->source.n_units, n);
+    job->cut = columns_cut(from_step, to_step, n);
+    job->edges = baro_xcalloc((size_t)n + 1, sizeof *job->edges);
+    columns_edges(&job->cut, job->edges);
+    job->cut.edges = job->edges;
+    job->slice = baro_xcalloc((size_t)SAMPLE_SLICE_UNITS * n, sizeof *job->slice);
+    job->at = 0;
+    job->phase = phase;
+}
+
+void sample_end_read(struct sample_job *job)
+{
+    free(job->edges);
+    free(job->slice);
+    job->edges = NULL;
+    job->slice = NULL;
+}
+
+int sample_read_slice(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    const size_t left = job->source.n_units - job->at;
+    const size_t n = left < SAMPLE_SLICE_UNITS ? left : SAMPLE_SLICE_UNITS;
+    int rc = sample_read(&job->source, call->store, &job->cut, (uint32_t)job->at,
+        (uint32_t)n, job->slice, &job->tally, err);
+    if (rc != 0) {
+        return rc;
+    }
+    sample_lines_take(&job->lines, job->at, n, job->slice);
+    job->at += n;
+    if (job->at < job->source.n_units) {
+        return 1;
+    }
+    sample_lines_pack(&job->lines);
+    return 0;
+}
+
+/* Fit the axis to lines; false when it cannot show any. */
+static bool fit_axis(struct sample_job *job, const struct sample_lines *lines)
+{
+    if (job->ask.has_limits) {
+        job->axis = job->ask.limits;
+        return true;
+    }
+    double least = lines->has_any ? lines->least : 0;
+    double most = lines->has_any ? lines->most : 1;
+    struct axis *axis = &job->axis;
+    if (!sample_fit_axis(least, most, job->ask.kind, axis)) {
+        return false;
+    }
+    /* Readings that ran out of the chart will go on to do so: leave a quarter of it free. */
+    const double lo = job->has_outgrown_lo ? axis_value(axis, -0.25) : axis->lo;
+    const double hi = job->has_outgrown_hi ? axis_value(axis, 1.25) : axis->hi;
+    axis->lo = isfinite(lo) ? lo : axis->lo;
+    axis->hi = isfinite(hi) ? hi : axis->hi;
+    return true;
+}
+
+/* ---- telling ---- */
+
+static void begin_gather(struct sample_job *job, enum sample_job_phase behind)
+{
+    struct sample_picture *next = &job->next;
+    const uint32_t n_columns = sample_ask_columns(&job->ask, next->n_shown);
+    sample_table_finish(&next->table);
+    sample_table_init(&next->table, next->shown, next->n_shown, next->from_step,
+        next->to_step, n_columns);
+    sample_table_take(&next->table, &job->told.table);
+    job->tell_cpu_ns = job->task.cpu_ns;
+    job->behind_tell = behind;
+    job->phase = PHASE_TELL;
+}
+
+void sample_begin_tell(struct sample_job *job, bool is_done, enum sample_job_phase behind)
+{
+    struct sample sample;
+    sampler_get(job->sampler, &sample);
+    sample_picture_make(&job->next, job, &sample, NULL);
+    job->next.is_done = is_done;
+    job->next.fraction =
+        is_done ? 1 : fraction_read + (fraction_chosen - fraction_read) * sample.fraction;
+    begin_gather(job, behind);
+}
+
+/* Whether there is something to see that has not been told. */
+static bool has_changed(const struct sample_job *job)
+{
+    struct sample sample;
+    sampler_get(job->sampler, &sample);
+    const struct sample_picture *told = &job->told;
+    if (sample.n_shown == 0 || (sample.n_shown < told->n_shown && !sample.is_assigned)) {
+        return false; /* it is only beginning to be better than what was told */
+    }
+    return sample.n_shown + job->ask.n_always < told->n_shown ||
+           sample.n_shown > told->n_shown ||
+           sample.is_assigned != (told->nearest != NULL) ||
+           memcmp(sample.shown, told->shown, sample.n_shown * sizeof *told->shown) != 0;
+}
+
+static enum task_state step_tell(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    int rc =
+        sample_table_step(&job->next.table, &job->source, call->store, &job->tally, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    if (!call->may_tell) {
+        return TASK_WAITS; /* until what was told before has left */
+    }
+    const bool is_last = job->next.is_done && !job->ask.is_live;
+    sample_tell_next(job, is_last);
+    const uint64_t pause_ns = TELL_SHARE * (job->task.cpu_ns - job->tell_cpu_ns);
+    job->next_tell_ns = call->now_ns + (pause_ns > TELL_NS ? pause_ns : TELL_NS);
+    job->phase = job->behind_tell;
+    return TASK_BUSY;
+}
+
+/* ---- the first picture ---- */
+
+static void begin_first(struct sample_job *job)
+{
+    const struct sample_ask *ask = &job->ask;
+    const uint32_t n_units = job->source.n_units;
+    uint32_t units[FIRST_UNITS];
+    size_t n = 0;
+    if (ask->n_keep >= FIRST_KEEP) {
+        baro_autofree bool *is_in = baro_xcalloc(n_units, sizeof *is_in);
+        for (size_t i = 0; i < ask->n_keep && n < FIRST_UNITS; i++) {
+            if (!is_in[ask->keep[i]]) {
+                is_in[ask->keep[i]] = true;
+                units[n++] = ask->keep[i];
+            }
+        }
+    } else {
+        const uint32_t a_run = FIRST_UNITS / FIRST_RUNS;
+        for (uint32_t k = 0; k < FIRST_UNITS; k++) {
+            units[n++] = k / a_run * (n_units / FIRST_RUNS) + k % a_run;
+        }
+    }
+    const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
+    sample_table_init(&job->first, units, n, job->extent.from_step, job->extent.to_step,
+        span < POLYLINE_MAX_COLUMNS ? (uint32_t)span + 1 : POLYLINE_MAX_COLUMNS);
+    job->phase = PHASE_FIRST;
+}
+
+static void shade_some(struct sample_job *job, const struct sample_lines *lines, size_t end)
+{
+    struct polyline_screen screen;
+    polyline_screen_init(&screen, &lines->view, &job->axis, (float)job->density.height,
+        POLYLINE_MAX_COLUMNS);
+    for (; job->at < end; job->at++) {
+        density_add(&job->density, &screen, &lines->view, job->at);
+    }
+}
+
+static void begin_shade(struct sample_job *job)
+{
+    const uint32_t most = SAMPLE_MAX_DENSITY_SIDE;
+    density_finish(&job->density);
+    density_init(&job->density, job->ask.n_columns < most ? job->ask.n_columns : most,
+        job->ask.height < most ? job->ask.height : most);
+    job->at = 0;
+    job->phase = PHASE_SHADE;
+}
+
+/* Choose among the units of the first table and make the picture; it needs no more reading. */
+static void make_first(struct sample_job *job, const struct sample_lines *lines)
+{
+    const struct sample_ask *ask = &job->ask;
+    struct sample_options options = {.target = ask->target, .seed = ask->seed};
+    struct sampler *sampler =
+        sampler_create(&lines->view, &job->axis, (float)ask->height, &options);
+    while (sampler_step(sampler, CHOOSE_LINES)) {
+    }
+    struct sample sample;
+    sampler_get(sampler, &sample);
+    sample_picture_make(&job->next, job, &sample, job->first.units);
+    job->next.fraction = 0.05;
+    struct sample_table *table = &job->next.table;
+    sample_table_init(table, job->next.shown, job->next.n_shown, job->extent.from_step,
+        job->extent.to_step, job->first.cut.n_columns);
+    sample_table_take(table, &job->first);
+    begin_shade(job);
+    shade_some(job, lines, lines->n_lines);
+    sample_shades_make(
+        &job->shades, &job->density, job->extent.from_step, job->extent.to_step);
+    sampler_destroy(sampler);
+}
+
+static enum task_state step_first(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    struct sample_table *first = &job->first;
+    int rc = sample_table_step(first, &job->source, call->store, &job->tally, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    struct sample_lines lines;
+    sample_lines_init(&lines, first->n, first->cut.n_columns);
+    sample_lines_take(&lines, 0, first->n, first->columns);
+    sample_lines_pack(&lines);
+    bool is_good = lines.view.n_steps > 0 && fit_axis(job, &lines);
+    if (is_good) {
+        make_first(job, &lines);
+    }
+    sample_lines_finish(&lines);
+    sample_table_finish(first);
+    sample_begin_read(
+        job, PHASE_READ, job->extent.from_step, job->extent.to_step, POLYLINE_MAX_COLUMNS);
+    if (is_good) {
+        job->behind_tell = PHASE_READ;
+        job->phase = PHASE_TELL;
+    }
+    return TASK_BUSY;
+}
+
+/* ---- the phases ---- */
+
+static enum task_state step_open(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    job->tally = (struct sample_tally){0};
+    job->is_stale = false;
+    job->is_awake = true;
+    if (sample_extent(&job->source, call->store, job->ask.from_step, job->ask.to_step,
+            &job->extent, err) != 0) {
+        return TASK_OVER;
+    }
+    if (!job->extent.has_any) {
+        if (!call->may_tell) {
+            return TASK_WAITS;
+        }
+        job->phase = PHASE_IDLE;
+        sample_tell_nothing(job, !job->ask.is_live);
+        return TASK_BUSY;
+    }
+    if (job->source.n_units > FIRST_OF && !job->is_again) {
+        begin_first(job);
+    } else {
+        sample_begin_read(job, PHASE_READ, job->extent.from_step, job->extent.to_step,
+            POLYLINE_MAX_COLUMNS);
+    }
+    return TASK_BUSY;
+}
+
+/* Let the sampler begin, with what was shown before. */
+static void begin_choose(struct sample_job *job)
+{
+    const struct sample_ask *ask = &job->ask;
+    const size_t n_steps = job->lines.view.n_steps;
+    struct sample_options options = {.target = ask->target,
+        .seed = ask->seed,
+        .keep = job->is_again ? job->told.shown : ask->keep,
+        .n_keep = job->is_again ? job->told.n_shown : ask->n_keep,
+        .readings_a_step = n_steps > 0 ? job->tally.n_rows / n_steps : 0};
+    sampler_destroy(job->sampler);
+    job->sampler =
+        sampler_create(&job->lines.view, &job->axis, (float)ask->height, &options);
+    job->phase = PHASE_CHOOSE;
+}
+
+static enum task_state step_read(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    int rc = sample_read_slice(job, call, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    sample_end_read(job);
+    if (job->is_shade_only) {
+        begin_shade(job);
+        return TASK_BUSY;
+    }
+    if (!fit_axis(job, &job->lines)) {
+        (void)baro_err_set(err, BARO_EINVAL,
+            "nothing above 0 can be shown on a log axis: ask for a symlog one");
+        return TASK_OVER;
+    }
+    begin_choose(job);
+    return TASK_BUSY;
+}
+
+static enum task_state step_choose(struct sample_job *job, const struct task_call *call)
+{
+    bool is_more = sampler_step(job->sampler, CHOOSE_LINES);
+    if (!is_more) {
+        begin_shade(job);
+    }
+    if (call->may_tell && call->now_ns >= job->next_tell_ns && !job->is_again &&
+        has_changed(job)) {
+        sample_begin_tell(job, false, is_more ? PHASE_CHOOSE : PHASE_SHADE);
+    }
+    return TASK_BUSY;
+}
+
+static enum task_state step_shade(struct sample_job *job)
+{
+    const size_t n = job->lines.n_lines;
+    const size_t end = n - job->at > SHADE_LINES ? job->at + SHADE_LINES : n;
+    shade_some(job, &job->lines, end);
+    if (end < n) {
+        return TASK_BUSY;
+    }
+    sample_shades_make(
+        &job->shades, &job->density, job->extent.from_step, job->extent.to_step);
+    sample_lines_finish(&job->lines);
+    job->is_again = job->ask.is_live;
+    job->is_shade_only = false;
+    sample_begin_tell(job, true, PHASE_IDLE);
+    return TASK_BUSY;
+}
+
+/* Done, but the last finding did not reach its asker: tell it all again. */
+static void tell_again(struct sample_job *job)
+{
+    job->shades.is_told = false;
+    if (job->phase != PHASE_IDLE) {
+        return; /* there is more to tell anyhow */
+    }
+    if (job->told.n_shown == 0) {
+        job->phase = PHASE_OPEN;
+    } else {
+        sample_begin_tell(job, true, PHASE_IDLE);
+    }
+}
+
+static enum task_state step(struct task *task, const struct task_call *call)
+{
+    struct sample_job *job = (struct sample_job *)task;
+    struct baro_err err = {0};
+    enum task_state state = TASK_OVER;
+    if (call->must_tell) {
+        tell_again(job);
+    }
+    switch (job->phase) {
+    case PHASE_OPEN: state = step_open(job, call, &err); break;
+    case PHASE_FIRST: state = step_first(job, call, &err); break;
+    case PHASE_READ: state = step_read(job, call, &err); break;
+    case PHASE_CHOOSE: state = step_choose(job, call); break;
+    case PHASE_SHADE: state = step_shade(job); break;
+    case PHASE_TELL: state = step_tell(job, call, &err); break;
+    case PHASE_IDLE: state = sample_idle(job, call, &err); break;
+    case PHASE_MORE:
+    case PHASE_APPEND: state = sample_more(job, call, &err); break;
+    }
+    if (state == TASK_OVER) {
+        task_refuse(task, &err);
+    }
+    return state;
+}
+
+struct task *sample_task(const struct registry *registry, const struct run *run,
+    const Baro__SampleRequest *request, struct baro_err *err)
+{
+    struct sample_job *job = baro_xcalloc(1, sizeof *job);
+    job->task = (struct task){.step = step, .destroy = destroy};
+    const struct thing *thing = registry_thing(run, request->thing);
+    if (sample_ask_take(&job->ask, &job->source, thing, run->number, request, err) != 0) {
+        destroy(&job->task);
+        return NULL;
+    }
+    job->source.n_parts = registry_lineage(registry, run, thing, job->source.parts);
+    job->task.n_bytes = sample_ask_bytes(&job->ask, job->source.n_units);
+    return &job->task;
+}
