@@ -213,6 +213,9 @@ static int take_declare(struct barod *barod, struct stream *stream,
     stream->map[id] =
         registry_add_thing(&barod->registry, run, stream->hello->rank, declare);
     barod_open_bundle(barod);
+    if (stream->map[id] != NULL) {
+        rules_on_declare(stream, stream->map[id]);
+    }
     return stream->map[id] != NULL
                ? 0
                : baro_err_set(err, BARO_ELIMIT,

@@ -210,6 +210,29 @@ static void send_things(
     (void)send_to(barod, subscription, &envelope, NULL);
 }
 
+/* Send news of a run to its subscribers and to those of all runs' news. */
+static void send_news(struct barod *barod, uint32_t run, Baro__Envelope *envelope)
+{
+    for (size_t i = 0; i < barod->live->n; i++) {
+        struct subscription *subscription = &barod->live->subscriptions[i];
+        if (subscription->run == NULL || subscription->run->number == run) {
+            (void)send_to(barod, subscription, envelope, NULL);
+        }
+    }
+}
+
+void live_incident(struct barod *barod, const Baro__Incident *incident)
+{
+    Baro__LiveIncident live_incident;
+    baro__live_incident__init(&live_incident);
+    live_incident.incident = (Baro__Incident *)(uintptr_t)incident;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_INCIDENT;
+    envelope.live_incident = &live_incident;
+    send_news(barod, incident->run, &envelope);
+}
+
 void live_alert(struct barod *barod, const Baro__Alert *alert)
 {
     Baro__LiveAlert live_alert;
@@ -219,12 +242,7 @@ void live_alert(struct barod *barod, const Baro__Alert *alert)
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_ALERT;
     envelope.live_alert = &live_alert;
-    for (size_t i = 0; i < barod->live->n; i++) {
-        struct subscription *subscription = &barod->live->subscriptions[i];
-        if (subscription->run == NULL || subscription->run->number == alert->run) {
-            (void)send_to(barod, subscription, &envelope, NULL);
-        }
-    }
+    send_news(barod, alert->run, &envelope);
 }
 
 static void send_run(struct barod *barod, struct run *run)

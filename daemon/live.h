@@ -30,6 +30,9 @@ void live_on_reading(
 /** Send an alert to the subscribers of its run and to those of all runs' news. */
 void live_alert(struct barod *barod, const Baro__Alert *alert);
 
+/** Send an incident, as it is now, to the same. */
+void live_incident(struct barod *barod, const Baro__Incident *incident);
+
 /** Tell whether anything waits for live_flush. */
 bool live_is_waiting(const struct barod *barod);
 

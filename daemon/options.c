@@ -8,13 +8,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/alarm/rule_file.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "lib/keys/allowed.h"
 #include "proto/wire.h"
 
-enum { KEY_INSECURE = 256, KEY_EXACT, KEY_CHECK, KEY_LOG_LEVEL, KEY_HELP, KEY_USAGE };
+#define LOG_MODULE "options"
+
+enum {
+    KEY_INSECURE = 256,
+    KEY_EXACT,
+    KEY_RULES,
+    KEY_CHECK,
+    KEY_LOG_LEVEL,
+    KEY_HELP,
+    KEY_USAGE
+};
 
 static const struct argp_option rows[] = {
     {"dir", 'd', "DIR", 0,
@@ -31,6 +42,10 @@ static const struct argp_option rows[] = {
     {"exact", KEY_EXACT, NULL, 0,
         "Keep every bit of unit statistics and wall times, in about twice the room (default: "
         "unit statistics to 1 part in 8192)",
+        0},
+    {"rules", KEY_RULES, "FILE", 0,
+        "Switch, tune and add rules by FILE, see baro-rules(5) (default: rules.conf in DIR, if "
+        "it is there)",
         0},
     {"insecure", KEY_INSECURE, NULL, 0,
         "Serve tcp:// without keys: anyone who reaches it can read and write everything",
@@ -106,6 +121,10 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         }
         break;
     case KEY_EXACT: options->is_exact = true; break;
+    case KEY_RULES:
+        free(options->rules_path);
+        options->rules_path = baro_xstrdup(arg);
+        break;
     case KEY_INSECURE: options->is_insecure = true; break;
     case KEY_CHECK: options->is_check_only = true; break;
     case KEY_LOG_LEVEL: set_log_level(options, arg); break;
@@ -208,6 +227,26 @@ static int check_endpoint(const char *endpoint, struct baro_err *err)
         endpoint);
 }
 
+static void on_remark(const char *sentence, void *payload)
+{
+    (void)payload;
+    log_warn("%s", sentence);
+}
+
+/* The rules file that was named, or that of the data folder, or none. */
+static int read_rules(struct options *options, struct baro_err *err)
+{
+    char path[BARO_PATH_BYTES + 16];
+    (void)snprintf(path, sizeof path, "%s/rules.conf", options->dir);
+    if (options->rules_path == NULL && access(path, F_OK) == 0) {
+        options->rules_path = baro_xstrdup(path);
+    }
+    options->rules = options->rules_path != NULL
+                         ? rule_file_read(options->rules_path, on_remark, NULL, err)
+                         : rule_book_default();
+    return options->rules != NULL ? 0 : BARO_EINVAL;
+}
+
 int options_complete(struct options *options, struct baro_err *err)
 {
     if (options->dir[0] == '\0') {
@@ -234,7 +273,8 @@ int options_complete(struct options *options, struct baro_err *err)
             return rc;
         }
     }
-    return options_has_keys(options) ? check_keys(options, err) : 0;
+    int rc = read_rules(options, err);
+    return rc == 0 && options_has_keys(options) ? check_keys(options, err) : rc;
 }
 
 void options_finish(struct options *options)
@@ -243,4 +283,8 @@ void options_finish(struct options *options)
         free(options->endpoints[i]);
     }
     options->n_endpoints = 0;
+    free(options->rules_path);
+    rule_book_destroy(options->rules);
+    options->rules_path = NULL;
+    options->rules = NULL;
 }

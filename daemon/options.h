@@ -11,12 +11,16 @@
 
 enum { OPTIONS_MAX_ENDPOINTS = 8, OPTIONS_ENDPOINT_BYTES = BARO_PATH_BYTES + 32 };
 
+struct rule_book;
+
 struct options {
     char dir[BARO_PATH_BYTES]; /* absolute; exists after options_prepare */
     char *endpoints[OPTIONS_MAX_ENDPOINTS];
     unsigned n_endpoints;
-    uint64_t quota_bytes; /* 0: no limit but the disk */
-    bool is_exact;        /* keep all bits of unit statistics and times */
+    uint64_t quota_bytes;    /* 0: no limit but the disk */
+    char *rules_path;        /* of the rules file; NULL: none */
+    struct rule_book *rules; /* what judges readings; set by options_complete */
+    bool is_exact;           /* keep all bits of unit statistics and times */
     bool is_insecure;
     bool is_check_only;
     enum baro_log_level log_level;
@@ -41,7 +45,7 @@ bool options_is_tcp(const char *endpoint);
 /** Tell whether clients need keys: something on the network is listened on, not insecurely. */
 bool options_has_keys(const struct options *options);
 
-/** Release the endpoints. */
+/** Release endpoints and rules. */
 void options_finish(struct options *options);
 
 #endif

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "lib/analysis/detect.h"
-#include "lib/analysis/detect_ranks.h"
+#include "lib/alarm/alarm.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 
@@ -176,7 +175,6 @@ struct stream *registry_add_stream(
     memcpy(stream->id, hello->stream.data, WIRE_STREAM_BYTES);
     stream->run = run;
     stream->hello = hello;
-    stream->nonfinite = nonfinite_create();
     run->streams = baro_xrealloc(run->streams, run->n_streams + 1, sizeof(struct stream *));
     run->streams[run->n_streams++] = stream;
     stream->n = run->n_streams;
@@ -275,12 +273,32 @@ void registry_add_alert(struct registry *registry, struct run *run, Baro__Alert 
     alert->id = run->n_alerts;
     alert->run = run->number;
     run->worst_level = alert->level > run->worst_level ? alert->level : run->worst_level;
-    run->n_incidents =
-        alert->incident > run->n_incidents ? alert->incident : run->n_incidents;
     struct thing *thing = registry_thing(run, alert->thing);
     if (thing != NULL && alert->level > thing->worst_level) {
         thing->worst_level = alert->level;
         registry_touch_thing(registry, thing);
+    }
+    registry_touch_run(run);
+}
+
+void registry_put_incident(
+    struct registry *registry, struct run *run, Baro__Incident *incident)
+{
+    (void)registry;
+    uint32_t at = run->n_incidents;
+    while (at > 0 && run->incidents[at - 1]->id >= incident->id) {
+        at--;
+    }
+    if (at < run->n_incidents && run->incidents[at]->id == incident->id) {
+        baro__incident__free_unpacked(run->incidents[at], NULL);
+        run->incidents[at] = incident;
+    } else {
+        run->incidents =
+            baro_xrealloc(run->incidents, run->n_incidents + 1, sizeof(Baro__Incident *));
+        memmove(&run->incidents[at + 1], &run->incidents[at],
+            (run->n_incidents - at) * sizeof(Baro__Incident *));
+        run->incidents[at] = incident;
+        run->n_incidents++;
     }
     registry_touch_run(run);
 }
@@ -321,18 +339,19 @@ static void finish_run(struct run *run)
     }
     for (uint32_t i = 0; i < run->n_things; i++) {
         baro__declare__free_unpacked(run->things[i]->declare, NULL);
-        spike_destroy(run->things[i]->spike);
         free(run->things[i]->key);
         free(run->things[i]);
     }
-    ranks_destroy(run->ranks);
+    alarm_destroy(run->alarm);
+    for (uint32_t i = 0; i < run->n_incidents; i++) {
+        baro__incident__free_unpacked(run->incidents[i], NULL);
+    }
     for (uint32_t i = 0; i < run->n_alerts; i++) {
         baro__alert__free_unpacked(run->alerts[i], NULL);
     }
     for (uint32_t i = 0; i < run->n_streams; i++) {
         struct stream *stream = run->streams[i];
         baro__hello__free_unpacked(stream->hello, NULL);
-        nonfinite_destroy(stream->nonfinite);
         free(stream->map);
         free(stream->live);
         free(stream->status_text);
@@ -344,6 +363,7 @@ static void finish_run(struct run *run)
     free(run->things);
     free(run->streams);
     free(run->alerts);
+    free(run->incidents);
     free(run);
 }
 

@@ -15,11 +15,10 @@
 #include "daemon/bundle.h"
 #include "daemon/outbox.h"
 
+struct alarm;
+struct alarm_stream;
 struct attention;
 struct run;
-struct spike_detector;
-struct nonfinite_detector;
-struct ranks_detector;
 struct ring_reader;
 
 enum {
@@ -50,11 +49,10 @@ struct thing {
     bool has_units;
     double spacing; /* steps from one point to the next, lately at most; 0: not known */
     double unit_spacing; /* likewise of unit statistics */
-    double hole;         /* what the last reading came after, if more than that; 0: not so */
+    double hole; /* what the last reading came after, if more than that; 0: not so */
     double unit_hole;
     double last_value;
     uint32_t worst_level;
-    struct spike_detector *spike; /* of a loss; NULL until its first value */
     bool is_loss;
     bool is_dirty;
     UT_hash_handle hh;
@@ -94,9 +92,12 @@ struct stream {
     struct peer peer; /* where acknowledgements go; n_bytes 0: nowhere */
     bool is_held;     /* a batch was not taken: only one that joins on is, or a new Hello */
     bool is_dirty;
-    struct nonfinite_detector *nonfinite;
-    uint64_t waiting_ns; /* monotonic: since when its newest finding waits for a batch */
-    uint64_t most_batch; /* largest batch seen */
+    struct alarm_stream *alarm; /* its judge, in the run's alarm; NULL until needed */
+    bool is_past;       /* its judge, when it is made, must see stored readings first */
+    bool is_paused;     /* what its judge knew was judged, whatever might still come */
+    uint64_t judged_ns; /* monotonic: its judge's last reading */
+    bool has_bad;       /* a value was not finite, */
+    int64_t bad_step;   /* at this step last */
     struct ring_reader *reader; /* while the ring of a dead process is read */
     bool is_ring_done;          /* the ring needs no reading any more */
     bool is_recovered;          /* its last Hello came from somebody who reads its ring */
@@ -137,9 +138,10 @@ struct run {
     uint32_t n_streams;
     Baro__Alert **alerts; /* in order of their ids; alerts[i] has the id i + 1 */
     uint32_t n_alerts;
-    uint32_t n_saved_alerts;
-    uint64_t n_incidents;
-    struct ranks_detector *ranks; /* of what must be alike; NULL until there is some */
+    Baro__Incident **incidents; /* by rising id */
+    uint32_t n_incidents;
+    struct alarm *alarm; /* judges the readings; NULL while there are none */
+    uint64_t n_withheld_told;
     uint32_t worst_level;
     uint32_t n_subscribers; /* live subscribers to this run's records */
     uint32_t n_told_things; /* things that the subscribers know of */
@@ -287,6 +289,14 @@ struct thing *registry_add_thing(
 /** Keep a new alert; sets its id. alert: taken over, from protobuf-c's allocator. */
 void registry_add_alert(struct registry *registry, struct run *run, Baro__Alert *alert);
 
+/**
+ * Keep an incident; one with the same number gives way to it.
+ *
+ * incident  taken over, from protobuf-c's allocator
+ */
+void registry_put_incident(
+    struct registry *registry, struct run *run, Baro__Incident *incident);
+
 /** Note that a thing changed: it is written with the next commit. */
 void registry_touch_thing(struct registry *registry, struct thing *thing);
 
@@ -302,6 +312,9 @@ void registry_save(struct registry *registry, struct bundle *bundle);
 /** Write an alert (again) into a bundle. */
 void registry_save_alert(
     struct bundle *bundle, const struct run *run, const Baro__Alert *alert);
+
+/** Write an incident (again) into a bundle. */
+void registry_save_incident(struct bundle *bundle, const Baro__Incident *incident);
 
 /**
  * Describe a run for a reply; strings are borrowed from the run.

@@ -87,6 +87,52 @@ static Baro__Alert *copy_alert(const Baro__Alert *alert)
     return baro__alert__unpack(NULL, baro__alert__pack(alert, packed), packed);
 }
 
+/* Evidence speaks of the branch's things. */
+static void name_evidence(const struct run *run, Baro__Evidence **evidence, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (evidence[i]->series != NULL) {
+            evidence[i]->series->thing = thing_in(run, evidence[i]->series->thing);
+        }
+    }
+}
+
+static Baro__Incident *copy_incident(const Baro__Incident *incident)
+{
+    size_t n_bytes = baro__incident__get_packed_size(incident);
+    baro_autofree uint8_t *packed = baro_xcalloc(n_bytes > 0 ? n_bytes : 1, 1);
+    return baro__incident__unpack(NULL, baro__incident__pack(incident, packed), packed);
+}
+
+/* Incidents of which the branch has alerts; ids: what those of the parent are called there, or 0. */
+static void inherit_incidents(
+    struct registry *registry, struct run *run, const uint64_t *ids, struct bundle *bundle)
+{
+    const struct run *parent = run->parent;
+    for (uint32_t i = 0; i < parent->n_incidents; i++) {
+        Baro__Incident *incident = copy_incident(parent->incidents[i]);
+        size_t n = 0;
+        for (size_t k = 0; incident != NULL && k < incident->n_alerts; k++) {
+            uint64_t id = incident->alerts[k];
+            if (id > 0 && id <= parent->n_alerts && ids[id - 1] != 0) {
+                incident->alerts[n++] = ids[id - 1];
+            }
+        }
+        if (incident == NULL || n == 0) {
+            if (incident != NULL) {
+                baro__incident__free_unpacked(incident, NULL);
+            }
+            continue;
+        }
+        incident->n_alerts = n;
+        incident->run = run->number;
+        incident->is_open = false;
+        name_evidence(run, incident->evidence, incident->n_evidence);
+        registry_put_incident(registry, run, incident);
+        registry_save_incident(bundle, incident);
+    }
+}
+
 void registry_close_branch(
     struct registry *registry, struct run *run, int64_t branch_step, struct bundle *bundle)
 {
@@ -94,15 +140,19 @@ void registry_close_branch(
     run->is_branch_open = false;
     registry_touch_run(run);
     const struct run *parent = run->parent;
+    baro_autofree uint64_t *ids = baro_xcalloc((size_t)parent->n_alerts + 1, sizeof *ids);
     for (uint32_t i = 0; i < parent->n_alerts; i++) {
         Baro__Alert *alert =
             parent->alerts[i]->step < branch_step ? copy_alert(parent->alerts[i]) : NULL;
         if (alert != NULL) {
             alert->thing = thing_in(run, alert->thing);
+            name_evidence(run, alert->evidence, alert->n_evidence);
             registry_add_alert(registry, run, alert);
             registry_save_alert(bundle, run, alert);
+            ids[i] = alert->id;
         }
     }
+    inherit_incidents(registry, run, ids, bundle);
 }
 
 struct run *registry_root(struct run *run)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/analysis/detect.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
@@ -16,6 +15,7 @@
  *   STORE_THINGS  (run, thing)  ThingInfo
  *   STORE_STREAMS (run, n)      StoredStream; its last_seq is committed with the rows it counts
  *   STORE_ALERTS  (run, id)     Alert
+ *   STORE_INCIDENTS (run, id)   Incident
  */
 
 /* ---- describing ---- */
@@ -164,11 +164,6 @@ static void save_stream(struct bundle *bundle, struct stream *stream)
     stored.last_step = stream->last_step;
     stored.last_time_ns = stream->last_time_ns;
     stored.n_dropped = stream->n_dropped_told;
-    struct nonfinite_memory memory = nonfinite_remember(stream->nonfinite);
-    stored.incident = memory.incident;
-    stored.incident_step = memory.last_step;
-    stored.incident_news = memory.news;
-    stored.incident_thing = memory.thing;
     stored.created_ns = stream->created_ns;
     stored.has_begun = stream->has_begun;
     stored.max_step = stream->max_step;
@@ -182,6 +177,11 @@ void registry_save_alert(
     struct bundle *bundle, const struct run *run, const Baro__Alert *alert)
 {
     put(bundle, STORE_ALERTS, run->number, alert->id, &alert->base);
+}
+
+void registry_save_incident(struct bundle *bundle, const Baro__Incident *incident)
+{
+    put(bundle, STORE_INCIDENTS, incident->run, incident->id, &incident->base);
 }
 
 static void save_run(struct bundle *bundle, struct run *run)
@@ -318,9 +318,7 @@ static int load_stream(
         stream->created_ns = stored->created_ns;
         stream->has_begun = stored->has_begun;
         stream->max_step = stored->max_step;
-        struct nonfinite_memory memory = {stored->incident, stored->incident_step,
-            stored->incident_news, stored->incident_thing};
-        nonfinite_resume(stream->nonfinite, &memory);
+        stream->is_past = stored->last_seq > 0;
         stream->is_dirty = false;
         run->is_dirty = run->is_live_dirty = false;
     }
@@ -347,6 +345,23 @@ static int load_alert(
     return 0;
 }
 
+static int load_incident(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    struct run *run = registry_run(loading->registry, number);
+    Baro__Incident *incident = baro__incident__unpack(NULL, n_bytes, value);
+    if (run == NULL || incident == NULL || incident->id != id) {
+        if (incident != NULL) {
+            baro__incident__free_unpacked(incident, NULL);
+        }
+        return damaged(loading, "incident", number, id);
+    }
+    registry_put_incident(loading->registry, run, incident);
+    run->is_dirty = run->is_live_dirty = false;
+    return 0;
+}
+
 int registry_load(struct registry *registry, struct store *store, struct baro_err *err)
 {
     static const struct {
@@ -357,6 +372,7 @@ int registry_load(struct registry *registry, struct store *store, struct baro_er
         {STORE_THINGS, load_thing},
         {STORE_STREAMS, load_stream},
         {STORE_ALERTS, load_alert},
+        {STORE_INCIDENTS, load_incident},
     };
     struct loading loading = {registry, err};
     int rc = 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/recover.h"
+#include "daemon/rules.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/paths.h"
@@ -114,6 +115,9 @@ static void set_status(
     registry_touch_stream(stream);
     barod_open_bundle(barod);
     derive_run(stream->run);
+    if (status == BARO__RUN_STATUS__RUN_KILLED) {
+        rules_on_trouble(barod, stream, JUDGE_END_GONE);
+    }
 }
 
 void status_on_hello(struct barod *barod, struct stream *stream, bool is_recovery)
@@ -269,6 +273,16 @@ static bool is_process_gone(const struct barod *barod, const struct stream *stre
     return !ringfile_is_owned(hello->ring_path);
 }
 
+static void set_stalled(
+    struct barod *barod, struct stream *stream, enum judge_end why, const char *text)
+{
+    bool is_news = stream->status != BARO__RUN_STATUS__RUN_STALLED;
+    set_status(barod, stream, BARO__RUN_STATUS__RUN_STALLED, text);
+    if (is_news) {
+        rules_on_trouble(barod, stream, why);
+    }
+}
+
 static void look_after(struct barod *barod, struct stream *stream)
 {
     uint64_t silent_ns = barod->now_ns - stream->heard_ns;
@@ -286,11 +300,10 @@ static void look_after(struct barod *barod, struct stream *stream)
         return;
     }
     if (silent_ns > (is_local ? silent_local_ns : silent_remote_ns)) {
-        set_status(barod, stream, BARO__RUN_STATUS__RUN_STALLED,
-            "no sign of life from its process");
+        set_stalled(barod, stream, JUDGE_END_SILENT, "no sign of life from its process");
     } else if (barod->now_ns - stream->moved_ns > patience_ns(stream)) {
-        set_status(barod, stream, BARO__RUN_STATUS__RUN_STALLED,
-            "no new step for much longer than usual");
+        set_stalled(
+            barod, stream, JUDGE_END_STALLED, "no new step for much longer than usual");
     } else {
         set_status(barod, stream, BARO__RUN_STATUS__RUN_RUNNING, NULL);
     }

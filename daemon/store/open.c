@@ -41,6 +41,7 @@ static const char *const table_names[STORE_TABLE_COUNT] = {
     [STORE_THINGS] = "things",
     [STORE_STREAMS] = "streams",
     [STORE_ALERTS] = "alerts",
+    [STORE_INCIDENTS] = "incidents",
 };
 _Static_assert(BARO_LEN(table_names) == STORE_TABLE_COUNT, "every table has a name");
 

@@ -13,7 +13,8 @@
 #include "lib/base/mem.h"
 
 /*
- * Findings become alerts in the order in which judges give them. An alert gets the number of the
+ * Findings become alerts in causal order as far as they come together (a judge gives those of a
+ * step at once; incident.c says what comes first). An alert gets the number of the
  * incident that it joins before it is handed out, and the incident is handed out behind the last
  * alert of the same reading: so whoever gets both can resolve all numbers.
  *
@@ -58,6 +59,7 @@ void alarm_destroy(struct alarm *alarm)
     free(alarm->streams);
     free(alarm->alerts);
     free(alarm->known);
+    free(alarm->findings);
     free(alarm->things);
     free(alarm);
 }
@@ -244,12 +246,48 @@ static void take_finding(
     alarm->alerts[alarm->n_alerts++] = (struct alarm_news){alert, stream};
 }
 
-static void gather(struct alarm_stream *stream)
+static enum incident_stage stage_of(
+    const struct alarm *alarm, const struct judge_finding *finding)
 {
-    struct judge_finding finding;
-    while (judge_take(stream->judge, &finding)) {
-        take_finding(stream, &finding, finding.kind);
+    bool is_thing =
+        finding->thing < alarm->n_things && alarm->things[finding->thing].name != NULL;
+    const struct alarm_thing *about = is_thing ? &alarm->things[finding->thing] : NULL;
+    return incident_stage_of(
+        finding->kind, is_thing ? about->name : "", is_thing ? about->role : 0);
+}
+
+/* Put a finding where it belongs in causal order; what is alike stays as it came. */
+static void insert_finding(struct alarm *alarm, const struct judge_finding *finding)
+{
+    size_t at = alarm->n_findings++;
+    alarm->findings =
+        baro_xrealloc(alarm->findings, alarm->n_findings, sizeof *alarm->findings);
+    for (; at > 0; at--) {
+        const struct judge_finding *before = &alarm->findings[at - 1];
+        bool is_later = before->step > finding->step ||
+                        (before->step == finding->step &&
+                            stage_of(alarm, before) > stage_of(alarm, finding));
+        if (!is_later) {
+            break;
+        }
+        alarm->findings[at] = *before;
     }
+    alarm->findings[at] = *finding;
+}
+
+/* Take what the judge has found; false when it was nothing. */
+static bool gather(struct alarm_stream *stream)
+{
+    struct alarm *alarm = stream->alarm;
+    struct judge_finding finding;
+    alarm->n_findings = 0;
+    while (judge_take(stream->judge, &finding)) {
+        insert_finding(alarm, &finding);
+    }
+    for (size_t i = 0; i < alarm->n_findings; i++) {
+        take_finding(stream, &alarm->findings[i], alarm->findings[i].kind);
+    }
+    return alarm->n_findings > 0;
 }
 
 /* Numbers that must be the same on all ranks: no one process's judge can see that. */
@@ -272,33 +310,34 @@ static void feed_ranks(
     take_finding(stream, &finding, "ranks_differ");
 }
 
-void alarm_reading(
+bool alarm_reading(
     struct alarm_stream *stream, const struct reading *reading, uint32_t thing)
 {
     struct alarm *alarm = stream->alarm;
     judge_reading(stream->judge, reading, thing);
+    bool is_news = gather(stream);
     if (thing != 0 && thing < alarm->n_things && alarm->things[thing].is_replicated &&
         reading->header.kind == READING_SCALAR) {
         feed_ranks(stream, reading, thing);
+        is_news = true;
     }
-    if (reading->header.kind == READING_STEP || reading->header.kind == READING_STATUS) {
-        gather(stream);
-        if (alarm->incidents != NULL) {
-            incidents_see_step(alarm->incidents, reading->header.step);
-        }
+    if (reading->header.kind == READING_STEP && alarm->incidents != NULL) {
+        incidents_see_step(alarm->incidents, reading->header.step);
+        is_news = true;
     }
+    return is_news;
 }
 
 void alarm_end(
     struct alarm_stream *stream, enum judge_end why, const char *reason, int64_t time_ns)
 {
     judge_end(stream->judge, why, reason, time_ns);
-    gather(stream);
+    (void)gather(stream);
 }
 
 void alarm_set_warming(struct alarm_stream *stream, bool is_warming)
 {
-    gather(stream);
+    (void)gather(stream);
     stream->is_warming = is_warming;
 }
 

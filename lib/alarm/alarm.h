@@ -40,8 +40,13 @@ struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank);
 void alarm_declare(
     struct alarm_stream *stream, uint32_t thing, const Baro__Declare *declare);
 
-/** Feed one reading of a process, in order of arrival. thing: its id in the run, 0: none. */
-void alarm_reading(
+/**
+ * Feed one reading of a process, in order of arrival.
+ *
+ * thing    its id in the run, 0: none
+ * returns  true when there may be something to take
+ */
+bool alarm_reading(
     struct alarm_stream *stream, const struct reading *reading, uint32_t thing);
 
 /** Say that a process's readings end, or that nobody knows more for now. */

@@ -51,6 +51,8 @@ struct alarm {
     struct alarm_news *alerts;
     size_t n_alerts;
     size_t next_alert;
+    struct judge_finding *findings; /* of the reading at hand */
+    size_t n_findings;
     uint64_t last_alert; /* number of the newest */
     uint64_t last_incident;
     uint64_t n_withheld;

@@ -37,6 +37,8 @@ enum {
     TOLD_GOES_ON = 32
 };
 
+enum { N_STAGES = 6 };
+
 struct memory {
     bool was_bad;
 };
@@ -74,6 +76,7 @@ static struct rule_fact look_at(const struct reading *reading)
     fact.score = f64[SUMMARY_N_NEG_INF] > 0 ? f64[SUMMARY_N_NEG_INF] : 0;
     fact.unit = to_index(f64[SUMMARY_FIRST_BAD_UNIT]);
     fact.row = to_index(f64[SUMMARY_FIRST_BAD_ROW]);
+    fact.from_step = (int64_t)to_count(f64[SUMMARY_COUNT]); /* elements: see is_batch_row */
     double n_bad = fact.value + fact.usual + fact.score;
     if (f64[SUMMARY_COUNT] > 1 && n_bad >= f64[SUMMARY_COUNT]) {
         fact.code = FACT_WHOLE;
@@ -157,6 +160,28 @@ static const struct rule_fact *fact_of(
     return NULL;
 }
 
+/*
+ * Where in a step a thing is told, for the detector: programs may declare their things in any
+ * order, and gradients come before the loss that they come from.
+ */
+static int stage_of(const struct judge_thing *thing)
+{
+    if (!thing->is_tensor) {
+        return 3;
+    }
+    switch (thing->role) {
+    case BARO_INPUT: return 0;
+    case BARO_ACT: return 1;
+    case BARO_GRAD:
+    case BARO_ACT_GRAD: return 2;
+    case BARO_OPT:
+    case BARO_UPDATE: return 4;
+    case BARO_WEIGHT: return 5;
+    case BARO_ROLE_END:
+    default: return 3;
+    }
+}
+
 static void on_step(struct rule_context *context, void *run_state,
     const struct rule_fact *facts, size_t n_facts)
 {
@@ -169,10 +194,14 @@ static void on_step(struct rule_context *context, void *run_state,
     }
     struct nonfinite_finding found;
     bool is_new = false;
-    for (size_t i = 0; i < n_facts; i++) {
-        struct nonfinite_reading reading = to_nonfinite(context, &facts[i]);
-        bool is_news = nonfinite_add(run->detector, &reading, &found);
-        is_new |= is_news && found.is_new_incident;
+    for (int stage = 0; stage < N_STAGES; stage++) {
+        for (size_t i = 0; i < n_facts; i++) {
+            if (stage_of(rule_thing(context, facts[i].thing)) == stage) {
+                struct nonfinite_reading reading = to_nonfinite(context, &facts[i]);
+                bool is_news = nonfinite_add(run->detector, &reading, &found);
+                is_new |= is_news && found.is_new_incident;
+            }
+        }
     }
     while (nonfinite_take(run->detector, true, &found)) {
         const struct rule_fact *fact = fact_of(facts, n_facts, found.reading.thing);
@@ -315,8 +344,11 @@ static bool is_batch_row(const struct judge_thing *thing, const struct rule_fact
         return false;
     }
     bool is_whole = (fact->code & TOLD_WHOLE) != 0;
+    uint64_t count = (uint64_t)fact->from_step;
+    bool is_counted = count % per_row(thing) == 0;
+    bool has_all_rows = is_counted && count / per_row(thing) == finding->batch_size;
     return (!is_whole || finding->batch_size == 1) &&
-           (uint64_t)thing->shape[0] == finding->batch_size;
+           (has_all_rows || (uint64_t)thing->shape[0] == finding->batch_size);
 }
 
 /* Leave the one sample that is to blame, if it is known which. */

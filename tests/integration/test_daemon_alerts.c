@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <time.h>
 
 #include "tests/testing.h"
 
@@ -17,6 +18,12 @@ static int set_up(void **state)
     return 0;
 }
 
+static void nap(void)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    (void)nanosleep(&pause, NULL);
+}
+
 static int tear_down(void **state)
 {
     rig_finish(*state);
@@ -24,7 +31,7 @@ static int tear_down(void **state)
 }
 
 /* Ask for the alerts of run 1; the reply is the caller's to release. */
-static const Baro__AlertsReply *ask_alerts(struct rig *rig, struct link_message *reply)
+static const Baro__AlertsReply *ask_once(struct rig *rig, struct link_message *reply)
 {
     Baro__AlertsRequest alerts;
     baro__alerts_request__init(&alerts);
@@ -35,6 +42,21 @@ static const Baro__AlertsReply *ask_alerts(struct rig *rig, struct link_message 
     request.alerts_request = &alerts;
     rig_ask(rig, &request, reply);
     return reply->wire.envelope->alerts_reply;
+}
+
+/* Likewise when there are so many: alerts wait for the end of their step. */
+static const Baro__AlertsReply *ask_alerts(
+    struct rig *rig, size_t n_alerts, struct link_message *reply)
+{
+    uint64_t until = baro_now_ns() + UINT64_C(20000000000);
+    for (;;) {
+        const Baro__AlertsReply *alerts = ask_once(rig, reply);
+        if (alerts->n_alerts >= n_alerts || baro_now_ns() > until) {
+            return alerts;
+        }
+        link_message_release(reply);
+        nap();
+    }
 }
 
 enum { LOSS = 1, EXP_LOGVAR, DECODER, WEIGHT, N_SAMPLES = 64 };
@@ -73,7 +95,7 @@ static void push_step(struct pusher *pusher, int64_t step, bool is_bad)
 static void expect_the_incident(struct rig *rig)
 {
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 3, &reply);
     assert_int_equal(alerts->n_alerts, 3);
     const Baro__Alert *origin = alerts->alerts[0];
     assert_string_equal(origin->kind, "nonfinite");
@@ -102,6 +124,15 @@ static void expect_the_incident(struct rig *rig)
         assert_int_equal(alerts->alerts[i]->incident, 1);
         assert_int_equal(alerts->alerts[i]->step, 412);
     }
+    assert_int_equal(alerts->n_incidents, 1);
+    const Baro__Incident *incident = alerts->incidents[0];
+    assert_int_equal(incident->level, BARO_ALARM);
+    assert_int_equal(incident->n_alerts, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(incident->alerts[i], alerts->alerts[i]->id);
+    }
+    assert_non_null(strstr(incident->headline, "exp_logvar (act) became +Inf in unit 3"));
+    assert_true(incident->n_causes > 0 && incident->n_advice > 0);
     link_message_release(&reply);
 }
 
@@ -162,7 +193,7 @@ static void a_value_in_the_data_is_laid_to_the_input(void **state)
     push_batch_of(&pusher, 7);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 1, &reply);
     assert_int_equal(alerts->n_alerts, 1);
     assert_string_equal(alerts->alerts[0]->text,
         "input became NaN in unit 5 at step 7: sample 1203, row 17 of the batch of 64.");
@@ -193,7 +224,7 @@ static void a_row_of_a_part_of_the_batch_is_not_taken_for_a_sample(void **state)
     push_batch_of(&pusher, 300);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 3, &reply);
     assert_int_equal(alerts->n_alerts, 3);
     assert_false(alerts->alerts[0]->has_sample);
     assert_string_equal(alerts->alerts[0]->text,
@@ -219,7 +250,7 @@ static void a_loss_that_is_lost_alone_asks_for_more_measuring(void **state)
     push_batch_of(&pusher, 3);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 1, &reply);
     assert_int_equal(alerts->n_alerts, 1);
     assert_non_null(strstr(alerts->alerts[0]->advice, "watch(every=1)"));
     assert_non_null(strstr(alerts->alerts[0]->advice, "activations"));
@@ -236,7 +267,7 @@ static void a_tensor_that_is_bad_as_a_whole_names_no_unit_and_no_sample(void **s
     push_batch_of(&pusher, 4);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 1, &reply);
     assert_int_equal(alerts->n_alerts, 1);
     assert_int_equal(alerts->alerts[0]->unit, -1);
     assert_int_equal(alerts->alerts[0]->row, -1);
@@ -261,15 +292,20 @@ static void a_loss_that_overflows_by_itself_is_blamed_and_not_its_gradients(void
     pusher_scalar(&pusher, 1, 8, (double)INFINITY);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 2, &reply);
     assert_int_equal(alerts->n_alerts, 2);
-    assert_non_null(strstr(alerts->alerts[0]->text, "in a step whose loss was not finite"));
-    assert_false(alerts->alerts[0]->has_sample);
-    assert_int_equal(alerts->alerts[0]->row, -1);
-    assert_int_equal(alerts->alerts[0]->unit, 0);
-    assert_non_null(strstr(alerts->alerts[0]->advice, "see the alert of the loss"));
-    assert_non_null(strstr(alerts->alerts[1]->advice, "It began here"));
-    assert_non_null(strstr(alerts->alerts[1]->advice, "log(0)"));
+    assert_string_equal(alerts->alerts[0]->tensor, "loss");
+    assert_non_null(strstr(alerts->alerts[0]->advice, "It began here"));
+    assert_non_null(strstr(alerts->alerts[0]->advice, "log(0)"));
+    const Baro__Alert *gradient = alerts->alerts[1];
+    assert_non_null(strstr(gradient->text, "in a step whose loss was not finite"));
+    assert_false(gradient->has_sample);
+    assert_int_equal(gradient->row, -1);
+    assert_non_null(strstr(gradient->advice, "see the alert of the loss"));
+    assert_int_equal(alerts->n_incidents, 1);
+    assert_string_equal(alerts->incidents[0]->kind, "nonfinite");
+    assert_int_equal(alerts->incidents[0]->n_alerts, 2);
+    assert_int_equal(alerts->incidents[0]->alerts[0], alerts->alerts[0]->id);
     link_message_release(&reply);
     pusher_finish(&pusher);
 }
@@ -282,7 +318,7 @@ static void an_alert_is_told_without_a_batch_when_none_comes(void **state)
     pusher_summary(&pusher, EXP_LOGVAR, 9, 1, 1, 0, 2, 5);
     pusher_flush(&pusher);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 1, &reply);
     assert_int_equal(alerts->n_alerts, 1);
     assert_string_equal(
         alerts->alerts[0]->text, "exp_logvar (act) became NaN in unit 2 at step 9.");
@@ -304,7 +340,7 @@ static void a_loss_spike_is_told_and_survives_a_restart(void **state)
     rig_kill(rig);
     rig_restart(rig);
     struct link_message reply = {0};
-    const Baro__AlertsReply *alerts = ask_alerts(rig, &reply);
+    const Baro__AlertsReply *alerts = ask_alerts(rig, 1, &reply);
     assert_int_equal(alerts->n_alerts, 1);
     const Baro__Alert *spike = alerts->alerts[0];
     assert_string_equal(spike->kind, "loss_spike");
