@@ -70,6 +70,7 @@ struct judge {
     int64_t newest; /* step that has begun last */
     int64_t before; /* and the one before it */
     bool has_newest;
+    bool is_clocked; /* newest was begun by its READING_STEP, not by an early reading */
     bool has_before;
     uint64_t n_begun; /* steps begun in all */
     /* what is known as of the step under evaluation */

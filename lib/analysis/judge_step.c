@@ -222,7 +222,12 @@ void judge_complete(struct judge *judge, int64_t step)
 
 void judge_begin_step(struct judge *judge, int64_t step, bool is_clock)
 {
-    bool goes_back = judge->has_newest && is_clock && step <= judge->newest;
+    bool goes_back = judge->has_newest && is_clock &&
+                     (step < judge->newest || (step == judge->newest && judge->is_clocked));
+    if (judge->has_newest && step == judge->newest && !goes_back) {
+        judge->is_clocked = true; /* a reading of the client's own came before its step */
+        return;
+    }
     if (!judge->has_newest || goes_back) {
         if (goes_back) {
             judge_complete(judge, INT64_MAX);
@@ -238,6 +243,7 @@ void judge_begin_step(struct judge *judge, int64_t step, bool is_clock)
     }
     judge->newest = step;
     judge->has_newest = true;
+    judge->is_clocked = is_clock;
     judge->n_begun++;
 }
 

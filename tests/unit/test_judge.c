@@ -126,6 +126,28 @@ static void steps_that_go_back_complete_what_was_open(void **state)
     rig_close(&rig);
 }
 
+/* The client's own figures of a step may be on their way before the step is. */
+static void a_reading_before_its_step_is_no_restart(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, "loss_spike");
+    uint32_t loss = rig_scalar(&rig, "loss");
+    uint32_t own = rig_scalar(&rig, "barograph/own_ms");
+    for (int64_t step = 0; step < 200; step++) {
+        rig.step = step;
+        if (step == 150) {
+            rig_value(&rig, own, 0.01);
+        }
+        rig_step(&rig, step, (double)NAN);
+        rig_value(&rig, loss, step == 160 ? 9 : 1 + 0.01 * (double)(step % 5));
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig_count(&rig, "loss_spike"), 1);
+    assert_int_equal(rig.found[0].step, 160);
+    rig_close(&rig);
+}
+
 /* ---- what is told, and how often ---- */
 
 static void what_never_heals_is_told_ever_more_rarely(void **state)
@@ -345,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_finding_comes_when_the_second_step_after_it_begins),
         cmocka_unit_test(findings_do_not_depend_on_the_order_of_things),
         cmocka_unit_test(steps_that_go_back_complete_what_was_open),
+        cmocka_unit_test(a_reading_before_its_step_is_no_restart),
         cmocka_unit_test(what_never_heals_is_told_ever_more_rarely),
         cmocka_unit_test(a_mixed_precision_step_that_is_skipped_is_no_alarm),
         cmocka_unit_test(the_sample_that_began_it_is_named),
