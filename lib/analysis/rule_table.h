@@ -16,10 +16,23 @@ extern const struct rule rule_loss_scale;
 extern const struct rule rule_overfitting;
 extern const struct rule rule_repeated_batch;
 extern const struct rule rule_throughput;
+extern const struct rule rule_ranks_differ; /* the two of judge_run.c */
+extern const struct rule rule_straggler;
 extern const struct rule rule_failed; /* the four of rule_end.c */
 extern const struct rule rule_killed;
 extern const struct rule rule_stalled;
 extern const struct rule rule_silent;
+extern const struct rule rule_input_data;
+extern const struct rule rule_dead_units;
+extern const struct rule rule_saturated;
+extern const struct rule rule_symmetric_units;
+extern const struct rule rule_frozen_weights;
+extern const struct rule rule_update_size;
+extern const struct rule rule_gradient_depth;
+extern const struct rule rule_norm_drift;
+extern const struct rule rule_second_moment;
+extern const struct rule rule_eval_mode;
+extern const struct rule rule_collapse;
 extern const struct rule rule_custom; /* runs the user's own rules */
 
 #endif

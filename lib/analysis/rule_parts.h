@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What several rules share: a place in memory for each thing, medians, a step within a fact. */
+#ifndef BARO_RULE_PARTS_H
+#define BARO_RULE_PARTS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/analysis/rule.h"
+#include "lib/base/mem.h"
+
+enum {
+    RULE_MAX_GAP = 4096 /* ids in a row that no thing has, where all are gone through */
+};
+
+/* Zeroed at first; the owner frees `items`. */
+struct rule_slots {
+    unsigned char *items;
+    size_t n; /* places: ids from 0 to n - 1 */
+};
+
+/** Give the place of a thing, zeroed at first; valid until the next call with a larger id. */
+static inline void *rule_slot(struct rule_slots *slots, uint32_t thing, size_t item_bytes)
+{
+    if (thing >= slots->n) {
+        size_t n = slots->n < 32 ? 32 : slots->n;
+        while (n <= thing) {
+            n *= 2;
+        }
+        slots->items = baro_xrealloc(slots->items, n, item_bytes);
+        memset(slots->items + slots->n * item_bytes, 0, (n - slots->n) * item_bytes);
+        slots->n = n;
+    }
+    return slots->items + thing * item_bytes;
+}
+
+/** Compare two doubles, for qsort; NaN must not be among them. */
+static inline int rule_compare_doubles(const void *left, const void *right)
+{
+    const double *a = left;
+    const double *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+/** Sort numbers and give their median; n >= 1, none is NaN. */
+static inline double rule_median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, rule_compare_doubles);
+    return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+/** Put a step into rule_fact.from_step, in which 0 means none: rule_since() gives it back. */
+static inline int64_t rule_from(int64_t step)
+{
+    return step > 0 ? step : step - 1;
+}
+
+/** Give the step that rule_from() put there. */
+static inline int64_t rule_since(const struct rule_fact *fact)
+{
+    return fact->from_step > 0 ? fact->from_step : fact->from_step + 1;
+}
+
+/**
+ * Tell which of several watched models a tensor belongs to: the length of the model's name, with
+ * which the tensor's begins ("gen" of "gen.0.weight"); 0: the only one, or the one without a name.
+ *
+ * A model that has a name has an input of that name. cost: all things are gone through; to be
+ * kept, or asked rarely.
+ */
+size_t rule_model_length(const struct rule_context *context, const char *name);
+
+/** Tell whether two tensors belong to the same model. */
+bool rule_is_same_model(const struct rule_context *context, const char *a, const char *b);
+
+/** Give a 64-bit hash of a name. */
+uint64_t rule_hash(const char *name, size_t length);
+
+#endif
