@@ -23,8 +23,8 @@
  *         the finding. Back to where it was.
  * IDLE    done. A live one goes on from here (sample_live.c).
  *
- * What is chosen in the end depends on the readings and the request only: not on the picture of
- * FIRST, nor on any clock.
+ * What is chosen in the end depends on the readings and the request only, not on any clock: the
+ * picture of FIRST is made whole, and its lines are what the sampler is to keep.
  */
 
 enum {
@@ -123,6 +123,7 @@ static bool fit_axis(struct sample_job *job, const struct sample_lines *lines)
     const double hi = job->has_outgrown_hi ? axis_value(axis, 1.25) : axis->hi;
     axis->lo = isfinite(lo) ? lo : axis->lo;
     axis->hi = isfinite(hi) ? hi : axis->hi;
+    job->has_outgrown_lo = job->has_outgrown_hi = false;
     return true;
 }
 
@@ -292,7 +293,7 @@ static enum task_state step_open(
 {
     job->tally = (struct sample_tally){0};
     job->is_stale = false;
-    job->is_awake = true;
+    job->is_awake = job->is_refresh = true;
     if (sample_extent(&job->source, call->store, job->ask.from_step, job->ask.to_step,
             &job->extent, err) != 0) {
         return TASK_OVER;
@@ -319,10 +320,11 @@ static void begin_choose(struct sample_job *job)
 {
     const struct sample_ask *ask = &job->ask;
     const size_t n_steps = job->lines.view.n_steps;
+    const bool has_wish = ask->n_keep > 0 && !job->is_again;
     struct sample_options options = {.target = ask->target,
         .seed = ask->seed,
-        .keep = job->is_again ? job->told.shown : ask->keep,
-        .n_keep = job->is_again ? job->told.n_shown : ask->n_keep,
+        .keep = has_wish ? ask->keep : job->told.shown,
+        .n_keep = has_wish ? ask->n_keep : job->told.n_shown,
         .readings_a_step = n_steps > 0 ? job->tally.n_rows / n_steps : 0};
     sampler_destroy(job->sampler);
     job->sampler =

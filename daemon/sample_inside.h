@@ -97,6 +97,8 @@ struct sample_job {
     bool is_awake;             /* since the last pause */
     uint64_t cycle_cpu_ns;     /* task.cpu_ns then */
     uint64_t pause_until_ns;
+    bool is_refresh; /* everything was read again since the last pause */
+    uint64_t next_refresh_ns;
 
     struct sample_picture next, told;
     uint64_t tell_cpu_ns;  /* task.cpu_ns when it began to gather next */

@@ -6,33 +6,44 @@
 
 /*
  * A live sample goes on with the training. A commit wakes it, at most four times a second and
- * with about a tenth of a core's time (a large one still every two seconds); it reads the new readings of all units and hands them to the
- * sampler, which keeps the lines shown while they earn it. What cannot be appended (readings that
- * left the chart, came late or repeat a step, or too many at once) makes it read everything
- * again, with what is shown as what is to be kept. The density is read again when the picture has
- * become a sixteenth longer.
+ * with about a tenth of a core's time (a large one still every second); it reads the new readings
+ * of all units and hands them to the sampler, which keeps the lines shown while they earn it.
+ *
+ * What cannot be appended well (readings that left the chart, came late or repeat a step, or are
+ * more than all before) makes it stale: now and then it reads everything again, with what is shown
+ * as what is to be kept. So it reads for the density, when the picture has become a sixteenth
+ * longer. Until then it goes on as it is.
  */
 
-enum { MAX_NEW = 64, DENSITY_PART = 16 };
+enum {
+    MAX_NEW = 8, /* key columns that new readings become at once: a few, for each costs */
+    DENSITY_PART = 16
+};
 
 static const uint64_t PAUSE_NS = 250000000;
-static const uint64_t LONG_PAUSE_NS = 2000000000;
+static const uint64_t LONG_PAUSE_NS = 1000000000;
 static const uint64_t PAUSE_SHARE = 9; /* of the time that the last one took */
+static const uint64_t REFRESH_NS = 2000000000;
+static const uint64_t REFRESH_SHARE = 20;
 
-/* Tell when the store is to be looked at again, after what was done since the last pause. */
-static uint64_t pause_after(const struct sample_job *job, uint64_t now_ns)
+/* Note what was done since the last pause: it says how long this one is. */
+static void fall_asleep(struct sample_job *job, uint64_t now_ns)
 {
-    const uint64_t share_ns = PAUSE_SHARE * (job->task.cpu_ns - job->cycle_cpu_ns);
-    const uint64_t pause_ns = share_ns > PAUSE_NS ? share_ns : PAUSE_NS;
-    return now_ns + (pause_ns < LONG_PAUSE_NS ? pause_ns : LONG_PAUSE_NS);
+    const uint64_t spent_ns = job->task.cpu_ns - job->cycle_cpu_ns;
+    uint64_t pause_ns = PAUSE_SHARE * spent_ns;
+    pause_ns = pause_ns > PAUSE_NS ? pause_ns : PAUSE_NS;
+    job->pause_until_ns = now_ns + (pause_ns < LONG_PAUSE_NS ? pause_ns : LONG_PAUSE_NS);
+    if (job->is_refresh) {
+        const uint64_t share_ns = REFRESH_SHARE * spent_ns;
+        job->next_refresh_ns = now_ns + (share_ns > REFRESH_NS ? share_ns : REFRESH_NS);
+    }
+    job->is_awake = job->is_refresh = false;
 }
 
-/* Begin all over, keeping what is shown. */
-static enum task_state begin_again(struct sample_job *job)
+static void wake_up(struct sample_job *job)
 {
-    job->is_stale = false;
-    job->phase = PHASE_OPEN;
-    return TASK_BUSY;
+    job->is_awake = true;
+    job->cycle_cpu_ns = job->task.cpu_ns;
 }
 
 /* Whether the density has fallen behind. */
@@ -40,7 +51,53 @@ static bool is_density_old(const struct sample_job *job)
 {
     const double whole = (double)job->extent.to_step - (double)job->extent.from_step;
     const double behind = (double)job->extent.to_step - (double)job->shades.to_step;
-    return behind * DENSITY_PART > whole;
+    return job->extent.has_any && behind * DENSITY_PART > whole;
+}
+
+/* Read everything again, for the sample and the density or, when that will do, for the latter. */
+static enum task_state refresh(struct sample_job *job)
+{
+    wake_up(job);
+    job->is_refresh = true;
+    if (job->is_stale) {
+        job->phase = PHASE_OPEN;
+        return TASK_BUSY;
+    }
+    job->is_shade_only = true;
+    sample_begin_read(
+        job, PHASE_READ, job->extent.from_step, job->extent.to_step, POLYLINE_MAX_COLUMNS);
+    return TASK_BUSY;
+}
+
+/* Something was committed: see whether it is ours, and begin to take it. */
+static enum task_state look(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    const struct sample_extent *was = &job->extent;
+    struct sample_extent *news = &job->news;
+    wake_up(job);
+    job->has_news = false;
+    if (sample_extent(&job->source, call->store, job->ask.from_step, job->ask.to_step, news,
+            err) != 0) {
+        return TASK_OVER;
+    }
+    if (news->n_rows == was->n_rows) {
+        return TASK_BUSY;
+    }
+    if (!was->has_any && news->has_any) {
+        job->phase = PHASE_OPEN;
+        return TASK_BUSY;
+    }
+    if (was->has_any && news->has_any && news->to_step > was->to_step &&
+        news->n_rows > was->n_rows) {
+        job->is_stale = job->is_stale || news->n_rows - was->n_rows > was->n_rows;
+        sample_begin_read(job, PHASE_MORE, was->to_step + 1, news->to_step, MAX_NEW);
+        return TASK_BUSY;
+    }
+    bool is_beyond = news->n_rows > was->n_rows && was->to_step == job->ask.to_step;
+    job->is_stale = job->is_stale || (was->has_any && !is_beyond);
+    job->extent.n_rows = news->n_rows;
+    return TASK_BUSY;
 }
 
 enum task_state sample_idle(
@@ -51,39 +108,25 @@ enum task_state sample_idle(
     }
     job->has_news = job->has_news || call->has_news;
     if (job->is_awake) {
-        job->is_awake = false;
-        job->pause_until_ns = pause_after(job, call->now_ns);
+        fall_asleep(job, call->now_ns);
     }
-    if (!job->has_news || call->now_ns < job->pause_until_ns) {
-        job->task.wake_ns = job->has_news ? job->pause_until_ns : 0;
-        job->task.not_before_ns = job->pause_until_ns;
-        return TASK_WAITS;
+    const bool is_paused = call->now_ns < job->pause_until_ns;
+    const bool wants_refresh = job->is_stale || is_density_old(job);
+    if (!is_paused && wants_refresh && call->now_ns >= job->next_refresh_ns) {
+        return refresh(job);
     }
-    job->has_news = false;
-    job->is_awake = true;
-    job->cycle_cpu_ns = job->task.cpu_ns;
-    if (sample_extent(&job->source, call->store, job->ask.from_step, job->ask.to_step,
-            &job->news, err) != 0) {
-        return TASK_OVER;
+    if (!is_paused && job->has_news) {
+        return look(job, call, err);
     }
-    if (job->news.n_rows == job->extent.n_rows) {
-        return TASK_BUSY; /* of others; after a pause there may be some */
+    job->task.not_before_ns = job->pause_until_ns;
+    if (job->has_news) {
+        job->task.wake_ns = job->pause_until_ns;
+    } else if (wants_refresh) {
+        job->task.wake_ns = job->next_refresh_ns > job->pause_until_ns
+                                ? job->next_refresh_ns
+                                : job->pause_until_ns;
     }
-    const uint64_t n_new = job->news.n_rows - job->extent.n_rows;
-    const bool is_onward = job->news.has_any && job->extent.has_any &&
-                           job->news.to_step > job->extent.to_step && n_new <= MAX_NEW;
-    if (!is_onward) {
-        const bool is_beyond = job->extent.has_any &&
-                               job->news.n_rows > job->extent.n_rows &&
-                               job->extent.to_step == job->ask.to_step;
-        if (is_beyond || (!job->news.has_any && !job->extent.has_any)) {
-            job->extent.n_rows = job->news.n_rows; /* nothing of it is to be shown */
-            return TASK_BUSY;
-        }
-        return begin_again(job);
-    }
-    sample_begin_read(job, PHASE_MORE, job->extent.to_step + 1, job->news.to_step, MAX_NEW);
-    return TASK_BUSY;
+    return TASK_WAITS;
 }
 
 /* See whether the chart still holds all. */
@@ -95,8 +138,8 @@ static void check_axis(struct sample_job *job)
         return;
     }
     const bool has_lo = axis->kind != AXIS_LOG || lines->least > 0;
-    job->has_outgrown_lo = has_lo && lines->least < axis->lo;
-    job->has_outgrown_hi = lines->most > axis->hi;
+    job->has_outgrown_lo = job->has_outgrown_lo || (has_lo && lines->least < axis->lo);
+    job->has_outgrown_hi = job->has_outgrown_hi || lines->most > axis->hi;
     job->is_stale = job->is_stale || job->has_outgrown_lo || job->has_outgrown_hi;
 }
 
@@ -128,7 +171,8 @@ enum task_state sample_more(
         }
         sample_end_read(job);
         /* Rows at steps that were there before are not among these. */
-        job->is_stale = job->tally.n_rows < job->news.n_rows - job->extent.n_rows;
+        job->is_stale =
+            job->is_stale || job->tally.n_rows < job->news.n_rows - job->extent.n_rows;
         check_axis(job);
         job->at = 0;
         job->phase = PHASE_APPEND;
@@ -138,16 +182,7 @@ enum task_state sample_more(
         return TASK_BUSY;
     }
     job->extent = job->news;
-    if (!job->is_stale && is_density_old(job)) {
-        job->is_shade_only = true;
-        sample_begin_read(job, PHASE_READ, job->extent.from_step, job->extent.to_step,
-            POLYLINE_MAX_COLUMNS);
-        return TASK_BUSY;
-    }
     sample_lines_finish(&job->lines);
-    if (job->is_stale) {
-        return begin_again(job);
-    }
     sample_begin_tell(job, true, PHASE_IDLE);
     return TASK_BUSY;
 }
