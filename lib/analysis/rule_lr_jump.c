@@ -12,7 +12,7 @@
  *   up    in one step by more than `min_factor`, to more than `min_factor` times all before it,
  *         after at least 3 readings; a warm-up may double from its first step to its second
  *   zero  exactly 0, or negative, from more than 1 % of its largest in one step, and the run goes
- *         on for 8 more readings without another value
+ *         on for 2 more readings without another value
  *
  * Worked: 1e-3 for 100 steps, then 1e-1: 100 times its largest: told at that step. A warm-up 1e-5,
  * 2e-5, 3e-5 and a cosine restart from 1e-6 to 1e-3, where 1e-3 had been before: quiet.
@@ -25,7 +25,7 @@ static const struct rule_param params[] = {
 };
 
 enum { UP = 1, ZERO };
-enum { MIN_READINGS = 3, ZERO_READINGS = 8 };
+enum { MIN_READINGS = 3, ZERO_READINGS = 3 };
 
 struct memory {
     double largest;

@@ -7,51 +7,54 @@
 
 /*
  * Do steps take longer than they did? Evaluation, checkpoints, the collection of garbage and other
- * processes make single steps slow, or a few; that is no finding. On y = ln(seconds):
+ * processes make single steps slow, or a few; that is no finding. On y = ln(seconds), m the median of the
+ * last 128:
  *
- *   sudden  16 steps in a row above the median of the last 128 by ln(`min_sudden`) and by 4 robust
- *           deviations, after 64 steps
+ *   sudden  a sum over the steps, C = max(0, C + min(y - m - ln(`min_sudden`), 2)), exceeds
+ *           `min_sum`, and 1.5 times the largest such sum that came to nothing before: steps that take
+ *           ten times as long are told after 3, those that take three times as long after 12. For
+ *           steps below `min_seconds`, which any other process delays, min_sudden counts double
  *   lasting medians of blocks of 16 steps: 4 blocks in a row above the median of the up to 128
  *           blocks before by ln(`min_lasting`) and by 8 robust deviations of those medians, after
- *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node.
+ *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node. Not for steps
+ *           below `min_seconds`
  *
- * The first 16 steps (compilation, caches) are left out, as are steps below `min_seconds`, which are
- * mostly overhead. A slow-down is told once; the new pace is the usual one after some time.
+ * The first 16 steps (compilation, caches) are left out; the sum begins with the 64th. A slow-down is told
+ * once; the new pace is the usual one after some time.
  *
  * Worked: steps of 1.00 s +- 1 % for 600 steps, then 1.07 s: block medians deviate by some 0.003,
  * ln(1.07) = 0.068 is more than ln(1.05) = 0.049 and 8 * 0.005 (the least deviation): told after 4
  * blocks, 64 steps.
  */
 
-enum { MIN_SUDDEN, MIN_LASTING, MIN_SECONDS };
+enum { MIN_SUDDEN, MIN_SUM, MIN_LASTING, MIN_SECONDS };
 
 static const struct rule_param params[] = {
-    {"min_sudden", 2, 1.05, 1000, "times the median that 16 steps in a row take"},
-    {"min_lasting", 1.05, 1.01, 1000, "times the usual that blocks of steps take"},
-    {"min_seconds", 0.05, 0, 1e6, "shorter steps are judged by min_sudden only"},
+    {"min_sudden", 2, 1.05, 1000, "times the median that a step takes to be called slow"},
+    {"min_sum", 4.5, 0.1, 1000, "sum of ln(step time over that) over the steps that is told"},
+    {"min_lasting", 1.05, 1.01, 1000, "times the usual that blocks of 16 steps take"},
+    {"min_seconds", 0.05, 0, 1e6, "shorter steps are judged by min_sudden only, doubled"},
 };
 
 enum { SUDDEN = 1, LASTING };
-enum {
-    N_SKIPPED = 16,
-    N_KNOWN = 64,
-    N_SLOW = 16,
-    BLOCK = 16,
-    KNOWN_BLOCKS = 24,
-    N_BLOCKS = 4
-};
+enum { N_SKIPPED = 16, N_KNOWN = 64, BLOCK = 16, KNOWN_BLOCKS = 24, N_BLOCKS = 4 };
 
 static const double least_deviation = 0.005;
+static const double most_a_step = 2;
+static const double over_past = 1.5;
 
 struct memory {
     struct robust steps;  /* ln(seconds) of the last steps */
     struct robust blocks; /* medians of blocks, without those that were slow */
     double block[BLOCK];  /* sorted */
+    double sum;           /* C */
+    double sum_peak;      /* of the sum since it was 0 */
+    double past_peak;     /* largest that came to nothing */
     int64_t block_step;
-    int64_t slow_step;     /* first of those in a row */
+    int64_t sum_step;      /* where the sum began */
+    int64_t slow_step;     /* where the slow blocks began */
     double slow[N_BLOCKS]; /* medians of the slow blocks in a row: usual, if they stay */
     uint32_t n;
-    uint32_t n_slow;
     uint32_t n_slow_blocks;
     uint32_t n_quiet; /* steps to go until something is told again */
 };
@@ -67,14 +70,14 @@ static double deviation_of(const struct robust *robust, double median)
 }
 
 static void note(struct rule_context *context, struct memory *memory, uint32_t code,
-    double value, double usual)
+    int64_t from, double value, double usual)
 {
     if (memory->n_quiet > 0) {
         return;
     }
     memory->n_quiet = 4 * ROBUST_WINDOW;
     rule_note(context, &(struct rule_fact){.code = code,
-                           .from_step = memory->slow_step,
+                           .from_step = from,
                            .value = exp(value),
                            .usual = exp(usual),
                            .score = exp(value - usual),
@@ -84,13 +87,23 @@ static void note(struct rule_context *context, struct memory *memory, uint32_t c
 
 static void look_at_step(struct rule_context *context, struct memory *memory, double y)
 {
+    const double *p = context->params;
     double median = robust_median(&memory->steps);
-    bool is_slow = memory->n >= N_KNOWN && y > median + log(context->params[MIN_SUDDEN]) &&
-                   y > median + 4 * deviation_of(&memory->steps, median);
-    memory->slow_step = is_slow && memory->n_slow == 0 ? context->step : memory->slow_step;
-    memory->n_slow = is_slow ? memory->n_slow + 1 : 0;
-    if (memory->n_slow == N_SLOW) {
-        note(context, memory, SUDDEN, y, median);
+    double factor = p[MIN_SUDDEN] * (exp(median) < p[MIN_SECONDS] ? 2 : 1);
+    bool was_zero = memory->sum <= 0;
+    memory->sum += fmin(y - median - log(factor), most_a_step);
+    if (memory->sum <= 0) {
+        memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
+        memory->sum = 0;
+        memory->sum_peak = 0;
+        return;
+    }
+    memory->sum_step = was_zero ? context->step : memory->sum_step;
+    memory->sum_peak = fmax(memory->sum_peak, memory->sum);
+    if (memory->sum > p[MIN_SUM] && memory->sum > over_past * memory->past_peak) {
+        note(context, memory, SUDDEN, memory->sum_step, y, median);
+        memory->sum = 0;
+        memory->sum_peak = 0;
     }
 }
 
@@ -127,7 +140,7 @@ static void look_at_block(struct rule_context *context, struct memory *memory)
         return;
     }
     if (exp(now) >= context->params[MIN_SECONDS]) {
-        note(context, memory, LASTING, now, usual);
+        note(context, memory, LASTING, memory->slow_step, now, usual);
     }
     for (int i = 0; i < N_BLOCKS; i++) {
         robust_push(&memory->blocks, memory->slow[i]);
@@ -148,7 +161,9 @@ static void on_reading(
         return;
     }
     memory->n_quiet -= memory->n_quiet > 0 ? 1 : 0;
-    look_at_step(context, memory, y);
+    if (memory->n >= N_KNOWN) {
+        look_at_step(context, memory, y);
+    }
     robust_push(&memory->steps, y);
     uint32_t at = (memory->n - N_SKIPPED - 1) % BLOCK;
     memory->block_step = at == 0 ? context->step : memory->block_step;

@@ -131,7 +131,12 @@ static double worked_pace(struct judge_rig *rig, int64_t step)
 
 static double halved(struct judge_rig *rig, int64_t step)
 {
-    return (step < 200 ? 0.3 : 0.75) * exp(0.1 * rig_normal(rig));
+    return (step < 200 ? 0.3 : 0.9) * exp(0.1 * rig_normal(rig));
+}
+
+static double tenfold(struct judge_rig *rig, int64_t step)
+{
+    return (step < 300 ? 0.3 : 3) * exp(0.05 * rig_normal(rig));
 }
 
 static double hiccups(struct judge_rig *rig, int64_t step)
@@ -162,7 +167,10 @@ static void slow_downs_are_told_with_the_step_they_began_at(void **state)
     assert_in_range(rig.found[0].evidence[0].from_step + 128, 590, 625);
     rig_close(&rig);
     assert_int_equal(run_paces(&rig, halved, 400), 1);
-    assert_in_range(rig.found[0].step, 215, 225);
+    assert_in_range(rig.found[0].step, 205, 225);
+    rig_close(&rig);
+    assert_int_equal(run_paces(&rig, tenfold, 400), 1);
+    assert_int_equal(rig.found[0].step, 302);
     rig_close(&rig);
 }
 
