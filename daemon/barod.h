@@ -43,6 +43,7 @@ struct barod {
     struct registry registry;
     struct counters counters;
     struct live *live;
+    const struct rule_book *rules; /* of the options */
     struct query_pool *queries;
     struct tasks *tasks;
     struct room *room;

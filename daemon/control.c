@@ -126,6 +126,28 @@ static void answer_alerts(
     baro__alerts_reply__init(&alerts);
     alerts.n_alerts = n;
     alerts.alerts = sorted;
+    alerts.n_incidents = run->n_incidents;
+    alerts.incidents = run->incidents;
+    baro_autofree Baro__StreamMark *marks =
+        baro_xcalloc((size_t)run->n_streams + 1, sizeof *marks);
+    baro_autofree Baro__StreamMark **pointers =
+        baro_xcalloc((size_t)run->n_streams + 1, sizeof(Baro__StreamMark *));
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        const struct stream *stream = run->streams[i];
+        baro__stream_mark__init(&marks[i]);
+        marks[i].rank = stream->hello->rank;
+        marks[i].created_ns = stream->created_ns;
+        marks[i].status = stream->status;
+        if (stream->status_text != NULL) {
+            marks[i].status_text = stream->status_text;
+        }
+        pointers[i] = &marks[i];
+    }
+    alerts.n_streams = run->n_streams;
+    alerts.streams = pointers;
+    if (barod->options->rules_path != NULL) {
+        alerts.rules = barod->options->rules_path;
+    }
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.request = request;

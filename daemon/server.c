@@ -463,6 +463,7 @@ static int open_all(struct server *server, struct baro_err *err)
     if (rc != 0) {
         return rc;
     }
+    barod->rules = options->rules;
     barod->context = zmq_ctx_new();
     rc = access_open(&barod->access, barod->context, options, err);
     rc = rc != 0
