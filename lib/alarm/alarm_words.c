@@ -45,6 +45,7 @@ Baro__Alert *alarm_make_alert(const struct judge_finding *finding, const char *k
     baro__alert__init(alert);
     alert->id = id;
     alert->step = finding->step;
+    alert->noticed_step = finding->noticed_step;
     alert->time_ns = finding->time_ns;
     alert->kind = baro_xstrdup(kind);
     alert->level = (uint32_t)finding->level;
@@ -184,6 +185,7 @@ void alarm_write_ranks(
     *out = (struct judge_finding){
         .level = BARO_ALARM,
         .step = ranks->step,
+        .noticed_step = ranks->step,
         .unit = -1,
         .row = -1,
         .value = ranks->value_b,

@@ -133,6 +133,7 @@ struct judge_finding {
     enum baro_level level;
     uint32_t thing; /* 0: the run */
     int64_t step;   /* where it shows, not where it was noticed */
+    int64_t noticed_step; /* the step at whose completion it was */
     int64_t time_ns;
     int64_t unit;     /* -1: none */
     int64_t row;      /* of the batch; -1: unknown */

@@ -354,6 +354,7 @@ bool rule_report(struct rule_context *context, const struct rule_fact *fact)
     finding->level = duty->rule->level;
     finding->thing = fact->thing;
     finding->step = fact->step;
+    finding->noticed_step = fact->step;
     finding->time_ns = fact->time_ns;
     finding->unit = fact->unit;
     finding->row = fact->row;

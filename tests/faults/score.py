@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an alert is worth: right or wrong, in time or late, and how much noise there was beside it."""
+"""What an alert is worth: right or wrong, in time or late, and how much noise there was beside it.
+
+An alert counts from the step at which it was noticed; the one that it names, from which on the
+fault shows, may lie further back. (It is told when the second step after that begins.)"""
 import math
 import statistics
 
@@ -55,6 +58,8 @@ def n_incidents(alerts):
 def score(case, known):
     """Judge one run. known: what stage.perform gave."""
     alerts, _ = split_listing(known["listed"])
+    for one in alerts:
+        one.setdefault("noticed", one["step"])
     result = {"name": case.name, "seed": known["seed"], "group": case.group,
               "seconds": known["seconds"], "status": known["status"],
               "n_readings": known["n_readings"], "n_alerts": len(alerts),
@@ -64,21 +69,22 @@ def score(case, known):
         return result
     truth = known["truth"]
     first = truth["step"]
-    early = [one for one in alerts if one["step"] < first - EARLY]
-    later = [one for one in alerts if one["step"] >= first - EARLY]
+    early = [one for one in alerts if one["noticed"] < first - EARLY]
+    later = [one for one in alerts if one["noticed"] >= first - EARLY]
     right = [one for one in later if one["kind"] in case.kinds]
     if case.is_killed and known["status"] in ("killed", "stalled"):
-        right = right or [{"kind": known["status"], "step": first, "module": None, "unit": -1}]
+        right = right or [{"kind": known["status"], "step": first, "noticed": first,
+                           "module": None, "unit": -1}]
     shown = loss_shows(known["losses"], first - known["first_step"])
     shown = None if shown is None else shown + known["first_step"]
-    found = min(right, key=lambda one: one["step"]) if right else None
+    found = min(right, key=lambda one: one["noticed"]) if right else None
     result.update(cause=case.cause, pace=case.pace, first=first, loss_step=shown,
                   n_early=len(early), early=brief(early),
                   others=sorted({one["kind"] for one in later} - set(case.kinds)),
-                  kind=found["kind"] if found else None, step=found["step"] if found else None)
+                  kind=found["kind"] if found else None, step=found["noticed"] if found else None)
     result["is_right"] = found is not None
-    result["delay"] = found["step"] - first if found else None
-    result["lead"] = shown - found["step"] if found and shown is not None else None
+    result["delay"] = found["noticed"] - first if found else None
+    result["lead"] = shown - found["noticed"] if found and shown is not None else None
     result["is_within_3"] = found is not None and result["delay"] <= IN_TIME
     result["is_in_time"] = found is not None and in_time(case.pace, result)
     result["is_module"] = module_of(right, truth)
@@ -95,9 +101,9 @@ def module_of(right, truth):
     """Whether the earliest step of right alerts names a right module."""
     if not truth["modules"] or not right:
         return None if not truth["modules"] else False
-    first = min(one["step"] for one in right)
+    first = min(one["noticed"] for one in right)
     return any(is_module(one, truth["modules"]) for one in right
-               if one["step"] <= first + IN_TIME)
+               if one["noticed"] <= first + IN_TIME)
 
 
 def in_time(pace, result):
@@ -123,6 +129,7 @@ def same_in_replay(alerts, known):
 
 
 def brief(alerts):
-    return [{"step": one["step"], "kind": one["kind"], "tensor": one.get("tensor"),
+    return [{"step": one["step"], "noticed": one["noticed"], "kind": one["kind"],
+             "tensor": one.get("tensor"),
              "role": one.get("role"), "unit": one.get("unit"), "severity": one.get("severity"),
              "incident": one.get("incident"), "text": one.get("text")} for one in alerts]
