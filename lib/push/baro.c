@@ -28,31 +28,11 @@ static uint64_t begin(void)
     return ticks_now_ns();
 }
 
-/* What a record at the current step begins with. */
-static struct record_header header_of(
-    struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing)
-{
-    return (struct record_header){
-        .kind = (uint16_t)kind,
-        .thing = thing,
-        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
-        .time_ns = ticks_wall_ns(now_ns),
-    };
-}
-
 int push_put(struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing,
     const struct ringfile_part *parts, int n_parts)
 {
-    const struct record_header header = header_of(run, now_ns, kind, thing);
+    const struct record_header header = push_header(run, now_ns, kind, thing);
     return ringfile_put(run->ring, &header, parts, n_parts);
-}
-
-/* Put a reading that is one number. */
-static int put_number(struct baro_run *run, uint64_t now_ns, enum reading_kind kind,
-    uint32_t thing, double value)
-{
-    const struct record_header header = header_of(run, now_ns, kind, thing);
-    return ringfile_put_number(run->ring, &header, value);
 }
 
 void push_tell_once(struct baro_run *run, _Atomic bool *has_said, const char *text)
@@ -93,8 +73,7 @@ static void tell_full(struct baro_run *run)
     push_tell_once(run, &run->has_said_full, text);
 }
 
-/* Find or declare a thing; says once when no more fit. */
-static int find(
+int push_find(
     struct baro_run *run, const struct thing_wanted *wanted, const struct thing **out_thing)
 {
     int rc = things_find(run->things, run->ring, wanted, out_thing);
@@ -105,90 +84,6 @@ static int find(
         tell_full(run);
     }
     return rc;
-}
-
-int baro_step(struct baro_run *run, int64_t step)
-{
-    run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL) {
-        return 0;
-    }
-    if (step < 0) {
-        return BARO_EINVAL;
-    }
-    uint64_t now = begin();
-    uint64_t before =
-        atomic_exchange_explicit(&run->step_began_ns, now, memory_order_relaxed);
-    atomic_store_explicit(&run->step, step, memory_order_relaxed);
-    due_on_step(run, now);
-    if (before == 0) {
-        return push_end(run, now, 0); /* nothing is known of how long a step takes */
-    }
-    const double seconds = now > before ? (double)(now - before) * 1e-9 : 0;
-    return push_end(run, now, put_number(run, now, READING_STEP, 0, seconds));
-}
-
-int baro_scalar(struct baro_run *run, const char *name, double value)
-{
-    run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL) {
-        return 0;
-    }
-    uint64_t now = begin();
-    const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
-    const struct thing *thing = NULL;
-    int rc = find(run, &wanted, &thing);
-    return push_end(
-        run, now, rc != 0 ? rc : put_number(run, now, READING_SCALAR, thing->id, value));
-}
-
-int64_t baro_declare_scalar(struct baro_run *run, const char *name)
-{
-    run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL) {
-        return 0;
-    }
-    const struct thing_wanted wanted = {.name = name, .unit_axis = BARO_NO_UNITS};
-    const struct thing *thing = NULL;
-    int rc = find(run, &wanted, &thing);
-    return rc != 0 ? rc : (int64_t)thing->id;
-}
-
-int baro_scalar_id(struct baro_run *run, int64_t id, double value)
-{
-    run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL) {
-        return 0;
-    }
-    uint64_t now = begin();
-    const struct thing *thing = id > 0 ? things_get(run->things, (uint64_t)id) : NULL;
-    bool is_scalar = thing != NULL && !thing->is_tensor;
-    if (!is_scalar) {
-        return push_end(run, now, BARO_EINVAL);
-    }
-    return push_end(run, now, put_number(run, now, READING_SCALAR, thing->id, value));
-}
-
-int baro_scalars(struct baro_run *run, const int64_t *ids, const double *values, size_t n)
-{
-    run_autoleave struct baro_run *inside = run_enter(run);
-    if (inside == NULL) {
-        return 0;
-    }
-    if (n > 0 && (ids == NULL || values == NULL)) {
-        return BARO_EINVAL;
-    }
-    uint64_t now = begin();
-    int first_rc = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct thing *thing =
-            ids[i] > 0 ? things_get(run->things, (uint64_t)ids[i]) : NULL;
-        int rc = thing != NULL && !thing->is_tensor
-                     ? put_number(run, now, READING_SCALAR, thing->id, values[i])
-                     : BARO_EINVAL;
-        first_rc = first_rc != 0 ? first_rc : rc;
-    }
-    return push_end(run, now, first_rc);
 }
 
 /* ---- tensors ---- */
@@ -238,7 +133,7 @@ int push_find_tensor(
         }
         /* It came with another layout than it was declared with: another epoch of it. */
     }
-    return find(run, &wanted, out_thing);
+    return push_find(run, &wanted, out_thing);
 }
 
 int64_t baro_declare_tensor(struct baro_run *run, const struct baro_tensor *t)

@@ -158,6 +158,16 @@ BARO_API int baro_scalars(
     struct baro_run *run, const int64_t *ids, const double *values, size_t n);
 
 /**
+ * All that a turn of a loop has to say, in one call (for bindings): begin a step, push n numbers
+ * by their ids, and book time of the caller's, as baro_spent() does for none.
+ *
+ * step     negative: go on with the current one
+ * returns  the first failure or 0
+ */
+BARO_API int baro_turn(struct baro_run *run, int64_t step, const int64_t *ids,
+    const double *values, size_t n, uint64_t spent_ns);
+
+/**
  * Push one number that belongs to another step than the current one: it was not known earlier.
  *
  * id       from baro_declare_scalar

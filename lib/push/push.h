@@ -14,6 +14,34 @@ static inline int push_end(struct baro_run *run, uint64_t began_ns, int rc)
     return rc;
 }
 
+/** What a record at the current step begins with. */
+static inline struct record_header push_header(
+    struct baro_run *run, uint64_t now_ns, enum reading_kind kind, uint32_t thing)
+{
+    return (struct record_header){
+        .kind = (uint16_t)kind,
+        .thing = thing,
+        .step = atomic_load_explicit(&run->step, memory_order_relaxed),
+        .time_ns = ticks_wall_ns(now_ns),
+    };
+}
+
+/** Put a reading that is one number, as push_put() does. */
+static inline int push_put_number(struct baro_run *run, uint64_t now_ns,
+    enum reading_kind kind, uint32_t thing, double value)
+{
+    const struct record_header header = push_header(run, now_ns, kind, thing);
+    return ringfile_put_number(run->ring, &header, value);
+}
+
+/**
+ * Find or declare a thing; says once when no more fit.
+ *
+ * returns  codes of things_find
+ */
+int push_find(struct baro_run *run, const struct thing_wanted *wanted,
+    const struct thing **out_thing);
+
 /**
  * Put one reading at the current step.
  *

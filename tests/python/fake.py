@@ -85,6 +85,12 @@ class Fake:
             self.baro_scalar_id(handle, number, value)
         return 0
 
+    def baro_turn(self, handle, step, numbers, values, n, spent_ns):
+        if step >= 0:
+            self.baro_step(handle, step)
+        self.baro_spent(handle, 0, spent_ns)
+        return self.baro_scalars(handle, numbers, values, n)
+
     def baro_scalar_at(self, handle, number, step, value):
         self.calls.append((step, "scalar", self.names[number], value))
         return 0

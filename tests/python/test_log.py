@@ -35,6 +35,33 @@ def test_steps_count_from_zero_by_themselves():
     assert [step for step, in library.of("step")] == [0, 1, 2]
 
 
+class Odd(dict):
+    """A dictionary that log() takes apart the long way round."""
+
+
+def test_one_call_says_what_many_say():
+    nan = float("nan")
+    turns = [{"a": 1.0}, {"a": 2.0}, {"a": 3.0, "b": torch.tensor(4.0)}, {}, {"a": nan, "b": 1},
+             {"a": 5.0, "b": numpy.float32(0.5)}, {"b": 1.0, "a": 2.0}, {"a": 1.0, "c": [1.0, 2.0]},
+             {"a": "text"}, {"a": {"b": 1.0}}, {"a": 6.0}, {"a": None, "b": 2.0}, {"a": 7.0}]
+    calls = []
+    for kind in (dict, Odd):
+        run, library = fake.open_run()
+        n_logged = [0]
+        plain = library.baro_turn
+        library.baro_turn = lambda *args: (n_logged.append(1), plain(*args))[1]
+        for values in turns:
+            run.log(kind(values))
+        run.log(kind({"a": 8.0}), step=20)
+        run.log(kind({"a": 9.0}))
+        run.tensor("x", [1.0, 2.0])
+        run.log(kind({"a": 10.0}))
+        calls.append([call for call in library.calls])
+        assert (len(n_logged) > 5) == (kind is dict), n_logged
+    assert repr(calls[0]) == repr(calls[1])
+    assert [step for step, *_ in calls[0]][-1] == 22
+
+
 def test_every_kind_of_number_is_taken():
     run, library = fake.open_run()
     run.log({"int": 3, "bool": True, "np": numpy.float32(0.5), "np0": numpy.array(7),

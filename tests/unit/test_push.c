@@ -210,6 +210,34 @@ static void steps_may_repeat_and_go_back(void **state)
     }
 }
 
+static void a_turn_of_a_loop_can_be_said_in_one_call(void **state)
+{
+    const int64_t ids[2] = {baro_declare_scalar(run, "a"), baro_declare_scalar(run, "b")};
+    const int64_t bad[2] = {ids[0], 99};
+    const double values[2] = {1, (double)NAN};
+    struct baro_stats before;
+    struct baro_stats after;
+    assert_int_equal(baro_turn(NULL, 1, ids, values, 2, 0), 0);
+    assert_int_equal(baro_step(run, 3), 0);
+    (void)baro_stats(run, &before);
+    assert_int_equal(baro_turn(run, 5, ids, values, 2, 1000000000), 0);
+    assert_int_equal(baro_turn(run, -1, ids, values, 1, 0), 0);
+    assert_int_equal(baro_turn(run, 6, bad, values, 2, 0), BARO_EINVAL);
+    assert_int_equal(baro_turn(run, 7, NULL, values, 2, 0), BARO_EINVAL);
+    (void)baro_stats(run, &after);
+    assert_in_range(after.own_ns - before.own_ns, 1000000000, 1900000000);
+    read_ring();
+    assert_int_equal(count(READING_SCALAR), 4); /* the good one beside a bad one, too */
+    static const int64_t steps[4] = {5, 5, 5, 6};
+    for (int i = 0; i < 4; i++) {
+        struct reading reading;
+        assert_true(find(READING_SCALAR, i, 0, &reading));
+        assert_int_equal(reading.header.step, steps[i]);
+        assert_int_equal(reading.header.thing, ids[i == 1]);
+    }
+    assert_int_equal(count(READING_STEP), 2); /* how long steps 3 and 5 took */
+}
+
 static void names_of_any_kind_become_valid_and_stay_distinct(void **state)
 {
     char long_a[10001];
@@ -670,6 +698,7 @@ int main(void)
         CASE(every_call_accepts_no_run),
         CASE(scalars_of_any_value_keep_their_bits),
         CASE(steps_may_repeat_and_go_back),
+        CASE(a_turn_of_a_loop_can_be_said_in_one_call),
         CASE(names_of_any_kind_become_valid_and_stay_distinct),
         CASE(more_names_than_fit_are_refused_counted_and_said),
         CASE(a_tensor_gives_its_statistics_and_those_of_its_units),

@@ -98,6 +98,8 @@ _PROTOTYPES = {
                                       ctypes.c_double]),
     "baro_scalars": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
                                     ctypes.c_size_t]),
+    "baro_turn": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
+                                ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]),
     "baro_scalar_id": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]),
     "baro_tensor": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor)]),
     "baro_tensors": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]),
@@ -170,7 +172,8 @@ def _bind(path):
     # Calls of some ten nanoseconds keep the GIL: giving it up and asking for it again takes
     # longer, and another thread may keep it for milliseconds.
     brief = ctypes.PyDLL(path)
-    for name in ("baro_scalar_id", "baro_scalars", "baro_step"):
+    for name in ("baro_scalar_id", "baro_scalars", "baro_step", "baro_turn",
+                 "baro_spent"):
         function = getattr(brief, name)
         function.restype, function.argtypes = _PROTOTYPES[name]
         setattr(library, name, function)

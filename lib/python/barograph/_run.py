@@ -44,6 +44,8 @@ class Run:
         self._far = None          # tensors of another device, measured there
         self._own_values = {}     # scalars of ours that go with the next log(): {name: value}
         self._scalars = {}        # name: (id in libbaro, watchdog)
+        self._form = ((), (), None, 0)  # of the numbers that log() was given last; see _learn_form()
+        self._unbooked_s = 0.0    # own time that is told to libbaro with the next log()
         self._views = {}          # (name, role): view, for tensor() and log()
         self._complaints = set()  # kinds of trouble that have been told
         self._figures = _native.Stats()  # of stats(); after finish() the last ones
@@ -74,6 +76,8 @@ class Run:
         if self._handle is None:
             return
         began = time.perf_counter() - self._native_s
+        if step is None and batch is None and samples is None and self._log_plainly(values, began):
+            return
         values = self._as_mapping(values, "values", "{'loss': loss}")
         samples = self._as_mapping(samples, "samples", "{'loss': losses}")
         if step is not None:
@@ -109,7 +113,71 @@ class Run:
         else:
             self._leave_step(step)
         spent = time.perf_counter() - self._native_s - began
-        self._spent(0, spent if self._watcher is None else spent + self._watcher.take_spent())
+        if self._watcher is not None:
+            spent += self._watcher.take_spent()
+        self._spent(0, spent + self._unbooked_s)
+        self._unbooked_s = 0.0
+
+    def _log_plainly(self, values, began):
+        """log() of nothing but numbers that are known, in one call; False: there is more to it."""
+        late = self._late
+        if (type(values) is not dict or self._own_values or self._far is not None
+                or late._waiting or late._is_troubled):
+            return False
+        try:
+            form = self._form
+            if tuple(values) != form[0]:
+                form = self._learn_form(values)
+                if form is None:
+                    return False
+            numbers = array.array("d")
+            is_troubled = False
+            for value in values.values():
+                if type(value) is not float:
+                    value = None if _tensors.is_elsewhere(value) else as_number(value)
+                    if value is None:
+                        return False
+                numbers.append(value)
+        except Exception:
+            return False  # the long way round tells what is wrong
+        try:
+            for watchdog, number in zip(form[1], numbers):
+                is_troubled |= watchdog.sees_trouble(number)
+            step = -1
+            if not self._is_begun:
+                self._is_begun = True
+                step = self._told_step = self._next_step
+            self._lib.baro_turn(self._handle, step, form[3], numbers.buffer_info()[0],
+                               len(numbers), int(self._unbooked_s * 1e9))
+            self._unbooked_s = 0.0
+            if is_troubled:
+                self._lib.baro_trouble(self._handle, TROUBLE_STEPS)
+            if self._watcher is not None:
+                self._watcher.close_step(is_troubled)
+                self._unbooked_s = self._watcher.take_spent()
+        except Exception as error:  # the training goes on whatever happens here
+            self._complain("log", f"log() failed: {error!r}")
+        self._is_begun = False
+        if self._next_step < _native.MAX_STEP:
+            self._next_step += 1
+        now = time.perf_counter()
+        if now >= self._news_at:
+            self._hear(self._handle)
+        self._unbooked_s += now - self._native_s - began
+        return True
+
+    def _learn_form(self, values):
+        """Remember a dictionary's names: (names, watchdogs, array of ids, where that lies).
+
+        None when they are not just known scalars.
+        """
+        form = tuple(values)
+        known = [self._scalars.get(name) for name in form if type(name) is str]
+        if len(known) < len(form) or any(one is None or one[0] <= 0 for one in known):
+            return None  # they are declared by the long way round
+        ids = array.array("q", [one[0] for one in known])
+        self._form = found = (form, [one[1] for one in known], ids, ids.buffer_info()[0])
+        return found
 
     def tensor(self, name, array, role="act", unit_axis=None):
         """Summarise one array at the step under way.
@@ -290,14 +358,14 @@ class Run:
             self._last_logged = step
             self._next_step = min(step + self._stride, _native.MAX_STEP)
         self._is_begun = False
-        if time.monotonic() >= self._news_at:
+        if time.perf_counter() >= self._news_at:
             self._hear(self._handle)
 
     _news_at = 0.0
 
     def _hear(self, handle):
         """Warn of what libbaro has to say: no daemon, a key that is refused, a full ring."""
-        self._news_at = time.monotonic() + NEWS_S
+        self._news_at = time.perf_counter() + NEWS_S
         text = ctypes.create_string_buffer(256)
         if self._lib.baro_news(handle, text, len(text)):
             try:
