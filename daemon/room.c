@@ -175,7 +175,8 @@ static bool is_at_quota(struct room *room)
 {
     uint64_t limit = store_limit_bytes(room->store);
     return room->quota_bytes > 0 &&
-           store_bytes(room->store) + limit / 8 + min_free_bytes >= limit;
+           (store_is_map_full(room->store) ||
+               store_bytes(room->store) + limit / 8 + min_free_bytes >= limit);
 }
 
 int room_make(struct room *room, bool is_stuck, struct baro_err *err)

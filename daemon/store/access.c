@@ -187,6 +187,7 @@ int store_apply(struct store *store, const struct store_batch *batch, uint64_t l
             break;
         }
     }
+    store->is_map_full = rc == MDB_MAP_FULL;
     if (rc == EIO && is_disk_full(store, batch->n_bytes)) {
         rc = ENOSPC;
     }

@@ -55,6 +55,7 @@ struct store {
     int lock_fd;
     uint64_t map_bytes;  /* first size of the map */
     MDB_env *env;        /* NULL when it could not be opened again after store_compact */
+    bool is_map_full;    /* writer: what it wrote last did not fit into the quota */
     uint64_t failed_txn; /* writer: LMDB's number of the commit that failed last; 0: none */
     MDB_dbi tables[STORE_TABLE_COUNT];
     MDB_dbi tail_table;

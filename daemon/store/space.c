@@ -73,6 +73,11 @@ uint64_t store_used_bytes(struct store *store)
     return space.file - space.free;
 }
 
+bool store_is_map_full(const struct store *store)
+{
+    return store->is_map_full;
+}
+
 uint64_t store_limit_bytes(const struct store *store)
 {
     return store->commit_limit;

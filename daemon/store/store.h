@@ -29,10 +29,10 @@ struct store_options {
 
 /* Small values by (run, id): descriptions, positions of streams, alerts. */
 enum store_table {
-    STORE_RUNS = 0, /* (run, 0): the run's description and state */
-    STORE_THINGS,   /* (run, thing): its declaration */
-    STORE_STREAMS,  /* (run, n): stream identity and last committed sequence */
-    STORE_ALERTS,   /* (run, n) */
+    STORE_RUNS = 0,  /* (run, 0): the run's description and state */
+    STORE_THINGS,    /* (run, thing): its declaration */
+    STORE_STREAMS,   /* (run, n): stream identity and last committed sequence */
+    STORE_ALERTS,    /* (run, n) */
     STORE_INCIDENTS, /* (run, n) */
     STORE_TABLE_COUNT
 };
@@ -222,6 +222,9 @@ uint64_t store_used_bytes(struct store *store);
 
 /** Tell how many bytes commits may bring into use: the quota less what upkeep needs. Any thread. */
 uint64_t store_limit_bytes(const struct store *store);
+
+/** Tell whether what was written last did not fit into the quota. The writing thread. */
+bool store_is_map_full(const struct store *store);
 
 /* What prune may take, in the order in which it goes. */
 enum store_prune_level {
