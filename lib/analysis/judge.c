@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/analysis/judge_inside.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -383,6 +384,7 @@ void judge_reading(struct judge *judge, const struct reading *reading, uint32_t 
         return;
     }
     int64_t step = reading->header.step;
+    size_t n_words = 0;
     bool is_clock = kind == READING_STEP;
     if (!judge->has_newest || is_clock || step > judge->newest) {
         judge_begin_step(judge, step, is_clock);
@@ -391,7 +393,8 @@ void judge_reading(struct judge *judge, const struct reading *reading, uint32_t 
     if (kind == READING_BATCH) {
         keep_batch(judge, reading);
     } else if (kind == READING_EVENT && reading->n_f64 > 0 &&
-               !(reading->f64[0] > BARO_INFO)) {
+               !(reading->f64[0] > BARO_INFO) &&
+               rule_own_words(reading, &n_words) == NULL) {
         note_for_judge(judge, reading, 0, JUDGE_CHANGE_EVENT, 0);
     } else if (thing != 0) {
         watch_context(judge, slot, reading);

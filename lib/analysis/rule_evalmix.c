@@ -79,7 +79,9 @@ static bool applies(const struct judge_thing *thing)
 static void on_event(struct rule_context *context, const struct reading *reading)
 {
     size_t n = sizeof left_words - 1;
-    if (reading->extra_bytes >= n && memcmp(reading->extra, left_words, n) == 0) {
+    size_t n_words = 0;
+    const char *words = rule_own_words(reading, &n_words);
+    if (words != NULL && n_words >= n && memcmp(words, left_words, n) == 0) {
         rule_note(context, &(struct rule_fact){.code = CODE_LEFT, .unit = -1, .row = -1});
     }
 }

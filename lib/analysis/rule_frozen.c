@@ -152,12 +152,13 @@ static void on_summary(
 static void on_event(struct rule_context *context, const struct reading *reading)
 {
     char text[READING_MAX_TEXT_BYTES + 1];
-    size_t length = reading->extra_bytes < READING_MAX_TEXT_BYTES ? reading->extra_bytes
-                                                                  : READING_MAX_TEXT_BYTES;
-    if (length == 0 || reading->extra[0] < '1' || reading->extra[0] > '9') {
+    size_t length = 0;
+    const char *own = rule_own_words(reading, &length);
+    if (own == NULL || length == 0 || length > READING_MAX_TEXT_BYTES || own[0] < '1' ||
+        own[0] > '9') {
         return;
     }
-    memcpy(text, reading->extra, length);
+    memcpy(text, own, length);
     text[length] = '\0';
     char *words = NULL;
     unsigned long n = strtoul(text, &words, 10);

@@ -63,6 +63,21 @@ static inline int64_t rule_since(const struct rule_fact *fact)
 }
 
 /**
+ * Give the words of an event that the client wrote by itself, after its "barograph: "; NULL when
+ * the event is the user's own. They are not terminated.
+ */
+static inline const char *rule_own_words(const struct reading *reading, size_t *out_n)
+{
+    static const char author[] = "barograph: ";
+    size_t n = sizeof author - 1;
+    if (reading->extra_bytes < n || memcmp(reading->extra, author, n) != 0) {
+        return NULL;
+    }
+    *out_n = reading->extra_bytes - n;
+    return (const char *)reading->extra + n;
+}
+
+/**
  * Tell which of several watched models a tensor belongs to: the length of the model's name, with
  * which the tensor's begins ("gen" of "gen.0.weight"); 0: the only one, or the one without a name.
  *

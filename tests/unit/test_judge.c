@@ -148,6 +148,28 @@ static void a_reading_before_its_step_is_no_restart(void **state)
     rig_close(&rig);
 }
 
+/* The client's own words are no change that somebody meant; the user's are. */
+static void only_the_users_events_excuse(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct judge_rig rig;
+        rig_open(&rig, "divergence");
+        uint32_t loss = rig_scalar(&rig, "loss");
+        for (int64_t step = 0; step < 40; step++) {
+            rig_step(&rig, step, (double)NAN);
+            if (step == 19) {
+                rig_event(&rig, BARO_INFO,
+                    i == 0 ? "barograph: 2 parameters are shared" : "phase 2");
+            }
+            rig_value(&rig, loss, step < 20 ? 2.3 : 20 + (double)step);
+        }
+        rig_end(&rig, JUDGE_END_FINISHED);
+        assert_int_equal(rig_count(&rig, "divergence"), i == 0 ? 1 : 0);
+        rig_close(&rig);
+    }
+}
+
 /* ---- what is told, and how often ---- */
 
 static void what_never_heals_is_told_ever_more_rarely(void **state)
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test(findings_do_not_depend_on_the_order_of_things),
         cmocka_unit_test(steps_that_go_back_complete_what_was_open),
         cmocka_unit_test(a_reading_before_its_step_is_no_restart),
+        cmocka_unit_test(only_the_users_events_excuse),
         cmocka_unit_test(what_never_heals_is_told_ever_more_rarely),
         cmocka_unit_test(a_mixed_precision_step_that_is_skipped_is_no_alarm),
         cmocka_unit_test(the_sample_that_began_it_is_named),
