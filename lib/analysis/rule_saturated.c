@@ -20,7 +20,9 @@
  * What is a tanh, what is a sigmoid? Names do not say. An activation that was always within
  * [-1, 1], and came within 0.1 of both ends in half of its readings, is taken for a tanh. One that
  * was always within [0, 1], came within 0.1 of 1, has practically no exact zero (a rectifier has,
- * a mask has) and whose units do not add up to 1 (a softmax) is taken for a sigmoid.
+ * a mask has) and whose units do not add up to 1 (a softmax) is taken for a sigmoid. A sigmoid that
+ * is far beyond its end does give exact zeros, but then tiny numbers, too: where one of a hundred
+ * lies below 2^-24, zeros prove nothing.
  *
  * The last layer of a model is left alone: a classifier that is sure, or a generator whose images
  * have a black border, is right to sit at the ends.
@@ -38,7 +40,7 @@
 
 enum { MIN_PASS, IN_A_ROW, UNIT_SHARE, UNIT_READINGS };
 enum { CODE_TANH, CODE_SIGMOID, CODE_UNITS };
-enum { CALM = 32, MIN_UNITS = 4 };
+enum { CALM = 32, MIN_UNITS = 4, TINY_BIN = -24, TINY_OF = 100 };
 
 static const double near_end = 0.9;
 static const float unit_at_end = 0.98F;
@@ -74,13 +76,29 @@ static bool applies(const struct judge_thing *thing)
     return thing->role == BARO_ACT && !thing->is_eval && !thing->is_no_grad;
 }
 
-static void learn(struct layer *layer, const double *stats, uint32_t n_units)
+/* Whether there are numbers so small that only an exponential gives them. */
+static bool has_tail(const struct reading *reading)
 {
+    const struct reading_bin *bins = (const struct reading_bin *)reading->extra;
+    size_t n_bins = reading->extra_bytes / sizeof *bins;
+    uint64_t n_tiny = 0;
+    uint64_t n = 0;
+    for (size_t i = 0; i < n_bins; i++) {
+        n += bins[i].count;
+        n_tiny += bins[i].bin < TINY_BIN ? bins[i].count : 0;
+    }
+    return n_tiny > 0 && TINY_OF * n_tiny >= n;
+}
+
+static void learn(struct layer *layer, const struct reading *reading, uint32_t n_units)
+{
+    const double *stats = reading->f64;
     double sum = stats[SUMMARY_MEAN] * n_units;
     layer->n_readings++;
     layer->is_outside |= stats[SUMMARY_ABS_MAX] > 1;
     layer->is_negative |= stats[SUMMARY_MIN] < 0;
-    layer->has_zeros |= stats[SUMMARY_N_ZERO] > 0.001 * stats[SUMMARY_COUNT];
+    layer->has_zeros |=
+        stats[SUMMARY_N_ZERO] > 0.001 * stats[SUMMARY_COUNT] && !has_tail(reading);
     layer->n_both_ends +=
         stats[SUMMARY_MIN] < -near_end && stats[SUMMARY_MAX] > near_end ? 1 : 0;
     layer->n_top += stats[SUMMARY_MAX] > near_end ? 1 : 0;
@@ -100,12 +118,13 @@ static bool is_sigmoid(const struct layer *layer)
 }
 
 static void on_summary(
-    struct rule_context *context, struct layer *layer, const double *stats)
+    struct rule_context *context, struct layer *layer, const struct reading *reading)
 {
+    const double *stats = reading->f64;
     if (layer->is_outside || stats[SUMMARY_COUNT] < 2 || !isfinite(stats[SUMMARY_VAR])) {
         return;
     }
-    learn(layer, stats, context->thing->n_units);
+    learn(layer, reading, context->thing->n_units);
     double mean = stats[SUMMARY_MEAN];
     double square = stats[SUMMARY_VAR] + mean * mean;
     bool is_known = is_tanh(layer) || is_sigmoid(layer);
@@ -162,7 +181,7 @@ static void on_reading(
     if (reading->header.kind == READING_UNITS) {
         on_units(context, state, reading);
     } else {
-        on_summary(context, state, reading->f64);
+        on_summary(context, state, reading);
     }
 }
 
