@@ -23,7 +23,9 @@
  *
  * unless those who do not ask spend more than 7/8 of the income by themselves. Every expense is
  * booked as it was, never as it was expected: wrong expectations cost cadence, not budget.
- * Credit is saved up to SAVED_MAX, or to the cost of what is being saved for.
+ * Credit is saved up to SAVED_MAX, or to the cost of what is being saved for. A turn of more than
+ * PAUSE_TURNS usual ones is a pause (an evaluation, a checkpoint), which pays arrears but brings
+ * no more than those: steps are not to be slower for what came between them.
  *
  * The first steps of a training are looked at most closely. So the governor begins with a gift,
  * which is paid out at a rate that falls like 1 / time, and given back by an eighth of the
@@ -77,6 +79,7 @@ enum {
     NOTHING = N_BUCKETS,
     COHERENT_TURNS = 16,
     SPREAD = 16,
+    PAUSE_TURNS = 8,
     REGULAR_PLANS = 2, /* who asked within so many plans is planned for */
     PENDING_TURNS = 2, /* so late a booking may come */
     QUIET_TURNS = 64,  /* at most, one after the other */
@@ -125,7 +128,7 @@ struct governor {
     uint64_t seen_ns;   /* until when income is counted */
     uint64_t seen_own_ns;
     uint64_t seen_booked_ns;
-    uint64_t began_ns; /* when the first turn did */
+    double trained_ns; /* without pauses */
     double gift_ns;    /* paid out so far */
     double given_ns;   /* of that is to be given back */
     double credit_ns;
@@ -292,14 +295,12 @@ static void fold(struct governor *g, uint32_t id)
 
 /* ---- the account ---- */
 
-/* Pay out what has become due of the gift. */
-static void give(struct governor *g, uint64_t now_ns)
+/* Pay out what has become due of the gift, so many nanoseconds of training later. */
+static void give(struct governor *g, double elapsed_ns)
 {
-    if (g->seen_turn == 0) {
-        g->began_ns = now_ns;
-    }
-    double age = now_ns > g->began_ns ? (double)(now_ns - g->began_ns) / gift_unit_ns : 0;
-    double due = g->share * gift_time_ns * fmin(1, log1p(age) / log1p(gift_span));
+    g->trained_ns += elapsed_ns;
+    double due = g->share * gift_time_ns *
+                 fmin(1, log1p(g->trained_ns / gift_unit_ns) / log1p(gift_span));
     if (due > g->gift_ns) {
         g->credit_ns += due - g->gift_ns;
         g->given_ns += due - g->gift_ns;
@@ -315,9 +316,12 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     double spent = own_ns > g->seen_own_ns ? (double)(own_ns - g->seen_own_ns) : 0;
     double others = spent > governed ? spent - governed : 0;
     double income = g->share * elapsed;
+    double usual = 0; /* what came before the first turn is a pause, too */
     uint32_t n_turns = g->seen_turn != 0 ? turn - g->seen_turn : 0;
     if (n_turns > 0) {
-        double found = income / n_turns;
+        usual = g->income_ns > 0 ? PAUSE_TURNS * g->income_ns * n_turns : income;
+        double found = fmin(income, usual) / n_turns;
+        give(g, fmin(income, usual) / g->share);
         g->income_ns += g->income_ns > 0 ? 0.1 * (found - g->income_ns) : found;
     }
     g->seen_turn = turn;
@@ -327,7 +331,7 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     g->arrears_ns = fmin(g->arrears_ns + others, arrears_max_ns);
     double paid = fmin(g->arrears_ns, arrears_part * income);
     g->arrears_ns -= paid;
-    income -= paid;
+    income = fmin(income - paid, usual);
     paid = fmin(g->loan_ns, loan_part * income);
     g->loan_ns -= paid;
     income -= paid;
@@ -470,7 +474,6 @@ static void open_turn(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint
     if (!g->is_quiet) {
         g->wake_ns = wake_price(g);
     }
-    give(g, now_ns);
     settle(g, now_ns, own_ns, turn);
     g->is_lending = g->loan_ns < loan_max_ns;
     g->is_troubled = g->is_lending && is_within(turn, &g->trouble);

@@ -165,6 +165,30 @@ static void the_first_steps_are_looked_at_most_closely(void **state)
     free_world(w);
 }
 
+static void a_pause_makes_the_steps_after_it_no_slower(void **state)
+{
+    struct world *w = make_world(100, 10, 0.01, 1);
+    for (uint32_t i = 0; i < w->n; i++) {
+        w->whole_ns[i] = 20000;
+    }
+    steps(w, 20000);
+    uint64_t own_ns = w->own_ns;
+    steps(w, 50);
+    uint64_t before_ns = w->own_ns - own_ns;
+    w->now_ns += UINT64_C(100000000000);
+    own_ns = w->own_ns;
+    steps(w, 50);
+    assert_true(w->own_ns - own_ns <= 2 * before_ns);
+    /* And yet what was measured meanwhile without asking is paid from it. */
+    struct governor_state found;
+    w->own_ns += 500000000;
+    w->now_ns += UINT64_C(100000000000);
+    steps(w, 50);
+    governor_read(w->governor, &found);
+    assert_true(found.arrears_ns <= 0);
+    free_world(w);
+}
+
 /* As a reader of the series sees it: who knows how far apart readings were lately expects the
  * next within eight times that. */
 static void readings_grow_rarer_little_by_little(void **state)
@@ -640,6 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_steps_are_looked_at_most_closely),
         cmocka_unit_test(readings_grow_rarer_little_by_little),
+        cmocka_unit_test(a_pause_makes_the_steps_after_it_no_slower),
         cmocka_unit_test(a_cheap_model_is_measured_whole_in_each_step),
         cmocka_unit_test(a_model_of_some_steps_income_is_measured_together),
         cmocka_unit_test(the_budget_holds_for_models_of_all_sizes),
