@@ -107,6 +107,9 @@ void sample_lines_pack(struct sample_lines *lines)
 
 bool sample_fit_axis(double least, double most, enum axis_kind kind, struct axis *out)
 {
+    if (kind == AXIS_LOG && !(most > 0)) {
+        return false;
+    }
     if (!(most > least)) {
         double around = fabs(least) > 0 ? fabs(least) * flat_share : 1;
         least -= around;
@@ -120,5 +123,5 @@ bool sample_fit_axis(double least, double most, enum axis_kind kind, struct axis
     case AXIS_LOG: break;
     }
     out->lo = least > 0 ? least : most * log_reach;
-    return most > 0;
+    return true;
 }
