@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
+#include <strings.h>
 
 #include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
@@ -123,7 +125,10 @@ static bool applies(const struct judge_thing *thing)
         return false;
     }
     if (!thing->is_tensor) {
-        return thing->meaning == JUDGE_LOSS && player_of(thing->name) >= 0;
+        bool is_loss = thing->meaning == JUDGE_LOSS ||
+                       strcasestr(thing->name, "loss") != NULL ||
+                       strncasecmp(thing->name, "err", 3) == 0;
+        return thing->id != 0 && is_loss && player_of(thing->name) >= 0;
     }
     return thing->role == BARO_ACT && thing->n_units >= MIN_UNITS;
 }

@@ -24,13 +24,15 @@
  *   5. it left its siblings: the median rise of all that is followed in the same role is less than
  *      half of its own; or all run away together, and the rise is a factor of 4,
  *   6. of activations: the loss does not fall by 20 % meanwhile (mean of the last 8 readings and of
- *      those a window before). A network that leaves a plateau grows by a factor a step, too, and is right;
+ *      those a window before). A network that leaves a plateau grows by a factor a step, too, and
+ *      is right;
  *   7. nothing was changed on purpose since the window began (learning rate, layers unfrozen).
  *
  * For what creeps, a CUSUM beside it: blocks of 25 are compared with the mean and the deviation of
  * the 8 blocks after the first 300 readings, z = (x - mean) / deviation, where the deviation is at
- * least 0.05; S = max(0, S + z - 0.5) is told when it is above 8, the size has doubled, and 1. and
- * 3. hold over the last 8 blocks.
+ * least 0.05; S = max(0, S + z - 0.5) is told when it is above 8, the size has doubled, 1. and 3.
+ * hold over the last 8 blocks, and x rises at least as fast as it has on average since that mean:
+ * growth like t does not.
  *
  * logit    the largest attention logit is above 500 in 8 readings in a row: exp of the difference
  *          to the others is 0 in f32 from 104 on, so a softmax passes nothing any more.
@@ -58,6 +60,7 @@ enum {
 
 static const double cusum_slack = 0.5;
 static const double cusum_limit = 8;
+static const double creep_slower = 0.95;
 static const double least_deviation = 0.05;
 static const double loss_falls = 0.8;
 static const double together_factor = 2; /* times MIN_FACTOR, when all rise */
@@ -179,8 +182,11 @@ static void judge_block(
     double rise = last - x[0];
     bool is_steady_rise = is_steady(window, p[MIN_STEADY]);
     bool is_rise = is_steady_rise && rise > least && last > window->highest + least;
-    bool is_creep = is_long && is_steady_rise && drift->cusum > cusum_limit &&
-                    last > drift->mean + least && last > window->highest;
+    double n_since = (double)drift->n_readings - p[LONG_WARM_UP] - LONG / 2.0;
+    bool is_no_slower = rise * n_since > creep_slower * (last - drift->mean) * LONG;
+    bool is_creep = is_long && is_steady_rise && is_no_slower &&
+                    drift->cusum > cusum_limit && last > drift->mean + least &&
+                    last > window->highest;
     if (is_rise || is_creep) {
         note(context, is_rise ? CODE_RISE : CODE_CREEP, window->began[0], exp(last),
             is_rise ? exp(x[0]) : exp(drift->mean), rise, is_long);
