@@ -39,6 +39,7 @@ struct cli_values {
     bool is_forced;
     bool is_all;
     bool is_dry_run;
+    bool is_incidents;
     const char *size;   /* to prune to, or NULL */
     const char *output; /* where to write, or NULL */
     const char *format; /* NULL: by the file's ending */
@@ -48,6 +49,8 @@ struct cli_values {
     const char *server; /* public key of a daemon, or NULL */
     const char *stat;   /* of units, or NULL */
     const char *axis;   /* "linear", "log", "symlog", or NULL */
+    const char *rules;  /* file, or NULL */
+    const char *check;  /* likewise */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
@@ -160,6 +163,10 @@ int cmd_export(struct cli *cli);
 int cmd_tail(struct cli *cli);
 /** Print or follow alerts; cmd_alerts.c. */
 int cmd_alerts(struct cli *cli);
+/** Judge stored history again; cmd_replay.c. */
+int cmd_replay(struct cli *cli);
+/** List rules and check a rules file; cmd_rules.c. */
+int cmd_rules(struct cli *cli);
 /** Bring in rings of dead processes; cmd_recover.c. */
 int cmd_recover(struct cli *cli);
 /** Make room in the store; cmd_prune.c. */

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* baro alerts: what the rules found in a run, as sentences with advice; live with --follow. */
+/*
+ * baro alerts: what broke, as incidents with their likely causes and what to try; with --all every
+ * alert below. For programs (--json) alerts, or with --incidents incidents, one object a line.
+ * Live with --follow.
+ */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 #include "lib/link/link.h"
 #include "tools/alerts.h"
@@ -14,127 +20,173 @@
 
 enum { ALERTS_POLL_MS = 500 };
 
+/* What has been shown of an incident. */
+struct shown {
+    uint64_t id;
+    char *headline;
+    bool is_open;
+};
+
+/* One call. */
+struct showing {
+    struct cli *cli;
+    uint64_t last_alert;
+    struct shown *incidents;
+    size_t n_incidents;
+    size_t n; /* of all that was printed */
+};
+
 /* ---- printing ---- */
 
-static json_t *samples_of(const Baro__Alert *alert)
+static struct shown *find_shown(struct showing *showing, uint64_t id)
 {
-    json_t *samples = json_array();
-    for (size_t i = 0; i < alert->n_samples; i++) {
-        (void)json_array_append_new(samples, json_integer((json_int_t)alert->samples[i]));
+    for (size_t i = 0; i < showing->n_incidents; i++) {
+        if (showing->incidents[i].id == id) {
+            return &showing->incidents[i];
+        }
     }
-    return samples;
+    return NULL;
 }
 
-static json_t *index_or_null(int64_t index)
+/* Note an incident; tells whether it is new, and whether it says something new. */
+static bool note_incident(
+    struct showing *showing, const Baro__Incident *incident, bool *out_is_new)
 {
-    return index >= 0 ? json_integer((json_int_t)index) : json_null();
+    struct shown *shown = find_shown(showing, incident->id);
+    *out_is_new = shown == NULL;
+    if (shown == NULL) {
+        showing->incidents = baro_xrealloc(
+            showing->incidents, showing->n_incidents + 1, sizeof *showing->incidents);
+        shown = &showing->incidents[showing->n_incidents++];
+        *shown = (struct shown){.id = incident->id};
+    }
+    bool is_news = shown->headline == NULL ||
+                   strcmp(shown->headline, incident->headline) != 0 ||
+                   (shown->is_open && !incident->is_open);
+    free(shown->headline);
+    shown->headline = baro_xstrdup(incident->headline);
+    shown->is_open = incident->is_open;
+    return is_news;
 }
 
-json_t *alert_to_json(const Baro__Alert *alert)
+static void show_incident(struct showing *showing, const Baro__Incident *incident)
 {
-    json_t *object = json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "step",
-        (json_int_t)alert->step, "kind", json_text(alert->kind), "severity",
-        baro_level_name((enum baro_level)alert->level), "tensor",
-        json_text_or_null(alert->tensor), "module", json_text_or_null(alert->module),
-        "role", json_text_or_null(alert->role), "unit", index_or_null(alert->unit),
-        "samples", samples_of(alert), "text", json_text(alert->text), "incident",
-        alert->incident > 0 ? json_integer((json_int_t)alert->incident) : json_null());
-    json_t *more = json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:b, s:I}", "advice",
-        json_text_or_null(alert->advice), "id", (json_int_t)alert->id, "time_ns",
-        (json_int_t)alert->time_ns, "rank", (json_int_t)alert->rank, "row",
-        index_or_null(alert->row), "value", json_number(alert->value), "is_sample_known",
-        alert->has_sample, "batch_size", (json_int_t)alert->batch_size);
-    (void)json_object_update_missing(object, more);
-    json_decref(more);
-    return object;
-}
-
-void alert_print(const struct term *term, const Baro__Alert *alert)
-{
-    char text[2048];
-    enum term_paint paint = alert->level >= BARO_ALARM   ? TERM_BAD
-                            : alert->level >= BARO_WATCH ? TERM_WARN
-                                                         : TERM_ACCENT;
-    (void)printf("%s%s %s%s  step %lld  %s%s%s", term_paint(term, paint),
-        term_mark(term, "▲", "!"), baro_level_name((enum baro_level)alert->level),
-        term_paint(term, TERM_PLAIN), (long long)alert->step, term_paint(term, TERM_BOLD),
-        term_safe(term, alert->kind, text, sizeof text), term_paint(term, TERM_PLAIN));
-    if (alert->tensor[0] != '\0') {
-        (void)printf("  %s", term_safe(term, alert->tensor, text, sizeof text));
+    const struct cli *cli = showing->cli;
+    bool is_new = false;
+    if (!note_incident(showing, incident, &is_new) ||
+        (cli->values.is_json && !cli->values.is_incidents)) {
+        return;
     }
-    if (alert->role[0] != '\0') {
-        (void)printf(":%s", term_safe(term, alert->role, text, sizeof text));
-    }
-    if (alert->unit >= 0) {
-        (void)printf("  unit %lld", (long long)alert->unit);
-    }
-    if (alert->has_sample && alert->n_samples > 0) {
-        (void)printf("  sample %lld", (long long)alert->samples[0]);
-    }
-    (void)fputc('\n', stdout);
-    term_wrap(term, stdout, 4, term_safe(term, alert->text, text, sizeof text));
-    if (alert->advice[0] != '\0') {
-        char advice[2100];
-        (void)snprintf(advice, sizeof advice, "try: %s",
-            term_safe(term, alert->advice, text, sizeof text));
-        term_wrap(term, stdout, 4, advice);
-    }
-}
-
-static void show(const struct cli *cli, const Baro__Alert *alert)
-{
+    showing->n++;
     if (cli->values.is_json) {
-        json_print(&cli->out, alert_to_json(alert));
+        json_print(&cli->out, incident_to_json(incident));
+    } else if (is_new) {
+        incident_print(&cli->out, incident);
     } else {
+        incident_print_line(&cli->out, incident);
+    }
+}
+
+/* For people alerts stand in their incident, unless all are wanted. */
+static void show_alert(struct showing *showing, const Baro__Alert *alert)
+{
+    const struct cli *cli = showing->cli;
+    if (alert->id <= showing->last_alert) {
+        return;
+    }
+    showing->last_alert = alert->id;
+    if (cli->values.is_json && !cli->values.is_incidents) {
+        json_print(&cli->out, alert_to_json(alert));
+        showing->n++;
+    } else if (!cli->values.is_json && (cli->values.is_all || alert->incident == 0)) {
         alert_print(&cli->out, alert);
+        showing->n++;
     }
 }
 
 /* ---- asking and following ---- */
 
-/* Print the stored alerts with ids beyond *last_id. */
-static int print_stored(struct cli *cli, uint32_t run, uint64_t *last_id, size_t *out_n)
+static const Baro__Alert *alert_of(const Baro__AlertsReply *reply, uint64_t id)
 {
-    struct baro_err err = {0};
-    struct link_message reply;
-    Baro__AlertsRequest body = BARO__ALERTS_REQUEST__INIT;
-    body.run = run;
-    Baro__Envelope request = BARO__ENVELOPE__INIT;
-    request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
-    request.alerts_request = &body;
-    if (link_ask(cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (reply.wire.envelope->body_case != BARO__ENVELOPE__BODY_ALERTS_REPLY) {
-        link_message_release(&reply);
-        return cli_fail("the daemon gave another answer than alerts");
-    }
-    const Baro__AlertsReply *alerts = reply.wire.envelope->alerts_reply;
-    uint64_t newest_id = *last_id;
-    *out_n = 0;
-    for (size_t i = 0; i < alerts->n_alerts; i++) {
-        if (alerts->alerts[i]->id > *last_id) {
-            show(cli, alerts->alerts[i]);
-            (*out_n)++;
-            newest_id =
-                alerts->alerts[i]->id > newest_id ? alerts->alerts[i]->id : newest_id;
+    for (size_t i = 0; i < reply->n_alerts; i++) {
+        if (reply->alerts[i]->id == id) {
+            return reply->alerts[i];
         }
     }
-    *last_id = newest_id;
+    return NULL;
+}
+
+static bool has_incident(const Baro__AlertsReply *reply, uint64_t id)
+{
+    for (size_t i = 0; i < reply->n_incidents; i++) {
+        if (reply->incidents[i]->id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Stories first, each with its alerts below if they are wanted. */
+static void print_reply(struct showing *showing, const Baro__AlertsReply *reply)
+{
+    const struct cli *cli = showing->cli;
+    uint64_t newest = showing->last_alert;
+    bool is_for_people = !cli->values.is_json;
+    for (size_t i = 0; i < reply->n_incidents; i++) {
+        const Baro__Incident *incident = reply->incidents[i];
+        show_incident(showing, incident);
+        for (size_t k = 0; is_for_people && cli->values.is_all && k < incident->n_alerts;
+             k++) {
+            const Baro__Alert *alert = alert_of(reply, incident->alerts[k]);
+            if (alert != NULL && alert->id > showing->last_alert) {
+                alert_print(&cli->out, alert);
+            }
+        }
+    }
+    for (size_t i = 0; i < reply->n_alerts; i++) {
+        const Baro__Alert *alert = reply->alerts[i];
+        newest = alert->id > newest ? alert->id : newest;
+        if (alert->id <= showing->last_alert ||
+            (cli->values.is_json && cli->values.is_incidents)) {
+            continue;
+        }
+        if (cli->values.is_json) {
+            json_print(&cli->out, alert_to_json(alert));
+            showing->n++;
+        } else if (!has_incident(reply, alert->incident)) {
+            alert_print(&cli->out, alert);
+            showing->n++;
+        }
+    }
+    showing->last_alert = newest;
+}
+
+static int print_stored(struct showing *showing, uint32_t run)
+{
+    struct link_message reply;
+    const Baro__AlertsReply *alerts = alerts_ask(showing->cli, run, &reply);
+    if (alerts == NULL) {
+        return CLI_FAILED;
+    }
+    print_reply(showing, alerts);
     link_message_release(&reply);
     return CLI_OK;
 }
 
 /* Handle one live message; returns true when the run has ended. */
-static bool take_live(struct cli *cli, struct follow *follow,
-    const Baro__Envelope *envelope, uint64_t *last_id)
+static bool take_live(
+    struct showing *showing, struct follow *follow, const Baro__Envelope *envelope)
 {
     uint32_t run = follow->run;
     if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_ALERT) {
         const Baro__Alert *alert = envelope->live_alert->alert;
-        if (alert != NULL && alert->run == run && alert->id > *last_id) {
-            *last_id = alert->id;
-            show(cli, alert);
+        if (alert != NULL && alert->run == run) {
+            show_alert(showing, alert);
+        }
+    } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_INCIDENT) {
+        const Baro__Incident *incident = envelope->live_incident->incident;
+        if (incident != NULL && incident->run == run) {
+            show_incident(showing, incident);
         }
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RUN) {
         const Baro__RunInfo *info = envelope->live_run->run;
@@ -146,32 +198,31 @@ static bool take_live(struct cli *cli, struct follow *follow,
     return false;
 }
 
-static int follow(struct cli *cli, struct follow *follow, uint64_t last_id)
+static int follow(struct showing *showing, struct follow *follow)
 {
     struct baro_err err = {0};
-    size_t n = 0;
     bool has_ended = run_has_ended(follow->status);
     while (!has_ended && !follow_is_interrupted()) {
         enum follow_news news = follow_check(follow);
         if (news == FOLLOW_LOST_RUN) {
             return CLI_FAILED;
         }
-        if (news == FOLLOW_BACK && print_stored(cli, follow->run, &last_id, &n) != CLI_OK) {
+        if (news == FOLLOW_BACK && print_stored(showing, follow->run) != CLI_OK) {
             return CLI_FAILED;
         }
         has_ended = run_has_ended(follow->status);
         struct link_message message;
-        int rc = link_next(cli->link, ALERTS_POLL_MS, &message, &err);
+        int rc = link_next(showing->cli->link, ALERTS_POLL_MS, &message, &err);
         if (rc < 0) {
             return cli_fail_err(&err);
         }
         if (rc > 0) {
-            has_ended = take_live(cli, follow, message.wire.envelope, &last_id);
+            has_ended = take_live(showing, follow, message.wire.envelope);
             link_message_release(&message);
         }
     }
     /* The alert that comes with the end may be stored behind the news of it. */
-    return print_stored(cli, follow->run, &last_id, &n);
+    return print_stored(showing, follow->run);
 }
 
 /* A run that failed without any alert has a reason of its own. */
@@ -196,18 +247,21 @@ int cmd_alerts(struct cli *cli)
     if (rc != CLI_OK) {
         return rc;
     }
-    uint64_t last_id = 0;
-    size_t n = 0;
-    rc = print_stored(cli, run.run, &last_id, &n);
-    if (rc == CLI_OK && n == 0 && !cli->values.is_json) {
+    struct showing showing = {.cli = cli};
+    rc = print_stored(&showing, run.run);
+    if (rc == CLI_OK && showing.n == 0 && !cli->values.is_json) {
         (void)printf("no alerts%s\n", cli->values.is_follow ? " yet" : "");
     }
     if (rc == CLI_OK && cli->values.is_follow) {
-        rc = follow(cli, &run, last_id);
+        rc = follow(&showing, &run);
     }
     if (rc == CLI_OK && !cli->values.is_json) {
         say_how_it_ended(cli, &run);
     }
+    for (size_t i = 0; i < showing.n_incidents; i++) {
+        free(showing.incidents[i].headline);
+    }
+    free(showing.incidents);
     follow_end(&run);
     return rc;
 }

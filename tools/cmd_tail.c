@@ -51,6 +51,8 @@ struct tail {
     struct tailed *series;
     size_t n_series;
     uint64_t last_alert;
+    uint64_t incident;     /* shown last, */
+    char *headline;        /* and what it said; NULL: none */
     int64_t last_event_ns; /* newest shown */
     int64_t
         past_event_ns; /* newest read from the store; what is live and older has been shown */
@@ -237,6 +239,29 @@ static int catch_up(struct tail *tail, int64_t from_step)
 
 /* ---- live messages ---- */
 
+/* An incident is one line, written again when it says more. */
+static void show_incident(struct tail *tail, const Baro__Incident *incident)
+{
+    if (incident == NULL || incident->run != tail->follow.run) {
+        return;
+    }
+    bool is_known = tail->incident == incident->id && tail->headline != NULL &&
+                    strcmp(tail->headline, incident->headline) == 0;
+    bool is_old = incident->id < tail->incident && !incident->is_open;
+    if (is_known || is_old) {
+        return;
+    }
+    free(tail->headline);
+    tail->headline = baro_xstrdup(incident->headline);
+    tail->incident = incident->id;
+    if (tail->cli->values.is_json) {
+        json_print(&tail->cli->out, incident_to_json(incident));
+        return;
+    }
+    tail_view_flush(tail->view, true);
+    incident_print_line(&tail->cli->out, incident);
+}
+
 static void show_alert(struct tail *tail, const Baro__Alert *alert)
 {
     if (alert == NULL || alert->run != tail->follow.run || alert->id <= tail->last_alert) {
@@ -249,8 +274,10 @@ static void show_alert(struct tail *tail, const Baro__Alert *alert)
         json_print(&tail->cli->out, object);
         return;
     }
-    tail_view_flush(tail->view, true);
-    alert_print(&tail->cli->out, alert);
+    if (alert->incident == 0) { /* else its incident is shown */
+        tail_view_flush(tail->view, true);
+        alert_print(&tail->cli->out, alert);
+    }
 }
 
 static void show_event(struct tail *tail, const struct reading *reading)
@@ -345,6 +372,8 @@ static void take_message(struct tail *tail, const struct link_message *message)
         take_records(tail, message);
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_ALERT) {
         show_alert(tail, envelope->live_alert->alert);
+    } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_INCIDENT) {
+        show_incident(tail, envelope->live_incident->incident);
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RUN) {
         take_run(tail, envelope->live_run->run);
     } else if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_THINGS &&
@@ -360,22 +389,18 @@ static void take_message(struct tail *tail, const struct link_message *message)
 /* Stored alerts that have not been shown; at the start only the newest few. */
 static int catch_up_alerts(struct tail *tail, size_t max_shown)
 {
-    struct baro_err err = {0};
     struct link_message reply;
-    Baro__AlertsRequest body = BARO__ALERTS_REQUEST__INIT;
-    body.run = tail->follow.run;
-    Baro__Envelope request = BARO__ENVELOPE__INIT;
-    request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
-    request.alerts_request = &body;
-    if (link_ask(tail->cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
+    const Baro__AlertsReply *alerts = alerts_ask(tail->cli, tail->follow.run, &reply);
+    if (alerts == NULL) {
+        return CLI_FAILED;
     }
-    if (reply.wire.envelope->body_case == BARO__ENVELOPE__BODY_ALERTS_REPLY) {
-        const Baro__AlertsReply *alerts = reply.wire.envelope->alerts_reply;
-        size_t n = alerts->n_alerts;
-        for (size_t i = n > max_shown ? n - max_shown : 0; i < n; i++) {
-            show_alert(tail, alerts->alerts[i]);
-        }
+    size_t n = alerts->n_alerts;
+    for (size_t i = n > max_shown ? n - max_shown : 0; i < n; i++) {
+        show_alert(tail, alerts->alerts[i]);
+    }
+    n = alerts->n_incidents;
+    for (size_t i = n > max_shown ? n - max_shown : 0; i < n; i++) {
+        show_incident(tail, alerts->incidents[i]);
     }
     link_message_release(&reply);
     return CLI_OK;
@@ -521,6 +546,7 @@ int cmd_tail(struct cli *cli)
         print_status(&tail);
     }
     tail_view_destroy(tail.view);
+    free(tail.headline);
     free(tail.series);
     follow_end(&tail.follow);
     return rc;

@@ -72,6 +72,20 @@ static const struct cli_option tail_options[] = {
 static const struct cli_option alerts_options[] = {
     {"follow", 'f', CLI_FLAG, VALUE(is_follow), NULL,
         "go on with new alerts until the run ends"},
+    {"all", 'a', CLI_FLAG, VALUE(is_all), NULL, "print every alert of each incident, too"},
+    {"incidents", 0, CLI_FLAG, VALUE(is_incidents), NULL,
+        "with --json: incidents instead of alerts"},
+    OPTION_JSON,
+};
+
+static const struct cli_option replay_options[] = {
+    {"rules", 0, CLI_TEXT, VALUE(rules), "FILE", "by these rules; default: the daemon's"},
+    {"all", 'a', CLI_FLAG, VALUE(is_all), NULL, "print every alert of each incident, too"},
+    OPTION_JSON,
+};
+
+static const struct cli_option rules_options[] = {
+    {"check", 0, CLI_TEXT, VALUE(check), "FILE", "read a rules file, and show what it makes"},
     OPTION_JSON,
 };
 
@@ -154,8 +168,16 @@ const struct cli_command cli_commands[] = {
         "statistics (NAME:ROLE/STATISTIC); without it all scalars are shown, without RUN the newest "
         "run. Ends when the run does.",
         tail_options, BARO_LEN(tail_options), cmd_tail},
-    {"alerts", "[RUN]", 0, 1, "Print what broke, where, and what to try", NULL,
+    {"alerts", "[RUN]", 0, 1, "Print what broke, where, and what to try",
+        "Alerts that belong together are one incident: what came first, what it led to, likely "
+        "causes.",
         alerts_options, BARO_LEN(alerts_options), cmd_alerts},
+    {"replay", "[RUN]", 0, 1, "Judge a run's stored history again",
+        "The very rules of the daemon over what it stored: what they say, whether it is what was "
+        "recorded, and how often they call. Tune a rules file on the past before you trust it.",
+        replay_options, BARO_LEN(replay_options), cmd_replay},
+    {"rules", "", 0, 0, "List all rules and their parameters, or check a rules file", NULL,
+        rules_options, BARO_LEN(rules_options), cmd_rules},
     {"recover", "[RING|DIR]...", 0, 1 << 20, "Bring in what killed processes left behind",
         "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "
         "of the data folder. A ring is removed once the daemon has committed all of it.",

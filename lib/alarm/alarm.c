@@ -55,7 +55,7 @@ void alarm_destroy(struct alarm *alarm)
         free(alarm->things[i].module);
     }
     incidents_destroy(alarm->incidents);
-    ranks_destroy(alarm->ranks);
+    judge_run_destroy(alarm->ranks);
     free(alarm->streams);
     free(alarm->alerts);
     free(alarm->known);
@@ -132,6 +132,18 @@ void alarm_resume(struct alarm *alarm, Baro__Alert *const *alerts, size_t n_aler
     }
 }
 
+/* From now on ranks are compared. */
+static void compare_ranks(struct alarm *alarm)
+{
+    alarm->ranks = judge_run_create(alarm->book);
+    for (size_t id = 0; id < alarm->n_things; id++) {
+        const struct alarm_thing *thing = &alarm->things[id];
+        if (thing->is_replicated) {
+            judge_run_declare(alarm->ranks, thing->rank, (uint32_t)id, thing->name);
+        }
+    }
+}
+
 struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank)
 {
     struct alarm_stream *stream = baro_xcalloc(1, sizeof *stream);
@@ -141,6 +153,9 @@ struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank)
     alarm->streams =
         baro_xrealloc(alarm->streams, alarm->n_streams + 1, sizeof(struct alarm_stream *));
     alarm->streams[alarm->n_streams++] = stream;
+    if (alarm->ranks == NULL && alarm->streams[0]->rank != rank) {
+        compare_ranks(alarm);
+    }
     return stream;
 }
 
@@ -203,16 +218,23 @@ void alarm_declare(
         memcpy(about.shape, declare->shape, about.n_dims * sizeof about.shape[0]);
     }
     judge_declare(stream->judge, &about);
+    struct alarm *alarm = stream->alarm;
+    if (alarm->ranks == NULL && alarm->things[thing].is_replicated) {
+        compare_ranks(alarm); /* that the other ranks are to come is known by this */
+    } else if (alarm->things[thing].is_replicated) {
+        judge_run_declare(alarm->ranks, stream->rank, thing, declare->name);
+    }
 }
 
 /* ---- readings ---- */
 
 /* Give a finding to the run: an alert, in an incident. */
 static void take_finding(
-    struct alarm_stream *stream, const struct judge_finding *finding, const char *kind)
+    struct alarm_stream *stream, const struct judge_finding *finding, uint32_t rank)
 {
     struct alarm *alarm = stream->alarm;
-    if (stream->is_warming || is_known(alarm, finding, stream->rank, kind)) {
+    const char *kind = finding->kind;
+    if (stream->is_warming || is_known(alarm, finding, rank, kind)) {
         return;
     }
     struct alarm_thing about = {0};
@@ -221,7 +243,7 @@ static void take_finding(
     }
     struct incident_alert news = {0};
     Baro__Alert *alert =
-        alarm_make_alert(finding, kind, &about, stream->rank, alarm->last_alert + 1);
+        alarm_make_alert(finding, kind, &about, rank, alarm->last_alert + 1);
     alarm_describe(alert, finding, &news);
     if (alarm->last_alert >= ALARM_MAX_ALERTS) {
         alarm->n_withheld++;
@@ -285,29 +307,40 @@ static bool gather(struct alarm_stream *stream)
         insert_finding(alarm, &finding);
     }
     for (size_t i = 0; i < alarm->n_findings; i++) {
-        take_finding(stream, &alarm->findings[i], alarm->findings[i].kind);
+        take_finding(stream, &alarm->findings[i], stream->rank);
     }
     return alarm->n_findings > 0;
 }
 
-/* Numbers that must be the same on all ranks: no one process's judge can see that. */
-static void feed_ranks(
+/* Take what was found about ranks. stream: whose reading it came with. */
+static bool gather_run(struct alarm *alarm, struct alarm_stream *stream)
+{
+    struct judge_finding finding;
+    uint32_t rank = 0;
+    bool is_any = false;
+    while (alarm->ranks != NULL && judge_run_take(alarm->ranks, &finding, &rank)) {
+        struct alarm_stream *about = stream;
+        for (size_t i = 0; i < alarm->n_streams; i++) {
+            about = alarm->streams[i]->rank == rank ? alarm->streams[i] : about;
+        }
+        take_finding(stream->is_warming ? stream : about, &finding, rank);
+        is_any = true;
+    }
+    return is_any;
+}
+
+/* What only shows when ranks are compared; there is no judge of it before a second one comes. */
+static bool feed_run(
     struct alarm_stream *stream, const struct reading *reading, uint32_t thing)
 {
     struct alarm *alarm = stream->alarm;
-    if (alarm->ranks == NULL) {
-        alarm->ranks = ranks_create();
+    bool is_replicated =
+        thing != 0 && thing < alarm->n_things && alarm->things[thing].is_replicated;
+    if (alarm->ranks == NULL || (reading->header.kind != READING_STEP && !is_replicated)) {
+        return false;
     }
-    struct ranks_finding ranks;
-    if (!ranks_add(alarm->ranks, alarm->things[thing].name, stream->rank,
-            reading->header.step, reading->f64[0], &ranks)) {
-        return;
-    }
-    struct judge_finding finding;
-    alarm_write_ranks(&finding, &ranks, alarm->things[thing].name);
-    finding.thing = thing;
-    finding.time_ns = reading->header.time_ns;
-    take_finding(stream, &finding, "ranks_differ");
+    judge_run_reading(alarm->ranks, stream->rank, reading, thing);
+    return gather_run(alarm, stream);
 }
 
 bool alarm_reading(
@@ -316,11 +349,7 @@ bool alarm_reading(
     struct alarm *alarm = stream->alarm;
     judge_reading(stream->judge, reading, thing);
     bool is_news = gather(stream);
-    if (thing != 0 && thing < alarm->n_things && alarm->things[thing].is_replicated &&
-        reading->header.kind == READING_SCALAR) {
-        feed_ranks(stream, reading, thing);
-        is_news = true;
-    }
+    is_news |= feed_run(stream, reading, thing);
     if (reading->header.kind == READING_STEP && alarm->incidents != NULL) {
         incidents_see_step(alarm->incidents, reading->header.step);
         is_news = true;
@@ -331,8 +360,15 @@ bool alarm_reading(
 void alarm_end(
     struct alarm_stream *stream, enum judge_end why, const char *reason, int64_t time_ns)
 {
+    struct alarm *alarm = stream->alarm;
     judge_end(stream->judge, why, reason, time_ns);
     (void)gather(stream);
+    bool has_left =
+        why == JUDGE_END_FINISHED || why == JUDGE_END_FAILED || why == JUDGE_END_GONE;
+    if (alarm->ranks != NULL && has_left) {
+        judge_run_leave(alarm->ranks, stream->rank);
+        (void)gather_run(alarm, stream);
+    }
 }
 
 void alarm_set_warming(struct alarm_stream *stream, bool is_warming)
@@ -379,7 +415,7 @@ uint64_t alarm_n_withheld(const struct alarm *alarm)
 
 size_t alarm_memory(const struct alarm *alarm)
 {
-    size_t n = 0;
+    size_t n = alarm->ranks != NULL ? judge_run_memory(alarm->ranks) : 0;
     for (size_t i = 0; i < alarm->n_streams; i++) {
         n += judge_memory(alarm->streams[i]->judge);
     }

@@ -6,6 +6,7 @@
 #include "lib/alarm/alarm.h"
 #include "lib/analysis/detect_ranks.h"
 #include "lib/analysis/incident.h"
+#include "lib/analysis/judge_run.h"
 
 /* What is told of a thing; zeroed: the run itself. */
 struct alarm_thing {
@@ -44,7 +45,7 @@ struct alarm {
     size_t n_streams;
     struct alarm_thing *things; /* by id */
     size_t n_things;
-    struct ranks_detector *ranks;    /* NULL until there is what must be alike */
+    struct judge_run *ranks;         /* compares ranks; NULL until there are some */
     struct incident_book *incidents; /* NULL until there is one */
     struct alarm_known *known;
     size_t n_known;
@@ -72,9 +73,5 @@ void alarm_recall_alert(const Baro__Alert *alert, struct incident_alert *out,
 
 /** Make the message of an incident; its run is not set. */
 Baro__Incident *alarm_make_incident(const struct incident *incident);
-
-/** Write the finding of ranks that differ; thing and time are not set. */
-void alarm_write_ranks(
-    struct judge_finding *out, const struct ranks_finding *ranks, const char *name);
 
 #endif

@@ -177,32 +177,6 @@ void alarm_recall_alert(const Baro__Alert *alert, struct incident_alert *out,
     }
 }
 
-void alarm_write_ranks(
-    struct judge_finding *out, const struct ranks_finding *ranks, const char *name)
-{
-    size_t prefix = strlen(RANKS_PREFIX);
-    const char *plain = strncmp(name, RANKS_PREFIX, prefix) == 0 ? name + prefix : name;
-    *out = (struct judge_finding){
-        .level = BARO_ALARM,
-        .step = ranks->step,
-        .noticed_step = ranks->step,
-        .unit = -1,
-        .row = -1,
-        .value = ranks->value_b,
-        .usual = ranks->value_a,
-        .advice =
-            "Replicas that have parted train different models. Look for weights that are "
-            "changed outside the optimiser, for parameters whose gradients are not reduced, "
-            "for random numbers or seeds that differ, and for faulty memory; start again from "
-            "a checkpoint on all ranks.",
-        .causes = {JUDGE_CAUSE_NOT_SYNCED, JUDGE_CAUSE_HARDWARE},
-    };
-    (void)snprintf(out->text, sizeof out->text,
-        "%.200s is not the same on ranks %" PRIu32 " and %" PRIu32 " at step %" PRId64
-        ": the sums of its bits are %.0f and %.0f.",
-        plain, ranks->rank_a, ranks->rank_b, ranks->step, ranks->value_a, ranks->value_b);
-}
-
 /* ---- incidents ---- */
 
 static void copy_texts(

@@ -498,6 +498,7 @@ static void alerts_before_the_branch_belong_to_it_too(void **state)
     pusher_scalar(&first, 1, 20, (double)NAN);
     push(&first, 21, 200, 1);
     pusher_scalar(&first, 1, 200, (double)NAN);
+    push(&first, 201, 204, 1); /* a step is judged when the second one after it has begun */
     pusher_flush(&first);
     pusher_finish(&first);
     assert_int_equal(count_alerts("l", 201), 2);
