@@ -201,7 +201,7 @@ static void draw_value(struct chart_pen *pen, float *out_w)
     size_t line = chart->n_lines;
     size_t n_named = 0;
     for (size_t i = chart->n_lines; i-- > 0;) {
-        line = chart->lines[i].weight == CHART_NORMAL ? i : line;
+        line = chart->lines[i].weight == CHART_NORMAL && !chart->no_value ? i : line;
         n_named += chart->lines[i].weight != CHART_FAINT;
     }
     for (size_t i = 0; i < chart->n_lines; i++) {

@@ -120,6 +120,7 @@ struct chart {
     double cursor; /* x of the page's cursor; NAN = none */
     int hover;     /* index of the line under the pointer, drawn selected; see has_hover */
     bool has_hover;
+    bool no_value;    /* at the top right only that of a selected or hovered line */
     bool no_x_labels; /* small multiples above another that has them */
     bool sparkline;   /* the line alone: no title, ticks, labels; rect is the plot */
     const char

@@ -39,7 +39,9 @@ static void free_planes(struct raster *raster)
     free(raster->pixels);
     free(raster->mask);
     free(raster->touched);
-    free(raster->density);
+    for (size_t i = 0; i < RASTER_MAX_DENSITIES; i++) {
+        free(raster->densities[i].cells);
+    }
     free(raster->cells);
     free(raster->cells_before);
 }

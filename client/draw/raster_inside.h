@@ -12,15 +12,25 @@ struct rows {
     int first, last;
 };
 
+enum { RASTER_MAX_DENSITIES = 8 };
+
+/* How many lines of a flock lie over each pixel of its area, by rows. */
+struct raster_density {
+    uint64_t key;  /* of the flock; 0: none, or only what was repainted is there */
+    uint64_t used; /* n_flocks when it was drawn last */
+    struct raster_box box;
+    size_t capacity;
+    uint16_t *cells;
+};
+
 struct raster {
     int w, h;
     uint32_t *pixels;
     struct raster_box clip;
     uint8_t *mask;        /* coverage of the line being stroked, column by column of h */
     struct rows *touched; /* w: what of the mask is not zero */
-    uint16_t *density;    /* of the flock drawn last, by rows; NULL until first used */
-    uint64_t density_key; /* of that flock; 0: none, only what was repainted is there */
-    bool density_is_clean;
+    struct raster_density densities[RASTER_MAX_DENSITIES]; /* of the flocks drawn last */
+    uint64_t n_flocks;                                     /* ever drawn */
     bool has_ink;
     draw_color ink;        /* what alpha_of is for */
     uint8_t alpha_of[256]; /* opacity of ink at a coverage */

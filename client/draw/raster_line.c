@@ -210,14 +210,16 @@ void raster_band(struct raster *raster, int x, const struct draw_span *spans, si
 }
 
 /* Add one line's rows, in eighths of a pixel of the surface, to the densities of a column. */
-static void flock_span(struct raster *raster, int x, int top, int bottom)
+static void flock_span(const struct raster_density *to, int x, int top, int bottom)
 {
     const int y0 = top >> 3, y1 = (bottom - 1) >> 3;
-    uint16_t *density = raster->density + (size_t)y0 * (size_t)raster->w + (size_t)x;
-    for (int y = y0; y <= y1; y++, density += raster->w) {
+    const size_t w = (size_t)(to->box.x1 - to->box.x0);
+    uint16_t *density =
+        to->cells + (size_t)(y0 - to->box.y0) * w + (size_t)(x - to->box.x0);
+    for (int y = y0; y <= y1; y++, density += w) {
         int from = top > y * 8 ? top : y * 8;
-        int to = bottom < y * 8 + 8 ? bottom : y * 8 + 8;
-        uint32_t sum = *density + (uint32_t)(to - from) * (COVER_ONE / 8);
+        int end = bottom < y * 8 + 8 ? bottom : y * 8 + 8;
+        uint32_t sum = *density + (uint32_t)(end - from) * (COVER_ONE / 8);
         *density = (uint16_t)(sum > DENSITY_MAX ? DENSITY_MAX : sum);
     }
 }
@@ -239,15 +241,17 @@ static void density_opacity(uint32_t alpha, size_t n_lines, uint8_t out[DENSITY_
     }
 }
 
-static void blend_density(const struct raster *raster, struct raster_box box,
-    draw_color color, const uint8_t *opacity)
+static void blend_density(const struct raster *raster, const struct raster_density *of,
+    struct raster_box box, draw_color color, const uint8_t *opacity)
 {
+    const size_t w = (size_t)(of->box.x1 - of->box.x0);
     for (int y = box.y0; y < box.y1; y++) {
         uint32_t *pixels = raster->pixels + (size_t)y * (size_t)raster->w;
-        const uint16_t *density = raster->density + (size_t)y * (size_t)raster->w;
+        const uint16_t *density = of->cells + (size_t)(y - of->box.y0) * w;
         for (int x = box.x0; x < box.x1; x++) {
-            if (density[x] != 0) {
-                uint32_t whole = density[x] / COVER_ONE, part = density[x] % COVER_ONE;
+            uint32_t lines = density[x - of->box.x0];
+            if (lines != 0) {
+                uint32_t whole = lines / COVER_ONE, part = lines % COVER_ONE;
                 uint32_t a = opacity[whole], b = opacity[whole + 1];
                 pixels[x] = raster_blend(pixels[x], color, a + (b - a) * part / COVER_ONE);
             }
@@ -256,8 +260,8 @@ static void blend_density(const struct raster *raster, struct raster_box box,
 }
 
 /* Count the lines over each pixel of a box. */
-static void find_density(
-    struct raster *raster, const struct raster_flock_lines *flock, struct raster_box cut)
+static void find_density(const struct raster_density *to,
+    const struct raster_flock_lines *flock, struct raster_box cut)
 {
     const int half = raster_floor(flock->half * 8 + 0.5F);
     const int least = cut.y0 * 8, most = cut.y1 * 8, zero = flock->area.y0 * 8;
@@ -269,33 +273,51 @@ static void find_density(
             top = top < least ? least : top;
             bottom = bottom > most ? most : bottom;
             if (span.top <= span.bottom && top < bottom) {
-                flock_span(raster, x, top, bottom);
+                flock_span(to, x, top, bottom);
             }
         }
     }
 }
 
+/* The density of a flock if it has been counted, else the place of the one unused longest. */
+static struct raster_density *place_of(struct raster *raster, uint64_t key)
+{
+    struct raster_density *oldest = &raster->densities[0];
+    for (size_t i = 0; i < RASTER_MAX_DENSITIES; i++) {
+        struct raster_density *density = &raster->densities[i];
+        if (key != 0 && density->key == key) {
+            return density;
+        }
+        oldest = density->used < oldest->used ? density : oldest;
+    }
+    oldest->key = 0;
+    return oldest;
+}
+
 /* A flock with a key is counted once, over all of its area, and then only laid down again. */
 void raster_flock(struct raster *raster, const struct raster_flock_lines *flock)
 {
-    const size_t n_pixels = (size_t)raster->w * (size_t)raster->h;
+    const struct raster_box all = {0, 0, raster->w, raster->h};
+    const struct raster_box box = raster_box_cut(flock->area, all);
     const struct raster_box cut = raster_box_cut(flock->area, raster->clip);
-    if (raster->density == NULL) {
-        raster->density = baro_xcalloc(n_pixels, sizeof *raster->density);
-        raster->density_key = 0;
-        raster->density_is_clean = true;
+    struct raster_density *density = place_of(raster, flock->key);
+    density->used = ++raster->n_flocks;
+    if (box.x0 >= box.x1 || box.y0 >= box.y1) {
+        return;
     }
-    if (flock->key == 0 || flock->key != raster->density_key) {
-        if (!raster->density_is_clean) {
-            memset(raster->density, 0, n_pixels * sizeof *raster->density);
+    if (density->key == 0) {
+        const size_t n = (size_t)(box.x1 - box.x0) * (size_t)(box.y1 - box.y0);
+        if (n > density->capacity) {
+            free(density->cells);
+            density->cells = baro_xcalloc(n, sizeof *density->cells);
+            density->capacity = n;
         }
-        const struct raster_box all = {0, 0, raster->w, raster->h};
-        find_density(
-            raster, flock, flock->key != 0 ? raster_box_cut(flock->area, all) : cut);
-        raster->density_key = flock->key;
-        raster->density_is_clean = false;
+        memset(density->cells, 0, n * sizeof *density->cells);
+        density->box = box;
+        density->key = flock->key;
+        find_density(density, flock, flock->key != 0 ? box : cut);
     }
     uint8_t opacity[DENSITY_LEVELS];
     density_opacity(flock->color >> 24, flock->n_lines, opacity);
-    blend_density(raster, cut, flock->color, opacity);
+    blend_density(raster, density, cut, flock->color, opacity);
 }

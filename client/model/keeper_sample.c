@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/model/apart.h"
 #include "client/model/keeper_inner.h"
 #include "lib/base/mem.h"
 
@@ -211,13 +212,13 @@ static struct model_sample *create_sample(size_t n_shown, size_t n, uint32_t n_u
 {
     size_t n_cells = n_shown * n;
     size_t bytes = 3 * n * sizeof(double) + n_cells * (3 * sizeof(float) + 1) +
-                   n_shown * (2 * sizeof(uint32_t) + 2) + n_units * sizeof(uint16_t) + 64;
+                   n_shown * (3 * sizeof(uint32_t) + 2) + n_units * sizeof(uint16_t) + 64;
     struct model_sample *part = part_create(sizeof *part + bytes, finish_sample);
     struct model_units *lines = &part->lines;
     double *x = (double *)(void *)(part + 1);
     float *cells = (float *)(void *)(x + 3 * n);
     uint32_t *shown = (uint32_t *)(void *)(cells + 3 * n_cells);
-    uint16_t *nearest = (uint16_t *)(void *)(shown + 2 * n_shown);
+    uint16_t *nearest = (uint16_t *)(void *)(shown + 3 * n_shown);
     uint8_t *flags = (uint8_t *)(nearest + n_units);
     lines->x = x;
     lines->x_to = x + n;
@@ -232,6 +233,7 @@ static struct model_sample *create_sample(size_t n_shown, size_t n, uint32_t n_u
     lines->is_ready = true;
     part->shown = shown;
     part->n_members = shown + n_shown;
+    part->apart = (float *)(void *)(shown + 2 * n_shown);
     part->nearest = nearest;
     part->reasons = lines->any + n_shown;
     part->n_shown = (uint32_t)n_shown;
@@ -416,6 +418,8 @@ static void take_finding(struct keeper *keeper, const Baro__SampleFinding *findi
     const struct model_sample *old = find_part(keeper, &sampling->asked, NULL);
     fill_finding(part, sampling, finding);
     fill_units(part, finding, &checked);
+    apart_measure(
+        &part->lines, &part->y, (float)part->of.height, (float *)(uintptr_t)part->apart);
     if (finding->has_density && checked.density != NULL) {
         part->density = create_density(finding, &part->y, checked.density);
     } else if (old != NULL) {

@@ -181,6 +181,7 @@ struct model_sample {
     uint32_t n_units, n_shown;
     const uint32_t *shown;     /* [n_shown] units */
     const uint8_t *reasons;    /* [n_shown] enum sample_reason */
+    const float *apart;        /* [n_shown] pixels to the nearest other line, on average */
     const uint32_t *n_members; /* [n_shown] units that each stands for, itself among them */
     const uint16_t
         *nearest;     /* [n_units] place in shown of the unit that stands for each, ... */

@@ -229,6 +229,13 @@ static bool is_origin(const struct heat *heat, const struct model_thing *thing)
     return heat->origin != NULL && heat->origin->thing == thing->thing;
 }
 
+/* How many units of a row's layer are marked; 0: none. */
+static size_t n_marked(const struct frame *f, const struct model_thing *thing)
+{
+    const struct marks *marks = marks_of(&f->view->marks, f->model, thing);
+    return marks != NULL ? marks->n : 0;
+}
+
 static void draw_label(struct frame *f, const struct heat *heat, float y,
     const struct model_thing *thing, const struct heat_row *of)
 {
@@ -241,9 +248,17 @@ static void draw_label(struct frame *f, const struct heat *heat, float y,
     frame_mark(f, frame_health(level), row.x + 6, y);
     (void)words_thing(name, thing);
     if (!is_origin(heat, thing)) {
-        (void)frame_name(f, THEME_SIZE_AXIS,
+        struct draw_rect box = frame_name(f, THEME_SIZE_AXIS,
             level >= BARO_WATCH ? f->theme->text : f->theme->secondary, row.x + 16,
             baseline, room, name);
+        if (n_marked(f, thing) > 0 && room - box.w > 70) {
+            char n[FORMAT_MAX];
+            char marked[48];
+            (void)snprintf(marked, sizeof marked, "%s units marked",
+                format_count(n, (int64_t)n_marked(f, thing)));
+            (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->accent,
+                box.x + box.w + 10, baseline, room - box.w - 10, marked);
+        }
         return;
     }
     char step[FORMAT_MAX];
@@ -272,6 +287,11 @@ static void tip_of_row(struct frame *f, const struct heat *heat,
     if (reading != NULL) {
         frame_tip_line(f, "l2 %s at step %s", format_value(value, reading->mean),
             format_count(at, reading->first_step));
+    }
+    if (n_marked(f, thing) > 0) {
+        frame_tip_line(f, "%s of %s units marked",
+            format_count(value, (int64_t)n_marked(f, thing)),
+            format_count(at, thing->n_units));
     }
     if (is_origin(heat, thing)) {
         frame_tip_line(
@@ -339,6 +359,11 @@ static void draw_rows(struct frame *f, const struct heat *heat)
         draw_cells(f->list, cells, row.cells, (uint32_t)heat->n_cells, 1);
         struct draw_rect zone = {cells.x, y, heat->table.x + heat->table.w - cells.x, h};
         frame_zone(f, zone, VIEW_PICK_THING, thing->thing, 0);
+        if (n_marked(f, thing) > 0) {
+            draw_fill(f->list,
+                (struct draw_rect){heat->table.x - 6, y + 1, 3, fmaxf(h - 3, 2)},
+                f->theme->accent);
+        }
         if (frame_is_over(f, (struct draw_rect){cells.x, y, cells.w, h})) {
             tip_of_row(f, heat, thing, &row);
         }

@@ -118,7 +118,7 @@ static void draw_list(struct frame *f, struct draw_rect rect, const struct units
 struct rank {
     uint32_t place;
     int turn;
-    uint32_t n_members;
+    float more; /* within a turn, larger comes first */
 };
 
 static int compare_ranks(const void *a, const void *b)
@@ -128,8 +128,8 @@ static int compare_ranks(const void *a, const void *b)
     if (ra->turn != rb->turn) {
         return ra->turn - rb->turn;
     }
-    if (ra->n_members != rb->n_members) {
-        return ra->n_members > rb->n_members ? -1 : 1;
+    if (ra->more > rb->more || ra->more < rb->more) {
+        return ra->more > rb->more ? -1 : 1;
     }
     return (ra->place > rb->place) - (ra->place < rb->place);
 }
@@ -141,9 +141,9 @@ static int turn_of(const struct units *units, uint32_t place)
     int turn = 9;
     switch ((int)units->sample->reasons[place]) {
     case SAMPLE_NONFINITE: turn = 1; break;
-    case SAMPLE_LEAP: turn = 2; break;
-    case SAMPLE_OUTLIER: turn = 3; break;
-    case SAMPLE_ENVELOPE: turn = 4; break;
+    case SAMPLE_LEAP:
+    case SAMPLE_OUTLIER:
+    case SAMPLE_ENVELOPE: turn = 2; break;
     default: break;
     }
     return is_marked ? turn - 10 : turn;
@@ -158,7 +158,9 @@ static void fill_shown(const struct frame *f, const struct units *units,
     enum sample_reason reason = (enum sample_reason)sample->reasons[place];
     bool is_typical = reason == SAMPLE_BLUE_NOISE || reason == SAMPLE_NOT_SHOWN;
     *out = (struct row){.unit = unit,
-        .color = units_color(f, reason),
+        .color = reason == SAMPLE_NONFINITE    ? f->theme->alarm
+                 : units_is_far(sample, place) ? units_color(f, SAMPLE_OUTLIER)
+                                               : units_color(f, SAMPLE_BLUE_NOISE),
         .is_marked = units->marks != NULL && marks_has(units->marks, unit),
         .word = is_typical ? NULL : units_why(units, place),
         .value = value_of(f, units, unit)};
@@ -186,8 +188,9 @@ static void draw_shown(struct frame *f, struct draw_rect rect, const struct unit
     }
     for (uint32_t i = 0; i < sample->n_shown; i++) {
         int turn = turn_of(units, i);
-        ranks[i] = (struct rank){i, turn,
-            sample->is_assigned && (turn == 9 || turn == -1) ? sample->n_members[i] : 0};
+        bool is_typical = turn == 9 || turn == -1;
+        float members = sample->is_assigned ? (float)sample->n_members[i] : 0;
+        ranks[i] = (struct rank){i, turn, is_typical ? members : sample->apart[i]};
     }
     qsort(ranks, sample->n_shown, sizeof *ranks, compare_ranks);
     for (uint32_t i = 0; i < sample->n_shown; i++) {

@@ -286,14 +286,9 @@ static float add_legend(struct frame *f, float x, float right, float y, draw_col
     return x + 20 + w + 18;
 }
 
-static bool has_reason(const struct model_sample *sample, enum sample_reason reason)
-{
-    return sample->n_shown > 0 &&
-           memchr(sample->reasons, (int)reason, sample->n_shown) != NULL;
-}
-
 /* What the colours and widths mean, as far as they are on show. */
-static void draw_legend(struct frame *f, struct draw_rect row, const struct units *units)
+static void draw_legend(struct frame *f, struct draw_rect row, const struct units *units,
+    const struct units_picture *picture)
 {
     const struct model_sample *sample = units->sample;
     const struct theme *theme = f->theme;
@@ -306,17 +301,16 @@ static void draw_legend(struct frame *f, struct draw_rect row, const struct unit
     if (units->marks != NULL) {
         x = add_legend(f, x, right, y, theme->accent, 2.5F, "marked");
     }
-    if (has_reason(sample, SAMPLE_NONFINITE)) {
+    if (picture->has_first) {
         x = add_legend(f, x, right, y, theme->alarm, 2, "NaN or Inf began here");
     }
-    bool is_odd = has_reason(sample, SAMPLE_OUTLIER) || has_reason(sample, SAMPLE_LEAP);
-    if (is_odd) {
+    if (picture->has_odd) {
         x = add_legend(
-            f, x, right, y, units_color(f, SAMPLE_OUTLIER), 2, "outlier or jump");
+            f, x, right, y, units_color(f, SAMPLE_OUTLIER), 2, "far from the others");
     }
-    if (has_reason(sample, SAMPLE_ENVELOPE)) {
+    if (picture->has_ends) {
         x = add_legend(
-            f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2, "highest or lowest");
+            f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2, "highest, lowest now");
     }
     if (sample->n_shown < sample->n_units && sample->is_assigned) {
         x = add_legend(f, x, right, y, units_color(f, SAMPLE_BLUE_NOISE), 2,
@@ -424,6 +418,7 @@ static void draw_chart(struct frame *f, struct draw_rect area, const struct unit
             .n_flocks = picture.n_flocks,
             .backdrop = picture.backdrop.n_columns > 0 ? &picture.backdrop : NULL,
             .widest = widest,
+            .no_value = true,
             .empty = empty_of(f, units)},
         .may_log = units->stat == UNIT_L2 || units->stat == UNIT_ABS_MAX ||
                    units->stat == UNIT_CHANGE,
@@ -433,6 +428,8 @@ static void draw_chart(struct frame *f, struct draw_rect area, const struct unit
         chart.chart.flock = NULL;
     }
     struct view_slot *slot = frame_chart(f, area, &chart);
+    draw_legend(
+        f, (struct draw_rect){area.x, area.y + area.h, area.w, LEGEND_H}, units, &picture);
     view->units_slot = slot - view->slots;
     update_limits(slot, units->sample);
     wish_sample(f, units, slot);
@@ -469,5 +466,4 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
         return;
     }
     draw_chart(f, area, &units);
-    draw_legend(f, (struct draw_rect){area.x, area.y + area.h, area.w, LEGEND_H}, &units);
 }

@@ -26,7 +26,8 @@ struct units_picture {
     size_t n_flocks, n_lines;
     struct chart_flock flocks[UNITS_MAX_FLOCKS];
     struct chart_line lines[UNITS_MAX_LINES];
-    uint32_t units[UNITS_MAX_LINES]; /* of lines */
+    uint32_t units[UNITS_MAX_LINES];   /* of lines */
+    bool has_first, has_odd, has_ends; /* colours that are on show */
 };
 
 /** What a statistic of units is called. */
@@ -40,6 +41,9 @@ const char *units_why(const struct units *units, uint32_t place);
 
 /** The same in a sentence. */
 const char *units_why_sentence(const struct units *units, uint32_t place);
+
+/** Whether the unit at a place is odd and so far from all other lines that the eye sees it. */
+bool units_is_far(const struct model_sample *sample, uint32_t place);
 
 /** The colour of a reason. */
 draw_color units_color(const struct frame *f, enum sample_reason reason);

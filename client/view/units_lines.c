@@ -14,10 +14,21 @@
  * all others step back.
  */
 
-enum { N_SHADES = 5, MAX_FIRST = 6, MAX_ODD = 12, MAX_NAMED_MARKS = 8 };
+enum { N_SHADES = 5, MAX_FIRST = 6, MAX_ODD = 12, MAX_NAMED_ODD = 6, MAX_NAMED_MARKS = 8 };
+
+static const float CLEAR_PX =
+    8; /* an odd line nearer than that to others is not told apart */
+
+bool units_is_far(const struct model_sample *sample, uint32_t place)
+{
+    uint8_t reason = sample->reasons[place];
+    bool is_odd =
+        reason == SAMPLE_LEAP || reason == SAMPLE_OUTLIER || reason == SAMPLE_ENVELOPE;
+    return is_odd && sample->apart[place] >= CLEAR_PX;
+}
 
 /* Which flock a shown line is drawn with. */
-enum look { LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_EDGE, LOOK_ODD, LOOK_MARKED, N_LOOKS };
+enum look { LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_MARKED, N_LOOKS };
 
 /* A picture of the whole, remembered: its part is immutable. */
 struct density_cache {
@@ -38,7 +49,28 @@ void density_cache_destroy(struct density_cache *cache)
 
 /* ---- the whole ---- */
 
-static void fill_colors(struct density_cache *cache)
+/* Columns of the picture in which no unit has a reading: a gap is a gap. */
+static void find_gaps(
+    const struct density_cache *cache, const struct units *units, bool *is_gap)
+{
+    const struct model_units *rows = &units->sample->lines;
+    const struct model_density *of = cache->of;
+    double gap = units_gap(units->thing, rows->width);
+    double span = (double)(of->to_step - of->from_step);
+    for (size_t i = 0; i + 1 < rows->n && gap > 0 && span > 0; i++) {
+        if (rows->x[i + 1] - rows->x_to[i] <= gap) {
+            continue;
+        }
+        double scale = (double)of->width / span;
+        double from = (rows->x_to[i] - (double)of->from_step) * scale + 1;
+        double to = (rows->x[i + 1] - (double)of->from_step) * scale - 1;
+        for (double x = fmax(from, 0); x < to && x < (double)of->width; x++) {
+            is_gap[(size_t)x] = true;
+        }
+    }
+}
+
+static void fill_colors(struct density_cache *cache, const bool *is_gap)
 {
     static const float opacity[N_SHADES] = {0.07F, 0.13F, 0.20F, 0.28F, 0.38F};
     const struct model_density *of = cache->of;
@@ -49,7 +81,8 @@ static void fill_colors(struct density_cache *cache)
     }
     for (size_t y = 0; y < of->height; y++) {
         for (size_t x = 0; x < of->width; x++) {
-            cache->colors[y * of->width + x] = steps[of->shades[x * of->height + y]];
+            uint8_t shade = is_gap[x] ? 0 : of->shades[x * of->height + y];
+            cache->colors[y * of->width + x] = steps[shade];
         }
     }
 }
@@ -75,7 +108,9 @@ static void draw_whole(
         cache->is_dim = is_dim;
         cache->colors =
             baro_xcalloc((size_t)of->width * of->height + 1, sizeof *cache->colors);
-        fill_colors(cache);
+        baro_autofree bool *is_gap = baro_xcalloc((size_t)of->width + 1, sizeof *is_gap);
+        find_gaps(cache, units, is_gap);
+        fill_colors(cache, is_gap);
     }
     out->backdrop = (struct chart_backdrop){.colors = cache->colors,
         .n_columns = of->width,
@@ -188,8 +223,10 @@ static double first_bad(const struct units *units, uint32_t place)
 
 /* Whether a shown unit is drawn as a line of its own, and how many of its reason before it. */
 struct chosen {
-    bool *is_own;             /* n_shown */
+    bool *is_own;             /* n_shown: drawn as a line of its own */
     bool *is_first;           /* NaN or an infinity began here */
+    bool *is_odd;             /* it left the others, and the eye sees it */
+    float named;              /* odd ones at least so far apart have their names */
     uint32_t highest, lowest; /* places; n_shown: none */
 };
 
@@ -250,27 +287,44 @@ static void choose_ends(const struct units *units, struct chosen *chosen)
     }
 }
 
+/* The odd ones that lie clearest; many that are odd within the flock stay in its colour. */
+static void choose_odd(const struct units *units, struct chosen *chosen)
+{
+    const struct model_sample *sample = units->sample;
+    for (size_t n = 0; n < MAX_ODD; n++) {
+        uint32_t clearest = sample->n_shown;
+        for (uint32_t i = 0; i < sample->n_shown; i++) {
+            if (units_is_far(sample, i) && !chosen->is_odd[i] &&
+                (clearest == sample->n_shown ||
+                    sample->apart[i] > sample->apart[clearest])) {
+                clearest = i;
+            }
+        }
+        if (clearest == sample->n_shown) {
+            return;
+        }
+        chosen->is_own[clearest] = chosen->is_odd[clearest] = true;
+        chosen->named = n < MAX_NAMED_ODD ? sample->apart[clearest] : chosen->named;
+    }
+}
+
 static bool choose(struct frame *f, const struct units *units, struct chosen *chosen)
 {
     const struct model_sample *sample = units->sample;
     size_t n = sample->n_shown;
-    *chosen = (struct chosen){
-        .is_own = draw_scratch(f->list, n + 1), .is_first = draw_scratch(f->list, n + 1)};
-    if (chosen->is_own == NULL || chosen->is_first == NULL) {
+    *chosen = (struct chosen){.is_own = draw_scratch(f->list, n + 1),
+        .is_first = draw_scratch(f->list, n + 1),
+        .is_odd = draw_scratch(f->list, n + 1)};
+    if (chosen->is_own == NULL || chosen->is_first == NULL || chosen->is_odd == NULL) {
         return false;
     }
     memset(chosen->is_own, 0, n + 1);
     memset(chosen->is_first, 0, n + 1);
+    memset(chosen->is_odd, 0, n + 1);
     choose_first(units, chosen);
     choose_ends(units, chosen);
-    size_t n_odd = 0;
+    choose_odd(units, chosen);
     for (uint32_t i = 0; i < n; i++) {
-        bool is_odd =
-            sample->reasons[i] == SAMPLE_OUTLIER || sample->reasons[i] == SAMPLE_LEAP;
-        if (is_odd && n_odd < MAX_ODD) {
-            chosen->is_own[i] = true;
-            n_odd++;
-        }
         bool is_marked = units->marks != NULL && units->marks->n <= MAX_NAMED_MARKS &&
                          marks_has(units->marks, sample->shown[i]);
         chosen->is_own[i] = chosen->is_own[i] || is_marked;
@@ -286,12 +340,6 @@ static enum look look_of(const struct units *units, uint32_t place)
     if (units->marks != NULL && marks_has(units->marks, sample->shown[place])) {
         return LOOK_MARKED;
     }
-    switch ((int)sample->reasons[place]) {
-    case SAMPLE_ENVELOPE: return LOOK_EDGE;
-    case SAMPLE_OUTLIER:
-    case SAMPLE_LEAP: return LOOK_ODD;
-    default: break;
-    }
     double usual = (double)sample->n_units / (double)sample->n_shown;
     double members = (double)sample->n_members[place];
     bool is_known = sample->is_assigned && usual > 1.5;
@@ -304,16 +352,12 @@ static struct chart_flock flock_of(struct frame *f, enum look look, bool is_behi
 {
     static const struct {
         float width, alpha;
-    } pens[N_LOOKS] = {[LOOK_FEW] = {1, 0.34F},
-        [LOOK_USUAL] = {1.3F, 0.44F},
-        [LOOK_MANY] = {2.4F, 0.52F},
-        [LOOK_EDGE] = {1.2F, 0.5F},
-        [LOOK_ODD] = {1.3F, 0.58F},
+    } pens[N_LOOKS] = {[LOOK_FEW] = {1, 0.2F},
+        [LOOK_USUAL] = {1.2F, 0.28F},
+        [LOOK_MANY] = {2.4F, 0.42F},
         [LOOK_MARKED] = {1.8F, 0.58F}};
-    draw_color color = look == LOOK_MARKED ? f->theme->accent
-                       : look == LOOK_ODD  ? units_color(f, SAMPLE_OUTLIER)
-                       : look == LOOK_EDGE ? units_color(f, SAMPLE_ENVELOPE)
-                                           : units_color(f, SAMPLE_BLUE_NOISE);
+    draw_color color =
+        look == LOOK_MARKED ? f->theme->accent : units_color(f, SAMPLE_BLUE_NOISE);
     return (struct chart_flock){.color = color,
         .width = pens[look].width,
         .alpha = pens[look].alpha * (is_behind && look != LOOK_MARKED ? 0.35F : 1)};
@@ -411,8 +455,7 @@ static bool is_member(const struct view *view, const struct units *units, uint32
 static void add_flocks(struct frame *f, const struct units *units,
     const struct chosen *chosen, struct units_picture *out)
 {
-    static const enum look order[] = {
-        LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_EDGE, LOOK_ODD, LOOK_MARKED};
+    static const enum look order[] = {LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_MARKED};
     for (size_t i = 0; i < BARO_LEN(order); i++) {
         add_flock(f, units, chosen, order[i], out);
     }
@@ -449,25 +492,29 @@ static void add_line(struct frame *f, const struct units *units,
     struct chart_line line =
         units_line(f, &sample->lines, place, units_gap(units->thing, sample->lines.width));
     bool is_first = chosen->is_first[place];
-    bool is_odd =
-        sample->reasons[place] == SAMPLE_OUTLIER || sample->reasons[place] == SAMPLE_LEAP;
+    bool is_odd = chosen->is_odd[place];
+    bool is_named = is_first || !is_odd || sample->apart[place] >= chosen->named;
     bool is_picked_one = is_picked(f->view, unit);
     bool is_marked_one = units->marks != NULL && marks_has(units->marks, unit);
-    const char *why = is_first || is_odd         ? units_why(units, place)
+    const char *why = is_first                   ? units_why(units, place)
                       : place == chosen->highest ? "highest"
                       : place == chosen->lowest  ? "lowest"
+                      : is_odd                   ? units_why(units, place)
                                                  : NULL;
     (void)snprintf(name, NAME_BYTES, why != NULL ? "unit %u · %s" : "unit %u", unit, why);
     if (is_first && sample->lines.any[place] == 0) {
         mark_holes(f, units, unit, &line);
     }
-    line.name = name;
+    line.name = is_named || is_picked_one || is_marked_one ? name : NULL;
     line.alarmed = is_first || is_odd || is_picked_one;
     line.weight = is_picked_one ? CHART_SELECTED : CHART_NORMAL;
     line.color = is_first                         ? f->theme->alarm
                  : is_picked_one || is_marked_one ? f->theme->accent
                  : is_odd                         ? units_color(f, SAMPLE_OUTLIER)
                                                   : units_color(f, SAMPLE_ENVELOPE);
+    out->has_first |= is_first;
+    out->has_odd |= is_odd && !is_first;
+    out->has_ends |= !is_first && !is_odd && why != NULL;
     if (units->marks != NULL && !is_marked_one && !is_picked_one && !is_first) {
         line.weight = CHART_FAINT;
         line.name = NULL;

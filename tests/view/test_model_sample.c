@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "client/model/apart.h"
 #include "client/model/keeper.h"
 #include "lib/base/mem.h"
 #include "tests/view/oracle.h"
@@ -298,6 +299,33 @@ static void one_unit_by_itself_comes_as_a_series_and_goes_on_live(void **state)
     end(&rig);
 }
 
+static void the_distance_of_lines_is_that_of_pixels_on_the_axis(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    float mean[4 * N];
+    for (size_t i = 0; i < N; i++) {
+        mean[i] = 1;
+        mean[N + i] = 10;
+        mean[2 * N + i] = i < N / 2 ? 100 : 1000; /* crosses nothing, jumps on */
+        mean[3 * N + i] = NAN;
+    }
+    struct model_units rows = {.n_units = 4, .n = N, .mean = mean};
+    struct axis axis = {.kind = AXIS_LOG, .lo = 1, .hi = 1000, .linear_to = 1};
+    float apart[4];
+    apart_measure(&rows, &axis, 300, apart);
+    assert_float_equal(apart[0], 100, 0.01);
+    assert_float_equal(apart[1], 100, 0.01);
+    assert_float_equal(apart[2], 150, 0.01); /* 100 px for one half, 200 for the other */
+    assert_float_equal(apart[3], 0, 0);
+    rows.n_units = 1;
+    apart_measure(&rows, &axis, 300, apart);
+    assert_float_equal(apart[0], 300, 0.01); /* alone */
+    rows.n = 0;
+    apart_measure(&rows, &axis, 300, apart);
+    assert_float_equal(apart[0], 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(the_columns_of_a_finding_are_those_of_its_units),
         cmocka_unit_test(frames_that_do_not_fit_are_refused_and_said),
         cmocka_unit_test(a_new_connection_asks_anew_and_keeps_the_picture),
+        cmocka_unit_test(the_distance_of_lines_is_that_of_pixels_on_the_axis),
         cmocka_unit_test(one_unit_by_itself_comes_as_a_series_and_goes_on_live),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
