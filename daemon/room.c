@@ -191,6 +191,9 @@ int room_make(struct room *room, bool is_stuck, struct baro_err *err)
         goal = used > room->low_bytes ? used - room->low_bytes : 0;
     }
     int rc = prune_some(room, goal, err);
+    if (rc == BARO_EFULL && store_is_map_full(room->store)) {
+        rc = 0; /* not even the little that pruning writes has room */
+    }
     if (rc == 0 && is_stuck && store_free_bytes(room->store) > limit / 16) {
         rc = store_compact(room->store, err);
         return rc == 0 ? 1 : rc;
