@@ -65,6 +65,7 @@ def figures(results):
            "healthy_readings": readings,
            "incidents_per_healthy": round(incidents / len(healthy), 3) if healthy else None,
            "alerts_per_million": round(alerts / readings * 1e6, 3) if readings else None,
+           "busy_alerts": sum(one["n_busy"] for one in good),
            "replay": _share(good, "is_replay_same")}
     for pace in ("sudden", "slow", "standing"):
         out[f"in_time_{pace}"] = _share([one for one in faulty if one["pace"] == pace],
@@ -98,6 +99,9 @@ def show(name, found):
               f"({found['healthy_incidents']} of {found['n_healthy']}); alerts per million "
               f"readings {found['alerts_per_million']} ({found['healthy_alerts']} of "
               f"{found['healthy_readings']})")
+    if found["busy_alerts"]:
+        print(f"  not counted: {found['busy_alerts']} alerts about the pace while other programs "
+              "used the machine")
     if found["replay"]["of"]:
         print(f"  the same in replay    {_of(found['replay'])}")
 

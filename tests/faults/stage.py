@@ -158,7 +158,7 @@ def train(make, seed, folder, every):
         program.every = every
         restarts = list(program.restarts)
         run = begin(program)
-        losses, first_step = [], program.first_step
+        losses, first_step = Losses(), program.first_step
         for step in range(program.first_step, program.n_steps):
             if restarts and step == restarts[0]:
                 restarts.pop(0)
@@ -167,6 +167,7 @@ def train(make, seed, folder, every):
                 run = begin(program)
             if step in program.events:
                 run.event(program.events[step])
+            losses.begin()
             values, indices = program.run_step(step)
             losses.append(values.get("loss", values.get("g_loss")))
             if rank == 0 and program.hangs_at == step:
@@ -178,9 +179,20 @@ def train(make, seed, folder, every):
         run.finish(timeout=END_S)
 
 
+class Losses(list):
+    """The loss of each step, and what each step took of the clock and of the processor."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = []
+
+    def begin(self):
+        self.times.append((time.perf_counter(), time.process_time()))
+
+
 def write(folder, first_step, losses, truth):
     with open(os.path.join(folder, "trained.json"), "w") as file:
-        json.dump({"first_step": first_step, "losses": losses,
+        json.dump({"first_step": first_step, "losses": losses, "times": losses.times,
                    "truth": truth() if callable(truth) else truth}, file)
 
 
@@ -283,5 +295,5 @@ def gather(stage, case, seed, seconds):
     replayed = stage.baro("replay", RUN_ID, check=False)
     return {"seed": seed, "seconds": round(seconds, 2), "status": run["status"], "listed": listed,
             "n_readings": sum(one["points"] + one["unit_points"] for one in things),
-            "losses": trained["losses"], "first_step": trained["first_step"],
+            "losses": trained["losses"], "times": trained["times"], "first_step": trained["first_step"],
             "truth": trained["truth"], "replayed": replayed}
