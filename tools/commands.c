@@ -52,6 +52,7 @@ static const struct cli_option sample_options[] = {
     {"from", 0, CLI_NUMBER, VALUE(from), "STEP", "first step"},
     {"to", 0, CLI_NUMBER, VALUE(to), "STEP", "last step, included"},
     {"budget-ms", 0, CLI_NUMBER, VALUE(budget_ms), "MS", "stop choosing after so long"},
+    {"follow", 'f', CLI_FLAG, VALUE(is_follow), NULL, "go on with units that come and go"},
     OPTION_JSON,
 };
 
