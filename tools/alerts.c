@@ -170,11 +170,20 @@ void incident_print(const struct term *term, const Baro__Incident *incident)
 
 void incident_print_line(const struct term *term, const Baro__Incident *incident)
 {
+    char head[96];
     char text[2048];
     print_level(term, incident->level);
-    (void)printf("  step %lld  incident %llu%s  %s\n", (long long)incident->first_step,
-        (unsigned long long)incident->id, incident->is_open ? "" : " is over",
-        term_safe(term, incident->headline, text, sizeof text));
+    (void)snprintf(head, sizeof head, "  step %lld  incident %llu%s",
+        (long long)incident->first_step, (unsigned long long)incident->id,
+        incident->is_open ? "" : " is over");
+    (void)term_safe(term, incident->headline, text, sizeof text);
+    const int level_columns = 8;
+    if (level_columns + term_width(head) + 2 + term_width(text) <= term->columns) {
+        (void)printf("%s  %s\n", head, text);
+    } else {
+        (void)printf("%s\n", head);
+        term_wrap(term, stdout, 4, text);
+    }
 }
 
 /* ---- all of them ---- */

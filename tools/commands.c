@@ -177,7 +177,7 @@ const struct cli_command cli_commands[] = {
         "The very rules of the daemon over what it stored: what they say, whether it is what was "
         "recorded, and how often they call. Tune a rules file on the past before you trust it.",
         replay_options, BARO_LEN(replay_options), cmd_replay},
-    {"rules", "", 0, 0, "List all rules and their parameters, or check a rules file", NULL,
+    {"rules", "", 0, 0, "List all rules, or check a rules file", NULL,
         rules_options, BARO_LEN(rules_options), cmd_rules},
     {"recover", "[RING|DIR]...", 0, 1 << 20, "Bring in what killed processes left behind",
         "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "

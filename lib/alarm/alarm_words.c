@@ -97,6 +97,17 @@ static const char *title_of(const char *kind)
         {"nonfinite", "NaN or infinity"},
         {"ranks_differ", "ranks that differ"},
         {"lr_jump", "a learning-rate jump"},
+        {"grad_explosion", "gradient explosion"},
+        {"update_size", "updates of a wrong size"},
+        {"overflow", "numbers near overflow"},
+        {"input_data", "unsound input"},
+        {"eval_mode", "the wrong mode"},
+        {"second_moment", "gradients beyond the optimiser's memory"},
+        {"gradient_depth", "gradients that change with depth"},
+        {"loss_scale_collapse", "loss-scale collapse"},
+        {"repeated_batch", "repeated batches"},
+        {"throughput", "slower steps"},
+        {"norm_drift", "drifting size"},
     };
     for (size_t i = 0; i < BARO_LEN(titles); i++) {
         if (strcmp(titles[i].kind, kind) == 0) {

@@ -189,9 +189,9 @@ static int set_general(struct reading_file *file, const char *key, const char *v
         }
     }
     char near[96];
+    (void)nearest(key, keys, BARO_LEN(keys), near);
     return wrong(file, file->line, BARO_ENOENT,
-        "there is no setting '%.40s' for all rules%s%s", key,
-        nearest(key, keys, BARO_LEN(keys), near),
+        "there is no setting '%.40s' for all rules%s%s", key, near,
         near[0] == '\0' ? "; a rule's stand below its [name]" : "");
 }
 

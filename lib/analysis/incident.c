@@ -28,6 +28,10 @@
  * So the first member is the one that left the flock first, and the others may be its work, never
  * the other way round.
  *
+ * Late. Some rules need many readings before they speak of a step long past: what they say joins the
+ * incident of that step, though it may be closed by then, and opens it again. Only the end of a run
+ * closes for good.
+ *
  * Too many. A model that explodes can raise hundreds of alerts. The first INCIDENT_MAX_SAME of a
  * kind and INCIDENT_MAX_ALERTS in all are kept, the others are counted. What is counted still
  * makes the incident graver and longer.
@@ -93,7 +97,7 @@ static enum incident_stage stage_of_scalar(const char *name)
 enum incident_stage incident_stage_of(const char *kind, const char *name, uint32_t role)
 {
     static const char *const paces[] = {
-        "stall", "silence", "death", "killed", "straggler", "throughput", NULL};
+        "stall", "silence", "death", "killed", "straggler", "throughput", "silent", NULL};
     for (size_t i = 0; paces[i] != NULL; i++) {
         if (strstr(kind, paces[i]) != NULL) {
             return INCIDENT_PACE;
@@ -289,7 +293,7 @@ static int affinity(
     }
     bool is_same_realm =
         (first->stage == INCIDENT_PACE) == (member->stage == INCIDENT_PACE);
-    if (!incident->is_open || !is_same_realm || away > INCIDENT_LONG_WINDOW) {
+    if (incident->is_over || !is_same_realm || away > INCIDENT_LONG_WINDOW) {
         return 0;
     }
     if (is_same_condition(incident, member)) {
@@ -410,6 +414,7 @@ struct incident_place incidents_add(
         incident = add_incident(book, book->next_id, true);
     }
     incident->is_open = true;
+    incident->is_over = false;
     place.incident = incident->id;
     place.is_kept = take_member(incident, &member);
     return place;
@@ -443,6 +448,7 @@ void incidents_end(struct incident_book *book)
 {
     for (size_t i = 0; i < book->n; i++) {
         close_incident(&book->incidents[i]);
+        book->incidents[i].is_over = true;
     }
 }
 

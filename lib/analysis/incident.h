@@ -100,8 +100,9 @@ struct incident_member {
 
 /* Alerts that belong together. */
 struct incident {
-    uint64_t id; /* from 1, in the order in which they were opened */
-    bool is_open;
+    uint64_t id;     /* from 1, in the order in which they were opened */
+    bool is_open;    /* its condition may go on: something can still join */
+    bool is_over;    /* its run has ended: nothing joins any more */
     bool is_changed; /* since incidents_take; its sentences are of then */
     uint32_t level;  /* of the gravest, those that are not kept included */
     int64_t first_step;

@@ -178,7 +178,7 @@ static void say_distance(char *out, size_t size, int64_t from, int64_t to)
 {
     uint64_t n = to > from ? (uint64_t)to - (uint64_t)from : 0;
     if (n == 0) {
-        (void)snprintf(out, size, "in the same step");
+        (void)snprintf(out, size, "in the same step as");
     } else {
         (void)snprintf(out, size, "%" PRIu64 " step%s before", n, n == 1 ? "" : "s");
     }
@@ -225,7 +225,7 @@ static void blame_gradients(struct incident *incident)
     add_cause(incident,
         "gradients exploded %s the loss went: what made them large is the cause, the loss is "
         "its result",
-        back->step == loss->step ? "when" : when);
+        back->step == loss->step ? "in the step in which" : when);
 }
 
 /* Numbers that grew until their type could not hold them. */
@@ -238,8 +238,10 @@ static void blame_growth(struct incident *incident)
     }
     char when[64];
     say_distance(when, sizeof when, grew->step, bad->step);
-    add_cause(incident, "%s was growing towards the limit of its type %s it", grew->name,
-        grew->step == bad->step ? "just before" : when);
+    add_cause(incident,
+        "numbers grew towards the limit of their type (%s first) %s the first that was not "
+        "finite",
+        grew->name, when);
 }
 
 static void vote(struct incident *incident, bool is_lr_blamed)
