@@ -24,6 +24,7 @@ static const char HELP[] =
     "  --tensor NAME     show this tensor; NAME:ROLE where it has several roles\n"
     "  --stat S          of its units: mean, l2 (default), abs_max, frac_zero,\n"
     "                    n_nonfinite; of an update also: change\n"
+    "  --unit N          choose this unit of the tensor\n"
     "  --at STEP         put the cursor on this step\n"
     "  --theme T         dark (default) or light\n"
     "  --scale K         device pixels in a logical one, 0.5 to 4 (default: the display's)\n"
@@ -40,6 +41,7 @@ enum {
     OPT_PAGE = 256,
     OPT_TENSOR,
     OPT_STAT,
+    OPT_UNIT,
     OPT_AT,
     OPT_THEME,
     OPT_SCALE,
@@ -59,6 +61,7 @@ static const struct option OPTIONS[] = {
     {"page", required_argument, NULL, OPT_PAGE},
     {"tensor", required_argument, NULL, OPT_TENSOR},
     {"stat", required_argument, NULL, OPT_STAT},
+    {"unit", required_argument, NULL, OPT_UNIT},
     {"at", required_argument, NULL, OPT_AT},
     {"theme", required_argument, NULL, OPT_THEME},
     {"scale", required_argument, NULL, OPT_SCALE},
@@ -143,6 +146,12 @@ static int set_option(int option, const char *value, struct options *out)
                    ? -1
                    : refuse("stat", value,
                          "a statistic: mean, l2, abs_max, frac_zero, n_nonfinite, change");
+    }
+    case OPT_UNIT: {
+        int64_t unit = -1;
+        out->has_unit = parse_step(value, &unit) && unit >= 0;
+        out->unit = unit;
+        return out->has_unit ? -1 : refuse("unit", value, "the number of a unit");
     }
     case OPT_AT:
         out->has_at = parse_step(value, &out->at);
@@ -240,6 +249,9 @@ struct view *options_view(const struct options *options)
         view->page = options->page;
     } else if (options->tensor != NULL) {
         view->page = VIEW_TENSOR;
+    }
+    if (options->has_unit) {
+        view->unit = options->unit;
     }
     if (options->has_at) {
         view->cursor = (double)options->at;

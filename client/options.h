@@ -15,8 +15,8 @@ struct options {
     const struct theme *theme;
     int w, h; /* logical pixels */
     float scale;
-    bool has_stat, has_page, has_at;
-    int64_t at;
+    bool has_stat, has_page, has_at, has_unit;
+    int64_t at, unit;
     int bench_frames; /* 0: none */
 };
 

@@ -359,11 +359,6 @@ static void draw_rows(struct frame *f, const struct heat *heat)
         draw_cells(f->list, cells, row.cells, (uint32_t)heat->n_cells, 1);
         struct draw_rect zone = {cells.x, y, heat->table.x + heat->table.w - cells.x, h};
         frame_zone(f, zone, VIEW_PICK_THING, thing->thing, 0);
-        if (n_marked(f, thing) > 0) {
-            draw_fill(f->list,
-                (struct draw_rect){heat->table.x - 6, y + 1, 3, fmaxf(h - 3, 2)},
-                f->theme->accent);
-        }
         if (frame_is_over(f, (struct draw_rect){cells.x, y, cells.w, h})) {
             tip_of_row(f, heat, thing, &row);
         }

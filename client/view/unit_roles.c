@@ -8,7 +8,7 @@
  * among the weights is seen among the gradients, activations and updates.
  */
 
-enum { MAX_CHARTS = 4, MAX_UNITS = 8 };
+enum { MAX_CHARTS = 5, MAX_UNITS = 8 };
 
 /* The units to be drawn: the chosen one first, then marked ones. */
 static size_t choose_units(
@@ -38,12 +38,11 @@ static void draw_role(struct frame *f, struct draw_rect rect,
     struct chart_line lines[MAX_UNITS];
     const struct marks *marks = marks_of(&f->view->marks, f->model, thing);
     enum unit_stat stat = view_unit_stat(f->view, thing);
-    char title[96];
-    char note[64] = "";
+    char note[96];
     for (size_t i = 0; i < n; i++) {
         char *name = draw_scratch(f->list, NAME_BYTES);
         bool is_chosen = has_chosen && i == 0;
-        draw_color color = is_chosen ? f->theme->accent : theme_series(f->theme, (int)i);
+        draw_color color = draw_fade(f->theme->accent, has_chosen && i > 0 ? 0.45F : 1);
         lines[i] = units_series_line(f, thing, stat, units[i], color);
         lines[i].weight = is_chosen ? CHART_SELECTED : CHART_NORMAL;
         lines[i].envelope = true;
@@ -52,15 +51,16 @@ static void draw_role(struct frame *f, struct draw_rect rect,
             (void)snprintf(name, NAME_BYTES, "unit %u", units[i]);
         }
     }
+    int at = snprintf(note, sizeof note, "%s", units_stat_words(stat));
     if (marks != NULL && marks->n > n) {
-        (void)snprintf(note, sizeof note, "%zu of %zu marked", n, marks->n);
+        (void)snprintf(
+            note + at, sizeof note - (size_t)at, " · %zu of %zu marked", n, marks->n);
     }
-    (void)snprintf(title, sizeof title, "%s · %s", baro_role_name(thing->role),
-        units_stat_words(stat));
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, 0xFE, (uint32_t)stat),
-        .chart = {.title = title,
-            .note = note[0] != '\0' ? note : NULL,
+        .chart = {.title = baro_role_name(thing->role),
+            .note = note,
+            .no_value = true,
             .lines = lines,
             .n_lines = n},
         .thing = thing->thing,
