@@ -12,17 +12,19 @@
  *
  * x is the log of the root mean square of an activation or weight (of an attention layer's
  * largest logit). Means of x over blocks of readings are kept, the last 9 of them, so that there are
- * 8 steps from block to block; twice: blocks of 4 for what runs (a window of 32 readings), blocks
- * of 25 for what walks (200). It runs away when
+ * 8 steps from block to block; three times: blocks of 4 for what runs (a window of 32 readings), of
+ * 10 (80), and of 25 for what walks (200). It runs away when
  *
  *   1. all 8 steps go up (a trend by chance: 1 in 40,000),
- *   2. x has risen by log 2 in them: it has doubled,
+ *   2. x has risen by log 2 in them: it has doubled; of activations by log 4, for what a layer gives
+ *      may grow by a twentieth a step while it learns, though no weight does,
  *   3. the second half of the rise is at least 0.85 of the first: it does not slow down. Growth
  *      like t^k that doubles over the window has at most 0.71 (k = 1), 0.84 (k = 2),
- *   4. it is above all that was seen before the window, by a factor of 2, too; and the first 100
- *      readings are over (300 for blocks of 25), in which networks find their scale,
+ *   4. it is above all that was seen before the window, by as much, too; and the first 100
+ *      readings are over (200 for blocks of 10, 300 for those of 25), in which networks find their
+ *      scale,
  *   5. it left its siblings: the median rise of all that is followed in the same role is less than
- *      half of its own; or all run away together, and the rise is a factor of 4,
+ *      half of its own; or all run away together, and the rise is twice that factor,
  *   6. of activations: the loss does not fall by 20 % meanwhile (mean of the last 8 readings and of
  *      those a window before). A network that leaves a plateau grows by a factor a step, too, and
  *      is right;
@@ -40,20 +42,19 @@
  * Worked number: a weight that grows by 3 % a step has risen by 32 * log 1.03 = 0.946 over a short
  * window, in two equal halves: told 36 readings after it began, having doubled after 24.
  *
- * Cost: one log a reading, 300 bytes a tensor. Known limit: an exponential rise that takes more
+ * Cost: one log a reading, 600 bytes a tensor. Known limit: an exponential rise that takes more
  * than 200 readings to double is left to the CUSUM, one that takes thousands is missed.
  */
 
-enum { MIN_FACTOR, MIN_STEADY, WARM_UP, LONG_WARM_UP, MAX_LOGIT };
+enum { MIN_FACTOR, MIN_STEADY, WARM_UP, LONG_WARM_UP, MAX_LOGIT, ACT_FACTOR };
 enum { CODE_RISE, CODE_CREEP, CODE_LOGIT, CODE_BLOCK, CODE_LOSS };
 enum {
     N_BLOCKS = 9,
-    N_SCALES = 2,
+    N_SCALES = 3,
     LOGIT_READINGS = 8,
     CALM = 64,
     MIN_OTHERS = 3,
     LOSS_READINGS = 208,
-    SHORT = 32,
     LONG = 200,
     LOSS_MEAN = 8
 };
@@ -67,11 +68,12 @@ static const double together_factor = 2; /* times MIN_FACTOR, when all rise */
 
 static const struct rule_param params[] = {
     {"min_factor", 2, 1.05, 1e9,
-        "by which a size must have grown in 32 or in 200 readings"},
+        "by which a size must have grown in 32, 80 or 200 readings"},
     {"min_steady", 0.85, 0, 2, "second half of the growth, as a part of the first"},
     {"warm_up", 100, 0, 1e9, "readings in which networks find their scale, of blocks of 4"},
     {"long_warm_up", 300, 0, 1e9, "likewise, of blocks of 25"},
     {"max_logit", 500, 1, 1e30, "attention logit above which softmax is a switch"},
+    {"act_factor", 2, 1, 1e9, "times min_factor, for activations"},
 };
 
 /* The series in blocks of one size. */
@@ -94,7 +96,7 @@ struct drift {
     struct window windows[N_SCALES];
 };
 
-static const uint32_t block_sizes[N_SCALES] = {4, 25};
+static const uint32_t block_sizes[N_SCALES] = {4, 10, 25};
 
 /* The latest rise of a series over a window. */
 struct rise {
@@ -131,15 +133,20 @@ static bool applies(const struct judge_thing *thing)
 }
 
 static void note(struct rule_context *context, unsigned code, int64_t since, double value,
-    double usual, double score, bool is_long)
+    double usual, double score, uint32_t n_back)
 {
     rule_note(context, &(struct rule_fact){.code = code,
                            .from_step = rule_from(since),
                            .value = value,
                            .usual = usual,
                            .score = score,
-                           .unit = is_long ? -1 : 0,
+                           .unit = n_back, /* readings in the window */
                            .row = -1});
+}
+
+static double factor_of(const struct judge_thing *thing, const double *p)
+{
+    return thing->is_tensor && thing->role == BARO_ACT ? p[ACT_FACTOR] : 1;
 }
 
 /* Whether all steps of the kept blocks go up, and do not slow down. */
@@ -178,7 +185,8 @@ static void judge_block(
     const double *x = window->blocks;
     bool is_long = window == &drift->windows[N_SCALES - 1];
     double last = x[N_BLOCKS - 1];
-    double least = log(p[MIN_FACTOR]);
+    uint32_t n_back = block_sizes[window - drift->windows] * (N_BLOCKS - 1);
+    double least = log(p[MIN_FACTOR] * factor_of(context->thing, p));
     double rise = last - x[0];
     bool is_steady_rise = is_steady(window, p[MIN_STEADY]);
     bool is_rise = is_steady_rise && rise > least && last > window->highest + least;
@@ -189,11 +197,11 @@ static void judge_block(
                     last > window->highest;
     if (is_rise || is_creep) {
         note(context, is_rise ? CODE_RISE : CODE_CREEP, window->began[0], exp(last),
-            is_rise ? exp(x[0]) : exp(drift->mean), rise, is_long);
+            is_rise ? exp(x[0]) : exp(drift->mean), rise, n_back);
         return;
     }
     if (is_long || is_steady_rise) {
-        note(context, CODE_BLOCK, context->step, is_long ? 1 : 0, 0, rise, is_long);
+        note(context, CODE_BLOCK, context->step, is_long ? 1 : 0, 0, rise, n_back);
     }
 }
 
@@ -215,7 +223,11 @@ static void end_block(
         window->highest = (double)-INFINITY;
     }
     window->blocks[window->n_blocks++] = x;
-    if (drift->n_readings < context->params[is_long ? LONG_WARM_UP : WARM_UP]) {
+    const double *p = context->params;
+    double warm_up = is_long                    ? p[LONG_WARM_UP]
+                     : window == drift->windows ? p[WARM_UP]
+                                                : 0.5 * (p[WARM_UP] + p[LONG_WARM_UP]);
+    if (drift->n_readings < warm_up) {
         return;
     }
     if (is_long) {
@@ -234,7 +246,7 @@ static void on_reading(
     const double *f64 = reading->f64;
     double size = is_scalar ? f64[0] : f64[SUMMARY_L2] / sqrt(f64[SUMMARY_COUNT]);
     if (is_scalar && context->thing->meaning == JUDGE_LOSS) {
-        note(context, CODE_LOSS, context->step, size, 0, 0, true);
+        note(context, CODE_LOSS, context->step, size, 0, 0, 0);
         return;
     }
     if (!isfinite(size) || size <= 0) {
@@ -242,7 +254,7 @@ static void on_reading(
     }
     if (is_scalar && rule_latch(&drift->logit, size > context->params[MAX_LOGIT],
                          LOGIT_READINGS, CALM)) {
-        note(context, CODE_LOGIT, context->step, size, context->params[MAX_LOGIT], 0, true);
+        note(context, CODE_LOGIT, context->step, size, context->params[MAX_LOGIT], 0, 0);
     }
     drift->n_readings++;
     double x = log(size);
@@ -312,11 +324,12 @@ static void judge_rise(
     struct rise *rise = rule_slot(&rises->slots, fact->thing, sizeof *rise);
     const struct judge_thing *thing = rule_thing(context, fact->thing);
     double others = rise_of_others(context, rises, fact);
-    double factor = rule_params_of(context, fact->thing)[MIN_FACTOR];
+    const double *p = rule_params_of(context, fact->thing);
+    double factor = p[MIN_FACTOR] * factor_of(thing, p);
     bool is_alone = !(others >= 0.5 * fact->score);
-    uint32_t n_back = fact->unit == 0 ? SHORT : LONG;
-    bool is_excused = (thing->role == BARO_ACT && is_learning(rises, n_back)) ||
-                      rule_change(context, context->rule->excuses) >= rule_since(fact);
+    bool is_excused =
+        (thing->role == BARO_ACT && is_learning(rises, (uint32_t)fact->unit)) ||
+        rule_change(context, context->rule->excuses) >= rule_since(fact);
     if (!rise->is_told && !is_excused &&
         (is_alone || fact->score > log(together_factor * factor))) {
         struct rule_fact told = *fact;
