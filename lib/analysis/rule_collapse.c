@@ -20,7 +20,8 @@
  *             (half-life: 100 readings, after 100), and is below 0.02 and a tenth of that in 5
  *             readings in a row; the energy that differs must itself have fallen to a tenth: an
  *             output that learns a large mean does not collapse. Or that energy has fallen to a
- *             hundredth, whatever the rest does: samples differ by a tenth of what they did.
+ *             hundredth, whatever the rest does: samples differ by a tenth of what they did;
+ *             or all energy has (the code of a VAE that gives in to its prior).
  *             Zeros are the dead rule's.
  *   won       of two losses, one of a discriminator ("loss_d", "D_loss", "critic", "disc") and one
  *             of a generator ("loss_g", "gen"): the first is never
@@ -40,7 +41,7 @@
  */
 
 enum { MAX_SHARE, MIN_FALL, WON_FALL, WON_RISE };
-enum { CODE_COLLAPSE, CODE_WON, CODE_LOSS };
+enum { CODE_ALIKE, CODE_EVEN, CODE_FADED, CODE_WON, CODE_LOSS };
 enum {
     WARM_UP = 100,
     LOSS_WARM_UP = 8,
@@ -68,7 +69,8 @@ static const struct rule_param params[] = {
 struct spread {
     uint32_t n_readings;
     double usual;
-    double size; /* usual energy that differs, of a unit */
+    double size;  /* usual energy that differs, of a unit */
+    double total; /* usual energy of a unit */
     int64_t since;
     struct rule_latch latch;
 };
@@ -177,19 +179,26 @@ static void on_units(
     differs = differs > 0 ? differs : 0;
     const double *p = context->params;
     double energy = differs * size;
-    bool is_alike = differs < p[MAX_SHARE] && differs * p[MIN_FALL] < spread->usual &&
+    double much = p[MIN_FALL] * p[MIN_FALL];
+    bool is_usual = spread->n_readings >= WARM_UP;
+    bool has_spread = is_usual && spread->usual > min_usual;
+    bool is_alike = has_spread && differs < p[MAX_SHARE] &&
+                    differs * p[MIN_FALL] < spread->usual &&
                     energy * p[MIN_FALL] < spread->size;
-    bool is_bad = spread->n_readings >= WARM_UP && spread->usual > min_usual &&
-                  (is_alike || energy * p[MIN_FALL] * p[MIN_FALL] < spread->size);
+    bool is_even = has_spread && energy * much < spread->size;
+    bool is_small = is_usual && size * much < spread->total;
+    bool is_bad = is_alike || is_even || is_small;
     if (is_bad && spread->latch.n_bad == 0) {
         spread->since = context->step;
     }
     if (rule_latch(&spread->latch, is_bad, IN_A_ROW, CALM)) {
-        rule_note(context, &(struct rule_fact){.code = CODE_COLLAPSE,
+        unsigned code = is_small ? CODE_FADED : is_alike ? CODE_ALIKE : CODE_EVEN;
+        const double now[] = {differs, sqrt(energy), sqrt(size)};
+        const double usual[] = {spread->usual, sqrt(spread->size), sqrt(spread->total)};
+        rule_note(context, &(struct rule_fact){.code = code,
                                .from_step = rule_from(spread->since),
-                               .value = is_alike ? differs : sqrt(energy),
-                               .usual = is_alike ? spread->usual : sqrt(spread->size),
-                               .score = is_alike ? 1 : 0,
+                               .value = now[code],
+                               .usual = usual[code],
                                .unit = -1,
                                .row = -1});
     }
@@ -197,6 +206,7 @@ static void on_units(
         spread->n_readings < WARM_UP ? 1.0 / (spread->n_readings + 1) : weight_of_new;
     spread->usual += weight * (differs - spread->usual);
     spread->size += weight * (energy - spread->size);
+    spread->total += weight * (size - spread->total);
     spread->n_readings++;
 }
 
@@ -291,16 +301,16 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
             finding, fact->thing, READING_SCALAR, 0, -1, 0, "the discriminator's loss");
         return;
     }
-    if (fact->score > 0) {
+    if (fact->code == CODE_ALIKE) {
         rule_say(finding,
             "All samples give nearly the same output of %s since step %lld: %.2g%% of it "
             "differs between them, %.2g%% was usual.",
             name, (long long)finding->step, 100 * fact->value, 100 * fact->usual);
     } else {
         rule_say(finding,
-            "The output of %s hardly differs between samples since step %lld: %.0f times less "
-            "than usual.",
-            name, (long long)finding->step, fact->usual / fmax(fact->value, 1e-300));
+            "The output of %s %s since step %lld: %.0f times less than usual.", name,
+            fact->code == CODE_EVEN ? "hardly differs between samples" : "has faded away",
+            (long long)finding->step, fact->usual / fmax(fact->value, 1e-300));
     }
     finding->advice =
         "If this is a generator, its modes collapse: give the discriminator batches "

@@ -12,8 +12,8 @@
  *   high    the median of log10 r over all weights is above that of 0.2 in 3 steps in a row: every
  *           step replaces a fifth of what was learnt. Above 1 once is enough, and an alarm: nothing
  *           is left of the weights.
- *   low     that median is below 10^-5 in 64 steps from the start, and does not rise (a warm-up
- *           does): nothing will come of this.
+ *   low     that median is below 10^-5 in 64 steps from the start, and has not risen since half as
+ *           many (a warm-up doubles): nothing will come of this.
  *   odd     one weight leaves the others: d = log10 r - median was within its own past so far,
  *           and is now a factor of 10 and 6 of its usual deviations away from it, in 3 readings in
  *           a row. What happens to all weights (a schedule) moves the median along and is no
@@ -39,6 +39,8 @@ enum { WARM_UP = 32, FAST_WARM_UP = 50, FRESH_STEPS = 64, MIN_OTHERS = 3, FEW = 
 
 static const double weight_of_new = 0.03;
 static const double least_deviation = 0.05;
+static const double min_rise =
+    0.15; /* of log10, in twice as many steps: of a warm-up 0.3 */
 
 static const struct rule_param params[] = {
     {"max_ratio", 0.2, 1e-6, 1e6, "median of |dw|/|w| above which steps are too large"},
@@ -65,7 +67,7 @@ struct paces {
     struct rule_slots slots; /* struct pace */
     uint32_t n_steps;        /* with a median */
     uint32_t n_low; /* in a row, from the first on; UINT32_MAX: no longer looked at */
-    double lowest;  /* median when it was low first */
+    double lowest;  /* median, when it was half as many steps */
     int64_t high_since;
     struct rule_latch high;
     double *sorted;
@@ -148,10 +150,12 @@ static void judge_all(struct rule_context *context, struct paces *paces, double 
     if (!is_low) {
         paces->n_low = UINT32_MAX;
     } else if (paces->n_low != UINT32_MAX) {
-        paces->lowest = paces->n_low == 0 ? median : paces->lowest;
-        if (++paces->n_low == LOW_STEPS) {
-            paces->n_low = 0;
-            if (median < paces->lowest + 0.02) {
+        uint32_t n = ++paces->n_low;
+        bool is_look = n >= LOW_STEPS / 2 && (n & (n - 1)) == 0;
+        if (is_look) {
+            bool is_rising = n < LOW_STEPS || median > paces->lowest + min_rise;
+            paces->lowest = median;
+            if (!is_rising) {
                 paces->n_low = UINT32_MAX;
                 fact.code = CODE_LOW;
                 fact.usual = p[MIN_RATIO];

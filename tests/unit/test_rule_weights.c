@@ -478,10 +478,10 @@ static void a_size_that_runs_away_is_told(void **state)
     assert_in_range(found->step, 193, 208);
     assert_int_equal(found->thing, 1);
     rig_close(&rig);
-    run_drift(&rig, BARO_ACT, runs_from_200, steady_loss, 240);
+    run_drift(&rig, BARO_ACT, runs_from_200, steady_loss, 320);
     only_finding(&rig);
     rig_close(&rig);
-    run_drift(&rig, BARO_ACT, walks_from_500, steady_loss, 730);
+    run_drift(&rig, BARO_WEIGHT, walks_from_500, steady_loss, 730);
     found = only_finding(&rig);
     assert_in_range(found->step, 475, 525);
     rig_close(&rig);
