@@ -22,7 +22,7 @@ struct list {
 
 struct catalog {
     struct texts *texts;
-    struct list runs, things, alerts, events;
+    struct list runs, things, alerts, events, incidents;
 };
 
 /* ---- lists ---- */
@@ -62,7 +62,8 @@ static void *insert(struct list *list, size_t at)
 /* All lists of a model begin with their count, items follow at the same offset. */
 _Static_assert(offsetof(struct model_runs, at) == offsetof(struct model_things, at) &&
                    offsetof(struct model_runs, at) == offsetof(struct model_alerts, at) &&
-                   offsetof(struct model_runs, at) == offsetof(struct model_events, at),
+                   offsetof(struct model_runs, at) == offsetof(struct model_events, at) &&
+                   offsetof(struct model_runs, at) == offsetof(struct model_incidents, at),
     "part_of writes them all");
 
 static void *part_of(struct list *list)
@@ -88,6 +89,7 @@ struct catalog *catalog_create(void)
     catalog->things.item_bytes = sizeof(struct model_thing);
     catalog->alerts.item_bytes = sizeof(struct model_alert);
     catalog->events.item_bytes = sizeof(struct model_event);
+    catalog->incidents.item_bytes = sizeof(struct model_incident);
     return catalog;
 }
 
@@ -100,6 +102,7 @@ void catalog_destroy(struct catalog *catalog)
     finish(&catalog->things);
     finish(&catalog->alerts);
     finish(&catalog->events);
+    finish(&catalog->incidents);
     texts_destroy(catalog->texts);
     free(catalog);
 }
@@ -109,6 +112,7 @@ void catalog_clear_run(struct catalog *catalog)
     clear(&catalog->things);
     clear(&catalog->alerts);
     clear(&catalog->events);
+    clear(&catalog->incidents);
 }
 
 const char *catalog_text(struct catalog *catalog, const char *text)
@@ -357,6 +361,85 @@ void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, siz
     touch(&catalog->alerts);
 }
 
+static void fill_evidence(
+    struct catalog *catalog, struct model_incident *incident, const Baro__Incident *from)
+{
+    for (size_t i = 0; i < from->n_evidence; i++) {
+        const Baro__Evidence *piece = from->evidence[i];
+        if (piece->series == NULL || incident->n_evidence == MODEL_MAX_EVIDENCE) {
+            continue;
+        }
+        const Baro__SeriesRef *series = piece->series;
+        bool is_one_unit = series->kind == READING_UNITS && series->unit >= 0;
+        if (series->kind == READING_UNITS && !is_one_unit) {
+            continue; /* all units of a tensor are no line */
+        }
+        incident->evidence[incident->n_evidence++] = (struct model_evidence){
+            .ref = {series->thing, (uint16_t)series->kind, (uint16_t)series->stat,
+                is_one_unit ? (uint32_t)series->unit : 0},
+            .from_step = piece->from_step,
+            .to_step = piece->to_step,
+            .text = texts_keep(catalog->texts, piece->text),
+        };
+    }
+}
+
+static size_t keep_sentences(
+    struct catalog *catalog, const char **out, char **texts, size_t n)
+{
+    n = n < MODEL_MAX_SENTENCES ? n : MODEL_MAX_SENTENCES;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = texts_keep(catalog->texts, texts[i]);
+    }
+    return n;
+}
+
+static void fill_incident(
+    struct catalog *catalog, struct model_incident *incident, const Baro__Incident *from)
+{
+    *incident = (struct model_incident){
+        .id = from->id,
+        .kind = texts_keep(catalog->texts, from->kind),
+        .headline = texts_keep(catalog->texts, from->headline),
+        .level = level_of(from->level),
+        .first_step = from->first_step,
+        .last_step = from->last_step,
+        .is_open = from->is_open != 0,
+        .n_more = from->n_more,
+    };
+    for (size_t i = 0; i < from->n_alerts && i < MODEL_MAX_MEMBERS; i++) {
+        incident->alerts[incident->n_alerts++] = from->alerts[i];
+    }
+    incident->n_causes =
+        keep_sentences(catalog, incident->causes, from->causes, from->n_causes);
+    incident->n_advice =
+        keep_sentences(catalog, incident->advice, from->advice, from->n_advice);
+    fill_evidence(catalog, incident, from);
+}
+
+static void add_incident(struct catalog *catalog, const Baro__Incident *from)
+{
+    struct model_incident *incidents = catalog->incidents.items;
+    size_t at = catalog->incidents.n;
+    while (at > 0 && incidents[at - 1].id > from->id) {
+        at--;
+    }
+    if (at > 0 && incidents[at - 1].id == from->id) {
+        fill_incident(catalog, &incidents[at - 1], from);
+    } else if (catalog->incidents.n < MAX_ALERTS) {
+        fill_incident(catalog, insert(&catalog->incidents, at), from);
+    }
+}
+
+void catalog_add_incidents(
+    struct catalog *catalog, Baro__Incident *const *incidents, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        add_incident(catalog, incidents[i]);
+    }
+    touch(&catalog->incidents);
+}
+
 void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     enum baro_level level, const char *text, size_t n_text)
 {
@@ -378,7 +461,8 @@ void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
 bool catalog_is_changed(const struct catalog *catalog)
 {
     return catalog->runs.part == NULL || catalog->things.part == NULL ||
-           catalog->alerts.part == NULL || catalog->events.part == NULL;
+           catalog->alerts.part == NULL || catalog->events.part == NULL ||
+           catalog->incidents.part == NULL;
 }
 
 void catalog_publish(struct catalog *catalog, struct model *model)
@@ -387,8 +471,10 @@ void catalog_publish(struct catalog *catalog, struct model *model)
     part_unref(model->things);
     part_unref(model->alerts);
     part_unref(model->events);
+    part_unref(model->incidents);
     model->runs = part_of(&catalog->runs);
     model->things = part_of(&catalog->things);
     model->alerts = part_of(&catalog->alerts);
     model->events = part_of(&catalog->events);
+    model->incidents = part_of(&catalog->incidents);
 }

@@ -44,6 +44,10 @@ void catalog_touch_things(struct catalog *catalog);
 /** Add alerts, replacing those with the same id; kept in order of steps. */
 void catalog_add_alerts(struct catalog *catalog, Baro__Alert *const *alerts, size_t n);
 
+/** Add incidents, replacing those with the same id; in order of their numbers. */
+void catalog_add_incidents(
+    struct catalog *catalog, Baro__Incident *const *incidents, size_t n);
+
 /** Add an event; text need not end in NUL. One heard twice is kept once. */
 void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     enum baro_level level, const char *text, size_t n_text);

@@ -140,6 +140,8 @@ static void take_need(
         if (envelope->body_case == BARO__ENVELOPE__BODY_ALERTS_REPLY) {
             catalog_add_alerts(keeper->catalog, envelope->alerts_reply->alerts,
                 envelope->alerts_reply->n_alerts);
+            catalog_add_incidents(keeper->catalog, envelope->alerts_reply->incidents,
+                envelope->alerts_reply->n_incidents);
         }
         keeper->has_alerts = true;
     }
@@ -354,6 +356,13 @@ static void take_news(struct keeper *keeper, const Baro__Envelope *envelope,
     case BARO__ENVELOPE__BODY_LIVE_ALERT:
         take_alert(keeper, envelope->live_alert->alert);
         break;
+    case BARO__ENVELOPE__BODY_LIVE_INCIDENT: {
+        Baro__Incident *incident = envelope->live_incident->incident;
+        if (incident != NULL && incident->run == keeper->wish.run) {
+            catalog_add_incidents(keeper->catalog, &incident, 1);
+        }
+        break;
+    }
     case BARO__ENVELOPE__BODY_LIVE_RUN:
         if (envelope->live_run->run != NULL && keeper->has_runs) {
             catalog_set_run(keeper->catalog, envelope->live_run->run);

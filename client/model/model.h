@@ -28,6 +28,9 @@ enum {
     MODEL_MAX_SAMPLES = 16,
     MODEL_MAX_REFS = 4096,
     MODEL_MAX_ALWAYS = 64,
+    MODEL_MAX_MEMBERS = 48,
+    MODEL_MAX_SENTENCES = 4,
+    MODEL_MAX_EVIDENCE = 6,
     MODEL_TROUBLE_BYTES = 240
 };
 
@@ -120,6 +123,34 @@ struct model_ref {
     uint16_t kind; /* READING_SCALAR, READING_STEP, READING_SUMMARY, READING_UNITS */
     uint16_t stat; /* enum summary_stat or unit_stat, else 0 */
     uint32_t unit; /* READING_UNITS: which, else 0 */
+};
+
+/* A piece of a series that shows why. */
+struct model_evidence {
+    struct model_ref ref;
+    int64_t from_step, to_step;
+    const char *text;
+};
+
+/* Alerts that belong together. */
+struct model_incident {
+    uint64_t id;
+    const char *kind, *headline;
+    enum baro_level level;
+    int64_t first_step, last_step;
+    bool is_open;
+    size_t n_alerts, n_causes, n_advice, n_evidence;
+    uint64_t n_more; /* alerts that were not kept */
+    uint64_t alerts[MODEL_MAX_MEMBERS]; /* in causal order */
+    const char *causes[MODEL_MAX_SENTENCES];
+    const char *advice[MODEL_MAX_SENTENCES];
+    struct model_evidence evidence[MODEL_MAX_EVIDENCE];
+};
+
+/* In order of their numbers: that of their beginning. */
+struct model_incidents {
+    size_t n;
+    struct model_incident at[];
 };
 
 struct model_series {
@@ -221,6 +252,7 @@ struct model {
     const struct model_things *things;
     const struct model_alerts *alerts;
     const struct model_events *events;
+    const struct model_incidents *incidents;
     size_t n_series;
     const struct model_series *const *series; /* a part of parts, sorted for model_find */
     const struct model_units *units;          /* NULL: none wished */

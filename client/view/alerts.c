@@ -8,7 +8,8 @@
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
-/* The alerts of a run in the order of their steps, each with what to try; a click goes there. */
+/* The incidents of a run, and the alerts of none in the order of their steps, each with what to try;
+ * a click goes there. */
 
 static const float LINE_H = 23;
 
@@ -126,6 +127,18 @@ static void draw_card(
     frame_zone(f, card, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
 }
 
+/* Alerts of an incident stand in its card. */
+static bool is_in_incident(const struct model *model, const struct model_alert *alert)
+{
+    const struct model_incidents *incidents = model->incidents;
+    for (size_t i = 0; incidents != NULL && i < incidents->n; i++) {
+        if (incidents->at[i].id == alert->incident) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void alerts_draw(struct frame *f, struct draw_rect rect)
 {
     struct view *view = f->view;
@@ -137,8 +150,13 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
         return;
     }
     const struct model_alert *worst = frame_worst_alert(f->model);
+    size_t n_incidents = f->model->incidents != NULL ? f->model->incidents->n : 0;
     if (worst == NULL) {
         (void)words_headline(title, f->model, f->run, NULL);
+    } else if (n_incidents > 0) {
+        (void)snprintf(title, sizeof title, "%zu incident%s, the first since step %s.",
+            n_incidents, n_incidents == 1 ? "" : "s",
+            format_count(n, f->model->incidents->at[0].first_step));
     } else {
         (void)snprintf(title, sizeof title, "%zu alert%s, the first at step %s.", alerts->n,
             alerts->n == 1 ? "" : "s", format_count(n, alerts->at[0].step));
@@ -148,15 +166,24 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TITLE, f->theme->text, inner.x + 16,
         inner.y + 19.5F, inner.w - 16, title);
     struct draw_rect list = {inner.x, inner.y + 36, inner.w, inner.h - 36};
-    float content = 0;
+    float stories_h = n_incidents > 0 ? incidents_height(f, list.w) : 0;
+    float content = stories_h;
     for (size_t i = 0; i < alerts->n; i++) {
-        content += card_height(&alerts->at[i]) + THEME_GAP;
+        bool is_alone = !is_in_incident(f->model, &alerts->at[i]);
+        content += is_alone ? card_height(&alerts->at[i]) + THEME_GAP : 0;
     }
     float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
     draw_clip(f->list, list);
     float y = list.y - scroll;
+    if (n_incidents > 0) {
+        incidents_draw(f, list, y);
+        y += stories_h;
+    }
     for (size_t i = 0; i < alerts->n; i++) {
+        if (is_in_incident(f->model, &alerts->at[i])) {
+            continue;
+        }
         struct draw_rect card = {list.x, y, list.w, card_height(&alerts->at[i])};
         if (card.y + card.h > list.y && card.y < list.y + list.h) {
             draw_card(f, card, &alerts->at[i]);

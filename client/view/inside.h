@@ -129,6 +129,12 @@ void overview_draw(struct frame *f, struct draw_rect rect);
 /** The tensor page. */
 void tensor_draw(struct frame *f, struct draw_rect rect);
 
+/** Height that all incidents take at a width. */
+float incidents_height(struct frame *f, float w);
+
+/** All incidents, from a height on; only what is seen of a list is drawn. */
+void incidents_draw(struct frame *f, struct draw_rect list, float y);
+
 /** The alerts page. */
 void alerts_draw(struct frame *f, struct draw_rect rect);
 

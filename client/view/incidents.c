@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/view/inside.h"
+#include "client/view/words.h"
+#include "lib/base/mem.h"
+
+/*
+ * Incidents as cards: the headline; below it at the left the alerts in causal order, who left the
+ * flock first on top, likely causes and what to try; at the right the series that show it, small.
+ */
+
+enum {
+    MAX_LINES = 4,  /* of a headline */
+    MAX_ROWS = 8,   /* alerts of a card */
+    MAX_CHARTS = 4, /* of a card, as many as fit beside its text */
+};
+
+static const float LINE_H = 23;
+static const float CHART_H = 104;
+static const float SIDE_W = 34; /* left of the text: where the mark is */
+static const float MIN_CHART_W = 280;
+
+/* A sentence cut into lines that fit. */
+struct lines {
+    size_t n;
+    char text[MAX_LINES][WORDS_MAX];
+};
+
+/* How many bytes of a text fit into a width, cut at a space if there is one. */
+static size_t fit(struct frame *f, enum font_role role, const char *text, float w)
+{
+    size_t n = strlen(text);
+    if (font_width(draw_font(f->list), role, THEME_SIZE_TEXT, text, n) <= w) {
+        return n;
+    }
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (text[i] == ' ') {
+            if (font_width(draw_font(f->list), role, THEME_SIZE_TEXT, text, i) > w) {
+                break;
+            }
+            best = i;
+        }
+    }
+    return best > 0 ? best : n;
+}
+
+static struct lines wrap(struct frame *f, enum font_role role, const char *text, float w)
+{
+    struct lines lines = {0};
+    while (*text != '\0' && lines.n < MAX_LINES) {
+        bool is_last = lines.n + 1 == MAX_LINES;
+        size_t n = is_last ? strlen(text) : fit(f, role, text, w);
+        (void)snprintf(lines.text[lines.n++], WORDS_MAX, "%.*s", (int)n, text);
+        text += n;
+        text += strspn(text, " ");
+    }
+    return lines;
+}
+
+static const struct model_alert *find_alert(const struct model *model, uint64_t id)
+{
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        if (model->alerts->at[i].id == id) {
+            return &model->alerts->at[i];
+        }
+    }
+    return NULL;
+}
+
+/* Where the parts of a card are, relative to its top. */
+struct plan {
+    float text_w; /* of the left column */
+    float chart_x, chart_w;
+    size_t n_charts, n_rows;
+    struct lines headline;
+    float head_h, h;
+};
+
+static const float LEAD_W = 84; /* left of a sentence: "Likely", "Try" */
+
+/* Height of a cause or an advice in the left column. */
+static float sentence_height(struct frame *f, const char *sentence, float w)
+{
+    return LINE_H * (float)wrap(f, FONT_TEXT, sentence, w - LEAD_W).n;
+}
+
+static struct plan plan_card(
+    struct frame *f, float w, const struct model_incident *incident)
+{
+    struct plan plan = {0};
+    const float step_w = 150;
+    float inner = w - SIDE_W - 16;
+    plan.headline = wrap(f, FONT_STRONG, incident->headline, inner - step_w);
+    plan.head_h = 12 + LINE_H * (float)plan.headline.n;
+    plan.n_charts =
+        incident->n_evidence < MAX_CHARTS ? incident->n_evidence : (size_t)MAX_CHARTS;
+    plan.chart_w = fminf(inner * 0.42F, 460);
+    if (plan.chart_w < MIN_CHART_W) {
+        plan.n_charts = 0;
+    }
+    plan.text_w = plan.n_charts > 0 ? inner - plan.chart_w - 24 : inner;
+    plan.chart_x = SIDE_W + plan.text_w + 24;
+    plan.n_rows = incident->n_alerts < MAX_ROWS ? incident->n_alerts : (size_t)MAX_ROWS;
+    bool has_more = incident->n_alerts + incident->n_more > plan.n_rows;
+    float text_h = LINE_H * (float)(plan.n_rows + (has_more ? 1 : 0));
+    for (size_t i = 0; i < incident->n_causes; i++) {
+        text_h += sentence_height(f, incident->causes[i], plan.text_w);
+    }
+    for (size_t i = 0; i < incident->n_advice; i++) {
+        text_h += sentence_height(f, incident->advice[i], plan.text_w);
+    }
+    while (plan.n_charts > 1 && (CHART_H + 6) * (float)plan.n_charts > text_h) {
+        plan.n_charts--;
+    }
+    float charts_h = (CHART_H + 6) * (float)plan.n_charts;
+    plan.h = plan.head_h + fmaxf(text_h, charts_h) + 14;
+    return plan;
+}
+
+/* ---- the left column ---- */
+
+/* One alert: its mark, its step, what it says; a click goes there. */
+static void draw_row(struct frame *f, struct draw_rect row, const struct model_alert *alert)
+{
+    char step[FORMAT_MAX];
+    char label[WORDS_MAX];
+    if (alert->id == f->view->alert || frame_is_over(f, row)) {
+        draw_fill(f->list, row, f->theme->raised);
+    }
+    float base = row.y + 16.5F;
+    frame_mark(f, frame_health(alert->level), row.x + 6, row.y + 11);
+    (void)snprintf(label, sizeof label, "%s", format_count(step, alert->step));
+    struct draw_rect number = frame_text(
+        f, FONT_MONO, THEME_SIZE_TEXT, f->theme->secondary, row.x + 18, base, 0, label);
+    float x = fmaxf(number.x + number.w + 12, row.x + 84);
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x, base,
+        row.x + row.w - x, alert->text);
+    frame_zone(f, row, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
+}
+
+/* Gives the height that it took. */
+static float draw_sentence(struct frame *f, struct draw_rect row, const char *lead,
+    draw_color color, const char *sentence)
+{
+    struct lines lines = wrap(f, FONT_TEXT, sentence, row.w - LEAD_W);
+    float base = row.y + 16.5F;
+    (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, color, row.x + 18, base, 62, lead);
+    for (size_t i = 0; i < lines.n; i++) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, row.x + LEAD_W,
+            base + LINE_H * (float)i, row.w - LEAD_W, lines.text[i]);
+    }
+    return LINE_H * (float)lines.n;
+}
+
+static void draw_texts(struct frame *f, float x, float y, const struct plan *plan,
+    const struct model_incident *incident)
+{
+    struct draw_rect row = {x, y, plan->text_w, LINE_H};
+    for (size_t i = 0; i < plan->n_rows; i++) {
+        const struct model_alert *alert = find_alert(f->model, incident->alerts[i]);
+        if (alert != NULL) {
+            draw_row(f, row, alert);
+        }
+        row.y += LINE_H;
+    }
+    uint64_t n_more = incident->n_alerts + incident->n_more - plan->n_rows;
+    if (n_more > 0) {
+        char more[WORDS_MAX];
+        (void)snprintf(more, sizeof more, "and %llu more alert%s",
+            (unsigned long long)n_more, n_more == 1 ? "" : "s");
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, row.x + 84,
+            row.y + 16.5F, row.w - 84, more);
+        row.y += LINE_H;
+    }
+    for (size_t i = 0; i < incident->n_causes; i++) {
+        row.y += draw_sentence(
+            f, row, i == 0 ? "Likely" : "or", f->theme->watch, incident->causes[i]);
+    }
+    for (size_t i = 0; i < incident->n_advice; i++) {
+        row.y += draw_sentence(f, row, "Try", f->theme->calm, incident->advice[i]);
+    }
+}
+
+/* ---- evidence ---- */
+
+static void title_of(
+    const struct frame *f, const struct model_ref *ref, char out[WORDS_MAX])
+{
+    const struct model_thing *thing = model_thing_find(f->model, ref->thing);
+    char name[WORDS_MAX];
+    if (thing == NULL) {
+        (void)snprintf(
+            out, WORDS_MAX, "%s", ref->kind == READING_STEP ? "step time, s" : "");
+    } else if (ref->kind == READING_SUMMARY) {
+        (void)snprintf(out, WORDS_MAX, "%.200s · %s", words_thing(name, thing),
+            summary_stat_name(ref->stat));
+    } else if (ref->kind == READING_UNITS) {
+        (void)snprintf(out, WORDS_MAX, "%.200s [%u] · %s", words_thing(name, thing),
+            ref->unit, unit_stat_name(ref->stat));
+    } else {
+        (void)snprintf(out, WORDS_MAX, "%s", thing->name);
+    }
+}
+
+static void draw_evidence(struct frame *f, struct draw_rect rect,
+    const struct model_incident *incident, size_t at)
+{
+    const struct model_evidence *evidence = &incident->evidence[at];
+    const struct model_thing *thing = model_thing_find(f->model, evidence->ref.thing);
+    const struct model_series *series = frame_series(f, evidence->ref, false);
+    char title[WORDS_MAX];
+    title_of(f, &evidence->ref, title);
+    struct chart_line line = frame_line(
+        f, series, thing != NULL ? thing->cadence : 1, theme_series(f->theme, at));
+    struct frame_chart chart = {
+        .id = frame_id(VIEW_ALERTS, evidence->ref.thing, evidence->ref.kind,
+            (uint32_t)(incident->id * MAX_CHARTS + at)),
+        .chart = {.title = title,
+            .lines = &line,
+            .n_lines = 1,
+            .empty = series != NULL && series->is_ready ? NULL : "reading"},
+        .thing = thing != NULL && thing->is_tensor ? thing->thing : 0,
+        .may_log = true,
+    };
+    (void)frame_chart(f, rect, &chart);
+}
+
+/* ---- cards ---- */
+
+static void draw_card(struct frame *f, struct draw_rect card, const struct plan *plan,
+    const struct model_incident *incident)
+{
+    char step[FORMAT_MAX];
+    char label[WORDS_MAX];
+    draw_fill(f->list, card, f->theme->panel);
+    frame_mark(f, frame_health(incident->level), card.x + 18, card.y + 20);
+    struct draw_style style = {.role = FONT_MONO,
+        .size = THEME_SIZE_TEXT,
+        .color = f->theme->secondary,
+        .align = DRAW_RIGHT};
+    (void)snprintf(
+        label, sizeof label, "since step %s", format_count(step, incident->first_step));
+    (void)draw_string(f->list, card.x + card.w - 16, card.y + 24.5F, &style, label);
+    for (size_t i = 0; i < plan->headline.n; i++) {
+        (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, card.x + SIDE_W,
+            card.y + 24.5F + LINE_H * (float)i, card.w - SIDE_W - 166,
+            plan->headline.text[i]);
+    }
+    float y = card.y + plan->head_h + 4;
+    draw_texts(f, card.x + SIDE_W - 12, y, plan, incident);
+    for (size_t i = 0; i < plan->n_charts; i++) {
+        struct draw_rect rect = {
+            card.x + plan->chart_x, y + (CHART_H + 6) * (float)i, plan->chart_w, CHART_H};
+        draw_evidence(f, rect, incident, i);
+    }
+}
+
+float incidents_height(struct frame *f, float w)
+{
+    const struct model_incidents *incidents = f->model->incidents;
+    float h = 0;
+    for (size_t i = 0; i < incidents->n; i++) {
+        h += plan_card(f, w, &incidents->at[i]).h + THEME_GAP;
+    }
+    return h;
+}
+
+void incidents_draw(struct frame *f, struct draw_rect list, float y)
+{
+    const struct model_incidents *incidents = f->model->incidents;
+    for (size_t i = 0; i < incidents->n; i++) {
+        struct plan plan = plan_card(f, list.w, &incidents->at[i]);
+        struct draw_rect card = {list.x, y, list.w, plan.h};
+        if (card.y + card.h > list.y && card.y < list.y + list.h) {
+            draw_card(f, card, &plan, &incidents->at[i]);
+        }
+        y += card.h + THEME_GAP;
+    }
+}
