@@ -121,6 +121,7 @@ static const struct cli_option bench_options[] = {
     OPTION_QUICK,
     {"corpus", 0, CLI_TEXT, VALUE(corpus), "DIR",
         "recorded series, as record_corpus.py writes them"},
+    {"pictures", 0, CLI_TEXT, VALUE(output), "DIR", "where to put pictures of 'sample'"},
     {"points", 0, CLI_NUMBER, VALUE(points), "N",
         "points for 'store open' and 'store range'"},
     {"seconds", 0, CLI_NUMBER, VALUE(seconds), "N",

@@ -284,6 +284,7 @@ bool sampler_step(struct sampler *s, size_t n_work)
     case SAMPLE_ASSIGN:
         if (!sampler_assign(s, n_work / SAMPLE_ASSIGN_WORK + 1)) {
             enter(s, SAMPLE_COVER);
+            s->n_before_cover = s->n_shown;
         }
         break;
     case SAMPLE_COVER:

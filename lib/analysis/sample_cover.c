@@ -12,7 +12,8 @@
  *
  * Mandatory are lines with non-finite readings, lines that leap, and the envelope. A leap is
  * told by the robust score of a line's largest rise among those of the first lines read: more
- * than LEAP_SCORE times 1.4826 MAD above their median. Where too many are mandatory (a layer
+ * than LEAP_SCORE times 1.4826 MAD above their median, and more than all but one in RARE lines
+ * do: where every tenth line leaps (gradients, mostly), leaping tells nothing. Where too many are mandatory (a layer
  * that turned NaN as a whole) those that began first are shown, and how many are left out is told.
  *
  * As a whole, lines are compared by FEATURES means of their heights along time: the distance
@@ -28,7 +29,7 @@
 
 static const float least_leap_px = 3;
 
-enum { NEAR_PX = 2, MANDATORY_TARGETS = 3 };
+enum { NEAR_PX = 2, MANDATORY_TARGETS = 3, RARE = 50, ALONE_SHARE = 50 };
 
 struct mandate {
     double key; /* the smaller, the more urgent */
@@ -66,13 +67,14 @@ static float leap_bar(const struct sampler *s)
         return INFINITY;
     }
     qsort(leaps, n, sizeof *leaps, by_value);
-    float median = leaps[n / 2];
+    const float median = leaps[n / 2], usual = leaps[n - 1 - n / RARE];
     for (size_t i = 0; i < n; i++) {
         leaps[i] = fabsf(leaps[i] - median);
     }
     qsort(leaps, n, sizeof *leaps, by_value);
     float more = LEAP_SCORE * NORMAL_MAD * leaps[n / 2];
-    return median + (more > least_leap_px ? more : least_leap_px);
+    float bar = median + (more > least_leap_px ? more : least_leap_px);
+    return bar > usual ? bar : usual;
 }
 
 static size_t collect(struct sampler *s, struct mandate *out)
@@ -226,7 +228,11 @@ bool sampler_cover(struct sampler *s, size_t n_work)
     const size_t most = s->target > least ? s->target : least;
     for (size_t done = 0; done <= n_work; done += a_line) {
         size_t who = s->n_shown < most ? find_furthest(s) : s->n_lines;
-        if (who == s->n_lines || !sampler_show(s, (uint32_t)who, SAMPLE_OUTLIER)) {
+        const float apart = s->screen.height_px / ALONE_SHARE;
+        enum sample_reason reason = who < s->n_lines && s->distance[who] > apart * apart
+                                        ? SAMPLE_OUTLIER
+                                        : SAMPLE_BLUE_NOISE;
+        if (who == s->n_lines || !sampler_show(s, (uint32_t)who, reason)) {
             count_members(s);
             return false;
         }

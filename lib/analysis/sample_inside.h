@@ -57,6 +57,7 @@ struct sampler {
     uint8_t *reasons;  /* n_slots, kept in step with reason[] */
     uint32_t *members; /* n_slots */
     size_t n_shown, n_mandatory;
+    size_t n_before_cover; /* slots behind it were filled with the furthest lines */
     float filled[SAMPLE_MAX_INTERVALS]; /* shown lines that keep the distance there */
     float weight[SAMPLE_MAX_INTERVALS]; /* how empty each is */
     size_t emptiest;
@@ -70,7 +71,7 @@ struct sampler {
 
     uint32_t *keep; /* lines of the sample before, ... */
     size_t n_keep;
-    uint32_t *keep_outliers; /* ... but those that were far from all others */
+    uint32_t *keep_outliers; /* ... but those that were far from all shown */
     size_t n_keep_outliers;
 
     float *features; /* n_lines x SAMPLE_FEATURES */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/sample_near.h"
 #include "lib/base/mem.h"
 
 /*
@@ -178,77 +179,58 @@ void sample_measure_pairs(const float *y, size_t n_shown, size_t n_columns,
     }
 }
 
-/* The nearest references of one line, by rising distance. */
-struct neighbours {
-    float *distance; /* squared; k */
-    uint32_t *who;
-};
-
-static void find_neighbours(const float *features, size_t n_features, size_t line,
-    const uint32_t *references, size_t n_references, size_t k, struct neighbours *out)
-{
-    const float *mine = features + line * n_features;
-    size_t n = 0;
-    for (size_t r = 0; r < n_references; r++) {
-        if (references[r] == line) {
-            continue;
-        }
-        const float *its = features + references[r] * n_features;
-        float d = 0;
-        for (size_t f = 0; f < n_features; f++) {
-            d += (mine[f] - its[f]) * (mine[f] - its[f]);
-        }
-        if (n == k && !(d < out->distance[k - 1])) {
-            continue;
-        }
-        size_t at = n < k ? n++ : k - 1;
-        for (; at > 0 && out->distance[at - 1] > d; at--) {
-            out->distance[at] = out->distance[at - 1];
-            out->who[at] = out->who[at - 1];
-        }
-        out->distance[at] = d;
-        out->who[at] = (uint32_t)r;
-    }
-}
-
 /* 1 / mean reachability distance of a line from its neighbours. */
-static double density_of(const struct neighbours *its, size_t k, const float *k_distance)
+static double density_of(
+    const struct sample_nearest *its, size_t k, const float *k_distance, double least)
 {
     double sum = 0;
     for (size_t i = 0; i < k; i++) {
-        float reach = k_distance[its->who[i]] > its->distance[i] ? k_distance[its->who[i]]
-                                                                 : its->distance[i];
-        sum += sqrt((double)reach);
+        float reach = k_distance[its->who[i]] > its->squared[i] ? k_distance[its->who[i]]
+                                                                : its->squared[i];
+        double distance = sqrt((double)reach);
+        sum += distance > least ? distance : least;
     }
     return sum > 0 ? (double)k / sum : 1e12; /* doubles of a line: as dense as can be */
 }
 
 void sample_lof(const float *features, size_t n, size_t n_features, const uint32_t *order,
-    size_t n_references, size_t k, double *out_scores)
+    size_t n_references, size_t k, double least, double *out_scores)
 {
-    baro_autofree float *distance = baro_xcalloc(n_references * k, sizeof *distance);
+    baro_autofree float *squared = baro_xcalloc(n_references * k, sizeof *squared);
     baro_autofree uint32_t *who = baro_xcalloc(n_references * k, sizeof *who);
     baro_autofree float *k_distance = baro_xcalloc(n_references, sizeof *k_distance);
     baro_autofree double *density = baro_xcalloc(n_references, sizeof *density);
-    baro_autofree float *mine_distance = baro_xcalloc(k, sizeof *mine_distance);
+    baro_autofree size_t *place = baro_xcalloc(n, sizeof *place);
+    struct sample_near near;
+    sample_near_init(&near, n_features, n_references);
+    baro_autofree float *sums = baro_xcalloc(near.room + k, sizeof *sums);
+    for (size_t r = 0; r < n_references; r++) {
+        sample_near_add(&near, features + (size_t)order[r] * n_features);
+        place[order[r]] = r + 1;
+    }
+    for (size_t r = 0; r < n_references; r++) {
+        struct sample_nearest its = {squared + r * k, who + r * k};
+        sample_near_measure(&near, features + (size_t)order[r] * n_features, sums);
+        sample_find_nearest(sums, n_references, r, k, &its);
+        k_distance[r] = its.squared[k - 1];
+    }
+    for (size_t r = 0; r < n_references; r++) {
+        struct sample_nearest its = {squared + r * k, who + r * k};
+        density[r] = density_of(&its, k, k_distance, least);
+    }
+    baro_autofree float *mine_squared = baro_xcalloc(k, sizeof *mine_squared);
     baro_autofree uint32_t *mine_who = baro_xcalloc(k, sizeof *mine_who);
-    for (size_t r = 0; r < n_references; r++) {
-        struct neighbours its = {distance + r * k, who + r * k};
-        find_neighbours(features, n_features, order[r], order, n_references, k, &its);
-        k_distance[r] = its.distance[k - 1];
-    }
-    for (size_t r = 0; r < n_references; r++) {
-        struct neighbours its = {distance + r * k, who + r * k};
-        density[r] = density_of(&its, k, k_distance);
-    }
     for (size_t i = 0; i < n; i++) {
-        struct neighbours its = {mine_distance, mine_who};
-        find_neighbours(features, n_features, i, order, n_references, k, &its);
-        double mine = density_of(&its, k, k_distance);
+        struct sample_nearest its = {mine_squared, mine_who};
+        sample_near_measure(&near, features + i * n_features, sums);
+        sample_find_nearest(
+            sums, n_references, place[i] > 0 ? place[i] - 1 : SIZE_MAX, k, &its);
+        double mine = density_of(&its, k, k_distance, least);
         double sum = 0;
         for (size_t j = 0; j < k; j++) {
             sum += density[its.who[j]] / mine;
         }
         out_scores[i] = sum / (double)k;
     }
+    sample_near_finish(&near);
 }

@@ -55,6 +55,7 @@ void sample_measure_pairs(const float *y, size_t n_shown, size_t n_columns,
  * around it than around its neighbours; near 1 within a cluster.
  *
  * features      n x n_features, e.g. heights at key columns
+ * least         distances (of the root of the sum of squares) below it count as it; 0: none do
  * n_references  neighbours are looked for among the first so many of order; n: exactly
  * order         n, a random permutation
  * k             neighbours, at least 1, fewer than n_references
@@ -62,6 +63,6 @@ void sample_measure_pairs(const float *y, size_t n_shown, size_t n_columns,
  * cost          n x n_references x n_features
  */
 void sample_lof(const float *features, size_t n, size_t n_features, const uint32_t *order,
-    size_t n_references, size_t k, double *out_scores);
+    size_t n_references, size_t k, double least, double *out_scores);
 
 #endif

@@ -15,15 +15,15 @@
  *   1. All lines, by a sketch: 16 sums of the heights with random signs (Johnson, Lindenstrauss
  *      1984: distances survive with a spread of a third), against 512 lines of the random order, k = 5.
  *      The CANDIDATES with the largest factors go on. Up to 4,096 lines all do, without a sketch.
- *   2. Candidates, by all key columns, against 2,048 lines, k = 20: neighbours are the nearest
- *      hundredth of the lines.
+ *   2. Candidates, by all key columns, against 2,048 lines (4,096 up to 16,384 lines):
+ *      neighbours are the nearest hundredth, at least 20.
  *
  * Distances are root mean squares in pixels and never count as less than the width of a line: what a
  * screen cannot show is no gap. Without this the lines beside a heap of equal ones (dead units)
  * have boundless factors.
  *
  * The lines with the largest factors, above LEAST_FACTOR, have precedence over blue noise: a
- * fiftieth of all lines, but at most a quarter of the places. Of outliers that are nearer to
+ * fiftieth of all lines, but at most three tenths of the places. Of outliers that are nearer to
  * each other than the eye tells only one is taken. An outlier of the picture before has its factor
  * raised, so that one does not replace another for nothing.
  *
@@ -39,10 +39,15 @@ enum {
     SKETCH_REFERENCES = 512,
     SKETCH_NEIGHBOURS = 5,
     REFERENCES = 2048,
-    NEIGHBOURS = 20,
+    MORE_REFERENCES = 4096, /* up to FEW_LINES */
+    FEW_LINES = 16384,
+    NEIGHBOURS = 20, /* at least; else the nearest hundredth */
+    NEIGHBOURS_SHARE = 100,
+    MOST_NEIGHBOURS = MORE_REFERENCES / NEIGHBOURS_SHARE,
     LEAST_CANDIDATES = 4096,
     MOST_CANDIDATES = 8192,
     ALL_TO_CANDIDATES = 16,
+    CANDIDATES_AN_OUTLIER = 16,
     ALL_TO_OUTLIERS = 50,
     SKETCH_WORK = 1, /* lines of work that a comparison with all references is */
     FULL_WORK = 16
@@ -143,8 +148,8 @@ static void measure_densities(struct references *refs, float least)
 
 static float factor_of(struct references *refs, const float *row, size_t place, float least)
 {
-    float squared[NEIGHBOURS];
-    uint32_t who[NEIGHBOURS];
+    float squared[MOST_NEIGHBOURS];
+    uint32_t who[MOST_NEIGHBOURS];
     struct sample_nearest its = {squared, who};
     sample_near_measure(&refs->rows, row, refs->sums);
     sample_find_nearest(
@@ -192,8 +197,11 @@ static bool is_scored_at_all(const struct sampler *s, size_t line)
 static void choose_references(struct sampler *s, struct sample_scores *scores)
 {
     float row[POLYLINE_MAX_COLUMNS];
-    size_t n_most = s->n_lines < REFERENCES ? s->n_lines : REFERENCES;
-    size_t k = NEIGHBOURS < n_most / 4 ? NEIGHBOURS : n_most / 4;
+    size_t n_most = s->n_lines <= FEW_LINES ? MORE_REFERENCES : REFERENCES;
+    n_most = s->n_lines < n_most ? s->n_lines : n_most;
+    size_t k = n_most / NEIGHBOURS_SHARE;
+    k = k < NEIGHBOURS ? NEIGHBOURS : k;
+    k = k < n_most / 4 ? k : n_most / 4;
     references_init(&scores->many, s->n_columns, n_most, k);
     references_init(&scores->few, SKETCH, SKETCH_REFERENCES, SKETCH_NEIGHBOURS);
     for (size_t i = 0; i < s->n_lines && scores->many.rows.n < n_most; i++) {
@@ -276,12 +284,20 @@ static float find_bar(const struct sampler *s, size_t n)
     return bin == BINS ? INFINITY : bar;
 }
 
+static size_t most_outliers(const struct sampler *s)
+{
+    size_t by_lines = s->n_lines / ALL_TO_OUTLIERS + 1, by_places = 3 * s->target / 10;
+    return by_lines < by_places ? by_lines : by_places;
+}
+
 static void choose_candidates(struct sampler *s)
 {
     struct sample_scores *scores = s->scores;
     size_t most = s->n_lines / ALL_TO_CANDIDATES;
     most = most < LEAST_CANDIDATES ? LEAST_CANDIDATES : most;
     most = most > MOST_CANDIDATES ? MOST_CANDIDATES : most;
+    const size_t many = CANDIDATES_AN_OUTLIER * most_outliers(s);
+    most = most > many ? most : many;
     const bool is_all = s->n_lines <= LEAST_CANDIDATES;
     const float bar = is_all ? 0 : find_bar(s, most);
     scores->candidates = baro_xcalloc(most, sizeof *scores->candidates);
@@ -413,8 +429,7 @@ static void choose_outliers(struct sampler *s)
 {
     struct sample_scores *scores = s->scores;
     float row[POLYLINE_MAX_COLUMNS];
-    size_t most = s->n_lines / ALL_TO_OUTLIERS + 1;
-    most = most < s->target / 4 ? most : s->target / 4;
+    const size_t most = most_outliers(s);
     s->outliers = baro_xrealloc(s->outliers, most + 1, sizeof *s->outliers);
     s->n_outliers = 0;
     if (scores->n_candidates > 0) {

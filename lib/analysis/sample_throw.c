@@ -210,7 +210,9 @@ void sampler_throw_begin(struct sampler *s, bool is_first)
         s->keep_outliers = baro_xrealloc(s->keep_outliers, s->n_shown, sizeof *s->keep);
         s->n_keep = s->n_keep_outliers = 0;
         for (size_t slot = 0; slot < s->n_shown; slot++) {
-            bool is_outlier = s->reasons[slot] == SAMPLE_OUTLIER;
+            bool is_outlier =
+                s->reasons[slot] == SAMPLE_OUTLIER ||
+                (s->reasons[slot] == SAMPLE_BLUE_NOISE && slot >= s->n_before_cover);
             uint32_t **list = is_outlier ? &s->keep_outliers : &s->keep;
             size_t *n = is_outlier ? &s->n_keep_outliers : &s->n_keep;
             (*list)[(*n)++] = s->shown[slot];

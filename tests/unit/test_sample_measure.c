@@ -14,7 +14,7 @@ static void the_local_outlier_factors_are_the_worked_numbers(void **test)
     static const float points[] = {0, 1, 3};
     static const uint32_t order[] = {0, 1, 2};
     double scores[3];
-    sample_lof(points, 3, 1, order, 3, 1, scores);
+    sample_lof(points, 3, 1, order, 3, 1, 0, scores);
     assert_true(fabs(scores[0] - 1) < 1e-6);
     assert_true(fabs(scores[1] - 1) < 1e-6);
     assert_true(fabs(scores[2] - 2) < 1e-6);
@@ -31,7 +31,7 @@ static void a_point_away_from_a_cluster_has_the_largest_factor(void **test)
         order[i] = i;
     }
     points[2 * 37] = 30;
-    sample_lof(points, 60, 2, order, 60, 5, scores);
+    sample_lof(points, 60, 2, order, 60, 5, 0, scores);
     for (uint32_t i = 0; i < 60; i++) {
         assert_true(i == 37 ? scores[i] > 4 : scores[i] < 1.6);
     }

@@ -224,6 +224,11 @@ const char *bench_corpus(const struct bench *bench)
     return bench->cli->values.corpus;
 }
 
+const char *bench_pictures(const struct bench *bench)
+{
+    return bench->cli->values.output;
+}
+
 /* ---- the private folder and daemons ---- */
 
 static int remove_one(

@@ -100,6 +100,9 @@ int64_t bench_seconds(const struct bench *bench, int64_t default_seconds);
 /** Give the folder of recorded series that --corpus names; NULL when it names none. */
 const char *bench_corpus(const struct bench *bench);
 
+/** Give the folder that --pictures names, to put pictures in; NULL when it names none. */
+const char *bench_pictures(const struct bench *bench);
+
 /** Give a private folder that is removed with all it holds when the bench ends. */
 const char *bench_dir(struct bench *bench);
 

@@ -5,328 +5,64 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "lib/analysis/density.h"
 #include "lib/analysis/sample.h"
 #include "lib/analysis/sample_measure.h"
 #include "lib/base/clock.h"
+#include "lib/base/err.h"
 #include "lib/base/mem.h"
-#include "lib/base/reading.h"
 #include "tools/bench/corpus.h"
+#include "tools/bench/flock.h"
+#include "tools/bench/picture.h"
 
 /*
  * The choice of lines beside other choices of as many: at random, the first ones, those with the
- * largest variance, and medoids of k-means. Lines are windows of 1,000 steps of units recorded from real
- * trainings (--corpus) or made up, with one line in 200 turned into an outlier: a spike of one
- * step, a course of its own from the middle on, or a slow departure. An outlier is recalled when
- * it is shown, or a shown line lies within the radius of it in the mean square over the chart.
+ * largest variance, and medoids of k-means (flock.c says where the lines come from). An outlier
+ * is recalled in two senses: it is shown itself; or it is shown or a shown line lies within
+ * SAMPLE_REACH_PX of it in the root mean square over the chart, which the eye hardly tells from it.
+ *
+ * Overdraw is compared at equal coverage: lines are drawn in random order until they cover as
+ * much as the choice does (counted at every quarter more).
  */
 
-enum {
-    STEPS = 1000,
-    WIDTH = 800,
-    HEIGHT = 600,
-    FEATURES = 16,
-    LOF_REFERENCES = 2000,
-    LOF_NEIGHBOURS = 20,
-    PLANT_EVERY = 200,
-    KMEANS_ROUNDS = 8,
-    SLICE = 1000
-};
+enum { PLANT_EVERY = 200, SLICE = 1000 };
 
-/* Many lines, and which of them were made outliers. */
-struct flock {
-    const char *name;
-    size_t n;
-    float *values; /* n x STEPS */
-    uint32_t *planted;
-    size_t n_planted;
-    struct polylines lines;
-    struct axis axis;
-    struct polyline_screen screen;
-    float *heights; /* n x columns */
-    struct sample_canvas all;
-};
-
-/* A choice of some lines. */
-struct choice {
-    uint32_t *lines;
-    size_t n;
-};
-
-static uint64_t state;
-
-static double draw(void)
-{
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(state >> 11) / 9007199254740992.0;
-}
-
-static double draw_normal(void)
-{
-    return sqrt(-2 * log(1 - draw())) * cos(6.283185307179586 * draw());
-}
-
-/* ---- lines ---- */
-
-/* Waves and drifts around some centres: groups of different density, with small noise. */
-static void make_up(struct flock *flock)
-{
-    for (size_t i = 0; i < flock->n; i++) {
-        double group = floor(draw() * 4);
-        double level = group + draw_normal() * (0.05 + 0.1 * group);
-        double drift = draw_normal() * 0.3;
-        double walk = 0;
-        for (size_t t = 0; t < STEPS; t++) {
-            double x = (double)t / STEPS;
-            walk += draw_normal() * 0.003;
-            flock->values[i * STEPS + t] =
-                (float)(level + drift * x + 0.2 * sin(5 * x + group) + walk);
-        }
-    }
-}
-
-static bool is_units(const struct corpus_series *series)
-{
-    bool is_tensor = strncmp(series->name, "weights.", 8) == 0 ||
-                     strncmp(series->name, "gradients.", 10) == 0 ||
-                     strncmp(series->name, "activations.", 12) == 0;
-    return is_tensor && series->f32 != NULL && series->n_rows >= STEPS &&
-           series->n_columns % UNIT_STAT_COUNT == 0;
-}
-
-/* One window of a tensor's units, centred and scaled so that tensors share a chart. */
-static size_t take_window(
-    const struct corpus_series *series, size_t first, size_t room, float *out)
-{
-    const size_t n_units = series->n_columns / UNIT_STAT_COUNT;
-    const size_t n = n_units < room ? n_units : room;
-    double sum = 0, squares = 0;
-    for (size_t t = 0; t < STEPS; t++) {
-        const float *row =
-            series->f32 + (first + t) * series->n_columns + UNIT_L2 * n_units;
-        for (size_t u = 0; u < n; u++) {
-            out[u * STEPS + t] = row[u];
-            sum += (double)row[u];
-            squares += (double)row[u] * (double)row[u];
-        }
-    }
-    const double count = (double)n * STEPS;
-    const double mean = sum / count;
-    const double spread = sqrt(squares / count - mean * mean);
-    if (!(spread > 0)) {
-        return 0;
-    }
-    for (size_t i = 0; i < n * STEPS; i++) {
-        out[i] = (float)(((double)out[i] - mean) / spread);
-    }
-    return n;
-}
-
-/* Windows of recorded units until the flock is full; returns how many lines there are. */
-static size_t take_recorded(const struct corpus *corpus, struct flock *flock)
-{
-    size_t n = 0;
-    for (size_t first = 0; n < flock->n; first += STEPS) {
-        size_t before = n;
-        for (size_t i = 0; i < corpus->n_series && n < flock->n; i++) {
-            const struct corpus_series *series = &corpus->series[i];
-            if (is_units(series) && first + STEPS <= series->n_rows) {
-                n += take_window(series, first, flock->n - n, flock->values + n * STEPS);
-            }
-        }
-        if (n == before) {
-            break;
-        }
-    }
-    return n;
-}
-
-static void plant(struct flock *flock)
-{
-    flock->planted = baro_xcalloc(flock->n / PLANT_EVERY + 1, sizeof *flock->planted);
-    for (size_t i = PLANT_EVERY / 2; i < flock->n; i += PLANT_EVERY) {
-        float *line = flock->values + i * STEPS;
-        size_t kind = flock->n_planted % 3;
-        for (size_t t = 0; t < STEPS; t++) {
-            double x = (double)t / STEPS;
-            double more = kind == 0   ? (t == STEPS / 3 ? 5 : 0)
-                          : kind == 1 ? (t >= STEPS / 2 ? 4 : 0)
-                                      : 5 * x * x;
-            line[t] += (float)(i % 2 == 0 ? more : -more);
-        }
-        flock->planted[flock->n_planted++] = (uint32_t)i;
-    }
-}
-
-static int by_float(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* The chart shows all but one reading in a thousand at each end, as a person would zoom. */
-static void lay_out(struct flock *flock)
-{
-    enum { PROBES = 20000 };
-    baro_autofree float *probes = baro_xcalloc(PROBES, sizeof *probes);
-    for (size_t i = 0; i < PROBES; i++) {
-        probes[i] = flock->values[(size_t)(draw() * (double)(flock->n * STEPS))];
-    }
-    qsort(probes, PROBES, sizeof *probes, by_float);
-    double low = (double)probes[PROBES / 1000],
-           high = (double)probes[PROBES - 1 - PROBES / 1000];
-    double beyond = (high - low) * 0.25;
-    flock->axis = (struct axis){
-        .kind = AXIS_LINEAR, .lo = low - beyond, .hi = high + beyond, .linear_to = 1};
-    flock->lines =
-        (struct polylines){.n_lines = flock->n, .n_steps = STEPS, .values = flock->values};
-    polyline_screen_init(
-        &flock->screen, &flock->lines, &flock->axis, HEIGHT, POLYLINE_MAX_COLUMNS);
-    flock->heights = baro_xcalloc(flock->n * flock->screen.n_columns, sizeof(float));
-    sample_canvas_init(&flock->all, WIDTH, HEIGHT);
-    for (size_t i = 0; i < flock->n; i++) {
-        struct polyline_traits traits;
-        polyline_reduce(&flock->screen, &flock->lines, i,
-            flock->heights + i * flock->screen.n_columns, &traits);
-        sample_canvas_draw(&flock->all, &flock->screen, &flock->lines, i);
-    }
-}
-
-static void flock_finish(struct flock *flock)
-{
-    free(flock->values);
-    free(flock->planted);
-    free(flock->heights);
-    sample_canvas_finish(&flock->all);
-}
-
-/* ---- other ways to choose ---- */
-
-static void choose_random(const struct flock *flock, struct choice *out)
-{
-    baro_autofree uint8_t *has = baro_xcalloc(flock->n, 1);
-    for (size_t i = 0; i < out->n;) {
-        uint32_t line = (uint32_t)(draw() * (double)flock->n);
-        if (!has[line]) {
-            has[line] = 1;
-            out->lines[i++] = line;
-        }
-    }
-}
-
-struct ranked {
-    double key;
-    uint32_t line;
-};
-
-static int largest_first(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    return x->key > y->key ? -1 : x->key < y->key;
-}
-
-static void choose_variance(const struct flock *flock, struct choice *out)
-{
-    const size_t c = flock->screen.n_columns;
-    baro_autofree struct ranked *ranked = baro_xcalloc(flock->n, sizeof *ranked);
-    for (size_t i = 0; i < flock->n; i++) {
-        double sum = 0, squares = 0;
-        for (size_t t = 0; t < c; t++) {
-            double y = (double)flock->heights[i * c + t];
-            sum += y;
-            squares += y * y;
-        }
-        ranked[i] = (struct ranked){squares - sum * sum / (double)c, (uint32_t)i};
-    }
-    qsort(ranked, flock->n, sizeof *ranked, largest_first);
-    for (size_t i = 0; i < out->n; i++) {
-        out->lines[i] = ranked[i].line;
-    }
-}
-
-static float squared_distance(const float *a, const float *b, size_t n)
-{
-    float sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += (a[i] - b[i]) * (a[i] - b[i]);
-    }
-    return sum;
-}
-
-/* Every sixth height, so that k-means ends in this life. */
-static float *make_features(const struct flock *flock)
-{
-    const size_t c = flock->screen.n_columns;
-    float *features = baro_xcalloc(flock->n * FEATURES, sizeof *features);
-    for (size_t i = 0; i < flock->n; i++) {
-        for (size_t f = 0; f < FEATURES; f++) {
-            features[i * FEATURES + f] =
-                flock->heights[i * c + f * c / FEATURES + c / FEATURES / 2];
-        }
-    }
-    return features;
-}
-
-static void choose_medoids(
-    const struct flock *flock, const float *features, struct choice *out)
-{
-    const size_t k = out->n;
-    baro_autofree float *centres = baro_xcalloc(k * FEATURES, sizeof *centres);
-    baro_autofree float *best = baro_xcalloc(k, sizeof *best);
-    baro_autofree double *sums = baro_xcalloc(k * FEATURES, sizeof *sums);
-    baro_autofree uint32_t *counts = baro_xcalloc(k, sizeof *counts);
-    choose_random(flock, out);
-    for (size_t j = 0; j < k; j++) {
-        memcpy(centres + j * FEATURES, features + (size_t)out->lines[j] * FEATURES,
-            FEATURES * sizeof(float));
-    }
-    for (int round = 0; round < KMEANS_ROUNDS; round++) {
-        memset(sums, 0, k * FEATURES * sizeof *sums);
-        memset(counts, 0, k * sizeof *counts);
-        for (size_t j = 0; j < k; j++) {
-            best[j] = INFINITY;
-        }
-        for (size_t i = 0; i < flock->n; i++) {
-            const float *mine = features + i * FEATURES;
-            size_t who = 0;
-            float least = INFINITY;
-            for (size_t j = 0; j < k; j++) {
-                float d = squared_distance(mine, centres + j * FEATURES, FEATURES);
-                who = d < least ? j : who;
-                least = d < least ? d : least;
-            }
-            counts[who]++;
-            for (size_t f = 0; f < FEATURES; f++) {
-                sums[who * FEATURES + f] += (double)mine[f];
-            }
-            if (least < best[who]) {
-                best[who] = least;
-                out->lines[who] = (uint32_t)i;
-            }
-        }
-        for (size_t j = 0; j < k && round + 1 < KMEANS_ROUNDS; j++) {
-            for (size_t f = 0; f < FEATURES && counts[j] > 0; f++) {
-                centres[j * FEATURES + f] = (float)(sums[j * FEATURES + f] / counts[j]);
-            }
-        }
-    }
-}
+static const char *const way_names[] = {
+    "random lines", "the first lines", "largest variance", "medoids"};
 
 /* ---- judging ---- */
 
+static double squared_distance(const float *a, const float *b, size_t n)
+{
+    float lanes[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        for (size_t l = 0; l < 4; l++) {
+            lanes[l] += (a[i + l] - b[i + l]) * (a[i + l] - b[i + l]);
+        }
+    }
+    for (; i < n; i++) {
+        lanes[0] += (a[i] - b[i]) * (a[i] - b[i]);
+    }
+    return (double)lanes[0] + (double)lanes[1] + (double)lanes[2] + (double)lanes[3];
+}
+
+/* Share of the wanted lines that are shown or, with a reach, have a shown one within it. */
 static double recall(const struct flock *flock, const struct choice *choice,
-    const uint32_t *wanted, size_t n_wanted, float radius)
+    const uint32_t *wanted, size_t n_wanted, double reach)
 {
     const size_t c = flock->screen.n_columns;
-    const float most = radius * radius * (float)c;
+    const double most = reach * reach * (double)c;
     size_t n = 0;
     for (size_t i = 0; i < n_wanted; i++) {
         const float *mine = flock->heights + (size_t)wanted[i] * c;
         bool is_there = false;
         for (size_t j = 0; j < choice->n && !is_there; j++) {
+            const float *its = flock->heights + (size_t)choice->lines[j] * c;
             is_there = choice->lines[j] == wanted[i] ||
-                       squared_distance(
-                           mine, flock->heights + (size_t)choice->lines[j] * c, c) < most;
+                       (reach > 0 && squared_distance(mine, its, c) < most);
         }
         n += is_there;
     }
@@ -336,20 +72,20 @@ static double recall(const struct flock *flock, const struct choice *choice,
 static void draw_choice(
     const struct flock *flock, const struct choice *choice, struct sample_canvas *out)
 {
-    sample_canvas_init(out, WIDTH, HEIGHT);
+    sample_canvas_init(out, FLOCK_WIDTH, FLOCK_HEIGHT);
     for (size_t i = 0; i < choice->n; i++) {
         sample_canvas_draw(out, &flock->screen, &flock->lines, choice->lines[i]);
     }
 }
 
 /* Overdraw of random lines, as many as it takes to cover as much. */
-static double random_overdraw(const struct flock *flock, double coverage)
+static double random_overdraw(const struct flock *flock, double coverage, size_t *out_n)
 {
     baro_autofree uint32_t *lines = baro_xcalloc(flock->n, sizeof *lines);
     struct choice everything = {lines, flock->n};
-    choose_random(flock, &everything);
+    flock_choose(flock, WAY_RANDOM, &everything);
     struct sample_canvas canvas;
-    sample_canvas_init(&canvas, WIDTH, HEIGHT);
+    sample_canvas_init(&canvas, FLOCK_WIDTH, FLOCK_HEIGHT);
     size_t n = 0;
     for (size_t goal = 64; n < flock->n; goal += goal / 4) {
         for (; n < goal && n < flock->n; n++) {
@@ -361,10 +97,11 @@ static double random_overdraw(const struct flock *flock, double coverage)
     }
     double overdraw = sample_overdraw(&canvas);
     sample_canvas_finish(&canvas);
+    *out_n = n;
     return overdraw;
 }
 
-static double near_share(
+static struct sample_pairs measure_pairs(
     const struct flock *flock, const struct choice *choice, float radius)
 {
     const size_t c = flock->screen.n_columns;
@@ -378,38 +115,35 @@ static double near_share(
     }
     struct sample_pairs pairs;
     sample_measure_pairs(y, choice->n, c, radii, &pairs);
-    return pairs.near_share;
-}
-
-/* Lines whose local outlier factor is among the largest hundredth. */
-static uint32_t *find_top_lof(
-    const struct flock *flock, const float *features, size_t *out_n)
-{
-    baro_autofree uint32_t *order = baro_xcalloc(flock->n, sizeof *order);
-    baro_autofree double *scores = baro_xcalloc(flock->n, sizeof *scores);
-    baro_autofree struct ranked *ranked = baro_xcalloc(flock->n, sizeof *ranked);
-    struct choice everything = {order, flock->n};
-    choose_random(flock, &everything);
-    size_t n_references = flock->n < LOF_REFERENCES ? flock->n : LOF_REFERENCES;
-    sample_lof(features, flock->n, FEATURES, order, n_references, LOF_NEIGHBOURS, scores);
-    for (size_t i = 0; i < flock->n; i++) {
-        ranked[i] = (struct ranked){scores[i], (uint32_t)i};
-    }
-    qsort(ranked, flock->n, sizeof *ranked, largest_first);
-    *out_n = flock->n / 100;
-    uint32_t *top = baro_xcalloc(*out_n + 1, sizeof *top);
-    for (size_t i = 0; i < *out_n; i++) {
-        top[i] = ranked[i].line;
-    }
-    return top;
+    return pairs;
 }
 
 static void report(struct bench *bench, const struct flock *flock, const char *what,
     double value, const char *unit, double limit, const char *limit_name)
 {
-    char name[96];
+    char name[192];
     (void)snprintf(name, sizeof name, "%s, %s", flock->name, what);
     bench_report(bench, "sample", name, value, unit, limit, limit_name);
+}
+
+/* Both choices side by side in everything that is said of outliers. */
+static void report_recall(struct bench *bench, const struct flock *flock,
+    const struct choice *ours, const struct choice *other, const char *limit_name)
+{
+    static const struct {
+        const char *what;
+        bool is_planted;
+        double reach;
+    } cases[] = {{"planted outliers shown", true, 0},
+        {"planted outliers within 3 px", true, SAMPLE_REACH_PX},
+        {"top 1 % LOF shown", false, 0},
+        {"top 1 % LOF within 3 px", false, SAMPLE_REACH_PX}};
+    for (size_t i = 0; i < BARO_LEN(cases); i++) {
+        const uint32_t *wanted = cases[i].is_planted ? flock->planted : flock->loneliest;
+        size_t n = cases[i].is_planted ? flock->n_planted : flock->n_loneliest;
+        report(bench, flock, cases[i].what, recall(flock, ours, wanted, n, cases[i].reach),
+            "", recall(flock, other, wanted, n, cases[i].reach), limit_name);
+    }
 }
 
 /* ---- one flock ---- */
@@ -417,6 +151,7 @@ static void report(struct bench *bench, const struct flock *flock, const char *w
 struct timing {
     double first_ms;
     double total_ms;
+    double cpu_ms;  /* of total_ms: what this thread had of a processor */
     double step_ms; /* the longest single step */
 };
 
@@ -425,11 +160,22 @@ static double ms_since(uint64_t began_ns)
     return (double)(baro_now_ns() - began_ns) / 1e6;
 }
 
-static struct sampler *run_sampler(const struct flock *flock, struct timing *out)
+static double cpu_now_ms(void)
 {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static struct sampler *run_sampler(
+    const struct flock *flock, size_t target, struct timing *out)
+{
+    struct sample_options options = {.target = target};
     *out = (struct timing){0};
     uint64_t began = baro_now_ns();
-    struct sampler *sampler = sampler_create(&flock->lines, &flock->axis, HEIGHT, NULL);
+    double cpu = cpu_now_ms();
+    struct sampler *sampler =
+        sampler_create(&flock->lines, &flock->axis, FLOCK_HEIGHT, &options);
     bool goes_on = true;
     while (goes_on) {
         uint64_t step = baro_now_ns();
@@ -442,6 +188,7 @@ static struct sampler *run_sampler(const struct flock *flock, struct timing *out
         }
     }
     out->total_ms = ms_since(began);
+    out->cpu_ms = cpu_now_ms() - cpu;
     return sampler;
 }
 
@@ -450,7 +197,7 @@ static double read_ms(const struct flock *flock)
     uint64_t began = baro_now_ns();
     volatile float keep;
     float sums[16] = {0};
-    for (size_t i = 0; i + 16 <= flock->n * STEPS; i += 16) {
+    for (size_t i = 0; i + 16 <= flock->n * flock->n_steps; i += 16) {
         for (size_t l = 0; l < 16; l++) {
             sums[l] += flock->values[i + l];
         }
@@ -460,26 +207,25 @@ static double read_ms(const struct flock *flock)
     return ms_since(began);
 }
 
-/* Steps of a calm run: each line goes on as it was, with small noise. */
+/* Steps of a calm run: each line goes on as it was, back on its own track. */
 static void measure_live(
     struct bench *bench, const struct flock *flock, struct sampler *sampler)
 {
-    enum { LIVE_STEPS = 100 };
+    enum { LIVE_STEPS = 200 };
     baro_autofree float *step = baro_xcalloc(flock->n, sizeof *step);
     baro_autofree uint8_t *was = baro_xcalloc(flock->n, 1);
     double times[LIVE_STEPS], same[LIVE_STEPS];
     size_t n_was = 0, n_redone = 0;
     for (size_t t = 0; t < LIVE_STEPS; t++) {
         for (size_t i = 0; i < flock->n; i++) {
-            step[i] = flock->values[i * STEPS + STEPS - 1 - t]; /* back on its own track */
+            step[i] = flock->values[i * flock->n_steps + flock->n_steps - 1 - t];
         }
         uint64_t began = baro_now_ns();
         sampler_append(sampler, step, NULL);
         times[t] = ms_since(began);
-        bool is_redone = sampler_step(sampler, 1);
+        n_redone += sampler_step(sampler, 1);
         while (sampler_step(sampler, SLICE)) {
         }
-        n_redone += is_redone;
         struct sample sample;
         sampler_get(sampler, &sample);
         size_t n_both = 0;
@@ -509,78 +255,232 @@ static void measure_live(
 static void judge(
     struct bench *bench, const struct flock *flock, const struct sample *sample)
 {
-    baro_autofree uint32_t *ours_lines =
-        baro_xcalloc(sample->n_shown + 1, sizeof(uint32_t));
-    baro_autofree uint32_t *other_lines =
-        baro_xcalloc(sample->n_shown + 1, sizeof(uint32_t));
-    memcpy(ours_lines, sample->shown, sample->n_shown * sizeof *ours_lines);
-    struct choice ours = {ours_lines, sample->n_shown},
-                  other = {other_lines, sample->n_shown};
-    baro_autofree float *features = make_features(flock);
-    size_t n_top = 0;
-    baro_autofree uint32_t *top = find_top_lof(flock, features, &n_top);
-    static const char *const names[] = {
-        "random lines", "the first lines", "largest variance", "medoids"};
+    baro_autofree uint32_t *our_lines = baro_xcalloc(sample->n_shown + 1, sizeof(uint32_t));
+    baro_autofree uint32_t *lines = baro_xcalloc(sample->n_shown + 1, sizeof(uint32_t));
+    memcpy(our_lines, sample->shown, sample->n_shown * sizeof *our_lines);
+    struct choice ours = {our_lines, sample->n_shown}, other = {lines, sample->n_shown};
     struct sample_canvas canvas;
     draw_choice(flock, &ours, &canvas);
     double coverage = sample_coverage(&flock->all, &canvas);
     double overdraw = sample_overdraw(&canvas);
     sample_canvas_finish(&canvas);
-    double planted =
-        recall(flock, &ours, flock->planted, flock->n_planted, sample->radius_px);
-    double lof = recall(flock, &ours, top, n_top, sample->radius_px);
-    report(bench, flock, "overdraw", overdraw, "", random_overdraw(flock, coverage),
+    size_t n_random = 0;
+    double its_overdraw = random_overdraw(flock, coverage, &n_random);
+    report(bench, flock, "overdraw", overdraw, "", its_overdraw,
         "random lines that cover as much");
-    for (int way = 0; way < 4; way++) {
-        if (way == 0) {
-            choose_random(flock, &other);
-        } else if (way == 1) {
-            for (size_t i = 0; i < other.n; i++) {
-                other.lines[i] = (uint32_t)i;
-            }
-        } else if (way == 2) {
-            choose_variance(flock, &other);
-        } else {
-            choose_medoids(flock, features, &other);
-        }
+    bench_note(bench, "%s: %zu random lines cover as much as %zu chosen ones", flock->name,
+        n_random, ours.n);
+    struct sample_pairs pairs = measure_pairs(flock, &ours, sample->radius_px);
+    double least = HUGE_VAL, most = 0;
+    for (int i = 2; i < SAMPLE_PAIR_BINS - 1; i++) {
+        least = fmin(least, pairs.density[i]);
+        most = fmax(most, pairs.density[i]);
+    }
+    bench_note(bench,
+        "%s: pairs beyond the radius, by distance, are %.2f to %.2f of an even spread",
+        flock->name, least, most);
+    for (int way = 0; way < WAY_COUNT; way++) {
+        flock_choose(flock, (enum flock_way)way, &other);
         draw_choice(flock, &other, &canvas);
         double its_coverage = sample_coverage(&flock->all, &canvas);
         sample_canvas_finish(&canvas);
-        report(bench, flock, "planted outliers recalled", planted, "",
-            recall(flock, &other, flock->planted, flock->n_planted, sample->radius_px),
-            names[way]);
-        report(bench, flock, "top 1 % LOF recalled", lof, "",
-            recall(flock, &other, top, n_top, sample->radius_px), names[way]);
-        report(
-            bench, flock, "coverage within 3 px", coverage, "", its_coverage, names[way]);
-        report(bench, flock, "pairs nearer than the radius",
-            near_share(flock, &ours, sample->radius_px), "",
-            near_share(flock, &other, sample->radius_px), names[way]);
+        report_recall(bench, flock, &ours, &other, way_names[way]);
+        report(bench, flock, "coverage within 3 px", coverage, "", its_coverage,
+            way_names[way]);
+        report(bench, flock, "pairs nearer than the radius", pairs.near_share, "",
+            measure_pairs(flock, &other, sample->radius_px).near_share, way_names[way]);
     }
 }
 
-static void run_flock(struct bench *bench, struct flock *flock)
+/* The same with room for all that are to be recalled: four times as many lines. */
+static void judge_with_room(struct bench *bench, const struct flock *flock)
 {
     struct timing timing;
     struct sample sample;
-    plant(flock);
-    lay_out(flock);
+    const size_t target = flock->n / 100 * 4;
+    struct sampler *sampler = run_sampler(flock, target, &timing);
+    sampler_get(sampler, &sample);
+    baro_autofree uint32_t *our_lines = baro_xcalloc(sample.n_shown + 1, sizeof(uint32_t));
+    baro_autofree uint32_t *lines = baro_xcalloc(sample.n_shown + 1, sizeof(uint32_t));
+    memcpy(our_lines, sample.shown, sample.n_shown * sizeof *our_lines);
+    struct choice ours = {our_lines, sample.n_shown}, other = {lines, sample.n_shown};
+    flock_choose(flock, WAY_RANDOM, &other);
+    bench_note(bench, "%s: with a target of %zu, %zu lines shown, %.0f ms", flock->name,
+        target, sample.n_shown, timing.cpu_ms);
+    report(bench, flock, "top 1 % LOF shown, four in a hundred lines drawn",
+        recall(flock, &ours, flock->loneliest, flock->n_loneliest, 0), "",
+        recall(flock, &other, flock->loneliest, flock->n_loneliest, 0), way_names[0]);
+    sampler_destroy(sampler);
+}
+
+/* ---- pictures ---- */
+
+enum { COLOUR_BLUE_NOISE = 1, COLOUR_ENVELOPE, COLOUR_OUTLIER, COLOUR_LEAP, FIRST_SHADE };
+
+/* Copy what is lit in a canvas into a quarter of the picture. */
+static void paint(struct picture *picture, size_t quarter,
+    const struct sample_canvas *canvas, uint8_t colour)
+{
+    const size_t w = picture->width / 2, h = picture->height / 2;
+    for (size_t y = 0; y < h; y++) {
+        uint8_t *row =
+            picture->pixels + (y + quarter / 2 * h) * picture->width + quarter % 2 * w;
+        for (size_t x = 0; x + 1 < w; x++) {
+            if (canvas->n_draws[x * canvas->height + y] > 0) {
+                row[x] = colour;
+            }
+        }
+    }
+}
+
+static void paint_lines(struct picture *picture, size_t quarter, const struct flock *flock,
+    const struct polyline_screen *screen, const uint32_t *lines, const uint8_t *reasons,
+    size_t n)
+{
+    static const uint8_t colours[SAMPLE_REASON_COUNT] = {
+        [SAMPLE_BLUE_NOISE] = COLOUR_BLUE_NOISE,
+        [SAMPLE_OUTLIER] = COLOUR_OUTLIER,
+        [SAMPLE_ENVELOPE] = COLOUR_ENVELOPE,
+        [SAMPLE_LEAP] = COLOUR_LEAP,
+        [SAMPLE_NONFINITE] = COLOUR_LEAP};
+    for (uint8_t colour = COLOUR_BLUE_NOISE; colour < FIRST_SHADE; colour++) {
+        struct sample_canvas canvas;
+        sample_canvas_init(&canvas, picture->width / 2, picture->height / 2);
+        for (size_t i = 0; i < n; i++) {
+            if ((reasons != NULL ? colours[reasons[i]] : COLOUR_BLUE_NOISE) == colour) {
+                sample_canvas_draw(
+                    &canvas, screen, &flock->lines, lines != NULL ? lines[i] : (uint32_t)i);
+            }
+        }
+        paint(picture, quarter, &canvas, colour);
+        sample_canvas_finish(&canvas);
+    }
+}
+
+static void paint_density(struct picture *picture, size_t quarter,
+    const struct flock *flock, const struct polyline_screen *screen)
+{
+    enum { SHADES = 256 - FIRST_SHADE };
+    const size_t w = picture->width / 2, h = picture->height / 2;
+    struct density density;
+    baro_autofree float *cells = baro_xcalloc(w * h, sizeof *cells);
+    baro_autofree uint8_t *shades = baro_xcalloc(w * h, 1);
+    density_init(&density, w, h);
+    for (size_t i = 0; i < flock->n; i++) {
+        density_add(&density, screen, &flock->lines, i);
+    }
+    density_get(&density, cells);
+    (void)density_shade(cells, w * h, shades);
+    density_finish(&density);
+    for (size_t i = 0; i < w * h; i++) {
+        size_t x = i % w + quarter % 2 * w, y = i / w + quarter / 2 * h;
+        /* Sixteen steps: small files. */
+        int shade = shades[i] > 0 ? FIRST_SHADE + (shades[i] | 15) * (SHADES - 1) / 255 : 0;
+        picture->pixels[y * picture->width + x] = (uint8_t)shade;
+    }
+}
+
+/* Four quarters: all lines, random ones, as many chosen ones, and the density of all. */
+static int draw_pictures(struct bench *bench, const struct flock *flock)
+{
+    enum { PICTURE_LINES = 80 };
+    const char *dir = bench_pictures(bench);
+    struct picture_colour colours[256] = {
+        {255, 255, 255}, {70, 90, 120}, {40, 140, 90}, {220, 110, 20}, {200, 20, 40}};
+    for (int i = FIRST_SHADE; i < 256; i++) {
+        uint8_t light = (uint8_t)(235 - (i - FIRST_SHADE) * 235 / (255 - FIRST_SHADE));
+        colours[i] =
+            (struct picture_colour){light, light, (uint8_t)(light + (255 - light) / 4)};
+    }
+    if (dir == NULL) {
+        return 0;
+    }
+    struct picture picture;
+    struct polyline_screen screen;
+    char path[512];
+    picture_init(&picture, FLOCK_WIDTH, FLOCK_HEIGHT);
+    polyline_screen_init(
+        &screen, &flock->lines, &flock->axis, FLOCK_HEIGHT / 2, POLYLINE_MAX_COLUMNS);
+    struct sample_options options = {.target = PICTURE_LINES};
+    struct sampler *sampler =
+        sampler_create(&flock->lines, &flock->axis, FLOCK_HEIGHT / 2, &options);
+    while (sampler_step(sampler, SLICE)) {
+    }
+    struct sample sample;
+    sampler_get(sampler, &sample);
+    baro_autofree uint32_t *lines = baro_xcalloc(sample.n_shown + 1, sizeof *lines);
+    struct choice other = {lines, sample.n_shown};
+    flock_choose(flock, WAY_RANDOM, &other);
+    paint_lines(&picture, 0, flock, &screen, NULL, NULL, flock->n);
+    paint_lines(&picture, 1, flock, &screen, other.lines, NULL, other.n);
+    paint_lines(&picture, 2, flock, &screen, sample.shown, sample.reasons, sample.n_shown);
+    sampler_destroy(sampler);
+    paint_density(&picture, 3, flock, &screen);
+    int length = snprintf(path, sizeof path, "%s/sample-%s.png", dir, flock->name);
+    for (char *c = path + strlen(dir) + 1; length > 0 && *c != 0; c++) {
+        *c = *c == ' ' ? '-' : *c;
+    }
+    struct baro_err err = {0};
+    int rc = picture_save(&picture, colours, path, &err);
+    picture_finish(&picture);
+    return rc == 0 ? 0 : bench_fail(bench, "%s", err.text);
+}
+
+static int run_flock(struct bench *bench, struct flock *flock)
+{
+    struct timing timing;
+    struct sample sample;
+    flock_prepare(flock, PLANT_EVERY);
     double limit = read_ms(flock);
     limit = fmin(limit, read_ms(flock));
-    struct sampler *sampler = run_sampler(flock, &timing);
+    struct sampler *sampler = run_sampler(flock, 0, &timing);
     sampler_get(sampler, &sample);
     bench_note(bench,
-        "%s: %zu of %zu lines shown, %.1f px apart, spread %.1f px, %zu planted",
-        flock->name, sample.n_shown, flock->n, (double)sample.radius_px,
-        (double)sample.spread_px, flock->n_planted);
+        "%s: %zu shown, %.1f px apart, spread %.1f px, %zu planted, "
+        "%zu loneliest",
+        flock->name, sample.n_shown, (double)sample.radius_px, (double)sample.spread_px,
+        flock->n_planted, flock->n_loneliest);
     report(bench, flock, "first picture", timing.first_ms, "ms", limit,
         "a read of all values");
     report(bench, flock, "finished", timing.total_ms, "ms", limit, "a read of all values");
+    report(bench, flock, "finished, processor time", timing.cpu_ms, "ms", limit,
+        "a read of all values");
     report(
         bench, flock, "longest slice", timing.step_ms, "ms", limit, "a read of all values");
     judge(bench, flock, &sample);
+    if (flock->n / 100 * 4 > sample.n_shown) {
+        judge_with_room(bench, flock);
+    }
+    int rc = draw_pictures(bench, flock);
     measure_live(bench, flock, sampler);
     sampler_destroy(sampler);
+    return rc;
+}
+
+static int run_recorded(struct bench *bench, const struct corpus *corpus)
+{
+    static const size_t sizes[] = {1000, 10000, 100000};
+    static const struct {
+        const char *run, *name;
+    } tensors[] = {{"wide-mlp-adam", "weights.body.0.weight"},
+        {"wide-mlp-sgd", "gradients.body.0.weight"}, {"wide-vae", "activations.encoder"}};
+    struct flock flock = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < BARO_LEN(sizes); i++) {
+        if (flock_take_mixed(&flock, corpus, sizes[i])) {
+            rc = run_flock(bench, &flock);
+        } else {
+            bench_note(bench, "the corpus has only %zu lines", flock.n);
+        }
+        flock_finish(&flock);
+    }
+    for (size_t i = 0; rc == 0 && i < BARO_LEN(tensors); i++) {
+        if (flock_take_tensor(&flock, corpus, tensors[i].run, tensors[i].name, 10000)) {
+            rc = run_flock(bench, &flock);
+        }
+        flock_finish(&flock);
+    }
+    return rc;
 }
 
 int bench_sample(struct bench *bench)
@@ -588,33 +488,22 @@ int bench_sample(struct bench *bench)
     static const size_t sizes[] = {1000, 10000, 100000};
     const size_t n_sizes = bench_is_quick(bench) ? 1 : BARO_LEN(sizes);
     const char *dir = bench_corpus(bench);
-    struct corpus corpus = {0};
-    struct baro_err err = {0};
-    if (dir != NULL && corpus_open(dir, &corpus, &err) != 0) {
-        return bench_fail(bench, "%s", err.text);
+    int rc = 0;
+    if (dir != NULL) {
+        struct corpus corpus = {0};
+        struct baro_err err = {0};
+        if (corpus_open(dir, &corpus, &err) != 0) {
+            return bench_fail(bench, "%s", err.text);
+        }
+        rc = run_recorded(bench, &corpus);
+        corpus_close(&corpus);
+        return rc;
     }
-    state = 1;
-    for (size_t i = 0; i < n_sizes; i++) {
-        char name[64];
-        struct flock flock = {.name = name, .n = sizes[i]};
-        flock.values = baro_xcalloc(flock.n * STEPS, sizeof(float));
-        if (dir != NULL) {
-            flock.n = take_recorded(&corpus, &flock);
-            (void)snprintf(name, sizeof name, "%zu recorded lines", flock.n);
-        } else {
-            make_up(&flock);
-            (void)snprintf(name, sizeof name, "%zu made-up lines", flock.n);
-        }
-        bool is_less = flock.n < sizes[i];
-        if (flock.n >= PLANT_EVERY) {
-            run_flock(bench, &flock);
-        }
+    for (size_t i = 0; rc == 0 && i < n_sizes; i++) {
+        struct flock flock;
+        flock_make_up(&flock, sizes[i]);
+        rc = run_flock(bench, &flock);
         flock_finish(&flock);
-        if (is_less) {
-            bench_note(bench, "the corpus has no more than %zu windows of units", flock.n);
-            break;
-        }
     }
-    corpus_close(&corpus);
-    return 0;
+    return rc;
 }
