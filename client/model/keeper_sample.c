@@ -403,6 +403,16 @@ static void take_refusal(struct keeper *keeper, const char *text)
     keep_part(keeper, part);
 }
 
+/* Whether a wish is only the next one of a run that goes on: its chart reaches further. Then a
+ * whole picture is not given up for the beginnings of the next one. */
+static bool goes_on(const struct model_sample *old, const struct model_sample_wish *next)
+{
+    const struct model_sample_wish *of = &old->of;
+    return old->is_done && of->is_live && next->is_live && of->axis == next->axis &&
+           of->to_step <= next->to_step && of->from_step <= next->from_step &&
+           next->from_step <= of->to_step;
+}
+
 static void take_finding(struct keeper *keeper, const Baro__SampleFinding *finding,
     const struct keeper_frame *frames, size_t n_frames)
 {
@@ -414,8 +424,12 @@ static void take_finding(struct keeper *keeper, const Baro__SampleFinding *findi
         take_refusal(keeper, "the daemon's choice of units cannot be read");
         return;
     }
-    struct model_sample *part = create_lines(finding, &checked, thing->n_units);
     const struct model_sample *old = find_part(keeper, &sampling->asked, NULL);
+    if (old != NULL && !finding->is_done && goes_on(old, &sampling->asked)) {
+        sampling->is_answered = true;
+        return;
+    }
+    struct model_sample *part = create_lines(finding, &checked, thing->n_units);
     fill_finding(part, sampling, finding);
     fill_units(part, finding, &checked);
     apart_measure(

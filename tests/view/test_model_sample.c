@@ -299,6 +299,43 @@ static void one_unit_by_itself_comes_as_a_series_and_goes_on_live(void **state)
     end(&rig);
 }
 
+static void a_whole_picture_is_not_given_up_for_the_beginnings_of_the_next_step(
+    void **state)
+{
+    (void)state;
+    struct rig rig;
+    size_t n_cancels = 0;
+    begin(&rig);
+    struct model_sample_wish wish = wish_of(ORACLE_ACT, 0, 400);
+    wish.is_live = true;
+    set_wish(&rig, &wish);
+    oracle_answer(&rig.oracle, rig.keeper);
+    publish(&rig);
+    assert_true(rig.model->sample->is_done);
+    wish.to_step = 500; /* the run has grown */
+    set_wish(&rig, &wish);
+    rig.oracle.sample_request = only_ask(&rig, &n_cancels);
+    rig.oracle.every = 8;
+    oracle_find(&rig.oracle, rig.keeper, false);
+    publish(&rig);
+    assert_int_equal(rig.model->sample->n_shown, ORACLE_UNITS);
+    assert_false(rig.model->is_complete);
+    rig.oracle.every = 2;
+    oracle_find(&rig.oracle, rig.keeper, true);
+    publish(&rig);
+    assert_int_equal(rig.model->sample->n_shown, ORACLE_UNITS / 2);
+    assert_int_equal(rig.model->sample->of.to_step, 500);
+    wish.from_step = 100; /* a hand that zooms wants to see at once */
+    wish.to_step = 200;
+    set_wish(&rig, &wish);
+    rig.oracle.sample_request = only_ask(&rig, &n_cancels);
+    rig.oracle.every = 8;
+    oracle_find(&rig.oracle, rig.keeper, false);
+    publish(&rig);
+    assert_int_equal(rig.model->sample->n_shown, ORACLE_UNITS / 8);
+    end(&rig);
+}
+
 static void the_distance_of_lines_is_that_of_pixels_on_the_axis(void **state)
 {
     (void)state;
@@ -335,6 +372,8 @@ int main(void)
         cmocka_unit_test(the_columns_of_a_finding_are_those_of_its_units),
         cmocka_unit_test(frames_that_do_not_fit_are_refused_and_said),
         cmocka_unit_test(a_new_connection_asks_anew_and_keeps_the_picture),
+        cmocka_unit_test(
+            a_whole_picture_is_not_given_up_for_the_beginnings_of_the_next_step),
         cmocka_unit_test(the_distance_of_lines_is_that_of_pixels_on_the_axis),
         cmocka_unit_test(one_unit_by_itself_comes_as_a_series_and_goes_on_live),
     };
