@@ -93,14 +93,17 @@ bool spike_feed(struct spike_detector *detector, const struct spike_limits *limi
     }
     double median = robust_median(&detector->window);
     double excess = value - median;
-    double sigma = ROBUST_MAD_TO_SIGMA * robust_mad(&detector->window, median);
     double least = 1e-6 * fabs(median) + 1e-300; /* a constant series has no noise at all */
-    double score = excess / (sigma > least ? sigma : least);
     double recent = (value - detector->mean) / (sqrt(detector->var) + least);
     bool is_spike = (double)detector->window.n >= limits->warm_up &&
-                    score > limits->robust && recent > limits->recent &&
-                    excess > limits->peak * detector->peak &&
+                    recent > limits->recent && excess > limits->peak * detector->peak &&
                     excess > limits->relative * fabs(median);
+    double score = 0;
+    if (is_spike || detector->n_to_calm > 0) { /* else the MAD is not worth its walk */
+        double sigma = ROBUST_MAD_TO_SIGMA * robust_mad(&detector->window, median);
+        score = excess / (sigma > least ? sigma : least);
+        is_spike = is_spike && score > limits->robust;
+    }
     bool is_told = is_spike && detector->n_to_calm == 0;
     if (is_spike) {
         detector->n_to_calm = CALM_READINGS;

@@ -14,7 +14,7 @@
  *           beginning (median of the first 5 readings, in magnitude), none below the one before
  *   lost    8 readings in a row above the level of the beginning by 3 of their deviations, after
  *           the loss had fallen below it: all that was learnt is lost
- *   rising  blocks of 32 readings with mean m and standard error e: 3 blocks in a row, each above
+ *   rising  blocks of 16 readings with mean m and standard error e: 3 blocks in a row, each above
  *           the one before, and the last above the best block by 6 standard errors and by 30 % of
  *           all progress made
  *
@@ -31,11 +31,11 @@ static const struct rule_param params[] = {
     {"early_factor", 4, 1.5, 1e6, "times the level of the beginning, within 64 readings"},
     {"min_lost", 0.3, 0.01, 10, "part of the progress that is lost again"},
     {"min_errors", 6, 1, 1000, "standard errors between the best block and the last"},
-    {"n_blocks", 3, 2, 100, "blocks of 32 readings in a row that rise"},
+    {"n_blocks", 3, 2, 100, "blocks of 16 readings in a row that rise"},
 };
 
 enum { EARLY = 1, LOST, RISING };
-enum { N_FIRST = 5, N_EARLY = 64, N_HIGH = 3, N_LOST = 8, BLOCK = 32, EXCUSE_STEPS = 200 };
+enum { N_FIRST = 5, N_EARLY = 64, N_HIGH = 3, N_LOST = 8, BLOCK = 16, EXCUSE_STEPS = 200 };
 
 struct memory {
     struct robust window;
@@ -88,6 +88,10 @@ static void look_early(struct rule_context *context, struct memory *memory, doub
 /* Has all that was learnt been lost? */
 static void look_lost(struct rule_context *context, struct memory *memory, double value)
 {
+    if (!(value > memory->begin)) { /* far from it, mostly */
+        memory->n_lost = 0;
+        return;
+    }
     double median = robust_median(&memory->window);
     double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&memory->window, median);
     double margin = fmax(3 * deviation, 0.1 * (memory->begin - memory->best));

@@ -87,10 +87,13 @@ static uint32_t look(struct memory *memory, const double *p, double scale, doubl
     double *out_excess, double *out_score)
 {
     double median = robust_median(&memory->window);
-    double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&memory->window, median);
     double excess = y - median;
-    double score = excess / fmax(deviation, least_deviation);
     double factor = log(p[MIN_FACTOR] * scale);
+    double score = 0;
+    if (excess > log(p[MIN_FACTOR]) || memory->n_to_calm > 0) { /* else not worth its walk */
+        double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&memory->window, median);
+        score = excess / fmax(deviation, least_deviation);
+    }
     bool is_high =
         excess > factor && score > p[MIN_SCORE] && y - lately(&memory->window) > factor;
     memory->n_high = !is_high                                 ? 0

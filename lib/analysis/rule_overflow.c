@@ -39,17 +39,18 @@ enum { LINE = 8, CALM_READINGS = 16 };
 
 static const double least_fit = 0.9;
 
+/* What a tensor must not exceed. */
+struct limit {
+    double value; /* 0: not asked for yet */
+    bool is_exp;  /* of what goes into exp() */
+};
+
 struct memory {
+    struct limit limit;
     double steps[LINE];
     double ys[LINE];
     uint32_t n;
     struct rule_latch latch;
-};
-
-/* What a tensor must not exceed. */
-struct limit {
-    double value;
-    bool is_exp; /* of what goes into exp() */
 };
 
 static bool goes_into_exp(const struct judge_thing *thing)
@@ -141,7 +142,10 @@ static void on_reading(
     struct rule_context *context, void *state, const struct reading *reading)
 {
     struct memory *memory = state;
-    struct limit limit = limit_of(context->thing);
+    if (memory->limit.value <= 0) {
+        memory->limit = limit_of(context->thing);
+    }
+    struct limit limit = memory->limit;
     double value = reading->f64[limit.is_exp ? SUMMARY_MAX : SUMMARY_ABS_MAX];
     if (!isfinite(value)) {
         return;

@@ -10,8 +10,8 @@
  * processes make single steps slow, or a few; that is no finding. On y = ln(seconds), m the median of the
  * last 128:
  *
- *   sudden  a sum over the steps, C = max(0, C + min(y - m - ln(`min_sudden`), 2)), exceeds
- *           `min_sum`, and 1.5 times the largest such sum that came to nothing before: steps that take
+ *   sudden  a sum over the steps, C = max(0, C + min(y - m - k, 2)) with k = ln(`min_sudden`) or 2.5
+ *           robust deviations, whichever is more, exceeds `min_sum`, and 1.5 times the largest such sum that came to nothing before: steps that take
  *           ten times as long are told after 3, those that take three times as long after 12. For
  *           steps below `min_seconds`, which any other process delays, min_sudden counts double
  *   lasting medians of blocks of 16 steps: 4 blocks in a row above the median of the up to 128
@@ -19,8 +19,8 @@
  *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node. Not for steps
  *           below `min_seconds`
  *
- * The first 16 steps (compilation, caches) are left out; the sum begins with the 64th. A slow-down is told
- * once; the new pace is the usual one after some time.
+ * The first 16 steps (compilation, caches) are left out; sums are told from the 64th step on. A slow-down is
+ * told once; the new pace is the usual one after some time.
  *
  * Worked: steps of 1.00 s +- 1 % for 600 steps, then 1.07 s: block medians deviate by some 0.003,
  * ln(1.07) = 0.068 is more than ln(1.05) = 0.049 and 8 * 0.005 (the least deviation): told after 4
@@ -31,7 +31,8 @@ enum { MIN_SUDDEN, MIN_SUM, MIN_LASTING, MIN_SECONDS };
 
 static const struct rule_param params[] = {
     {"min_sudden", 2, 1.05, 1000, "times the median that a step takes to be called slow"},
-    {"min_sum", 4.5, 0.1, 1000, "sum of ln(step time over that) over the steps that is told"},
+    {"min_sum", 4.5, 0.1, 1000,
+        "sum of ln(step time over that) over the steps that is told"},
     {"min_lasting", 1.05, 1.01, 1000, "times the usual that blocks of 16 steps take"},
     {"min_seconds", 0.05, 0, 1e6, "shorter steps are judged by min_sudden only, doubled"},
 };
@@ -42,6 +43,7 @@ enum { N_SKIPPED = 16, N_KNOWN = 64, BLOCK = 16, KNOWN_BLOCKS = 24, N_BLOCKS = 4
 static const double least_deviation = 0.005;
 static const double most_a_step = 2;
 static const double over_past = 1.5;
+static const double noise = 2.5;
 
 struct memory {
     struct robust steps;  /* ln(seconds) of the last steps */
@@ -90,8 +92,9 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
     const double *p = context->params;
     double median = robust_median(&memory->steps);
     double factor = p[MIN_SUDDEN] * (exp(median) < p[MIN_SECONDS] ? 2 : 1);
+    double slow = fmax(log(factor), noise * deviation_of(&memory->steps, median));
     bool was_zero = memory->sum <= 0;
-    memory->sum += fmin(y - median - log(factor), most_a_step);
+    memory->sum += fmin(y - median - slow, most_a_step);
     if (memory->sum <= 0) {
         memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
         memory->sum = 0;
@@ -100,7 +103,12 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
     }
     memory->sum_step = was_zero ? context->step : memory->sum_step;
     memory->sum_peak = fmax(memory->sum_peak, memory->sum);
-    if (memory->sum > p[MIN_SUM] && memory->sum > over_past * memory->past_peak) {
+    if (memory->n < N_KNOWN) { /* too early to tell, but a hiccup to remember */
+        memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
+        return;
+    }
+    if (memory->sum > p[MIN_SUM] &&
+        memory->sum > over_past * memory->past_peak) {
         note(context, memory, SUDDEN, memory->sum_step, y, median);
         memory->sum = 0;
         memory->sum_peak = 0;
@@ -161,7 +169,7 @@ static void on_reading(
         return;
     }
     memory->n_quiet -= memory->n_quiet > 0 ? 1 : 0;
-    if (memory->n >= N_KNOWN) {
+    if (memory->steps.n >= N_SKIPPED) {
         look_at_step(context, memory, y);
     }
     robust_push(&memory->steps, y);

@@ -38,6 +38,8 @@ int bench_ingest(struct bench *bench);
 int bench_train(struct bench *bench);
 /** Measure the store's codec beside others, on recorded series. */
 int bench_codec(struct bench *bench);
+/** Measure what all rules cost per value. */
+int bench_rules(struct bench *bench);
 /** Measure the choice of lines, beside other choices of as many. */
 int bench_sample(struct bench *bench);
 /** Measure the store: size, ranges, opening, load and memory; its cases have names. */
