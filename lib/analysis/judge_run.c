@@ -163,6 +163,7 @@ static struct judge_finding *add_finding(
         .level = rule->level,
         .thing = said->thing,
         .step = said->step,
+        .noticed_step = said->step,
         .time_ns = said->time_ns,
         .unit = -1,
         .row = -1,

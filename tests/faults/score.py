@@ -52,18 +52,17 @@ def split_listing(listed):
 
 
 def was_busy(alert, known):
-    """Tell whether steps took longer because others used the machine: the clock went on faster than
-    the process's own work. Such an alert about the pace is right, whatever the training is."""
-    times, at = known.get("times") or [], alert["step"] - known["first_step"]
-    if alert["kind"] not in PACE or not 8 <= at < len(times) - 2:
+    """Tell whether steps took longer because others used the machine: the clock went on, but the
+    process itself worked no longer than before, or for a part of the time only. Such an alert about
+    the pace is right, whatever the training is."""
+    times, at = known.get("times") or [], alert["step"] - known["first_step"] - 2
+    end = min(alert["noticed"] - known["first_step"] + 1, len(times) - 1)
+    if alert["kind"] not in PACE or not 8 <= at < end:
         return False
-
-    def pace(first, end):
-        first, end = max(0, first), min(len(times) - 1, end)
-        took = [times[end][i] - times[first][i] for i in (0, 1)]
-        return took[0] / max(took[1], 1e-9)
-    after = max(pace(at, at + n) for n in (2, 4, 8, 16, 32))
-    return after > 1.3 * pace(at - 64, at)
+    work = [after[1] - before[1] for before, after in zip(times, times[1:])]
+    took = [times[end][i] - times[at][i] for i in (0, 1)]
+    usual = statistics.median(work[max(0, at - 64):at])
+    return took[1] / (end - at) < 1.5 * usual or took[0] > 1.3 * took[1]
 
 
 def n_incidents(alerts):
