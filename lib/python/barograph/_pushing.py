@@ -62,8 +62,8 @@ class Pushing:
         except Exception:
             return False  # the long way round tells what is wrong
         try:
-            for watchdog, number in zip(form[1], numbers):
-                is_troubled |= watchdog.sees_trouble(number)
+            for sees_trouble, number in zip(form[1], numbers):
+                is_troubled |= sees_trouble(number)
             step = -1
             if not self._is_begun:
                 self._is_begun = True
@@ -88,7 +88,7 @@ class Pushing:
         return True
 
     def _learn_form(self, values):
-        """Remember a dictionary's names: (names, watchdogs, array of ids, where that lies).
+        """Remember a dictionary's names: (names, their watchdogs' looks, array of ids, its place).
 
         None when they are not just known scalars.
         """
@@ -97,7 +97,8 @@ class Pushing:
         if len(known) < len(form) or any(one is None or one[0] <= 0 for one in known):
             return None  # they are declared by the long way round
         ids = array.array("q", [one[0] for one in known])
-        self._form = found = (form, [one[1] for one in known], ids, ids.buffer_info()[0])
+        looks = [one[1].sees_trouble for one in known]
+        self._form = found = (form, looks, ids, ids.buffer_info()[0])
         return found
 
     # ---- pushing ----
