@@ -16,7 +16,7 @@
 
 #include "lib/push/baro.h"
 
-enum { MAX_WORDS = 4096, MAX_LINE = 1 << 16 };
+enum { MAX_WORDS = 8192, MAX_LINE = 1 << 18 };
 
 static int64_t integer(const char *text)
 {

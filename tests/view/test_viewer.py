@@ -40,6 +40,16 @@ def push_steps(run, first, end):
             run.event("learning rate halved")
 
 
+def push_wide(run):
+    """So many units that none of them comes but as the daemon chooses."""
+    for step in range(12):
+        run.step(step)
+        run.tensor("wide.weight", WEIGHT,
+                   [[9.0 if unit == 4321 and step > 6 else round(1 + math.sin(step + unit), 3)]
+                    for unit in range(5000)])
+    assert run.close() == 0
+
+
 def png_size(path):
     with open(path, "rb") as file:
         head = file.read(24)
@@ -52,6 +62,7 @@ class Viewer(unittest.TestCase):
     def setUpClass(cls):
         cls.place = Place(BUILD)
         cls.place.baro("up")
+        push_wide(cls.place.run("wide", project="vae"))
         run = cls.place.run("beta-4", project="vae")
         push_steps(run, 0, N_STEPS)
         assert run.close() == 0
@@ -100,6 +111,14 @@ class Viewer(unittest.TestCase):
                 if pictures[i] == pictures[k]]
         self.assertEqual(same, [])
 
+    def test_a_layer_wider_than_any_sheet_is_shown_by_the_units_that_the_daemon_chooses(self):
+        rest = ("wide", "--tensor", "wide.weight", "--size", "1280x800")
+        first = self.shoot("wide", *rest, "--screenshot")
+        self.assertEqual(first, self.shoot("wide2", *rest, "--screenshot"))
+        others = [self.shoot("other", *rest, *more, "--screenshot")
+                  for more in (("--unit", "7"), ("--stat", "abs_max"))]
+        self.assertNotIn(first, others)
+
     def test_the_same_screenshot_twice_is_the_same_bytes(self):
         first = self.shoot("a", "vae/beta-4", "--page", "tensor", "--screenshot")
         self.assertEqual(first, self.shoot("b", "beta-4", "--page", "tensor", "--screenshot"))
@@ -141,6 +160,7 @@ class Viewer(unittest.TestCase):
         self.refuse(2, "dark or light", "--theme", "blue")
         self.refuse(2, "640x400", "--size", "10x10")
         self.refuse(2, "a step", "--at", "noon")
+        self.refuse(2, "number of a unit", "--unit", "-3")
         self.refuse(2, "a statistic", "--stat", "median")
         self.refuse(2, "one run at a time", "a", "b")
         self.assertEqual(self.view("--help").returncode, 0)
