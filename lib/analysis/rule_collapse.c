@@ -25,8 +25,8 @@
  *             Zeros are the dead rule's.
  *   won       of two losses, one of a discriminator ("loss_d", "D_loss", "critic", "disc") and one
  *             of a generator ("loss_g", "gen"): the first is never
- *             negative, and its mean over the last 20 or so is below a 20th of that of its first
- *             8, and below 0.05, while the generator's is more than twice what it was, for 32 readings: nothing
+ *             negative, and its mean over the last 10 or so is below a 20th of that of its first
+ *             8, and below 0.05, while the generator's is more than twice what it was, for 20 readings: nothing
  *             fools the discriminator any more, and the generator learns no more.
  *
  * D does not say how different samples are, only whether they differ: what follows a collapse of
@@ -47,14 +47,14 @@ enum {
     LOSS_WARM_UP = 8,
     IN_A_ROW = 5,
     CALM = 32,
-    WON_READINGS = 32,
+    WON_READINGS = 20,
     MIN_UNITS = 4,
     MIN_EACH = 4
 };
 
 static const double min_usual = 0.05;
 static const double weight_of_new = 0.00691; /* half-life of 100 */
-static const double loss_weight = 0.05;
+static const double loss_weight = 0.1;
 static const double most_won = 0.05;
 
 static const struct rule_param params[] = {
@@ -258,17 +258,36 @@ static void judge_game(
     }
 }
 
+/* Of activations that collapse in one step the first in data flow: it feeds the others. */
+static void report_first(
+    struct rule_context *context, const struct rule_fact *facts, size_t n_facts)
+{
+    const struct rule_fact *first = NULL;
+    unsigned n_others = 0;
+    for (size_t i = 0; i < n_facts; i++) {
+        bool is_collapse = facts[i].code != CODE_LOSS;
+        n_others += is_collapse && first != NULL ? 1 : 0;
+        first = is_collapse && first == NULL ? &facts[i] : first;
+    }
+    if (first != NULL) {
+        struct rule_fact told = *first;
+        told.score = n_others;
+        rule_report(context, &told);
+    }
+}
+
 static void on_step(struct rule_context *context, void *run_state,
     const struct rule_fact *facts, size_t n_facts)
 {
     struct game *game = run_state;
+    report_first(context, facts, n_facts);
     for (size_t i = 0; i < n_facts; i++) {
         const struct rule_fact *fact = &facts[i];
-        int player = fact->code == CODE_LOSS
-                         ? player_of(rule_thing(context, fact->thing)->name)
-                         : -1;
+        if (fact->code != CODE_LOSS) {
+            continue;
+        }
+        int player = player_of(rule_thing(context, fact->thing)->name);
         if (player < 0) {
-            rule_report(context, fact);
             continue;
         }
         if (game->things[player] == 0) {
@@ -311,6 +330,9 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
             "The output of %s %s since step %lld: %.0f times less than usual.", name,
             fact->code == CODE_EVEN ? "hardly differs between samples" : "has faded away",
             (long long)finding->step, fact->usual / fmax(fact->value, 1e-300));
+    }
+    if (fact->score > 0) {
+        rule_say_more(finding, " So do %.0f behind it.", fact->score);
     }
     finding->advice =
         "If this is a generator, its modes collapse: give the discriminator batches "

@@ -66,11 +66,19 @@ struct model {
     int64_t since[N_CODES];
 };
 
+/* Names up to their first dot, and which model they mean: things are many, these are few. */
+enum { MAX_TOPS = 64 };
+struct top {
+    uint64_t hash; /* 0: a free place */
+    uint64_t model;
+};
+
 struct chains {
     int64_t told_step; /* of the last finding, and of which model */
     uint64_t told_model;
     struct rule_slots slots; /* struct layer */
     struct model models[MAX_MODELS];
+    struct top tops[MAX_TOPS];
     double *sizes; /* of one model's layers, in order */
     double *sorted;
     uint32_t *things;
@@ -97,13 +105,32 @@ static void on_reading(
     }
 }
 
+/* The hash of the model that a tensor belongs to. */
+static uint64_t model_of_name(
+    struct rule_context *context, struct chains *chains, const char *name)
+{
+    size_t length = strcspn(name, ".");
+    uint64_t hash = name[length] == '.' ? rule_hash(name, length) | 1 : 1;
+    for (size_t i = 0; i < MAX_TOPS; i++) {
+        struct top *top = &chains->tops[i];
+        if (top->hash == 0) {
+            top->hash = hash;
+            top->model = rule_hash(name, rule_model_length(context, name));
+        }
+        if (top->hash == hash) {
+            return top->model;
+        }
+    }
+    return rule_hash(name, rule_model_length(context, name));
+}
+
 static void learn(
     struct rule_context *context, struct chains *chains, const struct rule_fact *fact)
 {
     struct layer *layer = rule_slot(&chains->slots, fact->thing, sizeof *layer);
     if (!layer->is_known) {
         const struct judge_thing *thing = rule_thing(context, fact->thing);
-        uint64_t model = rule_hash(thing->name, rule_model_length(context, thing->name));
+        uint64_t model = model_of_name(context, chains, thing->name);
         layer->model = model << 2 | (thing->role == BARO_ACT_GRAD ? 2 : 0) | 1;
         layer->is_known = true;
     }
