@@ -140,13 +140,13 @@ static struct part look_at_finite(const float *values, size_t n)
     float odd = 0; /* NaN once a reading is not finite */
     size_t i = 0;
     if (n >= 4) {
-        four low = *(const four *)values, high = low, odds = low - low;
+        four low = *(const four *)values, high = low, odds = low * 0.0F;
         for (i = 4; i < n; i += 4) {
             /* The last ones are looked at twice where n is no multiple of four. */
             four v = *(const four *)(values + (i + 4 <= n ? i : n - 4));
             low = least_of(low, v);
             high = largest_of(high, v);
-            odds += v - v;
+            odds += v * 0.0F;
         }
         for (int l = 0; l < 4; l++) {
             part.low = low[l] < part.low ? low[l] : part.low;
@@ -157,7 +157,7 @@ static struct part look_at_finite(const float *values, size_t n)
     for (; i < n; i++) {
         part.low = values[i] < part.low ? values[i] : part.low;
         part.high = values[i] > part.high ? values[i] : part.high;
-        odd += values[i] - values[i];
+        odd += values[i] * 0.0F;
     }
     part.last = values[n - 1];
     part.is_bad = isnan(odd);

@@ -60,7 +60,8 @@ struct sampler;
  * lines    borrowed until sampler_get says is_done, or sampler_destroy
  * axis     as in polyline_screen_init
  * returns  never NULL; ends the process without memory, of which it takes n_lines x (400 + 70)
- *          bytes, for more than 200,000 lines less by line, with fewer key columns
+ *          bytes, for more than 200,000 lines less by line, with fewer key columns; and
+ *          72 bytes a line more while outliers are looked for
  */
 struct sampler *sampler_create(const struct polylines *lines, const struct axis *axis,
     float height_px, const struct sample_options *options);

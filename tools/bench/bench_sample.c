@@ -343,7 +343,7 @@ static void paint_lines(struct picture *picture, size_t quarter, const struct fl
         [SAMPLE_ENVELOPE] = COLOUR_ENVELOPE,
         [SAMPLE_LEAP] = COLOUR_LEAP,
         [SAMPLE_NONFINITE] = COLOUR_LEAP};
-    for (uint8_t colour = COLOUR_BLUE_NOISE; colour < FIRST_SHADE; colour++) {
+    for (int colour = COLOUR_BLUE_NOISE; colour < FIRST_SHADE; colour++) {
         struct sample_canvas canvas;
         sample_canvas_init(&canvas, picture->width / 2, picture->height / 2);
         for (size_t i = 0; i < n; i++) {
@@ -352,7 +352,7 @@ static void paint_lines(struct picture *picture, size_t quarter, const struct fl
                     &canvas, screen, &flock->lines, lines != NULL ? lines[i] : (uint32_t)i);
             }
         }
-        paint(picture, quarter, &canvas, colour);
+        paint(picture, quarter, &canvas, (uint8_t)colour);
         sample_canvas_finish(&canvas);
     }
 }
