@@ -332,7 +332,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
             (long long)finding->step, fact->usual / fmax(fact->value, 1e-300));
     }
     if (fact->score > 0) {
-        rule_say_more(finding, " So do %.0f behind it.", fact->score);
+        rule_say_more(finding, " So it is with %.0f behind it.", fact->score);
     }
     finding->advice =
         "If this is a generator, its modes collapse: give the discriminator batches "
