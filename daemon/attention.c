@@ -17,7 +17,7 @@ struct attention {
     bool is_all;
 };
 
-/* How much of a tensor's name is its module: see alarm_module(). */
+/* How much of a tensor's name is its module: as lib/alarm tells it. */
 static size_t module_length(const Baro__Declare *declare)
 {
     bool is_of_module = declare->role == BARO_ACT || declare->role == BARO_ACT_GRAD ||

@@ -86,7 +86,8 @@ static const struct cli_option replay_options[] = {
 };
 
 static const struct cli_option rules_options[] = {
-    {"check", 0, CLI_TEXT, VALUE(check), "FILE", "read a rules file, and show what it makes"},
+    {"check", 0, CLI_TEXT, VALUE(check), "FILE",
+        "read a rules file, and show what it makes"},
     OPTION_JSON,
 };
 
@@ -178,8 +179,8 @@ const struct cli_command cli_commands[] = {
         "The very rules of the daemon over what it stored: what they say, whether it is what was "
         "recorded, and how often they call. Tune a rules file on the past before you trust it.",
         replay_options, BARO_LEN(replay_options), cmd_replay},
-    {"rules", "", 0, 0, "List all rules, or check a rules file", NULL,
-        rules_options, BARO_LEN(rules_options), cmd_rules},
+    {"rules", "", 0, 0, "List all rules, or check a rules file", NULL, rules_options,
+        BARO_LEN(rules_options), cmd_rules},
     {"recover", "[RING|DIR]...", 0, 1 << 20, "Bring in what killed processes left behind",
         "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "
         "of the data folder. A ring is removed once the daemon has committed all of it.",

@@ -140,7 +140,7 @@ struct model_incident {
     int64_t first_step, last_step;
     bool is_open;
     size_t n_alerts, n_causes, n_advice, n_evidence;
-    uint64_t n_more; /* alerts that were not kept */
+    uint64_t n_more;                    /* alerts that were not kept */
     uint64_t alerts[MODEL_MAX_MEMBERS]; /* in causal order */
     const char *causes[MODEL_MAX_SENTENCES];
     const char *advice[MODEL_MAX_SENTENCES];

@@ -161,7 +161,9 @@ struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank)
 
 /* ---- things ---- */
 
-char *alarm_module(const Baro__Declare *declare)
+/* The module path of a thing: the name itself for what a module puts out or takes in, the name
+ * without its last part for parameters, "" for scalars. To be freed. */
+static char *module_of(const Baro__Declare *declare)
 {
     if (!declare->is_tensor) {
         return baro_xstrdup("");
@@ -189,7 +191,7 @@ static void note_thing(
     struct alarm_thing *thing = &alarm->things[id];
     if (thing->name == NULL) {
         thing->name = baro_xstrdup(declare->name);
-        thing->module = alarm_module(declare);
+        thing->module = module_of(declare);
         thing->role = declare->is_tensor ? declare->role : 0;
         thing->rank = rank;
         thing->is_replicated = !declare->is_tensor && strncmp(declare->name, RANKS_PREFIX,
@@ -377,11 +379,6 @@ void alarm_set_warming(struct alarm_stream *stream, bool is_warming)
     stream->is_warming = is_warming;
 }
 
-uint32_t alarm_rank(const struct alarm_stream *stream)
-{
-    return stream->rank;
-}
-
 void alarm_close(struct alarm *alarm)
 {
     if (alarm->incidents != NULL) {
@@ -411,13 +408,4 @@ Baro__Incident *alarm_take_incident(struct alarm *alarm)
 uint64_t alarm_n_withheld(const struct alarm *alarm)
 {
     return alarm->n_withheld;
-}
-
-size_t alarm_memory(const struct alarm *alarm)
-{
-    size_t n = alarm->ranks != NULL ? judge_run_memory(alarm->ranks) : 0;
-    for (size_t i = 0; i < alarm->n_streams; i++) {
-        n += judge_memory(alarm->streams[i]->judge);
-    }
-    return n;
 }

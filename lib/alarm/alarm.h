@@ -56,9 +56,6 @@ void alarm_end(
 /** Begin or end the time in which findings are passed over: they were told before a restart. */
 void alarm_set_warming(struct alarm_stream *stream, bool is_warming);
 
-/** Give the rank of a process. */
-uint32_t alarm_rank(const struct alarm_stream *stream);
-
 /** Close all incidents: the run has ended. */
 void alarm_close(struct alarm *alarm);
 
@@ -75,14 +72,5 @@ Baro__Incident *alarm_take_incident(struct alarm *alarm);
 
 /** Tell how many alerts were found and not kept, because there were too many. */
 uint64_t alarm_n_withheld(const struct alarm *alarm);
-
-/** Tell the memory that the judges hold, in bytes. */
-size_t alarm_memory(const struct alarm *alarm);
-
-/**
- * Give the module path of a thing: the name itself for what a module puts out or takes in, the
- * name without its last part for parameters, "" for scalars. The caller frees it.
- */
-char *alarm_module(const Baro__Declare *declare);
 
 #endif

@@ -123,15 +123,6 @@ enum incident_stage incident_stage_of(const char *kind, const char *name, uint32
     return stage_of_scalar(name);
 }
 
-const char *incident_stage_text(enum incident_stage stage)
-{
-    static const char *const texts[] = {"the settings", "the data", "the forward pass",
-        "the loss", "the gradients", "the optimiser", "the weights", "the ranks",
-        "the pace", "the run"};
-    _Static_assert(BARO_LEN(texts) == INCIDENT_STAGE_COUNT, "one text a stage");
-    return (size_t)stage < BARO_LEN(texts) ? texts[stage] : "the run";
-}
-
 /* ---- members ---- */
 
 /* Fill a text field; what does not fit is cut at a whole character. */

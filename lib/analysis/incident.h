@@ -164,7 +164,4 @@ const struct incident *incidents_take(struct incident_book *book);
 /** Tell where in a step a thing is computed. role: enum baro_role, 0 for scalars. */
 enum incident_stage incident_stage_of(const char *kind, const char *name, uint32_t role);
 
-/** Tell a stage in plain words: "the gradients". */
-const char *incident_stage_text(enum incident_stage stage);
-
 #endif

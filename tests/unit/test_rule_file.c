@@ -89,8 +89,8 @@ static void each_fault_is_one_sentence_with_its_line(void **state)
         {"[new mine]\nseries = *\ntest = above\n", "r:1: the new rule 'mine' has no limit"},
         {"[new mine]\nseries =\ntest = above\nlimit = 1\n",
             "r:1: the series of the new rule 'mine' are empty: it would name nothing"},
-        {"[new mine]\ntest = abov\n",
-            "r:2: test: 'abov' is none of above, below, jump, drop, rise, fall, stuck; is it "
+        {"[new mine]\ntest = abovee\n",
+            "r:2: test: 'abovee' is none of above, below, jump, drop, rise, fall, stuck; is it "
             "'above'?"},
         {"[new mine]\nserie = x\n",
             "r:2: a rule of your own has no 'serie'; is it 'series'?"},
