@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that must be the same on all ranks: a number from each rank to compare.
 
-Under DistributedDataParallel every rank holds the same weights, bit for bit. At every 16th log()
-each rank sums up the bit patterns of the next 131,072 or fewer elements as whole numbers, which
+Under DistributedDataParallel every rank holds the same weights, bit for bit. At every 4th log()
+each rank sums up the bit patterns of the next 32,768 or fewer elements as whole numbers, which
 comes out the same on any machine and in any order, and logs them as scalars `replicated/NAME`
 (the sum modulo 2^52). All ranks look at the same elements at the same step, so unlike numbers are
 unlike weights; the daemon compares them and raises an alert.
 """
 import torch
 
-PERIOD = 16            # calls of log() from one look to the next
-MAX_ELEMENTS = 131072  # of one look
-MAX_TENSORS = 16       # of one look
+PERIOD = 4             # calls of log() from one look to the next
+MAX_ELEMENTS = 32768   # of one look
+MAX_TENSORS = 4        # of one look
 _WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}
 
 
