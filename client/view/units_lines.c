@@ -373,6 +373,11 @@ static void add_flock(struct frame *f, const struct units *units,
     for (uint32_t i = 0; i < sample->n_shown; i++) {
         n_lines += !chosen->is_own[i] && look_of(units, i) == look ? 1 : 0;
     }
+    /* Where a column has many readings, lines of their means can be told apart, bands from least
+     * to greatest can not; how far they reach is in the picture of the whole. */
+    bool is_dense = rows->n > 0 && rows->count[rows->n / 2] > 2;
+    const float *from_lo = is_dense ? rows->mean : rows->lo;
+    const float *from_hi = is_dense ? rows->mean : rows->hi;
     size_t bytes = n_lines * rows->n * sizeof(float);
     float *lo = draw_scratch(f->list, bytes + 1);
     float *hi = draw_scratch(f->list, bytes + 1);
@@ -382,8 +387,8 @@ static void add_flock(struct frame *f, const struct units *units,
     size_t at = 0;
     for (uint32_t i = 0; i < sample->n_shown; i++) {
         if (!chosen->is_own[i] && look_of(units, i) == look) {
-            memcpy(lo + at, rows->lo + (size_t)i * rows->n, rows->n * sizeof *lo);
-            memcpy(hi + at, rows->hi + (size_t)i * rows->n, rows->n * sizeof *hi);
+            memcpy(lo + at, from_lo + (size_t)i * rows->n, rows->n * sizeof *lo);
+            memcpy(hi + at, from_hi + (size_t)i * rows->n, rows->n * sizeof *hi);
             at += rows->n;
         }
     }
