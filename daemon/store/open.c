@@ -28,6 +28,7 @@ enum {
     LMDB_META_MAGIC_AT = 16, /* behind the page header */
     LMDB_PAGE_BYTES = 4096,
     MAX_READERS = 512,
+    NEW_TABLES_BYTES = 1 << 20,
     FILE_MODE = 0600
 };
 static const uint32_t lmdb_magic = 0xBEEFC0DE;
@@ -236,6 +237,21 @@ static int check_format(struct store *store, MDB_txn *txn, struct baro_err *err)
     return 0;
 }
 
+/* Open all tables; those that the version which wrote the store did not know are made. */
+static int open_known_tables(struct store *store, MDB_txn **txn, struct baro_err *err)
+{
+    int rc = open_tables(store, *txn, 0);
+    if (rc == MDB_NOTFOUND) {
+        MDB_envinfo info = {0};
+        mdb_txn_abort(BARO_TAKE(*txn));
+        (void)mdb_env_info(store->env, &info); /* its map may be full */
+        rc = mdb_env_set_mapsize(store->env, info.me_mapsize + NEW_TABLES_BYTES);
+        rc = rc == 0 ? mdb_txn_begin(store->env, NULL, 0, txn) : rc;
+        rc = rc == 0 ? open_tables(store, *txn, MDB_CREATE) : rc;
+    }
+    return rc == 0 ? 0 : store_lmdb_error(store, rc, "open", err);
+}
+
 int store_env_open(struct store *store, struct baro_err *err)
 {
     MDB_txn *txn = NULL;
@@ -246,8 +262,8 @@ int store_env_open(struct store *store, struct baro_err *err)
     if (rc == 0) {
         rc = check_format(store, txn, err);
     }
-    if (rc == 0 && (rc = open_tables(store, txn, 0)) != 0) {
-        rc = store_lmdb_error(store, rc, "open", err);
+    if (rc == 0) {
+        rc = open_known_tables(store, &txn, err);
     }
     if (rc == 0) { /* of a reading one: keeps the handles of the tables */
         rc = mdb_txn_commit(BARO_TAKE(txn));

@@ -641,11 +641,28 @@ static void flipped_bytes_of_pages_never_crash_it(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
+static void a_store_of_a_version_that_knew_fewer_tables_opens(void **state)
+{
+    struct rig *rig = *state;
+    make(rig);
+    rig_close(rig);
+    struct raw raw;
+    raw_open(&raw, rig, "incidents");
+    assert_int_equal(mdb_drop(raw.txn, raw.table, 1), 0);
+    raw_close(&raw);
+    rig_open(rig);
+    struct store_txn *txn = store_begin(rig->store);
+    store_put(txn, STORE_INCIDENTS, 1, 1, "an incident", 11);
+    rig_commit(txn);
+    assert_int_equal(verify(rig).n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_store_that_is_whole_is_found_so),
         CASE(what_comes_in_meanwhile_is_no_damage),
+        CASE(a_store_of_a_version_that_knew_fewer_tables_opens),
         CASE(a_flipped_byte_of_a_chunk_is_found_and_the_rest_is_read),
         CASE(one_series_is_checked_by_itself_and_names_its_steps),
         CASE(a_missing_chunk_is_found),
