@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdlib.h>
 
 #include "lib/analysis/robust.h"
 #include "lib/analysis/rule_table.h"
@@ -18,10 +19,12 @@
  *              or one reading above ln(min_single) and 1.5 times that largest
  *
  * The norm of a single tensor's gradient is noisier than the norm of all: there the factors are
- * multiplied with tensor_factor. When the norm of all explodes, the tensor that is furthest out in
- * that step is told, too, with its own factor. At the start, before 32 readings are known, only a
- * norm that passed 100 times the largest of the first 5 and rises on three readings in a row is
- * told.
+ * multiplied with tensor_factor. But where at least half of all gradients measured in a step (3 or
+ * more) are high at once, they bear each other out: the median of their e is judged by the same two
+ * tests as the norm of all, which need not be logged. When the norm of all explodes, or the tensors'
+ * median, the tensor that is furthest out in that step is told, with its own factor. At the start,
+ * before 32 readings are known, only a norm that passed 100 times the largest of the first 5 and rises
+ * on three readings in a row is told.
  *
  * Worked: after 128 readings around 0.25 (s = 0.05), 0.947 is 3.8 times the median: high, not yet
  * told. 2.39 is 9.6 times it, and the second: told, at 31216, two steps before the loss jumps.
@@ -44,7 +47,8 @@ static const struct rule_param params[] = {
     {"warm_up", 32, 8, 128, "readings that are only learnt from"},
 };
 
-enum { FOUND = 1, CANDIDATE, EARLY };
+enum { PLAIN = 1, CANDIDATE, FOUND, EARLY, TOGETHER };
+enum { MIN_TOGETHER = 3 };
 enum { N_FIRST = 5, N_BACK = 8, N_RISING = 3, CALM_READINGS = 8 };
 
 static const double least_deviation = 0.05;
@@ -63,6 +67,14 @@ struct memory {
     uint32_t n_high;
     uint32_t n_rising;
     uint32_t n_to_calm; /* calm readings wanted before the next finding; 0: none */
+};
+
+/* What the tensors say together. */
+struct run_memory {
+    double last; /* median excess of the step before, when it was high */
+    double peak; /* largest of the past, fading */
+    uint32_t n_high;
+    uint32_t n_to_calm;
 };
 
 static bool applies(const struct judge_thing *thing)
@@ -90,12 +102,13 @@ static uint32_t look(struct memory *memory, const double *p, double scale, doubl
     double excess = y - median;
     double factor = log(p[MIN_FACTOR] * scale);
     double score = 0;
-    if (excess > log(p[MIN_FACTOR]) || memory->n_to_calm > 0) { /* else not worth its walk */
+    if (excess > log(p[MIN_FACTOR]) ||
+        memory->n_to_calm > 0) { /* else not worth its walk */
         double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&memory->window, median);
         score = excess / fmax(deviation, least_deviation);
     }
-    bool is_high =
-        excess > factor && score > p[MIN_SCORE] && y - lately(&memory->window) > factor;
+    double rise = excess > log(p[MIN_FACTOR]) ? y - lately(&memory->window) : 0;
+    bool is_high = excess > factor && score > p[MIN_SCORE] && rise > factor;
     memory->n_high = !is_high                                 ? 0
                      : memory->n_high > 0 && y > memory->last ? memory->n_high + 1
                                                               : 1;
@@ -112,8 +125,8 @@ static uint32_t look(struct memory *memory, const double *p, double scale, doubl
     *out_excess = excess;
     *out_score = score;
     memory->peak = fmax(memory->peak * peak_fade, excess);
-    bool is_candidate = excess > log(p[MIN_FACTOR]) && score > p[MIN_SCORE];
-    return is_told ? FOUND : is_candidate ? CANDIDATE : 0;
+    bool is_candidate = score > p[MIN_SCORE] && rise > log(p[MIN_FACTOR]);
+    return is_told ? FOUND : is_candidate ? CANDIDATE : PLAIN;
 }
 
 /* Before enough is known: only what is beyond all doubt. */
@@ -148,7 +161,7 @@ static void on_reading(
     memory->last = y;
     memory->n += memory->n < UINT32_MAX ? 1 : 0;
     robust_push(&memory->window, y);
-    if (code == 0 || (code == CANDIDATE && !is_tensor)) {
+    if (code == 0 || (code <= CANDIDATE && !is_tensor)) {
         return;
     }
     rule_note(context, &(struct rule_fact){.code = code,
@@ -159,22 +172,81 @@ static void on_reading(
                            .row = -1});
 }
 
+static double excess_of(const struct rule_fact *fact)
+{
+    return log(fact->value / fact->usual);
+}
+
+static int compare_doubles(const void *left, const void *right)
+{
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* The median excess of all tensors of a step, of which n_high are high, the larger half or more. */
+static double median_excess(const struct rule_fact *facts, size_t n_facts, size_t n_tensors)
+{
+    double *excesses = baro_xcalloc(n_facts, sizeof *excesses);
+    size_t n = 0;
+    for (size_t i = 0; i < n_facts; i++) {
+        if (facts[i].code == CANDIDATE || facts[i].code == FOUND) {
+            excesses[n++] = excess_of(&facts[i]);
+        }
+    }
+    qsort(excesses, n, sizeof *excesses, compare_doubles);
+    size_t below = n_tensors - n; /* those that are not high */
+    double median = excesses[n_tensors / 2 > below ? n_tensors / 2 - below : 0];
+    free(excesses);
+    return median;
+}
+
+/* Judge all tensors of a step together, as the norm of all is judged. */
+static bool look_together(struct rule_context *context, struct run_memory *run,
+    const struct rule_fact *facts, size_t n_facts, size_t n_tensors)
+{
+    const double *p = context->params;
+    size_t n_high = 0;
+    for (size_t i = 0; i < n_facts; i++) {
+        bool is_tensor = rule_thing(context, facts[i].thing)->is_tensor;
+        n_high += is_tensor && (facts[i].code == CANDIDATE || facts[i].code == FOUND);
+    }
+    run->peak *= peak_fade;
+    if (n_tensors < MIN_TOGETHER || 2 * n_high < n_tensors) {
+        run->n_high = 0;
+        run->n_to_calm -= run->n_to_calm > 0 ? 1 : 0;
+        return false;
+    }
+    double excess = median_excess(facts, n_facts, n_tensors);
+    run->n_high = run->n_high > 0 && excess > run->last ? run->n_high + 1 : 1;
+    bool is_found = run->n_high >= 2 && excess > log(p[MIN_SECOND]) &&
+                    excess > over_peak_twice * run->peak;
+    is_found |= excess > log(p[MIN_SINGLE]) && excess > over_peak_once * run->peak;
+    bool is_told = is_found && run->n_to_calm == 0;
+    run->n_to_calm = is_found || run->n_to_calm > 0 ? CALM_READINGS : 0;
+    run->last = excess;
+    run->peak = fmax(run->peak, excess);
+    return is_told;
+}
+
 static void on_step(struct rule_context *context, void *run_state,
     const struct rule_fact *facts, size_t n_facts)
 {
-    (void)run_state;
     const struct rule_fact *worst = NULL; /* of the tensors */
     bool is_found = false;
+    size_t n_tensors = 0;
     for (size_t i = 0; i < n_facts; i++) {
         const struct rule_fact *fact = &facts[i];
         bool is_tensor = rule_thing(context, fact->thing)->is_tensor;
-        is_found |= fact->code != CANDIDATE;
-        if (is_tensor &&
+        n_tensors += is_tensor ? 1 : 0;
+        is_found |= fact->code == FOUND || fact->code == EARLY;
+        if (is_tensor && fact->code != PLAIN &&
             (worst == NULL || fact->value * worst->usual > worst->value * fact->usual)) {
             worst = fact;
         }
     }
-    if (!is_found) {
+    bool is_together = look_together(context, run_state, facts, n_facts, n_tensors);
+    if (!is_found && !is_together) {
         return;
     }
     for (size_t i = 0; i < n_facts; i++) {
@@ -183,7 +255,10 @@ static void on_step(struct rule_context *context, void *run_state,
         }
     }
     if (worst != NULL) {
-        rule_report(context, worst);
+        struct rule_fact told = *worst;
+        told.code = is_together ? (uint32_t)TOGETHER : worst->code;
+        told.n_units = 0;
+        rule_report(context, &told);
     }
 }
 
@@ -195,6 +270,9 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         is_tensor ? "The gradient of " : "", context->thing->name, fact->value,
         (long long)fact->step, fact->value / fact->usual,
         fact->code == EARLY ? "its largest at the start" : "its usual", fact->usual);
+    if (fact->code == TOGETHER) {
+        rule_say_more(finding, " So did at least half of all gradients.");
+    }
     finding->advice =
         "The loss often follows within a few steps. Clip the gradient's norm, lower the "
         "learning rate, or go back to a checkpoint from before this step and skip its batches.";
@@ -216,6 +294,7 @@ const struct rule rule_grad_explosion = {
     .kinds = RULE_KIND(READING_SCALAR) | RULE_KIND(READING_SUMMARY),
     .excuses = JUDGE_CHANGE_RESTART | JUDGE_CHANGE_UNFREEZE | JUDGE_CHANGE_EVENT,
     .state_bytes = sizeof(struct memory),
+    .run_bytes = sizeof(struct run_memory),
     .applies = applies,
     .on_reading = on_reading,
     .on_step = on_step,

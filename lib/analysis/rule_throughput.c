@@ -10,10 +10,13 @@
  * processes make single steps slow, or a few; that is no finding. On y = ln(seconds), m the median of the
  * last 128:
  *
- *   sudden  a sum over the steps, C = max(0, C + min(y - m - k, 2)) with k = ln(`min_sudden`) or 2.5
- *           robust deviations, whichever is more, exceeds `min_sum`, and 1.5 times the largest such sum that came to nothing before: steps that take
- *           ten times as long are told after 3, those that take three times as long after 12. For
- *           steps below `min_seconds`, which any other process delays, min_sudden counts double
+ *   sudden  a sum over steps in a row, C = C + min(y - m - k, 2) with k = ln(`min_sudden`) or 2.5
+ *           robust deviations, whichever is more, exceeds `min_sum`, and 1.5 times the largest such sum
+ *           that came to nothing before, and at least `min_lost` seconds have been lost; a step with
+ *           y < m + k / 2 ends the row: a program that has become slow is slow at each step, a
+ *           machine that is shared now and then. Steps that take ten times as long are told after 3,
+ *           those that take three times as long after 12, if they are long enough. For steps
+ *           below `min_seconds`, which any other process delays, min_sudden counts double
  *   lasting medians of blocks of 16 steps: 4 blocks in a row above the median of the up to 128
  *           blocks before by ln(`min_lasting`) and by 8 robust deviations of those medians, after
  *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node. Not for steps
@@ -27,12 +30,14 @@
  * blocks, 64 steps.
  */
 
-enum { MIN_SUDDEN, MIN_SUM, MIN_LASTING, MIN_SECONDS };
+enum { MIN_SUDDEN, MIN_SUM, MIN_LOST, MIN_LASTING, MIN_SECONDS };
 
 static const struct rule_param params[] = {
     {"min_sudden", 2, 1.05, 1000, "times the median that a step takes to be called slow"},
     {"min_sum", 4.5, 0.1, 1000,
         "sum of ln(step time over that) over the steps that is told"},
+    {"min_lost", 1, 0, 1e9,
+        "seconds that slow steps in a row have cost when they are told"},
     {"min_lasting", 1.05, 1.01, 1000, "times the usual that blocks of 16 steps take"},
     {"min_seconds", 0.05, 0, 1e6, "shorter steps are judged by min_sudden only, doubled"},
 };
@@ -51,6 +56,7 @@ struct memory {
     double block[BLOCK];  /* sorted */
     double sum;           /* C */
     double sum_peak;      /* of the sum since it was 0 */
+    double lost;          /* seconds, since then */
     double past_peak;     /* largest that came to nothing */
     int64_t block_step;
     int64_t sum_step;      /* where the sum began */
@@ -95,10 +101,12 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
     double slow = fmax(log(factor), noise * deviation_of(&memory->steps, median));
     bool was_zero = memory->sum <= 0;
     memory->sum += fmin(y - median - slow, most_a_step);
-    if (memory->sum <= 0) {
+    memory->lost += exp(y) - exp(median);
+    if (memory->sum <= 0 || y < median + 0.5 * slow) {
         memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
         memory->sum = 0;
         memory->sum_peak = 0;
+        memory->lost = 0;
         return;
     }
     memory->sum_step = was_zero ? context->step : memory->sum_step;
@@ -107,11 +115,12 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
         memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
         return;
     }
-    if (memory->sum > p[MIN_SUM] &&
-        memory->sum > over_past * memory->past_peak) {
+    if (memory->sum > p[MIN_SUM] && memory->sum > over_past * memory->past_peak &&
+        memory->lost > p[MIN_LOST]) {
         note(context, memory, SUDDEN, memory->sum_step, y, median);
         memory->sum = 0;
         memory->sum_peak = 0;
+        memory->lost = 0;
     }
 }
 

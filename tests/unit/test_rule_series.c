@@ -155,6 +155,46 @@ static void the_tensor_that_is_furthest_out_is_told_with_the_norm_of_all(void **
     rig_close(&rig);
 }
 
+/* Gradients of four layers whose scale is `factor` times the usual from step 200 on. */
+static size_t run_layers(
+    struct judge_rig *rig, int n_that_grow, double noise, int64_t n_steps)
+{
+    rig_open(rig, "grad_explosion");
+    uint32_t tensors[4];
+    char name[32];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "fc%d.weight", i);
+        tensors[i] = rig_tensor(rig, name, BARO_GRAD, 0, 100);
+    }
+    for (int64_t step = 0; step < n_steps; step++) {
+        double factor = step == 200 ? 4 : step > 200 ? 6.5 : 1;
+        rig_step(rig, step, 0.1);
+        for (int i = 0; i < 4; i++) {
+            double stats[SUMMARY_STAT_COUNT];
+            double scale = i < n_that_grow ? factor * (i == 1 ? 1.2 : 1) : 1;
+            rig_stats(stats, 100, scale * exp(noise * rig_normal(rig)));
+            rig_summary(rig, tensors[i], stats);
+        }
+    }
+    rig_end(rig, JUDGE_END_FINISHED);
+    return rig->n_found;
+}
+
+static void tensors_bear_each_other_out_where_one_alone_would_not_do(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    assert_int_equal(run_layers(&rig, 3, 0.05, 220), 1);
+    print_message("# %s\n", rig.found[0].text);
+    assert_int_equal(rig.found[0].step, 201);
+    assert_int_equal(rig.found[0].thing, 2);
+    rig_close(&rig);
+    assert_int_equal(run_layers(&rig, 1, 0.05, 220), 0);
+    rig_close(&rig);
+    assert_int_equal(run_layers(&rig, 0, 0.7, TEST_ROUNDS(4000)), 0);
+    rig_close(&rig);
+}
+
 /* ---- divergence ---- */
 
 static double learns(struct judge_rig *rig, int64_t step)
@@ -424,6 +464,7 @@ int main(void)
         cmocka_unit_test(unquiet_gradients_are_no_explosion),
         cmocka_unit_test(an_explosion_from_the_start_is_told),
         cmocka_unit_test(the_tensor_that_is_furthest_out_is_told_with_the_norm_of_all),
+        cmocka_unit_test(tensors_bear_each_other_out_where_one_alone_would_not_do),
         cmocka_unit_test(a_loss_that_rises_for_good_is_told),
         cmocka_unit_test(a_loss_that_learns_or_wanders_does_not_diverge),
         cmocka_unit_test(a_rising_block_is_judged_as_worked_in_the_essay),
