@@ -131,8 +131,8 @@ struct judge_finding {
     const char
         *kind; /* name of the rule, or of the user's own; lives as long as the book */
     enum baro_level level;
-    uint32_t thing; /* 0: the run */
-    int64_t step;   /* where it shows, not where it was noticed */
+    uint32_t thing;       /* 0: the run */
+    int64_t step;         /* where it shows, not where it was noticed */
     int64_t noticed_step; /* the step at whose completion it was */
     int64_t time_ns;
     int64_t unit;     /* -1: none */
