@@ -15,6 +15,9 @@
  *             values have stayed the same, bit for bit, in 8 readings: nobody steps it.
  *   astray    the watcher said so: it needs a gradient but is in no optimiser.
  *   detached  the watcher said so: an optimiser holds it, and it has never had a gradient.
+ *   few       the watcher said so: at most a tenth of the parameters are frozen. Who fine-tunes
+ *             freezes most; of a few it may be an oversight, as with OPT-175B's position embeddings.
+ *             Worth knowing, no more: fixed encodings are frozen on purpose.
  *
  * Only when others move meanwhile: a learning rate of 0 for all, a step that a loss scaler skips or
  * gradients that are only gathered move nobody. Parameters that require no gradient have none, so
@@ -37,14 +40,17 @@ enum {
     CODE_STILL,
     CODE_ASTRAY,
     CODE_DETACHED,
+    CODE_FEW,
     CODE_MOVED,
     CODE_GRADIENT,
-    CODE_SEEN
+    CODE_SEEN,
+    N_CODES
 };
-enum { EVERY = 8, ALWAYS_UNTIL = 16, N_KEPT = 5 };
+enum { EVERY = 8, ALWAYS_UNTIL = 16, N_KEPT = 5, FEW_OF = 10 };
 
 static const char astray_words[] = "parameters that are not frozen are in no optimiser: ";
 static const char detached_words[] = "parameters have got no gradient in ";
+static const char frozen_words[] = " parameters are frozen: ";
 
 static const struct rule_param params[] = {
     {"updates_in_a_row", 3, 1, 100000,
@@ -162,15 +168,28 @@ static void on_event(struct rule_context *context, const struct reading *reading
     text[length] = '\0';
     char *words = NULL;
     unsigned long n = strtoul(text, &words, 10);
-    bool is_astray = strncmp(words + 1, astray_words, sizeof astray_words - 1) == 0;
-    bool is_detached = strncmp(words + 1, detached_words, sizeof detached_words - 1) == 0;
     const char *name = strchr(words, '\'');
-    if (*words != ' ' || (!is_astray && !is_detached) || name == NULL) {
+    if (*words != ' ' || name == NULL) {
+        return;
+    }
+    unsigned code = N_CODES;
+    unsigned long n_all = n;
+    if (strncmp(words + 1, astray_words, sizeof astray_words - 1) == 0) {
+        code = CODE_ASTRAY;
+    } else if (strncmp(words + 1, detached_words, sizeof detached_words - 1) == 0) {
+        code = CODE_DETACHED;
+    } else if (strncmp(words, " of ", 4) == 0) {
+        n_all = strtoul(words + 4, &words, 10);
+        bool is_frozen = strncmp(words, frozen_words, sizeof frozen_words - 1) == 0;
+        code = is_frozen && n_all / FEW_OF >= n ? CODE_FEW : N_CODES;
+    }
+    if (code == N_CODES) {
         return;
     }
     name++;
-    rule_note(context, &(struct rule_fact){.code = is_astray ? CODE_ASTRAY : CODE_DETACHED,
+    rule_note(context, &(struct rule_fact){.code = code,
                            .value = (double)n,
+                           .score = (double)n_all,
                            .unit = -1,
                            .row = (int64_t)rule_hash(name, strcspn(name, "'"))});
 }
@@ -277,6 +296,12 @@ static void judge_still(
     }
 }
 
+/* Whether a fact is the watcher's word. */
+static bool is_word(unsigned code)
+{
+    return code == CODE_ASTRAY || code == CODE_DETACHED || code == CODE_FEW;
+}
+
 static void on_step(struct rule_context *context, void *run_state,
     const struct rule_fact *facts, size_t n_facts)
 {
@@ -293,7 +318,7 @@ static void on_step(struct rule_context *context, void *run_state,
         const struct rule_fact *fact = &facts[i];
         if (fact->code == CODE_UPDATE || fact->code == CODE_STILL) {
             judge_still(context, known, fact);
-        } else if (fact->code == CODE_ASTRAY || fact->code == CODE_DETACHED) {
+        } else if (is_word(fact->code)) {
             struct parameter *parameter = place_of(known, (uint64_t)fact->row | 1);
             if (!parameter->is_told) {
                 struct parameter none = {0};
@@ -317,11 +342,12 @@ static void tell_word(struct rule_context *context, const struct rule_fact *fact
 {
     const struct judge_thing *thing = rule_thing(context, finding->thing);
     if (thing != NULL && fact->value > 1) {
-        rule_say(finding, "%s and %.0f more parameters", thing->name, fact->value - 1);
+        rule_say(finding, "%s and %.0f more parameter%s", thing->name, fact->value - 1,
+            fact->value > 2 ? "s" : "");
     } else if (thing != NULL) {
         rule_say(finding, "%s", thing->name);
     } else {
-        rule_say(finding, "%.0f parameters", fact->value);
+        rule_say(finding, "%.0f parameter%s", fact->value, fact->value > 1 ? "s" : "");
     }
     if (fact->code == CODE_ASTRAY) {
         rule_say_more(finding,
@@ -330,6 +356,14 @@ static void tell_word(struct rule_context *context, const struct rule_fact *fact
         finding->advice =
             "Give all of model.parameters() to the optimiser, after the last layer "
             "was added; call requires_grad_(False) on what is meant to stay.";
+        rule_blame(finding, JUDGE_CAUSE_NOT_TRAINED);
+    } else if (fact->code == CODE_FEW) {
+        finding->level = BARO_INFO;
+        rule_say_more(finding, " %s frozen, of %.0f parameters in all.",
+            fact->value > 1 ? "are" : "is", fact->score);
+        finding->advice =
+            "If that is meant, all is well; if not, call requires_grad_(True) and "
+            "give it to the optimiser.";
         rule_blame(finding, JUDGE_CAUSE_NOT_TRAINED);
     } else {
         rule_say_more(finding, " %s given to the optimiser, but never got a gradient.",
@@ -347,7 +381,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
 {
     finding->thing = fact->row > 0 ? (uint32_t)fact->row : 0;
     finding->row = -1;
-    if (fact->code == CODE_ASTRAY || fact->code == CODE_DETACHED) {
+    if (is_word(fact->code)) {
         tell_word(context, fact, finding);
         return;
     }

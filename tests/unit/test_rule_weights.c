@@ -160,7 +160,7 @@ static void the_watchers_word_is_taken(void **state)
             rig_event(&rig, BARO_WATCH,
                 "barograph: 2 parameters that are not frozen are in no optimiser: 'pos', 'bias'");
             rig_event(
-                &rig, BARO_INFO, "barograph: 1 of 12 parameters are frozen: 'fc.weight'");
+                &rig, BARO_INFO, "barograph: 11 of 12 parameters are frozen: 'fc.weight'");
         }
     }
     rig_end(&rig, JUDGE_END_FINISHED);
@@ -177,6 +177,35 @@ static void the_watchers_word_is_taken(void **state)
     rig_end(&rig, JUDGE_END_FINISHED);
     only_finding(&rig);
     rig_close(&rig);
+}
+
+static void a_few_frozen_parameters_are_worth_knowing(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"barograph: 1 of 12 parameters are frozen: 'pos'",
+        "barograph: 2 of 12 parameters are frozen: 'pos', 'fc.weight'",
+        "barograph: 1 parameters are frozen now: 'pos'",
+        "1 of 12 parameters are frozen: 'pos'"};
+    for (size_t i = 0; i < BARO_LEN(words); i++) {
+        struct judge_rig rig;
+        rig_open(&rig, "frozen_weights");
+        uint32_t thing = rig_tensor(&rig, "pos", BARO_WEIGHT, UNITS, EACH);
+        for (int64_t step = 0; step < 20; step++) {
+            rig_step(&rig, step, 0.1);
+            feed_size(&rig, thing, 0.1);
+            if (step == 5) {
+                rig_event(&rig, BARO_WATCH, words[i]);
+            }
+        }
+        rig_end(&rig, JUDGE_END_FINISHED);
+        if (i == 0) {
+            assert_int_equal(only_finding(&rig)->level, BARO_INFO);
+            assert_int_equal(rig.found[0].thing, thing);
+        } else {
+            assert_quiet(&rig);
+        }
+        rig_close(&rig);
+    }
 }
 
 /* ---- size of updates ---- */
@@ -879,6 +908,7 @@ int main(void)
         cmocka_unit_test(a_weight_that_nobody_steps_is_told),
         cmocka_unit_test(weights_that_stand_still_for_a_reason_are_quiet),
         cmocka_unit_test(the_watchers_word_is_taken),
+        cmocka_unit_test(a_few_frozen_parameters_are_worth_knowing),
         cmocka_unit_test(steps_of_the_wrong_size_are_told),
         cmocka_unit_test(steps_of_healthy_trainings_are_quiet),
         cmocka_unit_test(a_gradient_that_vanishes_is_told),
