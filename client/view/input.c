@@ -418,6 +418,7 @@ bool input_down(struct view *view, float x, float y, enum input_button button, i
                                               : DRAG_ZOOM;
     view->drag_layout = *layout;
     view->drag_slot = zone->a;
+    view->drag_unit = zone->a == view->units_slot ? view->unit_hover : -1;
     view->drag_is_both = view->has_shift && view->drag == DRAG_ZOOM;
     view->drag_x0 = x;
     view->drag_y0 = y;
@@ -474,6 +475,11 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
     }
     if (drag == DRAG_BRUSH && (!is_click || fabsf(y - view->drag_y0) >= CLICK_PX)) {
         end_brush(view, x, y);
+        return true;
+    }
+    /* What was pressed counts: while a button is down nothing lies under the pointer. */
+    if (button == INPUT_MAIN && is_click && drag != DRAG_NONE && view->drag_unit >= 0) {
+        act(view, model, VIEW_PICK_UNIT, view->drag_unit, 0);
         return true;
     }
     const struct view_zone *zone = zone_at(view, x, y, false);

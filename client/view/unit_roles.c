@@ -53,8 +53,9 @@ static void draw_role(struct frame *f, struct draw_rect rect,
     }
     int at = snprintf(note, sizeof note, "%s", units_stat_words(stat));
     if (marks != NULL && marks->n > n) {
-        (void)snprintf(
-            note + at, sizeof note - (size_t)at, " · %zu of %zu marked", n, marks->n);
+        char all[FORMAT_MAX];
+        (void)snprintf(note + at, sizeof note - (size_t)at, " · %zu of %s marked", n,
+            format_count(all, (int64_t)marks->n));
     }
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, 0xFE, (uint32_t)stat),

@@ -64,7 +64,9 @@ const char *units_why_sentence(const struct units *units, uint32_t place)
     switch ((int)units->sample->reasons[place]) {
     case SAMPLE_NONFINITE: return "shown: it held NaN or Inf";
     case SAMPLE_LEAP: return "shown: it jumps more than the others";
-    case SAMPLE_OUTLIER: return "shown: it lies far from all others";
+    case SAMPLE_OUTLIER:
+        return units_is_far(units->sample, place) ? "shown: it lies far from all others"
+                                                  : "shown: it goes unlike those around it";
     case SAMPLE_ENVELOPE: return "shown: highest or lowest for a while";
     default: return "shown: typical of its place";
     }

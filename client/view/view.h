@@ -152,6 +152,7 @@ struct view {
     bool has_ctrl;  /* held down: a drag over the units marks them */
     bool drag_is_both;
     int64_t drag_slot;
+    int64_t drag_unit;       /* unit under the pointer when it began, -1: none */
     double drag_lo, drag_hi; /* range when it began */
     struct chart_layout drag_layout;
     struct view_brush { /* a rectangle that was dragged out over the units, in data */
