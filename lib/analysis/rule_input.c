@@ -15,8 +15,8 @@
  *             picture (0..255), a year, a price.
  *   offset    |mean| above 10 deviations: numbers that hardly differ among themselves, like
  *             temperatures in kelvin.
- *             Neither is told when the model normalises by itself: the first activation has mean
- *             0 and deviation 1, within 10 %.
+ *             Neither is told when the model normalises by itself: one of the first three
+ *             activations has mean 0 and deviation 1, within 10 %, or is 20 times smaller.
  *   zero      all of it is exactly zero, in 3 readings in a row.
  *   moved     mean or root mean square leave their own past: by 8 of their usual deviations and
  *             by half of the data's deviation (for the size: by a factor of 2), in 3 readings in a
@@ -50,11 +50,13 @@ enum {
     MIN_VARIED = 32,
     CALM = 32,
     N_ACT_READINGS = 3,
+    N_ACTS = 3,
     LONGER = 8
 };
 
 static const double weight_of_new = 0.03;
 static const double own_tolerance = 0.1;
+static const double own_factor = 20;
 static const double sure_factor = 30;
 
 static const struct rule_param params[] = {
@@ -247,20 +249,27 @@ static void on_reading(
     } else if (reading->header.kind == READING_SUMMARY &&
                input->n_readings < N_ACT_READINGS) {
         input->n_readings++;
-        double mean = reading->f64[SUMMARY_MEAN];
-        double variance = reading->f64[SUMMARY_VAR];
-        bool is_normal =
-            fabs(mean) < own_tolerance && fabs(sqrt(variance) - 1) < own_tolerance;
-        note(context, CODE_ACT, context->step, is_normal ? 1 : 0, 0, 0);
+        const double *stats = reading->f64;
+        double variance = stats[SUMMARY_VAR];
+        bool is_normal = fabs(stats[SUMMARY_MEAN]) < own_tolerance &&
+                         fabs(sqrt(variance) - 1) < own_tolerance;
+        double size = stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]);
+        note(context, CODE_ACT, context->step, is_normal ? 1 : 0, size, 0);
     }
 }
 
-/* Whether the first activation behind an input, in the same step, is normalised. */
-static bool is_normalised(const struct rule_fact *facts, size_t n_facts, uint32_t input)
+/* Whether one of the first activations behind an input, in the same step, is normalised, or much
+ * smaller: the model divides by itself. */
+static bool is_normalised(
+    const struct rule_fact *facts, size_t n_facts, const struct rule_fact *fact)
 {
-    for (size_t i = 0; i < n_facts; i++) {
-        if (facts[i].code == CODE_ACT && facts[i].thing > input) {
-            return facts[i].value > 0;
+    unsigned n_acts = 0;
+    for (size_t i = 0; i < n_facts && n_acts < N_ACTS; i++) {
+        if (facts[i].code == CODE_ACT && facts[i].thing > fact->thing) {
+            n_acts++;
+            if (facts[i].value > 0 || facts[i].usual * own_factor < fabs(fact->value)) {
+                return true;
+            }
         }
     }
     return false;
@@ -273,8 +282,7 @@ static void on_step(struct rule_context *context, void *run_state,
     for (size_t i = 0; i < n_facts; i++) {
         const struct rule_fact *fact = &facts[i];
         bool is_first = fact->code == CODE_SCALE || fact->code == CODE_OFFSET;
-        if (fact->code != CODE_ACT &&
-            !(is_first && is_normalised(facts, n_facts, fact->thing))) {
+        if (fact->code != CODE_ACT && !(is_first && is_normalised(facts, n_facts, fact))) {
             rule_report(context, fact);
         }
     }

@@ -685,7 +685,7 @@ struct data {
     double deviation;
     double later_mean; /* from step 100 on */
     double later_deviation;
-    bool is_normalised; /* by the model's first layer */
+    double first; /* size of what the model's first layer gives */
 };
 
 static void run_input(struct judge_rig *rig, const struct data *data, int64_t n_steps)
@@ -706,7 +706,7 @@ static void run_input(struct judge_rig *rig, const struct data *data, int64_t n_
         stats[SUMMARY_L2] = sqrt(COUNT * (mean * mean + deviation * deviation));
         stats[SUMMARY_N_ZERO] = stats[SUMMARY_L2] > 0 ? 0 : COUNT;
         rig_summary(rig, input, stats);
-        feed_size(rig, act, data->is_normalised ? 1 : 40);
+        feed_size(rig, act, data->first);
     }
     rig_end(rig, JUDGE_END_FINISHED);
 }
@@ -715,18 +715,21 @@ static void inputs_that_are_not_normalised_are_told(void **state)
 {
     (void)state;
     struct judge_rig rig;
-    run_input(&rig, &(struct data){78, 96, 78, 96, false}, 200);
+    run_input(&rig, &(struct data){78, 96, 78, 96, 40}, 200);
     const struct judge_finding *found = only_finding(&rig);
     assert_int_equal(found->step, 0);
     assert_true(fabs(found->value - 123.8) < 12);
     rig_close(&rig);
-    run_input(&rig, &(struct data){5, 0.1, 5, 0.1, false}, 200);
+    run_input(&rig, &(struct data){5, 0.1, 5, 0.1, 3}, 200);
     only_finding(&rig);
     rig_close(&rig);
-    run_input(&rig, &(struct data){78, 96, 78, 96, true}, 200); /* batch norm comes first */
+    run_input(&rig, &(struct data){78, 96, 78, 96, 1}, 200); /* batch norm comes first */
     assert_quiet(&rig);
     rig_close(&rig);
-    run_input(&rig, &(struct data){0.305, 0.377, 0.305, 0.377, false}, TEST_ROUNDS(20000));
+    run_input(&rig, &(struct data){78, 96, 78, 96, 0.3}, 200); /* x / 255 is within */
+    assert_quiet(&rig);
+    rig_close(&rig);
+    run_input(&rig, &(struct data){0.305, 0.377, 0.305, 0.377, 0.3}, TEST_ROUNDS(20000));
     assert_quiet(&rig);
     rig_close(&rig);
 }
@@ -735,16 +738,16 @@ static void inputs_that_change_are_told(void **state)
 {
     (void)state;
     struct judge_rig rig;
-    run_input(&rig, &(struct data){0.3, 0.4, 76, 102, false}, 101); /* at once */
+    run_input(&rig, &(struct data){0.3, 0.4, 76, 102, 0.3}, 101); /* at once */
     assert_int_equal(only_finding(&rig)->step, 100);
     rig_close(&rig);
-    run_input(&rig, &(struct data){0.3, 0.4, 1.1, 0.4, false}, 103);
+    run_input(&rig, &(struct data){0.3, 0.4, 1.1, 0.4, 0.3}, 103);
     assert_int_equal(only_finding(&rig)->step, 100);
     rig_close(&rig);
-    run_input(&rig, &(struct data){0.3, 0.4, 0, 0, false}, 103);
+    run_input(&rig, &(struct data){0.3, 0.4, 0, 0, 0.3}, 103);
     assert_int_equal(only_finding(&rig)->level, BARO_ALARM);
     rig_close(&rig);
-    run_input(&rig, &(struct data){0.3, 0.4, 0.4, 0.45, false}, 1000); /* another chapter */
+    run_input(&rig, &(struct data){0.3, 0.4, 0.4, 0.45, 0.3}, 1000); /* another chapter */
     assert_quiet(&rig);
     rig_close(&rig);
 }
