@@ -16,7 +16,8 @@
  *           the loss had fallen below it: all that was learnt is lost
  *   rising  blocks of 16 readings with mean m and standard error e: 3 blocks in a row, each above
  *           the one before, and the last above the best block by 6 standard errors and by 30 % of
- *           all progress made
+ *           all progress made; and the rise is more than 4 sqrt(n) times what the means of blocks
+ *           usually change by (1.4826 * median |m - m before|), so that a loss that wanders is quiet
  *
  * The standard error is doubled, because readings next to each other are alike (an autocorrelation
  * of 0.6 does that). A learning rate that jumps explains a rise for 200 steps.
@@ -35,7 +36,15 @@ static const struct rule_param params[] = {
 };
 
 enum { EARLY = 1, LOST, RISING };
-enum { N_FIRST = 5, N_EARLY = 64, N_HIGH = 3, N_LOST = 8, BLOCK = 16, EXCUSE_STEPS = 200 };
+enum {
+    N_FIRST = 5,
+    N_EARLY = 64,
+    N_HIGH = 3,
+    N_LOST = 8,
+    BLOCK = 16,
+    KNOWN_BLOCKS = 6,
+    EXCUSE_STEPS = 200
+};
 
 struct memory {
     struct robust window;
@@ -45,7 +54,9 @@ struct memory {
     double squares;
     double best; /* mean of the best block */
     double best_error;
-    double before; /* mean of the block before */
+    double before;         /* mean of the block before */
+    double rise_base;      /* mean of the block before the rise */
+    struct robust changes; /* |mean - mean before| of blocks */
     int64_t best_step;
     int64_t rise_step; /* where the rise began */
     int64_t block_step;
@@ -118,17 +129,25 @@ static void look_at_block(
     bool is_rising = memory->n_blocks > 0 && mean > memory->before;
     memory->rise_step =
         is_rising && memory->n_rising == 0 ? memory->block_step : memory->rise_step;
+    memory->rise_base =
+        is_rising && memory->n_rising == 0 ? memory->before : memory->rise_base;
     memory->n_rising = is_rising ? memory->n_rising + 1 : 0;
+    double usual = ROBUST_MAD_TO_SIGMA * robust_median(&memory->changes);
+    bool wanders = memory->changes.n >= KNOWN_BLOCKS &&
+                   mean - memory->rise_base < 4 * sqrt(memory->n_rising) * usual;
     double lost = mean - memory->best;
     double errors = lost / (sqrt(error * error + memory->best_error * memory->best_error) +
                                1e-12 * fabs(mean) + 1e-300);
     double progress = memory->begin - memory->best;
     if (memory->n_rising >= p[N_BLOCKS] && errors > p[MIN_ERRORS] && progress > 0 &&
-        lost > p[MIN_LOST] * progress && lost > 0.05 * fabs(memory->best)) {
+        lost > p[MIN_LOST] * progress && !wanders && lost > 0.05 * fabs(memory->best)) {
         note(context, RISING, memory->rise_step, mean, memory->best, lost / progress);
         memory->n_rising = 0;
         memory->best = mean; /* told again only when it gets worse by as much */
         memory->best_error = error;
+    }
+    if (memory->n_blocks > 0) {
+        robust_push(&memory->changes, fabs(mean - memory->before));
     }
     memory->before = mean;
     memory->n_blocks++;
@@ -211,6 +230,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     rule_blame(finding, JUDGE_CAUSE_BAD_BATCH);
     rule_show(finding, fact->thing, READING_SCALAR, 0, -1, fact->from_step,
         "the loss from its best on");
+    finding->step = fact->code == RISING ? fact->from_step : fact->step;
 }
 
 const struct rule rule_divergence = {

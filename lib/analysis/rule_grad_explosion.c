@@ -15,7 +15,7 @@
  *   high       e > ln(min_factor) and e > min_score * s, and y has risen by ln(min_factor) within
  *              the last 8 readings, too: what took longer is drift
  *   found      two high readings in a row, the second above the first and above min_second, and
- *              above 1.2 times the largest e of the past (which fades, half-life 2000 readings);
+ *              above 1.2 times the largest e of the past (which fades, half-life 8000 readings);
  *              or one reading above ln(min_single) and 1.5 times that largest
  *
  * The norm of a single tensor's gradient is noisier than the norm of all: there the factors are
@@ -52,7 +52,7 @@ enum { MIN_TOGETHER = 3 };
 enum { N_FIRST = 5, N_BACK = 8, N_RISING = 3, CALM_READINGS = 8 };
 
 static const double least_deviation = 0.05;
-static const double peak_fade = 0.99965349; /* 0.5 ^ (1 / 2000) */
+static const double peak_fade = 0.99991336; /* 0.5 ^ (1 / 8000) */
 static const double over_peak_twice = 1.2;
 static const double over_peak_once = 1.5;
 static const double early_factor = 100;

@@ -205,6 +205,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     rule_blame(finding, JUDGE_CAUSE_HARDWARE);
     rule_show(finding, 0, READING_STEP, 0, -1, fact->from_step - 128,
         "the time per step before and after");
+    finding->step = fact->from_step;
 }
 
 const struct rule rule_throughput = {
