@@ -72,6 +72,6 @@ void alarm_recall_alert(const Baro__Alert *alert, struct incident_alert *out,
     struct judge_evidence *out_evidence);
 
 /** Make the message of an incident; its run is not set. */
-Baro__Incident *alarm_make_incident(const struct incident *incident);
+Baro__Incident *alarm_make_incident(const struct incident *from);
 
 #endif

@@ -20,8 +20,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cli_place import DEADLINE_S, GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
 
 BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-COMMANDS = ["up", "down", "status", "runs", "sample", "series", "get", "export", "tail", "alerts", "recover",
-            "prune", "verify", "bench", "completions", "help", "key"]
+COMMANDS = ["up", "down", "status", "runs", "sample", "series", "get", "export", "tail",
+            "alerts", "replay", "rules", "recover", "prune", "verify", "bench", "completions",
+            "help", "key"]
 N_STEPS = 60
 BAD_STEP = 50
 
@@ -167,7 +168,7 @@ class Documentation(unittest.TestCase):
     def test_the_man_page_has_every_statistic(self):
         with open(os.path.join(SOURCE, "docs", "man", "baro.1.scd")) as file:
             page = file.read()
-        with open(os.path.join(SOURCE, "proto", "reading.c")) as file:
+        with open(os.path.join(SOURCE, "lib", "base", "reading.c")) as file:
             source = file.read()
         lists = re.findall(r"(?:summary|unit)_stat_names\[\] = \{(.*?)\}", source, re.S)
         self.assertEqual(len(lists), 2)

@@ -267,7 +267,8 @@ class Files(unittest.TestCase):
             self.assertIn(word, said)
             self.assertIn(word, lines[0]["notes"][0])
         by_kind = {line["kind"]: line for line in lines}
-        self.assertEqual(set(by_kind), {"run", "scalar", "step", "summary", "event", "end"})
+        self.assertEqual(set(by_kind), {"run", "scalar", "step", "summary", "event", "end", "alert"})
+        self.assertEqual(by_kind["alert"]["rule"], "failed")
         self.assertEqual(by_kind["event"]["text"], 'half, "quoted"\nline')
         self.assertEqual(by_kind["event"]["level"], "watch")
         self.assertEqual((by_kind["end"]["status"], by_kind["end"]["reason"]),
