@@ -308,7 +308,7 @@ static void fill_units(struct model_sample *part, const Baro__SampleFinding *fin
     const struct frames *frames)
 {
     size_t n = part->n_shown;
-    if (n > 0) {
+    if (n > 0 && frames->shown != NULL && frames->reasons != NULL) {
         memcpy((void *)(uintptr_t)part->shown, frames->shown, n * sizeof *part->shown);
         memcpy((void *)(uintptr_t)part->reasons, frames->reasons, n);
     }

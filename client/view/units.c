@@ -110,20 +110,24 @@ struct units units_get(struct frame *f, const struct model_thing *thing)
     return units;
 }
 
-/* Whether two ranges differ by more than a fifth of the chart at either end. */
-static bool is_elsewhere(const struct axis *chart, double lo, double hi)
+/* Whether a range does not do for a chart any more: it differs by more than a fifth of the chart
+ * at either end, or, when it may only grow, does not reach so far. What is chosen changes the
+ * chart's own range a little: one that may shrink again could go to and fro for ever. */
+static bool is_elsewhere(const struct axis *chart, double lo, double hi, bool may_shrink)
 {
-    double at_lo = axis_place(chart, lo);
-    double at_hi = axis_place(chart, hi);
-    return !(fabs(at_lo) < 0.2 && fabs(at_hi - 1) < 0.2);
+    double below = axis_place(chart, lo);
+    double above = axis_place(chart, hi) - 1;
+    return !(below < 0.2 && above > -0.2) || (may_shrink && !(below > -0.2 && above < 0.2));
 }
 
 /* The y axis to choose for: that of the chart, once there is one, moved only when it must be. */
-static void update_limits(struct view_slot *slot, const struct model_sample *sample)
+static void update_limits(
+    const struct view *view, struct view_slot *slot, const struct model_sample *sample)
 {
     const struct axis *y = &slot->layout.y;
     struct view_limits *limits = &slot->limits;
-    struct view_limits own = {true, y->kind, y->lo, y->hi, y->linear_to};
+    struct view_limits own = {true, y->kind, y->lo, y->hi, y->linear_to,
+        view->wish.from_step, view->wish.to_step};
     if (slot->has_y) {
         *limits = own;
         return;
@@ -140,8 +144,11 @@ static void update_limits(struct view_slot *slot, const struct model_sample *sam
     bool is_other_kind = limits->kind != y->kind;
     bool is_bent = y->kind == AXIS_SYMLOG && (sample->y.linear_to > 3 * y->linear_to ||
                                                  sample->y.linear_to * 3 < y->linear_to);
+    bool has_moved = limits->from_step != own.from_step || limits->to_step != own.to_step;
+    bool is_settled = is_answer && sample->is_done;
     if (is_other_kind ||
-        (is_answer && (is_bent || is_elsewhere(y, sample->y.lo, sample->y.hi)))) {
+        (is_settled && (is_bent || is_elsewhere(y, sample->y.lo, sample->y.hi,
+                                       !limits->has || has_moved)))) {
         *limits = own;
     }
 }
@@ -433,7 +440,7 @@ static void draw_chart(struct frame *f, struct draw_rect area, const struct unit
     draw_legend(
         f, (struct draw_rect){area.x, area.y + area.h, area.w, LEGEND_H}, units, &picture);
     view->units_slot = slot - view->slots;
-    update_limits(slot, units->sample);
+    update_limits(view, slot, units->sample);
     wish_sample(f, units, slot);
     int64_t hover = -1;
     if (frame_is_over(f, slot->layout.plot)) {

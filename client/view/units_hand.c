@@ -102,11 +102,14 @@ int64_t units_hover(
     struct frame *f, const struct units *units, const struct chart_layout *layout)
 {
     const struct model_sample *sample = units->sample;
-    const struct model_units *rows = sample != NULL ? &sample->lines : NULL;
     double step = chart_x_at(layout, f->view->mx);
     uint32_t best = 0;
     float best_distance = NEAR_PX;
-    for (uint32_t i = 0; rows != NULL && rows->n > 0 && i < sample->n_shown; i++) {
+    if (sample == NULL || sample->lines.n == 0) {
+        return -1;
+    }
+    const struct model_units *rows = &sample->lines;
+    for (uint32_t i = 0; i < sample->n_shown; i++) {
         float distance = fabsf(row_at(rows, i, layout, step) - f->view->my);
         if (distance < best_distance) {
             best_distance = distance;

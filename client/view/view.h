@@ -81,6 +81,7 @@ struct view_limits {
     bool has; /* false: the daemon fits one */
     enum axis_kind kind;
     double lo, hi, linear_to;
+    int64_t from_step, to_step; /* when it was chosen: for the same steps it only grows */
 };
 
 /* What a chart remembers. */

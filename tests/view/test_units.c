@@ -107,6 +107,7 @@ static void how_far_the_choice_is_and_what_has_no_place_is_said(void **state)
     stage_draw(&stage);
     assert_true(stage_says(&stage, "8 of 16 units · refining 40 %"));
     assert_false(stage.model->is_complete);
+    stage.oracle.fraction = 0;
     oracle_find(&stage.oracle, stage.keeper, true);
     stage_draw(&stage);
     assert_false(stage_says(&stage, "refining"));
