@@ -384,6 +384,9 @@ void judge_reading(struct judge *judge, const struct reading *reading, uint32_t 
         return;
     }
     int64_t step = reading->header.step;
+    if (step > JUDGE_MAX_STEP || step < -JUDGE_MAX_STEP) {
+        return;
+    }
     size_t n_words = 0;
     bool is_clock = kind == READING_STEP;
     if (!judge->has_newest || is_clock || step > judge->newest) {

@@ -40,6 +40,9 @@ enum {
     JUDGE_MAX_THING = 1 << 20 /* largest id of a thing */
 };
 
+/* Readings at steps beyond it, either way, are not judged: so rules may reckon with steps freely. */
+#define JUDGE_MAX_STEP (INT64_C(1) << 60)
+
 /* What a scalar's name says that it is. */
 enum judge_meaning {
     JUDGE_PLAIN = 0, /* nothing that is known */

@@ -360,7 +360,9 @@ void judge_run_reading(
     bool is_step = reading->header.kind == READING_STEP;
     bool is_named = thing < run->names_size && run->names[thing] != NULL;
     bool is_scalar = reading->header.kind == READING_SCALAR && is_named;
-    if (!is_step && !is_scalar) {
+    int64_t step = reading->header.step;
+    bool is_sane = step <= JUDGE_MAX_STEP && step >= -JUDGE_MAX_STEP;
+    if ((!is_step && !is_scalar) || !is_sane) {
         return;
     }
     rank->has_joined = true;

@@ -69,7 +69,7 @@ static void feed(
 {
     reading.header.kind = (uint16_t)kind;
     reading.header.step = rig->step;
-    reading.header.time_ns = rig->step * 1000000;
+    reading.header.time_ns = (int64_t)((uint64_t)rig->step * 1000000);
     reading.header.thing = thing;
     judge_reading(rig->judge, &reading, thing);
     gather(rig);
@@ -137,7 +137,7 @@ void rig_event(struct judge_rig *rig, enum baro_level level, const char *text)
 
 void rig_end(struct judge_rig *rig, enum judge_end why)
 {
-    judge_end(rig->judge, why, NULL, rig->step * 1000000);
+    judge_end(rig->judge, why, NULL, (int64_t)((uint64_t)rig->step * 1000000));
     gather(rig);
 }
 

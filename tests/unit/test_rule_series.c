@@ -497,6 +497,72 @@ static void noise_of_a_hundred_thousand_readings_is_quiet(void **state)
     assert_int_equal(count_in_noise(0, 0.5, TEST_ROUNDS(30000)), 0);
 }
 
+/* Every kind of series with few, far, late, going-back or odd readings: nothing breaks. */
+static void odd_series_do_no_harm(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "loss", "val_loss", "lr", "grad_norm", "loss_scale", "accuracy", "number"};
+    static const double values[] = {0, -1, 1e308, -1e308, 1e-308, 1, 1};
+    static const int64_t steps[] = {
+        0, 0, 1, 10000000, 10000001, 5, INT64_MAX - 1, INT64_MAX, INT64_MIN, 7};
+    struct judge_rig rig;
+    rig_open(&rig, NULL);
+    uint32_t things[BARO_LEN(names)];
+    for (size_t i = 0; i < BARO_LEN(names); i++) {
+        things[i] = rig_scalar(&rig, names[i]);
+    }
+    uint32_t tensor = rig_tensor(&rig, "fc.weight", BARO_GRAD, 4, 4);
+    for (size_t k = 0; k < 20 * BARO_LEN(steps); k++) {
+        double stats[SUMMARY_STAT_COUNT];
+        rig_stats(stats, 16, values[k % BARO_LEN(values)]);
+        rig.step = steps[k % BARO_LEN(steps)];
+        rig_batch(&rig, steps, k % BARO_LEN(steps));
+        rig_step(&rig, rig.step, values[k % BARO_LEN(values)]);
+        for (size_t i = 0; i < BARO_LEN(names); i++) {
+            rig_value(&rig, things[i], values[(k + i) % BARO_LEN(values)]);
+        }
+        rig_summary(&rig, tensor, stats);
+    }
+    rig_end(&rig, JUDGE_END_GONE);
+    rig_end(&rig, JUDGE_END_GONE);
+    assert_non_null(rig_first(&rig, "killed"));
+    rig_close(&rig);
+}
+
+static void one_step_and_two_readings_tell_nothing(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, NULL);
+    uint32_t loss = rig_scalar(&rig, "loss");
+    rig_step(&rig, 0, (double)NAN);
+    rig_value(&rig, loss, 1);
+    rig_value(&rig, loss, 1e6);
+    rig_end(&rig, JUDGE_END_FINISHED);
+    assert_int_equal(rig.n_found, 0);
+    rig_close(&rig);
+}
+
+static void ten_million_steps_with_gaps_are_quiet(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    rig_open(&rig, NULL);
+    uint32_t loss = rig_scalar(&rig, "loss");
+    uint32_t lr = rig_scalar(&rig, "lr");
+    for (int64_t step = 9000000; step < 10000000; step += step % 5000 == 0 ? 4000 : 97) {
+        rig_step(&rig, step, 0.1 * exp(0.1 * rig_normal(&rig)));
+        rig_value(&rig, loss, 2 + 0.1 * rig_normal(&rig));
+        rig_value(&rig, lr, 1e-3 * (1e7 - (double)step) / 1e7);
+    }
+    rig_end(&rig, JUDGE_END_FINISHED);
+    for (size_t i = 0; i < rig.n_found; i++) {
+        assert_int_equal(rig.found[i].level, BARO_INFO);
+    }
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +584,9 @@ int main(void)
         cmocka_unit_test(a_collapse_of_the_scale_is_told),
         cmocka_unit_test(a_scale_that_is_searched_and_grows_is_healthy),
         cmocka_unit_test(noise_of_a_hundred_thousand_readings_is_quiet),
+        cmocka_unit_test(odd_series_do_no_harm),
+        cmocka_unit_test(one_step_and_two_readings_tell_nothing),
+        cmocka_unit_test(ten_million_steps_with_gaps_are_quiet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
