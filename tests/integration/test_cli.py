@@ -539,7 +539,7 @@ class Following(unittest.TestCase):
         wait_for(lambda: self.place.json("runs"), "the run is known")
         tail = self.start_tail("tail", "slow", "--json")
         wait_for(lambda: self.entries(), "the first value is shown")
-        self.push_steps(run, range(5, 12), pause=0.2)  # longer than a report's second
+        self.push_steps(run, range(5, 12), pause=0.4)  # longer than a report's two seconds
         self.assertEqual(run.close(), 0)
         self.assertEqual(tail.wait(timeout=DEADLINE_S), 0)
         shown = [(e["name"], e["step"]) for e in self.entries() if e["type"] == "value"]
