@@ -203,22 +203,24 @@ struct chart_line units_series_line(struct frame *f, const struct model_thing *t
 
 /* ---- which is drawn how ---- */
 
-/* The column in which a shown unit first held a NaN or an infinity; SIZE_MAX: never. */
-static double first_bad(const struct units *units, uint32_t place)
+/* The step at which a row first held a NaN or an infinity; infinite: never. */
+static double first_flag(const struct model_units *rows, size_t row)
 {
-    const struct model_units *rows = &units->sample->lines;
-    uint32_t unit = units->sample->shown[place];
-    size_t row = place;
-    if (rows->any[row] == 0 && units->sheet != NULL && unit < units->sheet->n_units) {
-        rows = units->sheet;
-        row = unit;
-    }
     for (size_t i = 0; i < rows->n && rows->any[row] != 0; i++) {
         if (rows->flags[row * rows->n + i] != 0) {
             return rows->x[i];
         }
     }
     return (double)INFINITY;
+}
+
+/* The same of a shown unit: by its statistic, or by its elements, which the sheet knows. */
+static double first_bad(const struct units *units, uint32_t place)
+{
+    uint32_t unit = units->sample->shown[place];
+    double at = first_flag(&units->sample->lines, place);
+    bool has_sheet = units->sheet != NULL && unit < units->sheet->n_units;
+    return has_sheet ? fmin(at, first_flag(units->sheet, unit)) : at;
 }
 
 /* Whether a shown unit is drawn as a line of its own, and how many of its reason before it. */
