@@ -15,6 +15,7 @@
 
 struct access;
 struct live;
+struct notify;
 struct query_pool;
 struct room;
 struct tasks;
@@ -49,6 +50,9 @@ struct barod {
     struct room *room;
     struct tensor_room *tensors;
     struct upkeep *upkeep;
+    struct notify *notify;   /* who tells people of incidents */
+    struct peer notify_peer; /* who asked for its test */
+    uint64_t notify_request;
     uint64_t now_ns;         /* monotonic time of this turn of the loop */
     uint64_t raw_bytes;      /* of tensors summarised in this turn, */
     uint64_t open_raw_bytes; /* and for the open bundle */

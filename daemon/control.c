@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/live.h"
+#include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/range.h"
 #include "daemon/sample.h"
@@ -38,6 +39,11 @@ static void refuse(struct barod *barod, const struct peer *peer, uint64_t reques
 static void answer_status(struct barod *barod, const struct peer *peer, uint64_t request)
 {
     barod->counters.values[COUNT_SAMPLES_ENDED] = tasks_n_ended(barod->tasks);
+    struct notify_figures notified;
+    notify_read(barod->notify, &notified);
+    barod->counters.values[COUNT_NOTIFIED] = notified.n_sent;
+    barod->counters.values[COUNT_NOTIFY_FAILED] = notified.n_failed;
+    barod->counters.values[COUNT_NOTIFY_HELD_BACK] = notified.n_held_back;
     Baro__StatusReply status;
     baro__status_reply__init(&status);
     Baro__Counter counters[COUNTER_COUNT];
@@ -273,6 +279,48 @@ static void answer_prune(struct barod *barod, const struct peer *peer, uint64_t 
     upkeep_submit(barod, job);
 }
 
+/* ---- notifications ---- */
+
+static void begin_test(struct barod *barod, const struct peer *peer, uint64_t request)
+{
+    struct baro_err err = {0};
+    if (notify_test(barod->notify, &err) != 0) {
+        refuse(barod, peer, request, &err);
+        return;
+    }
+    barod->notify_peer = *peer;
+    barod->notify_request = request;
+}
+
+void control_send_test(struct barod *barod)
+{
+    struct notify_result results[NOTIFY_MAX_TARGETS];
+    size_t n = notify_take_test(barod->notify, results);
+    if (n == 0) {
+        return;
+    }
+    Baro__NotifyResult messages[NOTIFY_MAX_TARGETS];
+    Baro__NotifyResult *pointers[NOTIFY_MAX_TARGETS];
+    for (size_t i = 0; i < n; i++) {
+        baro__notify_result__init(&messages[i]);
+        messages[i].way = results[i].way;
+        messages[i].is_good = results[i].is_good;
+        messages[i].text = results[i].text;
+        messages[i].took_ms = results[i].took_ms;
+        pointers[i] = &messages[i];
+    }
+    Baro__NotifyReply body;
+    baro__notify_reply__init(&body);
+    body.n_results = n;
+    body.results = pointers;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.request = barod->notify_request;
+    envelope.body_case = BARO__ENVELOPE__BODY_NOTIFY_REPLY;
+    envelope.notify_reply = &body;
+    reply(barod, &barod->notify_peer, &envelope);
+}
+
 /* ---- all requests ---- */
 
 /* The run that a request names; 0 for requests without one. */
@@ -344,6 +392,7 @@ bool control_on_request(
         submit(barod, peer, request,
             upkeep_verify_job(barod, envelope->verify_request, &err), &err);
         break;
+    case BARO__ENVELOPE__BODY_NOTIFY_REQUEST: begin_test(barod, peer, request); break;
     default: return false;
     }
     return true;

@@ -16,6 +16,9 @@ bool control_on_request(
 /** Send the replies of all jobs that are done. */
 void control_send_replies(struct barod *barod);
 
+/** Answer who asked for a test of the notifications, when it is done. */
+void control_send_test(struct barod *barod);
+
 /** Tell the one who asked for the shutdown that all is committed. */
 void control_confirm_shutdown(struct barod *barod);
 

@@ -53,7 +53,12 @@
         "Records that gave way, so that at most summaries of them are left.", "records")   \
     X(COUNT_PRUNED_BYTES, "bytes_pruned", "Bytes that this made room for.", "bytes")       \
     X(COUNT_REMOVED_RUNS, "runs_removed", "Runs removed whole, as asked.", "runs")         \
-    X(COUNT_RINGS_READ, "rings_read", "Rings of dead processes read to the end.", "rings")
+    X(COUNT_RINGS_READ, "rings_read", "Rings of dead processes read to the end.", "rings") \
+    X(COUNT_NOTIFIED, "notified", "Notifications that people were sent.", "messages")      \
+    X(COUNT_NOTIFY_FAILED, "notify_failed",                                                \
+        "Notifications that were given up: see the log.", "messages")                      \
+    X(COUNT_NOTIFY_HELD_BACK, "notify_held_back",                                          \
+        "Notifications held back because there were too many.", "messages")
 
 enum counter {
 #define COUNTER_ENUM(id, name, sentence, unit) id,

@@ -22,6 +22,13 @@ enum {
     KEY_EXACT,
     KEY_RULES,
     KEY_CHECK,
+    KEY_NOTIFY_COMMAND,
+    KEY_NOTIFY_URL,
+    KEY_NOTIFY_MAIL,
+    KEY_NOTIFY_DESKTOP,
+    KEY_NOTIFY_LEVEL,
+    KEY_NOTIFY_RATE,
+    KEY_NOTIFY_TIMEOUT,
     KEY_LOG_LEVEL,
     KEY_HELP,
     KEY_USAGE
@@ -47,6 +54,26 @@ static const struct argp_option rows[] = {
         "Switch, tune and add rules by FILE, see baro-rules(5) (default: rules.conf in DIR, if "
         "it is there)",
         0},
+    {"notify-command", KEY_NOTIFY_COMMAND, "'PROGRAM ARGS'", 0,
+        "Run PROGRAM when an incident opens, without a shell; it is told by its environment "
+        "and by JSON on standard input",
+        0},
+    {"notify-url", KEY_NOTIFY_URL, "URL", 0,
+        "Post JSON to URL when an incident opens (better in notify.conf in DIR: the command "
+        "line can be seen by others)",
+        0},
+    {"notify-mail", KEY_NOTIFY_MAIL, "ADDRESS", 0,
+        "Send mail by sendmail when an incident opens", 0},
+    {"notify-desktop", KEY_NOTIFY_DESKTOP, NULL, 0,
+        "Show a notification by notify-send when an incident opens", 0},
+    {"notify-level", KEY_NOTIFY_LEVEL, "LEVEL", 0,
+        "Tell of incidents of at least this level, watch or alarm (default: watch)", 0},
+    {"notify-rate", KEY_NOTIFY_RATE, "N", 0,
+        "Tell of at most N an hour in each way (default: 20); others are held back and "
+        "counted",
+        0},
+    {"notify-timeout", KEY_NOTIFY_TIMEOUT, "SECONDS", 0,
+        "Give a command, and each try of a URL, so long (default: 10)", 0},
     {"insecure", KEY_INSECURE, NULL, 0,
         "Serve tcp:// without keys: anyone who reaches it can read and write everything",
         0},
@@ -108,6 +135,14 @@ static void set_log_level(struct options *options, const char *name)
         nearest != NULL ? "'?" : "");
 }
 
+static void set_notify(struct options *options, const char *key, const char *value)
+{
+    struct baro_err err = {0};
+    if (notify_options_set(&options->notify, key, value, false, &err) != 0) {
+        usage_error("--notify-%s: %s", key, err.text);
+    }
+}
+
 static error_t on_option(int key, char *arg, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -125,6 +160,13 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         free(options->rules_path);
         options->rules_path = baro_xstrdup(arg);
         break;
+    case KEY_NOTIFY_COMMAND: set_notify(options, "command", arg); break;
+    case KEY_NOTIFY_URL: set_notify(options, "url", arg); break;
+    case KEY_NOTIFY_MAIL: set_notify(options, "mail", arg); break;
+    case KEY_NOTIFY_DESKTOP: set_notify(options, "desktop", "yes"); break;
+    case KEY_NOTIFY_LEVEL: set_notify(options, "level", arg); break;
+    case KEY_NOTIFY_RATE: set_notify(options, "rate", arg); break;
+    case KEY_NOTIFY_TIMEOUT: set_notify(options, "timeout", arg); break;
     case KEY_INSECURE: options->is_insecure = true; break;
     case KEY_CHECK: options->is_check_only = true; break;
     case KEY_LOG_LEVEL: set_log_level(options, arg); break;
@@ -273,7 +315,10 @@ int options_complete(struct options *options, struct baro_err *err)
             return rc;
         }
     }
+    char notify_path[BARO_PATH_BYTES + 16];
+    (void)snprintf(notify_path, sizeof notify_path, "%s/notify.conf", options->dir);
     int rc = read_rules(options, err);
+    rc = rc != 0 ? rc : notify_options_read(&options->notify, notify_path, err);
     return rc == 0 && options_has_keys(options) ? check_keys(options, err) : rc;
 }
 
@@ -283,6 +328,7 @@ void options_finish(struct options *options)
         free(options->endpoints[i]);
     }
     options->n_endpoints = 0;
+    notify_options_finish(&options->notify);
     free(options->rules_path);
     rule_book_destroy(options->rules);
     options->rules_path = NULL;

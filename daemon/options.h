@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/notify_options.h"
 #include "lib/base/log.h"
 #include "lib/base/paths.h"
 
@@ -17,10 +18,11 @@ struct options {
     char dir[BARO_PATH_BYTES]; /* absolute; exists after options_prepare */
     char *endpoints[OPTIONS_MAX_ENDPOINTS];
     unsigned n_endpoints;
-    uint64_t quota_bytes;    /* 0: no limit but the disk */
-    char *rules_path;        /* of the rules file; NULL: none */
-    struct rule_book *rules; /* what judges readings; set by options_complete */
-    bool is_exact;           /* keep all bits of unit statistics and times */
+    uint64_t quota_bytes;         /* 0: no limit but the disk */
+    char *rules_path;             /* of the rules file; NULL: none */
+    struct rule_book *rules;      /* what judges readings; set by options_complete */
+    struct notify_options notify; /* who is told of incidents */
+    bool is_exact;                /* keep all bits of unit statistics and times */
     bool is_insecure;
     bool is_check_only;
     enum baro_log_level log_level;

@@ -8,6 +8,7 @@
 
 #include "daemon/attention.h"
 #include "daemon/live.h"
+#include "daemon/notify.h"
 #include "lib/alarm/alarm.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -71,6 +72,17 @@ static void keep_alert(
     live_alert(barod, alert);
 }
 
+/* An incident as it is known until now; NULL: it is new. */
+static const Baro__Incident *known_incident(const struct run *run, uint64_t id)
+{
+    for (uint32_t i = run->n_incidents; i > 0; i--) {
+        if (run->incidents[i - 1]->id == id) {
+            return run->incidents[i - 1];
+        }
+    }
+    return NULL;
+}
+
 /* Keep and tell all that the judges of a run have found. */
 static void publish(struct barod *barod, struct run *run)
 {
@@ -82,6 +94,8 @@ static void publish(struct barod *barod, struct run *run)
     Baro__Incident *incident;
     while ((incident = alarm_take_incident(run->alarm)) != NULL) {
         incident->run = run->number;
+        notify_on_incident(
+            barod->notify, run->description, known_incident(run, incident->id), incident);
         registry_put_incident(&barod->registry, run, incident);
         registry_save_incident(barod->open, incident);
         barod_open_bundle(barod);

@@ -15,6 +15,7 @@
 #include "daemon/control.h"
 #include "daemon/ingest.h"
 #include "daemon/live.h"
+#include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/recover.h"
 #include "daemon/room.h"
@@ -49,7 +50,15 @@ enum {
     N_QUERY_WORKERS = 2
 };
 
-enum fd_index { FD_SOCKET = 0, FD_SIGNAL, FD_COMMITTER, FD_QUERY, FD_ACCESS, FD_COUNT };
+enum fd_index {
+    FD_SOCKET = 0,
+    FD_SIGNAL,
+    FD_COMMITTER,
+    FD_QUERY,
+    FD_NOTIFY,
+    FD_ACCESS,
+    FD_COUNT
+};
 
 /* One message as received: frames in aligned memory, valid until the next is received. */
 struct received {
@@ -190,6 +199,10 @@ static unsigned roles_for(const Baro__Envelope *envelope, const char **out_doing
         return 0;
     case BARO__ENVELOPE__BODY_PRUNE_REQUEST: *out_doing = "pruning"; return 0;
     case BARO__ENVELOPE__BODY_VERIFY_REQUEST: *out_doing = "verifying"; return 0;
+    case BARO__ENVELOPE__BODY_CONTROL_REQUEST: *out_doing = "steering a run"; return 0;
+    case BARO__ENVELOPE__BODY_NOTIFY_REQUEST:
+        *out_doing = "testing notifications";
+        return 0;
     case BARO__ENVELOPE__BODY__NOT_SET: return ~0U; /* nobody takes it anyway */
     default: return 0;
     }
@@ -393,6 +406,7 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
         [FD_SIGNAL] = {.fd = server->signal_fd, .events = ZMQ_POLLIN},
         [FD_COMMITTER] = {.fd = committer_fd(barod->committer), .events = ZMQ_POLLIN},
         [FD_QUERY] = {.fd = query_fd(barod->queries), .events = ZMQ_POLLIN},
+        [FD_NOTIFY] = {.fd = notify_fd(barod->notify), .events = ZMQ_POLLIN},
         [FD_ACCESS] = {.socket = access_socket(barod->access), .events = ZMQ_POLLIN},
     };
     int n_items = access_socket(barod->access) != NULL ? FD_COUNT : FD_ACCESS;
@@ -414,6 +428,9 @@ static int turn(struct server *server, bool *is_busy, struct baro_err *err)
     *is_busy = (items[FD_SOCKET].revents & ZMQ_POLLIN) != 0 && take_messages(barod);
     if ((items[FD_QUERY].revents & ZMQ_POLLIN) != 0) {
         control_send_replies(barod);
+    }
+    if ((items[FD_NOTIFY].revents & ZMQ_POLLIN) != 0) {
+        control_send_test(barod);
     }
     if (recover_is_active(barod)) {
         recover_step(barod);
@@ -484,6 +501,10 @@ static int open_all(struct server *server, struct baro_err *err)
     if (barod->tasks == NULL) {
         return BARO_EIO;
     }
+    barod->notify = notify_start(&options->notify, err);
+    if (barod->notify == NULL) {
+        return BARO_EIO;
+    }
     barod->live = live_create();
     barod->open = &barod->bundles[0];
     barod->started_ns = baro_wall_ns();
@@ -535,6 +556,7 @@ static void flush(struct server *server)
 static void close_all(struct server *server)
 {
     struct barod *barod = &server->barod;
+    notify_stop(barod->notify);
     tasks_stop(barod->tasks);
     query_stop(barod->queries);
     committer_stop(barod->committer);

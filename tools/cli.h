@@ -40,6 +40,7 @@ struct cli_values {
     bool is_all;
     bool is_dry_run;
     bool is_incidents;
+    bool is_test;
     const char *size;   /* to prune to, or NULL */
     const char *output; /* where to write, or NULL */
     const char *format; /* NULL: by the file's ending */
@@ -175,6 +176,8 @@ int cmd_prune(struct cli *cli);
 int cmd_key(struct cli *cli);
 /** Check what the store keeps; cmd_verify.c. */
 int cmd_verify(struct cli *cli);
+/** Try the ways of notification; cmd_notify.c. */
+int cmd_notify(struct cli *cli);
 /** Run benches; bench/bench.c. */
 int cmd_bench(struct cli *cli);
 /** Print help; baro.c. */

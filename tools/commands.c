@@ -91,6 +91,11 @@ static const struct cli_option rules_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option notify_options[] = {
+    {"test", 0, CLI_FLAG, VALUE(is_test), NULL, "send one test notification in each way"},
+    OPTION_JSON,
+};
+
 static const struct cli_option recover_options[] = {
     {"keep", 0, CLI_FLAG, VALUE(is_kept), NULL, "leave the ring files where they are"},
     {"no-start", 0, CLI_FLAG, VALUE(is_no_start), NULL, "fail when no daemon answers"},
@@ -181,6 +186,10 @@ const struct cli_command cli_commands[] = {
         replay_options, BARO_LEN(replay_options), cmd_replay},
     {"rules", "", 0, 0, "List all rules, or check a rules file", NULL, rules_options,
         BARO_LEN(rules_options), cmd_rules},
+    {"notify", "", 0, 0, "Try the ways in which you are told of incidents",
+        "barod tells people of incidents by a command, a webhook, mail or a desktop notification: "
+        "see NOTIFICATION in barod(1). Exits with 1 when one of them fails.",
+        notify_options, BARO_LEN(notify_options), cmd_notify},
     {"recover", "[RING|DIR]...", 0, 1 << 20, "Bring in what killed processes left behind",
         "Without arguments it looks in BARO_RING_DIR, in the default folder of rings and in rings/ "
         "of the data folder. A ring is removed once the daemon has committed all of it.",
