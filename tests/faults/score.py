@@ -48,7 +48,7 @@ def is_module(alert, modules):
 def split_listing(listed):
     """Part `baro alerts --json` into alerts and incidents."""
     incidents = [one for one in listed if "headline" in one]
-    return [one for one in listed if "headline" not in one], incidents
+    return [one for one in listed if "headline" not in one and "step" in one], incidents
 
 
 def was_busy(alert, known):
@@ -141,7 +141,7 @@ def same_in_replay(alerts, known):
     replayed = known.get("replayed")
     if replayed is None:
         return None
-    replayed = [one for one in replayed if "kind" in one and "headline" not in one]
+    replayed = [one for one in replayed if "step" in one and "headline" not in one]
 
     def facts(one):
         return (one["step"], one["kind"], one.get("tensor"), one.get("unit"), one.get("value"))
