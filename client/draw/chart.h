@@ -59,6 +59,19 @@ enum chart_weight {
     CHART_FAINT,    /* background: raw data behind smoothing, neighbours */
 };
 
+/**
+ * Tell whether two neighbouring readings are too far apart to be joined: further than gap, and
+ * than four times the distance that the two before them have, as a tensor may lately be read more
+ * often than it was for long.
+ *
+ * gap     of the line; 0: nothing is too far
+ * before  distance of the reading on the left from its own left neighbour; 0: it has none
+ */
+static inline bool chart_is_hole(double gap, double before, double distance)
+{
+    return gap > 0 && distance > gap && distance > 4 * before;
+}
+
 /* One line: points or columns, rising in x. All pointers are borrowed for the call. */
 struct chart_line {
     const char *name; /* direct label at the line's end; NULL = none */
@@ -66,7 +79,8 @@ struct chart_line {
     size_t n_points;
     const struct chart_column *columns; /* used when points is NULL */
     size_t n_columns;
-    double gap; /* readings further apart in x are not joined; 0 = join all */
+    double
+        gap; /* readings further apart in x are not joined, see chart_is_hole(); 0 = join all */
     draw_color color;
     enum chart_weight weight;
     bool alarmed;  /* always wholly inside the y range */
@@ -83,7 +97,8 @@ struct chart_flock {
     draw_color color;
     float alpha; /* of one line; 0 = chosen from n_lines */
     float width; /* logical pixels; 0 = 1 */
-    double gap;  /* readings further apart in x are not joined; 0 = join all */
+    double
+        gap; /* readings further apart in x are not joined, see chart_is_hole(); 0 = join all */
 };
 
 /* A picture behind the lines: it lies where its x and y say, whatever the chart shows. */

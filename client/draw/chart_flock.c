@@ -118,9 +118,9 @@ static void find_edges(const struct shared *s)
         s->before[x] = (uint32_t)i;
         s->part[x] = NAN;
         float width = s->n > 1 ? s->columns[i + 1] - s->columns[i] : 0;
-        bool is_gap =
-            s->flock->gap > 0 && s->n > 1 &&
-            s->flock->x[s->from + i + 1] - s->flock->x[s->from + i] > s->flock->gap;
+        const double *at_x = &s->flock->x[s->from + i];
+        double before = s->from + i > 0 ? at_x[0] - at_x[-1] : 0;
+        bool is_gap = s->n > 1 && chart_is_hole(s->flock->gap, before, at_x[1] - at_x[0]);
         if (width > 0 && !is_gap && at >= s->columns[i] && at <= s->columns[i + 1]) {
             s->part[x] = (at - s->columns[i]) / width;
         }

@@ -31,8 +31,10 @@ struct cell {
 struct reduction {
     struct chart_pen *pen;
     const struct chart_line *line;
-    struct cell *cells; /* n_px */
-    double last_x;
+    struct cell *cells;   /* n_px */
+    double last_x;        /* of the reading before; valid with has_last */
+    double last_distance; /* from the one before that; 0: there is none */
+    bool has_last;
     bool broken; /* what comes next is not joined to what came */
 };
 
@@ -125,11 +127,6 @@ static void note_beyond(
     }
 }
 
-static bool is_gap(const struct chart_line *line, double before, double after)
-{
-    return line->gap > 0 && after - before > line->gap;
-}
-
 /* Add the finite readings of one point or column to a cell. */
 static void add_to_cell(struct reduction *r, int column, const struct chart_column *c)
 {
@@ -140,7 +137,8 @@ static void add_to_cell(struct reduction *r, int column, const struct chart_colu
             .hi = c->max,
             .first = c->first,
             .has = true,
-            .joined = !r->broken && !is_gap(r->line, r->last_x, c->from)};
+            .joined = !r->broken &&
+                      !chart_is_hole(r->line->gap, r->last_distance, c->from - r->last_x)};
     } else {
         cell->lo = c->min < cell->lo ? c->min : cell->lo;
         cell->hi = c->max > cell->hi ? c->max : cell->hi;
@@ -148,7 +146,9 @@ static void add_to_cell(struct reduction *r, int column, const struct chart_colu
     cell->last = c->last;
     cell->sum += c->mean * n;
     cell->n += n;
+    r->last_distance = r->has_last ? c->from - r->last_x : 0;
     r->last_x = c->to;
+    r->has_last = true;
     r->broken = false;
 }
 
@@ -193,6 +193,7 @@ static void reduce_points(struct reduction *r, size_t from, size_t to)
             cell->last = p.y;
             cell->sum += p.y;
             cell->n += 1;
+            r->last_distance = p.x - r->last_x;
             r->last_x = p.x;
         } else {
             start_cell(r, column, p);
@@ -417,11 +418,14 @@ static void draw_sparse(struct chart_pen *pen, const struct chart_line *line, si
     struct draw_point *run = draw_scratch(pen->list, (to - from + 1) * sizeof *run);
     size_t n = 0;
     double last_x = 0;
+    double distance = 0; /* between the last two */
+    bool has_last = false;
     for (size_t i = from; i < to && run != NULL; i++) {
         uint32_t flags = 0;
         struct chart_point p = sparse_reading(line, i, &flags);
         note_sparse(pen, line, i, p);
-        bool breaks = !isfinite(p.y) || (n > 0 && is_gap(line, last_x, p.x)) ||
+        bool breaks = !isfinite(p.y) ||
+                      (n > 0 && chart_is_hole(line->gap, distance, p.x - last_x)) ||
                       (flags & (CHART_GAP | CHART_BRANCH)) != 0;
         if (breaks) {
             draw_run(pen, line, run, n, hovered);
@@ -432,7 +436,9 @@ static void draw_sparse(struct chart_pen *pen, const struct chart_line *line, si
             column = column < -1e5 ? -1e5 : column > 1e5 ? 1e5 : column;
             run[n++] = (struct draw_point){
                 (float)(scale->x_px + column) / scale->scale, chart_row_of(scale, p.y)};
+            distance = has_last ? p.x - last_x : 0;
             last_x = p.x;
+            has_last = true;
         }
     }
     draw_run(pen, line, run, n, hovered);

@@ -138,7 +138,8 @@ static bool passes(
             return true;
         }
         bool is_joined = i + 1 < rows->n && isfinite(mean[i]) && isfinite(mean[i + 1]) &&
-                         !(gap > 0 && rows->x[i + 1] - rows->x[i] > gap);
+                         !chart_is_hole(gap, i > 0 ? rows->x[i] - rows->x[i - 1] : 0,
+                             rows->x[i + 1] - rows->x[i]);
         if (!is_joined || rows->x[i + 1] < brush->from || rows->x[i] > brush->to) {
             continue;
         }

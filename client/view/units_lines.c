@@ -58,7 +58,8 @@ static void find_gaps(
     double gap = units_gap(units->thing, rows->width);
     double span = (double)(of->to_step - of->from_step);
     for (size_t i = 0; i + 1 < rows->n && gap > 0 && span > 0; i++) {
-        if (rows->x[i + 1] - rows->x_to[i] <= gap) {
+        double before = i > 0 ? rows->x[i] - rows->x_to[i - 1] : 0;
+        if (!chart_is_hole(gap, before, rows->x[i + 1] - rows->x_to[i])) {
             continue;
         }
         double scale = (double)of->width / span;

@@ -203,7 +203,7 @@ static void gaps_stay_empty(void **state)
         for (size_t i = 0; i < n; i++) {
             double y = sin((double)i / 9.0);
             points[i] =
-                (struct chart_point){(double)i + (i > n / 2 ? (double)n / 5 : 0), y};
+                (struct chart_point){(double)i + (i > n / 2 ? 4 + (double)n / 5 : 0), y};
         }
         struct chart_line line = {
             .color = INK, .points = points, .n_points = n, .gap = 1.5};
@@ -218,6 +218,30 @@ static void gaps_stay_empty(void **state)
         }
         free_scene(&s);
     }
+}
+
+static void readings_that_became_rare_little_by_little_are_joined(void **state)
+{
+    enum { N = 10 };
+    struct chart_point points[N];
+    double x = 0;
+    for (int i = 0; i < N; i++) { /* 1, 3, 9, ... apart, and at the end one apart */
+        points[i] = (struct chart_point){x, 1};
+        x += i < N - 2 ? pow(3, i) : 1;
+    }
+    struct chart_line line = {.color = INK, .points = points, .n_points = N, .gap = 4};
+    struct chart chart = bare_chart(&line, 0, points[N - 1].x);
+    struct scene s = draw_scene(&chart, 300, 100, 1);
+    int y = 0;
+    int from = column_of(&s, points[N - 3].x) + 3;
+    int to = column_of(&s, points[N - 2].x) - 3;
+    assert_true(to - from > 100);
+    for (int px = from; px < to; px++) {
+        for (y = 0; y < raster_h(s.raster) && ink_at(&s, px, y) == 0; y++) {
+        }
+        assert_true(y < raster_h(s.raster));
+    }
+    free_scene(&s);
 }
 
 static void one_spike_among_a_million_readings_is_seen(void **state)
@@ -515,6 +539,7 @@ int main(void)
         cmocka_unit_test(each_extreme_has_a_pixel_on_log_and_symlog_axes_too),
         cmocka_unit_test(each_extreme_and_each_nan_of_columns_has_a_pixel),
         cmocka_unit_test(gaps_stay_empty),
+        cmocka_unit_test(readings_that_became_rare_little_by_little_are_joined),
         cmocka_unit_test(one_spike_among_a_million_readings_is_seen),
         cmocka_unit_test(each_extreme_of_a_flock_has_a_pixel),
         cmocka_unit_test(no_two_texts_of_a_chart_meet),
