@@ -126,7 +126,9 @@ static void add_row(
     add_id(cli, table, listing, at);
     table_cell(table, TERM_PLAIN, "%s", run->description->project);
     table_cell(table, TERM_BOLD, "%s", run->description->name);
-    table_cell(table, run_status_paint(run->status), "%s", run_status_name(run->status));
+    bool is_stopped = run_is_interrupted(run);
+    table_cell(table, is_stopped ? TERM_PLAIN : run_status_paint(run->status), "%s",
+        is_stopped ? "stopped" : run_status_name(run->status));
     table_cell(table, TERM_PLAIN, "%lld", (long long)run->n_steps);
     if (run->has_loss) {
         table_cell(table, isfinite(run->last_loss) ? TERM_PLAIN : TERM_BAD, "%.5g",

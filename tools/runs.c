@@ -8,6 +8,7 @@
 
 #include "lib/base/meant.h"
 #include "lib/base/mem.h"
+#include "lib/base/reading.h"
 
 enum { RUNS_MAX_LISTED = 12 };
 
@@ -206,6 +207,12 @@ const char *run_status_name(Baro__RunStatus status)
     case _BARO__RUN_STATUS_IS_INT_SIZE:
     default: return "unknown";
     }
+}
+
+bool run_is_interrupted(const Baro__RunInfo *run)
+{
+    return run->status == BARO__RUN_STATUS__RUN_FAILED &&
+           strncmp(run->status_text, READING_INTERRUPTED, strlen(READING_INTERRUPTED)) == 0;
 }
 
 bool run_has_ended(Baro__RunStatus status)

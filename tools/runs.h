@@ -51,6 +51,9 @@ size_t rings_waiting(const struct run_list *runs);
 /** Name a status: "running", "finished", "failed", "killed", "stalled", "unknown". */
 const char *run_status_name(Baro__RunStatus status);
 
+/** Tell whether a run was ended by its user (Ctrl-C): it counts as failed, but nothing is wrong. */
+bool run_is_interrupted(const Baro__RunInfo *run);
+
 /** Tell whether a run has ended: finished, failed or killed. */
 bool run_has_ended(Baro__RunStatus status);
 

@@ -53,7 +53,7 @@ void header_draw(struct frame *f, struct draw_rect rect)
     const char *reason = f->run->status_text;
     (void)snprintf(rest, sizeof rest, "step %s · %s%s%.120s%s%s",
         f->run->n_steps > 0 ? format_count(step, f->run->last_step) : "–",
-        words_status(f->run->status), reason[0] != '\0' ? ": " : "", reason,
+        words_status(f->run), reason[0] != '\0' ? ": " : "", reason,
         link != NULL ? " · " : "", link != NULL ? link : "");
     float rest_x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,

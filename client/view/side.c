@@ -44,19 +44,19 @@ static void draw_run(struct frame *f, struct draw_rect row, const struct model_r
         words_run(name, run));
     (void)format_count(step, run->last_step);
     if (run->is_overwritten) {
-        (void)snprintf(line, sizeof line, "overwritten · %s · step %s",
-            words_status(run->status), step);
+        (void)snprintf(
+            line, sizeof line, "overwritten · %s · step %s", words_status(run), step);
     } else if (run->parent != 0 && run->n_alerts == 0) {
         char from[FORMAT_MAX];
-        (void)snprintf(line, sizeof line, "%s · step %s · branch at %s",
-            words_status(run->status), step, format_count(from, run->branch_step));
+        (void)snprintf(line, sizeof line, "%s · step %s · branch at %s", words_status(run),
+            step, format_count(from, run->branch_step));
     } else if (run->n_alerts > 0) {
-        (void)snprintf(line, sizeof line, "%s · step %s · %u alert%s",
-            words_status(run->status), step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
+        (void)snprintf(line, sizeof line, "%s · step %s · %u alert%s", words_status(run),
+            step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
     } else if (run->n_steps > 0) {
-        (void)snprintf(line, sizeof line, "%s · step %s", words_status(run->status), step);
+        (void)snprintf(line, sizeof line, "%s · step %s", words_status(run), step);
     } else {
-        (void)snprintf(line, sizeof line, "%s · no step yet", words_status(run->status));
+        (void)snprintf(line, sizeof line, "%s · no step yet", words_status(run));
     }
     (void)frame_text(
         f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, row.y + 34, w, line);

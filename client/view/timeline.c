@@ -167,7 +167,7 @@ static void draw_state(struct frame *f, struct draw_rect rect)
         .align = DRAW_RIGHT,
         .max_w = rect.w - 24};
     (void)draw_string(f->list, rect.x + rect.w - VIEW_PAD, y, &style, text);
-    const char *state = !is_running     ? words_status(f->run->status)
+    const char *state = !is_running     ? words_status(f->run)
                         : view->is_live ? "live"
                                         : "paused; space follows again";
     draw_color color = is_running && view->is_live ? f->theme->accent : f->theme->secondary;

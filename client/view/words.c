@@ -20,9 +20,18 @@ char *words_run(char out[WORDS_MAX], const struct model_run *run)
     return out;
 }
 
-const char *words_status(Baro__RunStatus status)
+static bool is_interrupted(const struct model_run *run)
 {
-    switch ((int)status) {
+    return run->status == BARO__RUN_STATUS__RUN_FAILED &&
+           strncmp(run->status_text, READING_INTERRUPTED, strlen(READING_INTERRUPTED)) == 0;
+}
+
+const char *words_status(const struct model_run *run)
+{
+    if (is_interrupted(run)) {
+        return "stopped";
+    }
+    switch ((int)run->status) {
     case BARO__RUN_STATUS__RUN_RUNNING: return "running";
     case BARO__RUN_STATUS__RUN_FINISHED: return "finished";
     case BARO__RUN_STATUS__RUN_FAILED: return "failed";
@@ -34,8 +43,9 @@ const char *words_status(Baro__RunStatus status)
 
 enum theme_health words_run_health(const struct model_run *run)
 {
-    bool is_broken = run->status == BARO__RUN_STATUS__RUN_FAILED ||
-                     run->status == BARO__RUN_STATUS__RUN_KILLED;
+    bool is_broken =
+        (run->status == BARO__RUN_STATUS__RUN_FAILED && !is_interrupted(run)) ||
+        run->status == BARO__RUN_STATUS__RUN_KILLED;
     if (run->worst_level == BARO_ALARM || is_broken) {
         return THEME_ALARM;
     }
@@ -192,7 +202,8 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
         (void)snprintf(out, WORDS_MAX, "%s", worst->text);
         out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
     } else if (run->status == BARO__RUN_STATUS__RUN_FAILED) {
-        (void)snprintf(out, WORDS_MAX, "Failed at step %s%s%.200s", step,
+        (void)snprintf(out, WORDS_MAX, "%s at step %s%s%.200s",
+            is_interrupted(run) ? "Stopped" : "Failed", step,
             run->status_text[0] != '\0' ? ": " : ".", run->status_text);
     } else if (run->status == BARO__RUN_STATUS__RUN_KILLED) {
         (void)snprintf(

@@ -11,8 +11,8 @@ enum { WORDS_MAX = 300 };
 /** Name a run: "vae / beta-4". Returns out. */
 char *words_run(char out[WORDS_MAX], const struct model_run *run);
 
-/** Say how a run is: "running", "failed", "killed", ... */
-const char *words_status(Baro__RunStatus status);
+/** Say how a run is: "running", "failed", "stopped" (by its user), "killed", ... */
+const char *words_status(const struct model_run *run);
 
 /** Health of a run: its alerts and its status together. */
 enum theme_health words_run_health(const struct model_run *run);

@@ -42,7 +42,9 @@ static void on_failed(
     struct rule_context *context, void *run_state, enum judge_end why, const char *reason)
 {
     struct failure *failure = run_state;
-    if (why != JUDGE_END_FAILED) {
+    bool is_meant = reason != NULL &&
+                    strncmp(reason, READING_INTERRUPTED, strlen(READING_INTERRUPTED)) == 0;
+    if (why != JUDGE_END_FAILED || is_meant) {
         return;
     }
     failure->has_reason = reason != NULL && reason[0] != '\0';

@@ -66,6 +66,9 @@ enum unit_stat {
 /* How a run ended, by its own word. */
 enum reading_end { READING_END_FINISHED = 1, READING_END_FAILED = 2 };
 
+/* Begins the reason of a run that its user ended (Ctrl-C): it failed, but nothing is wrong. */
+#define READING_INTERRUPTED "interrupted by the user"
+
 /* One filled bin of the signed log2 histogram. */
 struct reading_bin {
     int16_t bin;  /* exponent e: 2^e <= |x| < 2^(e+1) */
