@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/sample.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +12,8 @@
  * A sample is made in phases, each in steps of some milliseconds.
  *
  * FIRST   of a wide tensor a few hundred units are read, those that were shown before or else
- *         some from everywhere, and a picture of them is told at once: it is what can be known
- *         within 50 ms however many units there are.
+ *         some from everywhere, at few columns, and a picture of them is told at once, with a coarse
+ *         density: it is what can be known within 50 ms however many units there are.
  * READ    the key columns of all units, a slice of them at a time.
  * CHOOSE  the sampler works; when what it tells has changed, but not more than ten times a second
  *         and with a fifth of the time at most, it is told.
@@ -28,10 +27,13 @@
  */
 
 enum {
-    FIRST_OF = 1024,   /* with more units than that there is a first picture */
-    FIRST_UNITS = 512, /* of it */
-    FIRST_RUNS = 4,    /* of neighbours, evenly spaced */
-    FIRST_KEEP = 24,   /* units to keep, from which on it is made of those */
+    FIRST_OF = 512,    /* with more units than that there is a first picture */
+    FIRST_UNITS = 192, /* of it */
+    FIRST_KEPT = 512,  /* but so many of those to keep */
+    FIRST_COLUMNS = 48,
+    FIRST_SHADE = 4, /* px of the plot that are one of its density */
+    FIRST_RUNS = 4,  /* of neighbours, evenly spaced */
+    FIRST_KEEP = 24, /* units to keep, from which on it is made of those */
     CHOOSE_LINES = 1000,
     SHADE_LINES = 256
 };
@@ -105,28 +107,6 @@ int sample_read_slice(
     return 0;
 }
 
-/* Fit the axis to lines; false when it cannot show any. */
-static bool fit_axis(struct sample_job *job, const struct sample_lines *lines)
-{
-    if (job->ask.has_limits) {
-        job->axis = job->ask.limits;
-        return true;
-    }
-    double least = lines->has_any ? lines->least : 0;
-    double most = lines->has_any ? lines->most : 1;
-    struct axis *axis = &job->axis;
-    if (!sample_fit_axis(least, most, job->ask.kind, axis)) {
-        return false;
-    }
-    /* Readings that ran out of the chart will go on to do so: leave a quarter of it free. */
-    const double lo = job->has_outgrown_lo ? axis_value(axis, -0.25) : axis->lo;
-    const double hi = job->has_outgrown_hi ? axis_value(axis, 1.25) : axis->hi;
-    axis->lo = isfinite(lo) ? lo : axis->lo;
-    axis->hi = isfinite(hi) ? hi : axis->hi;
-    job->has_outgrown_lo = job->has_outgrown_hi = false;
-    return true;
-}
-
 /* ---- telling ---- */
 
 static void begin_gather(struct sample_job *job, enum sample_job_phase behind)
@@ -145,6 +125,9 @@ static void begin_gather(struct sample_job *job, enum sample_job_phase behind)
 void sample_begin_tell(struct sample_job *job, bool is_done, enum sample_job_phase behind)
 {
     struct sample sample;
+    if (is_done && job->ask.is_live) {
+        job->is_turning = sampler_end_frame(job->sampler);
+    }
     sampler_get(job->sampler, &sample);
     sample_picture_make(&job->next, job, &sample, NULL);
     job->next.is_done = is_done;
@@ -193,11 +176,11 @@ static void begin_first(struct sample_job *job)
 {
     const struct sample_ask *ask = &job->ask;
     const uint32_t n_units = job->source.n_units;
-    uint32_t units[FIRST_UNITS];
+    uint32_t units[FIRST_KEPT];
     size_t n = 0;
     if (ask->n_keep >= FIRST_KEEP) {
         baro_autofree bool *is_in = baro_xcalloc(n_units, sizeof *is_in);
-        for (size_t i = 0; i < ask->n_keep && n < FIRST_UNITS; i++) {
+        for (size_t i = 0; i < ask->n_keep && n < FIRST_KEPT; i++) {
             if (!is_in[ask->keep[i]]) {
                 is_in[ask->keep[i]] = true;
                 units[n++] = ask->keep[i];
@@ -211,7 +194,7 @@ static void begin_first(struct sample_job *job)
     }
     const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
     sample_table_init(&job->first, units, n, job->extent.from_step, job->extent.to_step,
-        span < POLYLINE_MAX_COLUMNS ? (uint32_t)span + 1 : POLYLINE_MAX_COLUMNS);
+        span < FIRST_COLUMNS ? (uint32_t)span + 1 : FIRST_COLUMNS);
     job->phase = PHASE_FIRST;
 }
 
@@ -225,12 +208,18 @@ static void shade_some(struct sample_job *job, const struct sample_lines *lines,
     }
 }
 
-static void begin_shade(struct sample_job *job)
+static uint32_t shade_side(uint32_t plot_px, uint32_t by)
 {
-    const uint32_t most = SAMPLE_MAX_DENSITY_SIDE;
+    const uint32_t px = (plot_px + by - 1) / by;
+    return px < SAMPLE_MAX_DENSITY_SIDE ? px : SAMPLE_MAX_DENSITY_SIDE;
+}
+
+/* by: px of the plot that one of the density is wide and high */
+static void begin_shade(struct sample_job *job, uint32_t by)
+{
     density_finish(&job->density);
-    density_init(&job->density, job->ask.n_columns < most ? job->ask.n_columns : most,
-        job->ask.height < most ? job->ask.height : most);
+    density_init(
+        &job->density, shade_side(job->ask.n_columns, by), shade_side(job->ask.height, by));
     job->at = 0;
     job->phase = PHASE_SHADE;
 }
@@ -252,7 +241,7 @@ static void make_first(struct sample_job *job, const struct sample_lines *lines)
     sample_table_init(table, job->next.shown, job->next.n_shown, job->extent.from_step,
         job->extent.to_step, job->first.cut.n_columns);
     sample_table_take(table, &job->first);
-    begin_shade(job);
+    begin_shade(job, FIRST_SHADE);
     shade_some(job, lines, lines->n_lines);
     sample_shades_make(
         &job->shades, &job->density, job->extent.from_step, job->extent.to_step);
@@ -271,7 +260,7 @@ static enum task_state step_first(
     sample_lines_init(&lines, first->n, first->cut.n_columns);
     sample_lines_take(&lines, 0, first->n, first->columns);
     sample_lines_pack(&lines);
-    bool is_good = lines.view.n_steps > 0 && fit_axis(job, &lines);
+    bool is_good = lines.view.n_steps > 0 && sample_axis_fit(job, &lines);
     if (is_good) {
         make_first(job, &lines);
     }
@@ -325,7 +314,8 @@ static void begin_choose(struct sample_job *job)
         .seed = ask->seed,
         .keep = has_wish ? ask->keep : job->told.shown,
         .n_keep = has_wish ? ask->n_keep : job->told.n_shown,
-        .readings_a_step = n_steps > 0 ? job->tally.n_rows / n_steps : 0};
+        .readings_a_step = n_steps > 0 ? job->tally.n_rows / n_steps : 0,
+        .is_next_frame = job->is_again};
     sampler_destroy(job->sampler);
     job->sampler =
         sampler_create(&job->lines.view, &job->axis, (float)ask->height, &options);
@@ -341,10 +331,10 @@ static enum task_state step_read(
     }
     sample_end_read(job);
     if (job->is_shade_only) {
-        begin_shade(job);
+        begin_shade(job, 1);
         return TASK_BUSY;
     }
-    if (!fit_axis(job, &job->lines)) {
+    if (!sample_axis_fit(job, &job->lines)) {
         (void)baro_err_set(err, BARO_EINVAL,
             "nothing above 0 can be shown on a log axis: ask for a symlog one");
         return TASK_OVER;
@@ -357,7 +347,7 @@ static enum task_state step_choose(struct sample_job *job, const struct task_cal
 {
     bool is_more = sampler_step(job->sampler, CHOOSE_LINES);
     if (!is_more) {
-        begin_shade(job);
+        begin_shade(job, 1);
     }
     if (call->may_tell && call->now_ns >= job->next_tell_ns && !job->is_again &&
         has_changed(job)) {

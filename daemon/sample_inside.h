@@ -84,7 +84,6 @@ struct sample_job {
     struct column *slice; /* SAMPLE_SLICE_UNITS x cut.n_columns */
     size_t at;            /* unit or column, within the phase */
     struct axis axis;
-    bool has_outgrown_lo, has_outgrown_hi; /* readings left the axis since it was fitted */
     struct sampler *sampler;
     struct density density;
     struct sample_shades shades;
@@ -94,6 +93,7 @@ struct sample_job {
     struct sample_extent news; /* what the picture is going to be of */
     bool is_stale;             /* readings came that cannot be appended: read all again */
     bool has_news;             /* something was committed that it has not looked at */
+    bool is_turning;           /* lines are still to be exchanged, some in each finding */
     bool is_awake;             /* since the last pause */
     uint64_t cycle_cpu_ns;     /* task.cpu_ns then */
     uint64_t pause_until_ns;
@@ -118,6 +118,12 @@ size_t sample_ask_bytes(const struct sample_ask *ask, size_t n_units);
 
 /** Tell how many columns so many shown lines are told with. */
 uint32_t sample_ask_columns(const struct sample_ask *ask, size_t n_shown);
+
+/** Fit an axis to what lines there are, see sample_axis.c; false when it cannot show any. */
+bool sample_axis_fit(struct sample_job *job, const struct sample_lines *lines);
+
+/** Tell whether readings lie beyond the axis. */
+bool sample_axis_is_left(const struct sample_job *job, const struct sample_lines *lines);
 
 /* ---- sample.c ---- */
 

@@ -6,25 +6,23 @@
 
 /*
  * A live sample goes on with the training. A commit wakes it, at most four times a second and
- * with about a tenth of a core's time (a large one still every second); it reads the new readings
- * of all units and hands them to the sampler, which keeps the lines shown while they earn it.
+ * with about a fifteenth of a core's time (a large one still every five seconds); it reads the new readings
+ * of all units and hands them to the sampler, which keeps the lines shown while they earn it, and
+ * exchanges few of them in each finding (lib/analysis/sample_turn.c).
  *
  * What cannot be appended well (readings that left the chart, came late or repeat a step, or are
- * more than all before) makes it stale: now and then it reads everything again, with what is shown
- * as what is to be kept. So it reads for the density, when the picture has become a sixteenth
+ * more than a picture has columns for) makes it stale: now and then it reads everything again, with what is shown
+ * as what is to be kept. So it reads for the density, when the picture has become an eighth
  * longer. Until then it goes on as it is.
  */
 
-enum {
-    MAX_NEW = 8, /* key columns that new readings become at once: a few, for each costs */
-    DENSITY_PART = 16
-};
+enum { DENSITY_PART = 8 };
 
 static const uint64_t PAUSE_NS = 250000000;
-static const uint64_t LONG_PAUSE_NS = 1000000000;
-static const uint64_t PAUSE_SHARE = 9; /* of the time that the last one took */
+static const uint64_t LONG_PAUSE_NS = 5000000000;
+static const uint64_t PAUSE_SHARE = 14; /* of the time that the last one took */
 static const uint64_t REFRESH_NS = 2000000000;
-static const uint64_t REFRESH_SHARE = 20;
+static const uint64_t REFRESH_SHARE = 40;
 
 /* Note what was done since the last pause: it says how long this one is. */
 static void fall_asleep(struct sample_job *job, uint64_t now_ns)
@@ -69,6 +67,18 @@ static enum task_state refresh(struct sample_job *job)
     return TASK_BUSY;
 }
 
+/* Read the new steps, in key columns of as many readings as the sampler's have. */
+static void begin_more(struct sample_job *job)
+{
+    const uint64_t n_rows = job->news.n_rows - job->extent.n_rows;
+    const uint64_t each = sampler_readings_a_column(job->sampler);
+    const uint64_t n_columns = (n_rows + each - 1) / each;
+    const bool is_much = n_columns > POLYLINE_MAX_COLUMNS;
+    job->is_stale = job->is_stale || is_much;
+    sample_begin_read(job, PHASE_MORE, job->extent.to_step + 1, job->news.to_step,
+        is_much ? POLYLINE_MAX_COLUMNS : (size_t)n_columns);
+}
+
 /* Something was committed: see whether it is ours, and begin to take it. */
 static enum task_state look(
     struct sample_job *job, const struct task_call *call, struct baro_err *err)
@@ -82,6 +92,9 @@ static enum task_state look(
         return TASK_OVER;
     }
     if (news->n_rows == was->n_rows) {
+        if (job->is_turning) {
+            sample_begin_tell(job, true, PHASE_IDLE);
+        }
         return TASK_BUSY;
     }
     if (!was->has_any && news->has_any) {
@@ -90,8 +103,7 @@ static enum task_state look(
     }
     if (was->has_any && news->has_any && news->to_step > was->to_step &&
         news->n_rows > was->n_rows) {
-        job->is_stale = job->is_stale || news->n_rows - was->n_rows > was->n_rows;
-        sample_begin_read(job, PHASE_MORE, was->to_step + 1, news->to_step, MAX_NEW);
+        begin_more(job);
         return TASK_BUSY;
     }
     bool is_beyond = news->n_rows > was->n_rows && was->to_step == job->ask.to_step;
@@ -118,8 +130,13 @@ enum task_state sample_idle(
     if (!is_paused && job->has_news) {
         return look(job, call, err);
     }
+    if (!is_paused && job->is_turning) {
+        wake_up(job);
+        sample_begin_tell(job, true, PHASE_IDLE);
+        return TASK_BUSY;
+    }
     job->task.not_before_ns = job->pause_until_ns;
-    if (job->has_news) {
+    if (job->has_news || job->is_turning) {
         job->task.wake_ns = job->pause_until_ns;
     } else if (wants_refresh) {
         job->task.wake_ns = job->next_refresh_ns > job->pause_until_ns
@@ -129,20 +146,6 @@ enum task_state sample_idle(
     return TASK_WAITS;
 }
 
-/* See whether the chart still holds all. */
-static void check_axis(struct sample_job *job)
-{
-    const struct sample_lines *lines = &job->lines;
-    const struct axis *axis = &job->axis;
-    if (job->ask.has_limits || !lines->has_any) {
-        return;
-    }
-    const bool has_lo = axis->kind != AXIS_LOG || lines->least > 0;
-    job->has_outgrown_lo = job->has_outgrown_lo || (has_lo && lines->least < axis->lo);
-    job->has_outgrown_hi = job->has_outgrown_hi || lines->most > axis->hi;
-    job->is_stale = job->is_stale || job->has_outgrown_lo || job->has_outgrown_hi;
-}
-
 /* Hand the next new readings to the sampler; false when there are none left. */
 static bool append(struct sample_job *job)
 {
@@ -150,14 +153,24 @@ static bool append(struct sample_job *job)
     if (job->at == view->n_steps) {
         return false;
     }
-    baro_autofree float *values = baro_xcalloc(view->n_lines, sizeof *values);
-    baro_autofree uint8_t *marks = baro_xcalloc(view->n_lines, 1);
-    for (size_t i = 0; i < view->n_lines; i++) {
-        values[i] = view->values[i * view->n_steps + job->at];
-        marks[i] = view->marks[i * view->n_steps + job->at];
+    const size_t n = view->n_lines;
+    baro_autofree float *values = baro_xcalloc(n, 3 * sizeof *values);
+    baro_autofree uint8_t *marks = baro_xcalloc(n, 1);
+    float *low = values + n, *high = low + n;
+    for (size_t i = 0; i < n; i++) {
+        const size_t from = i * view->n_steps + job->at;
+        values[i] = view->values[from];
+        low[i] = view->low[from];
+        high[i] = view->high[from];
+        marks[i] = view->marks[from];
     }
+    const struct sample_news news = {.values = values,
+        .low = low,
+        .high = high,
+        .marks = marks,
+        .n_readings = job->lines.n_readings[job->at]};
     job->at++;
-    sampler_append(job->sampler, values, marks);
+    sampler_append_news(job->sampler, &news);
     return true;
 }
 
@@ -173,7 +186,7 @@ enum task_state sample_more(
         /* Rows at steps that were there before are not among these. */
         job->is_stale =
             job->is_stale || job->tally.n_rows < job->news.n_rows - job->extent.n_rows;
-        check_axis(job);
+        job->is_stale = job->is_stale || sample_axis_is_left(job, &job->lines);
         job->at = 0;
         job->phase = PHASE_APPEND;
         return TASK_BUSY;

@@ -134,6 +134,12 @@ struct sampler *sampler_create(const struct polylines *lines, const struct axis 
             s->keep[s->n_keep++] = options->keep[i];
         }
     }
+    if (options->is_next_frame) {
+        s->is_steady = true;
+        s->n_base = s->n_keep;
+        s->base = baro_xcalloc(s->n_keep + 1, sizeof *s->base);
+        memcpy(s->base, s->keep, s->n_keep * sizeof *s->base);
+    }
     for (size_t i = 0; i < n; i++) {
         s->leap[i] = -1;
     }
@@ -176,6 +182,9 @@ void sampler_destroy(struct sampler *sampler)
     free(sampler->told_reasons);
     free(sampler->keep);
     free(sampler->keep_outliers);
+    free(sampler->base);
+    free(sampler->wanted);
+    free(sampler->unwanted);
     free(sampler);
 }
 
@@ -243,6 +252,22 @@ static void begin_throw_all(struct sampler *s)
     s->phase = SAMPLE_THROW_ALL;
 }
 
+/* Where a frame was told before, what is under way may differ from it too much. */
+static void tell_on_the_way(struct sampler *s)
+{
+    if (s->n_base == 0) {
+        sampler_tell(s);
+    }
+}
+
+static void finish_choice(struct sampler *s)
+{
+    enter(s, SAMPLE_DONE);
+    s->n_appended_columns = 0;
+    s->n_full = s->n_shown;
+    sampler_tell(s);
+}
+
 bool sampler_step(struct sampler *s, size_t n_work)
 {
     const size_t n_first = s->n_lines < SAMPLE_FIRST ? s->n_lines : SAMPLE_FIRST;
@@ -277,7 +302,7 @@ bool sampler_step(struct sampler *s, size_t n_work)
         break;
     case SAMPLE_THROW_ALL:
         if (!sampler_throw(s, n_work)) {
-            sampler_tell(s);
+            tell_on_the_way(s);
             enter(s, SAMPLE_ASSIGN);
         }
         break;
@@ -288,12 +313,19 @@ bool sampler_step(struct sampler *s, size_t n_work)
         }
         break;
     case SAMPLE_COVER:
-        if (!sampler_cover(s, n_work)) {
-            enter(s, SAMPLE_DONE);
-            s->n_appended_columns = 0;
-            s->n_full = s->n_shown;
+        if (sampler_cover(s, n_work)) {
+            tell_on_the_way(s);
+        } else if (sampler_turn_back(s)) {
+            enter(s, SAMPLE_TURN);
+        } else {
+            finish_choice(s);
         }
-        sampler_tell(s);
+        break;
+    case SAMPLE_TURN:
+        if (!sampler_assign(s, n_work / SAMPLE_ASSIGN_WORK + 1)) {
+            sampler_count_members(s);
+            finish_choice(s);
+        }
         break;
     case SAMPLE_DONE: break;
     }
@@ -317,7 +349,7 @@ static float median_radius(const struct sampler *s)
 static double find_fraction(const struct sampler *s)
 {
     /* Shares of the whole by phase, for 10^5 lines of 10^3 steps; within a phase by its place. */
-    static const double before[] = {0, 0.02, 0.04, 0.3, 0.5, 0.75, 0.9, 1};
+    static const double before[] = {0, 0.02, 0.04, 0.3, 0.5, 0.75, 0.9, 1, 1};
     double n = (double)s->n_lines;
     double within = 0;
     switch (s->phase) {
@@ -328,6 +360,7 @@ static double find_fraction(const struct sampler *s)
     case SAMPLE_THROW_FIRST:
     case SAMPLE_SCORE:
     case SAMPLE_COVER:
+    case SAMPLE_TURN:
     case SAMPLE_DONE: break;
     }
     double next = s->phase < SAMPLE_DONE ? before[s->phase + 1] : 1;

@@ -31,6 +31,16 @@ struct sample_options {
     size_t
         readings_a_step; /* that each step of the lines stands for, where sampler_append()
                              * goes on with single ones; 0: 1 */
+    bool
+        is_next_frame; /* keep is the frame that was told last: as after sampler_end_frame() */
+};
+
+/* Readings of all lines that came together: one each, or what several come to. */
+struct sample_news {
+    const float *values;     /* n_lines */
+    const float *low, *high; /* as in struct polylines, or both NULL */
+    const uint8_t *marks;    /* likewise, or NULL */
+    size_t n_readings;       /* that they stand for; 0: 1 */
 };
 
 /* What is known so far. Borrowed from the sampler until its next call. */
@@ -92,6 +102,22 @@ void sampler_get(const struct sampler *sampler, struct sample *out);
  * cost     grows with the number of lines
  */
 void sampler_append(struct sampler *sampler, const float *values, const uint8_t *marks);
+
+/** Likewise, of several steps at once: they take as much of the time axis as they are. */
+void sampler_append_news(struct sampler *sampler, const struct sample_news *news);
+
+/** Tell how many readings a key column stands for by now: no more of them should come at once. */
+size_t sampler_readings_a_column(const struct sampler *sampler);
+
+/**
+ * End a frame: what is shown now is seen, and from now on the next frame shares 95 in 100 of its
+ * lines (Jaccard similarity), but for what must be shown. When all is chosen anew the
+ * lines are exchanged little by little, some with each call.
+ *
+ * require  is_done
+ * returns  whether there are more to exchange
+ */
+bool sampler_end_frame(struct sampler *sampler);
 
 /** Name a reason: "blue noise", "outlier", "envelope", "leap", "non-finite". */
 const char *sample_reason_name(enum sample_reason reason);

@@ -173,14 +173,19 @@ static void assign_line(struct sampler *s, size_t line)
     s->distance[line] = s->n_shown > 0 ? sums[who] / SAMPLE_FEATURES : INFINITY;
 }
 
+static void gather_shown(struct sampler *s)
+{
+    s->shown_near.n = 0;
+    for (size_t slot = 0; slot < s->n_shown; slot++) {
+        sample_near_add(
+            &s->shown_near, s->features + (size_t)s->shown[slot] * SAMPLE_FEATURES);
+    }
+}
+
 bool sampler_assign(struct sampler *s, size_t n_work)
 {
     if (s->at == 0) {
-        s->shown_near.n = 0;
-        for (size_t slot = 0; slot < s->n_shown; slot++) {
-            sample_near_add(
-                &s->shown_near, s->features + (size_t)s->shown[slot] * SAMPLE_FEATURES);
-        }
+        gather_shown(s);
     }
     for (; n_work > 0 && s->at < s->n_lines; n_work--) {
         assign_line(s, s->at++);
@@ -210,7 +215,7 @@ static size_t find_furthest(struct sampler *s)
     return most > (float)(NEAR_PX * NEAR_PX) ? who : s->n_lines;
 }
 
-static void count_members(struct sampler *s)
+void sampler_count_members(struct sampler *s)
 {
     memset(s->members, 0, s->n_shown * sizeof *s->members);
     for (size_t i = 0; i < s->n_lines; i++) {
@@ -219,6 +224,34 @@ static void count_members(struct sampler *s)
         }
     }
     s->is_assigned = true;
+}
+
+void sampler_assign_moved(struct sampler *s, const bool *has_moved)
+{
+    baro_autofree uint16_t *moved = baro_xcalloc(s->n_slots, sizeof *moved);
+    size_t n_moved = 0;
+    for (size_t slot = 0; slot < s->n_shown; slot++) {
+        if (has_moved[slot]) {
+            moved[n_moved++] = (uint16_t)slot;
+        }
+    }
+    gather_shown(s);
+    for (size_t i = 0; i < s->n_lines; i++) {
+        if (s->nearest[i] >= s->n_shown || has_moved[s->nearest[i]]) {
+            assign_line(s, i);
+            continue;
+        }
+        const float *its = s->features + i * SAMPLE_FEATURES;
+        for (size_t k = 0; k < n_moved; k++) {
+            float d =
+                distance(its, s->features + (size_t)s->shown[moved[k]] * SAMPLE_FEATURES);
+            if (d < s->distance[i]) {
+                s->distance[i] = d;
+                s->nearest[i] = moved[k];
+            }
+        }
+    }
+    sampler_count_members(s);
 }
 
 bool sampler_cover(struct sampler *s, size_t n_work)
@@ -233,7 +266,7 @@ bool sampler_cover(struct sampler *s, size_t n_work)
                                         ? SAMPLE_OUTLIER
                                         : SAMPLE_BLUE_NOISE;
         if (who == s->n_lines || !sampler_show(s, (uint32_t)who, reason)) {
-            count_members(s);
+            sampler_count_members(s);
             return false;
         }
         const float *its = s->features + who * SAMPLE_FEATURES;

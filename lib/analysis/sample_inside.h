@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sampler from inside: shared by sample.c, sample_throw.c, sample_cover.c, sample_outlier.c,
- * sample_live.c. */
+ * sample_live.c, sample_turn.c. */
 #ifndef BARO_SAMPLE_INSIDE_H
 #define BARO_SAMPLE_INSIDE_H
 
@@ -28,7 +28,14 @@ enum sample_phase {
     SAMPLE_THROW_ALL,
     SAMPLE_ASSIGN,
     SAMPLE_COVER,
+    SAMPLE_TURN, /* assigned again: some lines of the frame before stay for now */
     SAMPLE_DONE
+};
+
+/* A line that is chosen but not shown yet. */
+struct wanted_line {
+    uint32_t line;
+    uint8_t reason;
 };
 
 struct sampler {
@@ -95,6 +102,15 @@ struct sampler {
     bool is_redo; /* there was a whole picture before */
     bool is_assigned;
 
+    /* From frame to frame. */
+    bool is_steady; /* few lines are exchanged in a frame */
+    uint32_t *base; /* shown when the frame before ended */
+    size_t n_base;
+    struct wanted_line *wanted; /* to come, from at_wanted on */
+    size_t n_wanted, at_wanted;
+    uint32_t *unwanted; /* to go */
+    size_t n_unwanted;
+
     /* Live. */
     size_t steps_a_column; /* in each key column; the last one may have fewer */
     size_t steps_in_last;
@@ -148,5 +164,21 @@ bool sampler_assign(struct sampler *s, size_t n_work);
 
 /** Add the lines that are far from all shown ones; returns whether there is more to do. */
 bool sampler_cover(struct sampler *s, size_t n_work);
+
+/** Compare all lines with shown ones that took another's slot, and count members. */
+void sampler_assign_moved(struct sampler *s, const bool *has_moved);
+
+/** Find how many lines each shown one stands for. */
+void sampler_count_members(struct sampler *s);
+
+/**
+ * After a choice: show the lines of the frame before instead of what was chosen, as far as the next
+ * frame must share lines with it; returns whether anything was changed, so that lines are to
+ * be assigned again.
+ */
+bool sampler_turn_back(struct sampler *s);
+
+/** Let a line that is not on the envelope any more go some time, where there are many. */
+void sampler_drop_later(struct sampler *s, uint32_t line);
 
 #endif

@@ -28,6 +28,7 @@ void sample_lines_init(struct sample_lines *lines, size_t n_lines, size_t n_colu
     lines->high = baro_xcalloc(n + 1, sizeof *lines->high);
     lines->marks = baro_xcalloc(n + 1, 1);
     lines->is_used = baro_xcalloc(n_columns + 1, sizeof *lines->is_used);
+    lines->n_readings = baro_xcalloc(n_columns + 1, sizeof *lines->n_readings);
     lines->x = baro_xcalloc(n_columns + 1, sizeof *lines->x);
 }
 
@@ -38,6 +39,7 @@ void sample_lines_finish(struct sample_lines *lines)
     free(lines->high);
     free(lines->marks);
     free(lines->is_used);
+    free(lines->n_readings);
     free(lines->x);
     *lines = (struct sample_lines){0};
 }
@@ -65,6 +67,9 @@ void sample_lines_take(struct sample_lines *lines, size_t first_line, size_t n_l
             if (column->count > 0) { /* else it stays the gap that it is */
                 take_column(lines, (first_line + i) * lines->n_columns + c, column);
                 lines->is_used[c] = true;
+                lines->n_readings[c] = column->count > lines->n_readings[c]
+                                           ? (uint32_t)column->count
+                                           : lines->n_readings[c];
             }
         }
     }
@@ -90,6 +95,7 @@ void sample_lines_pack(struct sample_lines *lines)
     size_t n_used = 0;
     for (size_t c = 0; c < lines->n_columns; c++) {
         if (lines->is_used[c]) {
+            lines->n_readings[n_used] = lines->n_readings[c];
             lines->x[n_used++] = (double)c;
         }
     }

@@ -15,7 +15,8 @@ struct sample_lines {
     size_t n_lines, n_columns;
     float *values, *low, *high; /* n_lines x n_columns */
     uint8_t *marks;
-    bool *is_used; /* n_columns: some line has a reading there */
+    bool *is_used;        /* n_columns: some line has a reading there */
+    uint32_t *n_readings; /* n_columns: the most that a line has there; packed like view */
     double *x;
     double least, most; /* of all finite readings; valid if has_any */
     bool has_any;

@@ -146,17 +146,23 @@ static void measure_densities(struct references *refs, float least)
     }
 }
 
+/* place: among the references + 1, for these are known already; 0: is none of them. */
 static float factor_of(struct references *refs, const float *row, size_t place, float least)
 {
     float squared[MOST_NEIGHBOURS];
     uint32_t who[MOST_NEIGHBOURS];
     struct sample_nearest its = {squared, who};
-    sample_near_measure(&refs->rows, row, refs->sums);
-    sample_find_nearest(
-        refs->sums, refs->rows.n, place > 0 ? place - 1 : SIZE_MAX, refs->k, &its);
-    float mine = density_of(refs, &its, least), sum = 0;
+    float mine = 0, sum = 0;
+    if (place > 0) {
+        its.who = refs->who + (place - 1) * refs->k;
+        mine = refs->density[place - 1];
+    } else {
+        sample_near_measure(&refs->rows, row, refs->sums);
+        sample_find_nearest(refs->sums, refs->rows.n, SIZE_MAX, refs->k, &its);
+        mine = density_of(refs, &its, least);
+    }
     for (size_t i = 0; i < refs->k; i++) {
-        sum += refs->density[who[i]];
+        sum += refs->density[its.who[i]];
     }
     return sum / (mine * (float)refs->k);
 }

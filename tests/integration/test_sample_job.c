@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <unistd.h>
 
 #include "tests/testing.h"
 
@@ -9,21 +8,11 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/link/finding.h"
-#include "tests/integration/daemon_rig.h"
+#include "tests/integration/sample_rig.h"
 
 /* The daemon samples a tensor's units: as a task in slices, that tells what it finds. */
 
-enum { FEW = 300, MANY = 3000, N_STEPS = 60, PLOT = 400, WAIT_MS = 60000 };
-
-static uint32_t number_of(struct rig *rig, const char *run_id)
-{
-    struct link_message reply = {0};
-    const Baro__RunInfo *info = rig_run_info(rig, run_id, &reply);
-    assert_non_null(info);
-    uint32_t number = info->run;
-    link_message_release(&reply);
-    return number;
-}
+enum { FEW = 300, MANY = 3000, N_STEPS = 60 };
 
 /* ---- readings ---- */
 
@@ -84,100 +73,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- asking ---- */
-
-static Baro__SampleRequest request_for(struct rig *rig, const char *run_id)
-{
-    Baro__SampleRequest request;
-    baro__sample_request__init(&request);
-    request.run = number_of(rig, run_id);
-    request.thing = rig_thing(rig, request.run, "w");
-    request.stat = UNIT_L2;
-    request.from_step = INT64_MIN;
-    request.to_step = INT64_MAX;
-    request.columns = PLOT;
-    request.height = PLOT;
-    return request;
-}
-
-static int64_t send_sample(struct link *link, Baro__SampleRequest *request)
-{
-    struct baro_err err = {0};
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_SAMPLE_REQUEST;
-    envelope.sample_request = request;
-    int64_t number = link_send(link, &envelope, &err);
-    assert_true(number > 0);
-    return number;
-}
-
-/* Wait for the next finding; *out is to be released. */
-static struct finding next_finding(
-    struct link *link, int64_t number, struct link_message *out)
-{
-    struct baro_err err = {0};
-    struct finding finding = {0};
-    if (link_await(link, number, WAIT_MS, out, &err) != 0 ||
-        link_finding(out, &finding, &err) != 0) {
-        fail_msg("no finding: %s", err.text);
-    }
-    return finding;
-}
-
-/* Wait for the finding that is done, at or behind a step. */
-static struct finding done_finding(
-    struct link *link, int64_t number, int64_t to_step, struct link_message *out)
-{
-    for (;;) {
-        struct finding finding = next_finding(link, number, out);
-        if (finding.head->is_done && finding.head->to_step >= to_step) {
-            return finding;
-        }
-        link_message_release(out);
-    }
-}
-
-static int refused(struct rig *rig, Baro__SampleRequest *request, struct baro_err *err)
-{
-    struct link_message reply = {0};
-    int64_t number = send_sample(rig->link, request);
-    int rc = link_await(rig->link, number, WAIT_MS, &reply, err);
-    link_message_release(&reply);
-    return rc;
-}
-
-static uint64_t counter_of(struct rig *rig, const char *name)
-{
-    Baro__StatusRequest status;
-    baro__status_request__init(&status);
-    Baro__Envelope request;
-    baro__envelope__init(&request);
-    request.body_case = BARO__ENVELOPE__BODY_STATUS_REQUEST;
-    request.status_request = &status;
-    struct link_message reply = {0};
-    rig_ask(rig, &request, &reply);
-    const Baro__StatusReply *known = reply.wire.envelope->status_reply;
-    uint64_t value = UINT64_MAX;
-    for (size_t i = 0; i < known->n_counters; i++) {
-        if (strcmp(known->counters[i]->name, name) == 0) {
-            value = known->counters[i]->value;
-        }
-    }
-    link_message_release(&reply);
-    return value;
-}
-
-/* Wait until all samples that were begun have ended. */
-static void wait_all_ended(struct rig *rig)
-{
-    const uint64_t until = baro_now_ns() + (uint64_t)WAIT_MS * 1000000;
-    while (counter_of(rig, "samples") != counter_of(rig, "samples_ended")) {
-        assert_true(baro_now_ns() < until);
-        (void)usleep(5000);
-    }
-}
-
 /* ---- what the pure sampler says ---- */
 
 /* The lines of all units, as the daemon makes them: by key columns of the steps. */
@@ -212,7 +107,7 @@ static void expect_same(const struct finding *finding, const uint32_t *keep, siz
     const struct axis axis = {
         .kind = AXIS_LINEAR, .lo = head->lo, .hi = head->hi, .linear_to = head->linear_to};
     struct sample_options options = {.keep = keep, .n_keep = n_keep};
-    struct sampler *sampler = sampler_create(&lines.view, &axis, PLOT, &options);
+    struct sampler *sampler = sampler_create(&lines.view, &axis, SAMPLE_RIG_PLOT, &options);
     while (sampler_step(sampler, 1000)) {
     }
     struct sample sample;
@@ -243,10 +138,10 @@ static bool is_shown(const struct finding *finding, uint32_t unit, uint8_t *out_
 static void a_sample_is_what_the_sampler_chooses_on_the_same_readings(void **state)
 {
     struct rig *rig = *state;
-    Baro__SampleRequest request = request_for(rig, "few");
-    int64_t number = send_sample(rig->link, &request);
+    Baro__SampleRequest request = sample_rig_request(rig, "few");
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding finding = done_finding(rig->link, number, 0, &message);
+    struct finding finding = sample_rig_done(rig->link, number, 0, &message);
     const Baro__SampleFinding *head = finding.head;
     assert_int_equal(head->n_lines, FEW);
     assert_int_equal(head->from_step, 0);
@@ -259,16 +154,16 @@ static void a_sample_is_what_the_sampler_chooses_on_the_same_readings(void **sta
     assert_int_equal(reason, SAMPLE_NONFINITE);
     assert_true(is_shown(&finding, 7, &reason));
     link_message_release(&message);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 static void shown_lines_come_with_all_their_columns(void **state)
 {
     struct rig *rig = *state;
-    Baro__SampleRequest request = request_for(rig, "few");
-    int64_t number = send_sample(rig->link, &request);
+    Baro__SampleRequest request = sample_rig_request(rig, "few");
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding finding = done_finding(rig->link, number, 0, &message);
+    struct finding finding = sample_rig_done(rig->link, number, 0, &message);
     const Baro__SampleFinding *head = finding.head;
     assert_non_null(finding.columns);
     const struct column_cut cut =
@@ -296,10 +191,10 @@ static void shown_lines_come_with_all_their_columns(void **state)
 static void a_wide_tensor_has_a_first_picture_that_is_refined(void **state)
 {
     struct rig *rig = *state;
-    Baro__SampleRequest request = request_for(rig, "many");
-    int64_t number = send_sample(rig->link, &request);
+    Baro__SampleRequest request = sample_rig_request(rig, "many");
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding first = next_finding(rig->link, number, &message);
+    struct finding first = sample_rig_next(rig->link, number, &message);
     assert_false(first.head->is_done);
     assert_int_equal(first.head->serial, 1);
     assert_true(first.head->n_shown > 0);
@@ -311,7 +206,7 @@ static void a_wide_tensor_has_a_first_picture_that_is_refined(void **state)
     double fraction = 0;
     uint64_t serial = 1;
     for (;;) {
-        struct finding finding = next_finding(rig->link, number, &message);
+        struct finding finding = sample_rig_next(rig->link, number, &message);
         assert_int_equal(finding.head->serial, ++serial);
         assert_true(finding.head->fraction >= fraction);
         fraction = finding.head->fraction;
@@ -323,19 +218,19 @@ static void a_wide_tensor_has_a_first_picture_that_is_refined(void **state)
         link_message_release(&message);
     }
     link_message_release(&message);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 static void units_asked_for_are_shown_whatever_they_do(void **state)
 {
     struct rig *rig = *state;
     uint32_t wished[] = {123, 124, 125};
-    Baro__SampleRequest request = request_for(rig, "few");
+    Baro__SampleRequest request = sample_rig_request(rig, "few");
     request.n_always = 3;
     request.always = wished;
-    int64_t number = send_sample(rig->link, &request);
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding finding = done_finding(rig->link, number, 0, &message);
+    struct finding finding = sample_rig_done(rig->link, number, 0, &message);
     for (int i = 0; i < 3; i++) {
         uint8_t reason = 0;
         assert_true(is_shown(&finding, wished[i], &reason));
@@ -355,15 +250,15 @@ static void a_live_sample_follows_new_steps_and_keeps_its_lines(void **state)
     struct pusher pusher;
     begin_run(&pusher, rig, "live", 3, FEW);
     push_steps(&pusher, FEW, 0, 192, 1);
-    Baro__SampleRequest request = request_for(rig, "live");
+    Baro__SampleRequest request = sample_rig_request(rig, "live");
     request.is_live = true;
-    int64_t number = send_sample(rig->link, &request);
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding finding = done_finding(rig->link, number, 191, &message);
+    struct finding finding = sample_rig_done(rig->link, number, 191, &message);
     link_message_release(&message);
     for (int64_t step = 192; step < 198; step += 2) {
         push_steps(&pusher, FEW, step, step + 2, 1);
-        finding = done_finding(rig->link, number, step + 1, &message);
+        finding = sample_rig_done(rig->link, number, step + 1, &message);
         assert_int_equal(finding.head->to_step, step + 1);
         assert_true(finding.head->jaccard >= 0.95);
         link_message_release(&message);
@@ -371,19 +266,19 @@ static void a_live_sample_follows_new_steps_and_keeps_its_lines(void **state)
     /* Readings far out of the chart: the axis is fitted anew, by and by. */
     push_steps(&pusher, FEW, 198, 199, 4);
     do {
-        finding = done_finding(rig->link, number, 198, &message);
+        finding = sample_rig_done(rig->link, number, 198, &message);
         link_message_release(&message);
     } while (false);
-    const uint64_t until = baro_now_ns() + (uint64_t)WAIT_MS * 1000000;
+    const uint64_t until = baro_now_ns() + (uint64_t)SAMPLE_RIG_WAIT_MS * 1000000;
     double hi = 0;
     while (hi < 10 && baro_now_ns() < until) {
-        finding = done_finding(rig->link, number, 198, &message);
+        finding = sample_rig_done(rig->link, number, 198, &message);
         hi = finding.head->hi;
         link_message_release(&message);
     }
     assert_true(hi > 10);
     link_cancel(rig->link, number);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
     pusher_finish(&pusher);
 }
 
@@ -394,148 +289,149 @@ static void a_live_sample_of_nothing_waits_for_the_first_readings(void **state)
     begin_run(&pusher, rig, "empty", 4, FEW);
     pusher_scalar(&pusher, 2, 0, 1.5);
     pusher_flush(&pusher);
-    Baro__SampleRequest request = request_for(rig, "empty");
+    Baro__SampleRequest request = sample_rig_request(rig, "empty");
     request.is_live = true;
-    int64_t number = send_sample(rig->link, &request);
+    int64_t number = sample_rig_send(rig->link, &request);
     struct link_message message = {0};
-    struct finding finding = next_finding(rig->link, number, &message);
+    struct finding finding = sample_rig_next(rig->link, number, &message);
     assert_true(finding.head->is_done);
     assert_int_equal(finding.head->n_shown, 0);
     assert_int_equal(finding.head->n_lines, FEW);
     link_message_release(&message);
     push_steps(&pusher, FEW, 1, 4, 1);
-    finding = done_finding(rig->link, number, 3, &message);
+    finding = sample_rig_done(rig->link, number, 3, &message);
     while (finding.head->n_shown == 0) {
         link_message_release(&message);
-        finding = done_finding(rig->link, number, 3, &message);
+        finding = sample_rig_done(rig->link, number, 3, &message);
     }
     assert_int_equal(finding.head->from_step, 1);
     link_message_release(&message);
     link_cancel(rig->link, number);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
     pusher_finish(&pusher);
 }
 
 static void cancelling_and_leaving_end_a_live_sample(void **state)
 {
     struct rig *rig = *state;
-    Baro__SampleRequest request = request_for(rig, "many");
+    Baro__SampleRequest request = sample_rig_request(rig, "many");
     request.is_live = true;
     struct link_message message = {0};
-    int64_t number = send_sample(rig->link, &request);
+    int64_t number = sample_rig_send(rig->link, &request);
     link_cancel(rig->link, number); /* while it works */
-    wait_all_ended(rig);
-    number = send_sample(rig->link, &request);
-    (void)done_finding(rig->link, number, 0, &message);
+    sample_rig_wait_ended(rig);
+    number = sample_rig_send(rig->link, &request);
+    (void)sample_rig_done(rig->link, number, 0, &message);
     link_message_release(&message);
     link_cancel(rig->link, number); /* while it waits */
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
     struct link *other = link_open(rig->endpoint, NULL);
     assert_non_null(other);
-    number = send_sample(other, &request);
-    (void)done_finding(other, number, 0, &message);
+    number = sample_rig_send(other, &request);
+    (void)sample_rig_done(other, number, 0, &message);
     link_message_release(&message);
-    assert_int_equal(counter_of(rig, "samples"), counter_of(rig, "samples_ended") + 1);
+    assert_int_equal(
+        sample_rig_counter(rig, "samples"), sample_rig_counter(rig, "samples_ended") + 1);
     link_close(other);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 static void plain_questions_are_answered_while_samples_are_made(void **state)
 {
     struct rig *rig = *state;
-    Baro__SampleRequest request = request_for(rig, "many");
+    Baro__SampleRequest request = sample_rig_request(rig, "many");
     request.target = 1000;
     int64_t numbers[4];
     struct link *other = link_open(rig->endpoint, NULL);
     assert_non_null(other);
     for (int i = 0; i < 4; i++) {
-        numbers[i] = send_sample(other, &request);
+        numbers[i] = sample_rig_send(other, &request);
     }
     struct link_message message = {0};
-    (void)next_finding(other, numbers[3], &message); /* the newest goes first */
+    (void)sample_rig_next(other, numbers[3], &message); /* the newest goes first */
     link_message_release(&message);
     bool was_at_work = false;
     for (int i = 0; i < 20; i++) {
-        uint64_t n_before = counter_of(rig, "samples_ended");
+        uint64_t n_before = sample_rig_counter(rig, "samples_ended");
         (void)rig_thing(rig, request.run, "w"); /* by a worker, from the store */
-        was_at_work = was_at_work || counter_of(rig, "samples") > n_before;
+        was_at_work = was_at_work || sample_rig_counter(rig, "samples") > n_before;
     }
     assert_true(was_at_work);
     for (int i = 0; i < 4; i++) {
-        (void)done_finding(other, numbers[i], 0, &message);
+        (void)sample_rig_done(other, numbers[i], 0, &message);
         link_message_release(&message);
     }
     link_close(other);
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 static void what_cannot_be_sampled_is_refused_with_a_sentence(void **state)
 {
     struct rig *rig = *state;
     struct baro_err err = {0};
-    const Baro__SampleRequest good = request_for(rig, "few");
+    const Baro__SampleRequest good = sample_rig_request(rig, "few");
     Baro__SampleRequest bad = good;
     bad.run = 9999;
-    assert_int_equal(refused(rig, &bad, &err), BARO_ENOENT);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_ENOENT);
     bad = good;
     bad.thing = 9999;
-    assert_int_equal(refused(rig, &bad, &err), BARO_ENOENT);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_ENOENT);
     bad.thing = rig_thing(rig, good.run, "loss");
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     assert_non_null(strstr(err.text, "scalar"));
     bad = good;
     bad.stat = UNIT_STAT_COUNT;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.columns = 0;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad.columns = UINT32_MAX;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.height = 0;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.target = UINT32_MAX;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.axis = 9;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.has_limits = true;
     bad.lo = bad.hi = 1;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.from_step = 5;
     bad.to_step = 4;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     uint32_t wished = FEW;
     bad = good;
     bad.n_always = 1;
     bad.always = &wished;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     bad = good;
     bad.stat = UNIT_MEAN; /* all zero */
     bad.axis = AXIS_LOG;
-    assert_int_equal(refused(rig, &bad, &err), BARO_EINVAL);
+    assert_int_equal(sample_rig_refused(rig, &bad, &err), BARO_EINVAL);
     assert_non_null(strstr(err.text, "log"));
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 static void one_asker_has_so_many_samples_and_no_more(void **state)
 {
     struct rig *rig = *state;
     struct baro_err err = {0};
-    Baro__SampleRequest request = request_for(rig, "few");
+    Baro__SampleRequest request = sample_rig_request(rig, "few");
     request.is_live = true;
     int64_t numbers[8];
     for (int i = 0; i < 8; i++) {
-        numbers[i] = send_sample(rig->link, &request);
+        numbers[i] = sample_rig_send(rig->link, &request);
     }
-    assert_int_equal(refused(rig, &request, &err), BARO_EBUSY);
+    assert_int_equal(sample_rig_refused(rig, &request, &err), BARO_EBUSY);
     for (int i = 0; i < 8; i++) {
         link_cancel(rig->link, numbers[i]);
     }
-    wait_all_ended(rig);
+    sample_rig_wait_ended(rig);
 }
 
 int main(void)
