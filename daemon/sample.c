@@ -392,6 +392,7 @@ static enum task_state step(struct task *task, const struct task_call *call)
     struct sample_job *job = (struct sample_job *)task;
     struct baro_err err = {0};
     enum task_state state = TASK_OVER;
+    job->has_news = job->has_news || call->has_news; /* also while it is at work */
     if (call->must_tell) {
         tell_again(job);
     }

@@ -118,7 +118,6 @@ enum task_state sample_idle(
     if (!job->ask.is_live) {
         return TASK_WAITS; /* for the last finding to be taken */
     }
-    job->has_news = job->has_news || call->has_news;
     if (job->is_awake) {
         fall_asleep(job, call->now_ns);
     }

@@ -176,10 +176,108 @@ static void frames_of_a_calm_noisy_run_share_their_lines(void **state)
     pusher_finish(&pusher);
 }
 
+static void all_live_samples_of_one_asker_go_on(void **state)
+{
+    enum { JOBS = 8, STEPS = 40 };
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin_run(&pusher, rig, "many", 2);
+    push_steps(&pusher, 0, STEPS);
+    Baro__SampleRequest request = sample_rig_request(rig, "many");
+    request.is_live = true;
+    int64_t numbers[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        request.seed = (uint64_t)i;
+        numbers[i] = sample_rig_send(rig->link, &request);
+    }
+    struct link_message message = {0};
+    for (int i = 0; i < JOBS; i++) { /* the oldest, which the others go before, too */
+        (void)sample_rig_done(rig->link, numbers[i], STEPS - 1, &message);
+        link_message_release(&message);
+    }
+    push_steps(&pusher, STEPS, STEPS + 2);
+    for (int i = 0; i < JOBS; i++) {
+        (void)sample_rig_done(rig->link, numbers[i], STEPS + 1, &message);
+        link_message_release(&message);
+        link_cancel(rig->link, numbers[i]);
+    }
+    sample_rig_wait_ended(rig);
+    pusher_finish(&pusher);
+}
+
+/* ---- an asker that stops reading, and one that is killed ---- */
+
+/* A process that asks for a live sample, stops, and when it goes on reads up to a step; then it
+ * stays until it is killed. It writes one byte when it has asked, and how much it read. */
+static pid_t start_asker(
+    struct rig *rig, Baro__SampleRequest *request, int64_t to_step, int *out_told)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0) {
+        (void)close(ends[1]);
+        *out_told = ends[0];
+        return pid;
+    }
+    struct link *link = link_open(rig->endpoint, NULL);
+    struct link_message message = {0};
+    const int64_t number = sample_rig_send(link, request);
+    (void)sample_rig_done(link, number, 0, &message);
+    link_message_release(&message);
+    uint8_t n_read = 0;
+    (void)write(ends[1], &n_read, 1);
+    (void)raise(SIGSTOP);
+    for (int64_t at = 0; at < to_step; n_read++) {
+        struct finding finding = sample_rig_next(link, number, &message);
+        at = finding.head->to_step;
+        link_message_release(&message);
+    }
+    (void)write(ends[1], &n_read, 1);
+    for (;;) {
+        (void)pause();
+    }
+}
+
+static void an_asker_that_stops_reading_or_is_killed_harms_nobody(void **state)
+{
+    enum { STEPS = 20, MORE = 40, MOST_FINDINGS = 32 };
+    struct rig *rig = *state;
+    struct pusher pusher;
+    begin_run(&pusher, rig, "slow", 3);
+    push_steps(&pusher, 0, STEPS);
+    Baro__SampleRequest request = sample_rig_request(rig, "slow");
+    request.is_live = true;
+    int told = -1;
+    uint8_t n_read = 0;
+    const pid_t asker = start_asker(rig, &request, STEPS + MORE - 1, &told);
+    assert_int_equal(read(told, &n_read, 1), 1);
+    const int64_t number = sample_rig_send(rig->link, &request);
+    struct link_message message = {0};
+    for (int64_t step = STEPS; step < STEPS + MORE; step += MORE / 2) {
+        push_steps(&pusher, step, step + MORE / 2);
+        (void)sample_rig_done(rig->link, number, step + MORE / 2 - 1, &message);
+        link_message_release(&message);
+    }
+    assert_int_equal(kill(asker, SIGCONT), 0);
+    assert_int_equal(
+        read(told, &n_read, 1), 1); /* it catches up, not through all there was */
+    assert_in_range(n_read, 1, MOST_FINDINGS);
+    link_cancel(rig->link, number);
+    assert_int_equal(kill(asker, SIGKILL), 0);
+    assert_int_equal(waitpid(asker, NULL, 0), asker);
+    sample_rig_wait_ended(rig);
+    (void)close(told);
+    pusher_finish(&pusher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_a_calm_noisy_run_share_their_lines),
+        cmocka_unit_test(all_live_samples_of_one_asker_go_on),
+        cmocka_unit_test(an_asker_that_stops_reading_or_is_killed_harms_nobody),
     };
     return cmocka_run_group_tests_name("sample_live", tests, set_up, tear_down);
 }
