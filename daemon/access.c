@@ -185,6 +185,20 @@ void access_identify(const struct access *access, void *part, struct peer *peer)
     }
 }
 
+char *access_name(
+    const struct access *access, const struct peer *peer, char *out, size_t out_bytes)
+{
+    const struct allowed_key *key =
+        peer->origin == PEER_KEYED ? allowed_find(&access->allowed, peer->key) : NULL;
+    if (key != NULL) {
+        (void)snprintf(out, out_bytes, "the key '%s'", key->name);
+    } else {
+        (void)snprintf(out, out_bytes, "%s",
+            peer->origin == PEER_LOCAL ? "the daemon's owner" : "somebody");
+    }
+    return out;
+}
+
 int access_check(const struct access *access, const struct peer *peer, unsigned roles,
     const char *doing, struct baro_err *err)
 {

@@ -40,6 +40,10 @@ bool access_refresh(struct access *access);
 /** Fill in a peer's origin and key from a part of a message (zmq_msg_t) as received. */
 void access_identify(const struct access *access, void *part, struct peer *peer);
 
+/** Name a peer for people: "the daemon's owner", "the key 'laptop'". Returns out. */
+char *access_name(
+    const struct access *access, const struct peer *peer, char *out, size_t out_bytes);
+
 /**
  * Check that a peer may do something.
  *

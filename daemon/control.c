@@ -11,6 +11,7 @@
 #include "daemon/query.h"
 #include "daemon/range.h"
 #include "daemon/sample.h"
+#include "daemon/steer.h"
 #include "daemon/tasks.h"
 #include "daemon/upkeep.h"
 #include "lib/base/err.h"
@@ -321,6 +322,26 @@ void control_send_test(struct barod *barod)
     reply(barod, &barod->notify_peer, &envelope);
 }
 
+/* ---- the back channel ---- */
+
+static void answer_control(struct barod *barod, const struct peer *peer, uint64_t request,
+    const Baro__ControlRequest *control, struct run *run)
+{
+    struct baro_err err = {0};
+    Baro__ControlReply body;
+    baro__control_reply__init(&body);
+    if (steer_on_request(barod, peer, run, control, &body, &err) != 0) {
+        refuse(barod, peer, request, &err);
+        return;
+    }
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.request = request;
+    envelope.body_case = BARO__ENVELOPE__BODY_CONTROL_REPLY;
+    envelope.control_reply = &body;
+    reply(barod, peer, &envelope);
+}
+
 /* ---- all requests ---- */
 
 /* The run that a request names; 0 for requests without one. */
@@ -333,6 +354,7 @@ static uint32_t run_of(const Baro__Envelope *envelope, bool *out_needs_run)
     case BARO__ENVELOPE__BODY_ROWS_REQUEST: return envelope->rows_request->run;
     case BARO__ENVELOPE__BODY_ALERTS_REQUEST: return envelope->alerts_request->run;
     case BARO__ENVELOPE__BODY_SAMPLE_REQUEST: return envelope->sample_request->run;
+    case BARO__ENVELOPE__BODY_CONTROL_REQUEST: return envelope->control_request->run;
     case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
         *out_needs_run = envelope->subscribe_request->run != 0;
         return envelope->subscribe_request->run;
@@ -391,6 +413,9 @@ bool control_on_request(
     case BARO__ENVELOPE__BODY_VERIFY_REQUEST:
         submit(barod, peer, request,
             upkeep_verify_job(barod, envelope->verify_request, &err), &err);
+        break;
+    case BARO__ENVELOPE__BODY_CONTROL_REQUEST:
+        answer_control(barod, peer, request, envelope->control_request, run);
         break;
     case BARO__ENVELOPE__BODY_NOTIFY_REQUEST: begin_test(barod, peer, request); break;
     default: return false;

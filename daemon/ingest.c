@@ -12,6 +12,7 @@
 #include "daemon/resume.h"
 #include "daemon/rules.h"
 #include "daemon/status.h"
+#include "daemon/steer.h"
 #include "daemon/tensor.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -53,6 +54,7 @@ static void send_ack(
     ack.last_seq = stream->committed_seq;
     baro_autofree struct attention *attention = attention_take(stream, &ack);
     (void)attention; /* ack points into it */
+    steer_put(stream, &ack);
     if (note != NULL) {
         ack.note = (char *)(uintptr_t)note;
     }
@@ -544,6 +546,7 @@ void ingest_heartbeat(struct barod *barod, const struct peer *peer, uint64_t req
     status_on_sign_of_life(barod, stream);
     resume_on_sign_of_life(barod, stream);
     status_on_step(barod, stream, beat->step);
+    steer_on_heartbeat(stream, beat->last_control);
     baro_autofree char *note = BARO_TAKE(stream->note);
     send_ack(barod, peer, stream, note);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/steer.h"
 #include "lib/alarm/alarm.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
@@ -356,6 +357,7 @@ static void finish_run(struct run *run)
         free(stream->live);
         free(stream->status_text);
         free(stream->note);
+        steer_forget(stream);
         free(stream->attention);
         free(stream);
     }

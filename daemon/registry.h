@@ -77,6 +77,10 @@ struct stream {
     bool has_begun;     /* a reading with a step of its own has come */
     int64_t max_step;   /* valid if has_begun */
     char *note;         /* for its user, to go with the next acknowledgement; or NULL */
+    Baro__Control **controls; /* likewise, until a heartbeat knows them: what it is asked */
+    size_t n_controls;
+    uint64_t last_control; /* newest that was asked */
+    bool is_pause_asked;
     struct attention *attention; /* likewise: what alerts concern; or NULL */
     bool has_told_rival;         /* that another process of its rank lives, too */
     bool has_told_limit;         /* that it declared more than it may */

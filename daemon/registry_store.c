@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/steer.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
@@ -90,6 +91,7 @@ void registry_describe_run(const struct run *run, Baro__RunInfo *out)
     int64_t last_step = 0;
     describe_own_run(run, out);
     out->n_damaged = run->n_damaged;
+    out->is_steerable = steer_is_possible(run);
     if (run->parent != NULL && registry_steps(run, &first_step, &last_step)) {
         describe_steps(out, first_step, last_step);
     }
@@ -167,6 +169,10 @@ static void save_stream(struct bundle *bundle, struct stream *stream)
     stored.created_ns = stream->created_ns;
     stored.has_begun = stream->has_begun;
     stored.max_step = stream->max_step;
+    stored.controls = stream->controls;
+    stored.n_controls = stream->n_controls;
+    stored.last_control = stream->last_control;
+    stored.is_pause_asked = stream->is_pause_asked;
     put(bundle, STORE_STREAMS, stream->run->number, stream->n, &stored.base);
     bundle_ack(bundle, stream, stream->last_seq, stream->n_since);
     stream->n_since = 0;
@@ -318,6 +324,11 @@ static int load_stream(
         stream->created_ns = stored->created_ns;
         stream->has_begun = stored->has_begun;
         stream->max_step = stored->max_step;
+        stream->controls = BARO_TAKE(stored->controls);
+        stream->n_controls = stored->n_controls;
+        stored->n_controls = 0;
+        stream->last_control = stored->last_control;
+        stream->is_pause_asked = stored->is_pause_asked;
         stream->is_past = stored->last_seq > 0;
         stream->is_dirty = false;
         run->is_dirty = run->is_live_dirty = false;

@@ -301,7 +301,8 @@ static void look_after(struct barod *barod, struct stream *stream)
     }
     if (silent_ns > (is_local ? silent_local_ns : silent_remote_ns)) {
         set_stalled(barod, stream, JUDGE_END_SILENT, "no sign of life from its process");
-    } else if (barod->now_ns - stream->moved_ns > patience_ns(stream)) {
+    } else if (!stream->is_pause_asked &&
+               barod->now_ns - stream->moved_ns > patience_ns(stream)) {
         set_stalled(
             barod, stream, JUDGE_END_STALLED, "no new step for much longer than usual");
     } else {

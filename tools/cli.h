@@ -52,6 +52,7 @@ struct cli_values {
     const char *axis;   /* "linear", "log", "symlog", or NULL */
     const char *rules;  /* file, or NULL */
     const char *check;  /* likewise */
+    const char *reason; /* in a person's words, or NULL */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
@@ -176,6 +177,8 @@ int cmd_prune(struct cli *cli);
 int cmd_key(struct cli *cli);
 /** Check what the store keeps; cmd_verify.c. */
 int cmd_verify(struct cli *cli);
+/** Ask something of a training; cmd_control.c. */
+int cmd_control(struct cli *cli);
 /** Try the ways of notification; cmd_notify.c. */
 int cmd_notify(struct cli *cli);
 /** Run benches; bench/bench.c. */

@@ -91,6 +91,11 @@ static const struct cli_option rules_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option control_options[] = {
+    {"reason", 0, CLI_TEXT, VALUE(reason), "TEXT", "why, for the run's record"},
+    OPTION_JSON,
+};
+
 static const struct cli_option notify_options[] = {
     {"test", 0, CLI_FLAG, VALUE(is_test), NULL, "send one test notification in each way"},
     OPTION_JSON,
@@ -186,6 +191,12 @@ const struct cli_command cli_commands[] = {
         replay_options, BARO_LEN(replay_options), cmd_replay},
     {"rules", "", 0, 0, "List all rules, or check a rules file", NULL, rules_options,
         BARO_LEN(rules_options), cmd_rules},
+    {"control", "RUN WHAT [FACTOR]", 2, 3, "Ask a training to stop, pause, or save",
+        "WHAT is stop, dump (save a checkpoint), pause, resume, or lr-scale with the FACTOR of the "
+        "learning rate. Only a training that looks at run.should_stop and its like, with "
+        "init(control=True), can be asked; what it does is up to it. Request and answer are events "
+        "of the run.",
+        control_options, BARO_LEN(control_options), cmd_control},
     {"notify", "", 0, 0, "Try the ways in which you are told of incidents",
         "barod tells people of incidents by a command, a webhook, mail or a desktop notification: "
         "see NOTIFICATION in barod(1). Exits with 1 when one of them fails.",

@@ -64,6 +64,8 @@ struct baro_options {
                            * hands it out; 0: 0.01 */
     const char *key_file; /* BARO_KEY: this client's CURVE keys, for a daemon at tcp:// */
     int summarise;        /* BARO_SUMMARISE "here" or "daemon": enum baro_summarise */
+    int is_steerable; /* 1: the program looks at baro_should_stop() and its like; -1: it does
+                           * not; 0: BARO_CONTROL, "1" or "0" */
 };
 /* clang-format off */
 #ifdef __cplusplus
@@ -292,6 +294,25 @@ BARO_API int baro_batch_at(
 
 /** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
 BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
+
+/**
+ * Tell whether a person has asked the training to stop ('baro control RUN stop'). Nothing but this
+ * answer changes: the program ends its loop, or does not. The first look after a request leaves
+ * an event "control 1 taken: stop" at the current step.
+ *
+ * returns  1 from then on; 0, also when options.is_steerable was not set
+ * cost     some nanoseconds, no system call; so have the three below
+ */
+BARO_API int baro_should_stop(struct baro_run *run);
+
+/** Tell whether a person has asked to pause: 1 until they ask to resume (or the program ends). */
+BARO_API int baro_should_pause(struct baro_run *run);
+
+/** Tell whether a person has asked for a checkpoint: 1 once for each request. */
+BARO_API int baro_should_dump(struct baro_run *run);
+
+/** Give the product of all factors for the learning rate that persons have asked for; else 1. */
+BARO_API double baro_lr_scale(struct baro_run *run);
 
 /**
  * Say how the run ends, before baro_close: without it baro_close means "finished".

@@ -57,12 +57,19 @@ static void read_pulse(struct sender_pulse *out_pulse, void *payload)
     const struct baro_run *run = payload;
     out_pulse->step = atomic_load_explicit(&run->step, memory_order_relaxed);
     out_pulse->own_ns = atomic_load_explicit(&run->own_ns, memory_order_relaxed);
+    out_pulse->last_control = atomic_load_explicit(&run->steer.last, memory_order_relaxed);
 }
 
 static void attend(const uint32_t *ids, size_t n, uint32_t n_steps,
     uint32_t everything_steps, void *payload)
 {
     due_on_attention(payload, ids, n, n_steps, everything_steps);
+}
+
+static void steer(uint64_t id, int kind, double value, void *payload)
+{
+    struct baro_run *run = payload;
+    steer_on_control(&run->steer, id, kind, value);
 }
 
 static void *feed(void *payload)
@@ -117,6 +124,7 @@ int run_start_sender(struct baro_run *run, struct baro_err *err)
         .on_message = say,
         .read_pulse = read_pulse,
         .on_attention = attend,
+        .on_control = run->steer.is_on ? steer : NULL,
         .payload = run,
     };
     int rc = sender_create(&run->sender, &options, err);

@@ -352,6 +352,7 @@ static int open_run(struct baro_run *run, const struct baro_options *options,
     int rc = allocate(run, err);
     if (rc != 0 || (rc = due_open(run, options, err)) != 0 ||
         (rc = raw_choose(run, options, err)) != 0 ||
+        (rc = steer_open(&run->steer, options, err)) != 0 ||
         (rc = choose_run_id(run, options, err)) != 0 ||
         (!is_offline && (rc = choose_endpoint(run, options, err)) != 0) ||
         (rc = make_ring(run, options, is_offline, err)) != 0) {

@@ -11,6 +11,7 @@
 #include "lib/base/ringfile.h"
 #include "lib/push/baro.h"
 #include "lib/push/sender.h"
+#include "lib/push/steer.h"
 #include "lib/push/things.h"
 
 enum {
@@ -65,6 +66,8 @@ struct baro_run {
         _Atomic int64_t ids[3];        /* of their scalars; 0: not declared */
         _Atomic bool is_off;           /* no more names fit */
     } report;
+
+    struct steer steer; /* what a person asks of the training */
 
     struct sender *sender;  /* NULL when offline; the thread's own but for its progress */
     struct baro_stats last; /* written once, before has_last */

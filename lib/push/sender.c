@@ -79,6 +79,7 @@ struct sender {
     void (*read_pulse)(struct sender_pulse *out_pulse, void *payload);
     void (*on_attention)(const uint32_t *ids, size_t n, uint32_t n_steps,
         uint32_t everything_steps, void *payload);
+    void (*on_control)(uint64_t id, int kind, double value, void *payload);
     void *payload;
 
     struct peer *peer;
@@ -252,6 +253,7 @@ static bool greet(struct sender *s, uint64_t now)
     hello.process_start = s->info.process_start;
     hello.ring_path = (char *)(uintptr_t)ringfile_path(s->ring);
     hello.is_recovery = s->is_recovery;
+    hello.is_steerable = s->on_control != NULL;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_HELLO;
@@ -458,6 +460,7 @@ static void send_pulse(struct sender *s, uint64_t now)
     beat.n_acked = info.acked_seq;
     beat.n_dropped = info.dropped_records;
     beat.own_ns = pulse.own_ns;
+    beat.last_control = pulse.last_control;
     Baro__Envelope envelope;
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_HEARTBEAT;
@@ -559,6 +562,10 @@ static void on_ack(struct sender *s, uint64_t now, const Baro__Ack *ack)
     if (s->on_attention != NULL && (ack->n_attention > 0 || ack->everything_steps > 0)) {
         s->on_attention(ack->attention, ack->n_attention, ack->attention_steps,
             ack->everything_steps, s->payload);
+    }
+    for (size_t i = 0; s->on_control != NULL && i < ack->n_controls; i++) {
+        const Baro__Control *control = ack->controls[i];
+        s->on_control(control->id, (int)control->kind, control->value, s->payload);
     }
 }
 
@@ -664,6 +671,7 @@ int sender_create(
     s->on_message = options->on_message;
     s->read_pulse = options->read_pulse;
     s->on_attention = options->on_attention;
+    s->on_control = options->on_control;
     s->payload = options->payload;
     s->patience_ns = s->keys.is_tcp ? far_patience_ns : patience_min_ns;
     s->refusal_ns = refusal_min_ns;

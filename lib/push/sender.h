@@ -16,7 +16,8 @@ struct sender;
 /* What a heartbeat says about the pushing side. */
 struct sender_pulse {
     int64_t step;
-    uint64_t own_ns; /* time spent in push calls */
+    uint64_t own_ns;       /* time spent in push calls */
+    uint64_t last_control; /* newest that came in */
 };
 
 /* Everything is borrowed for the sender's life. */
@@ -34,6 +35,8 @@ struct sender_options {
      * steps everything; NULL: who cares. */
     void (*on_attention)(const uint32_t *ids, size_t n, uint32_t n_steps,
         uint32_t everything_steps, void *payload);
+    /* What a person asks of the program, perhaps again; NULL: it does not look at that. */
+    void (*on_control)(uint64_t id, int kind, double value, void *payload);
     void *payload;
 };
 

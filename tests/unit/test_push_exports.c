@@ -39,7 +39,8 @@ static const struct field options_fields[] = {FIELD(baro_options, project),
     FIELD(baro_options, resume_step), FIELD(baro_options, rank),
     FIELD(baro_options, n_ranks), FIELD(baro_options, on_message),
     FIELD(baro_options, payload), FIELD(baro_options, budget),
-    FIELD(baro_options, key_file), FIELD(baro_options, summarise)};
+    FIELD(baro_options, key_file), FIELD(baro_options, summarise),
+    FIELD(baro_options, is_steerable)};
 static const struct field tensor_fields[] = {FIELD(baro_tensor, name),
     FIELD(baro_tensor, role), FIELD(baro_tensor, dtype), FIELD(baro_tensor, n_dims),
     FIELD(baro_tensor, shape), FIELD(baro_tensor, strides), FIELD(baro_tensor, data),

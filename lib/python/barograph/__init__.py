@@ -40,7 +40,8 @@ _adopt = None         # `python -m barograph run`: gives the run that it has ope
 
 def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None, n_ranks=None,
          endpoint=None, ring_dir=None, ring_bytes=None, budget=None, first_step=None,
-         resume=None, resume_step=None, key_file=None, strict=None, summarise=None):
+         resume=None, resume_step=None, key_file=None, strict=None, summarise=None,
+         control=None):
     """Open a run, and the user's own daemon if none answers. Never stops a training.
 
     config      dictionary (or argparse namespace, or dataclass) to keep with the run
@@ -59,6 +60,8 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     key_file    this client's key, for a daemon at tcp://; default: BARO_KEY
     summarise   "here", or "daemon": tensors go to the daemon whole, which reads them instead of
                 this process; default: BARO_SUMMARISE, else "here"
+    control     True when the program looks at run.should_stop, should_pause, should_dump and
+                lr_scale, so that a person may ask for it; default: BARO_CONTROL, else False
     strict      raise TypeError for wrong arguments and for values that cannot be recorded, here
                 and in the run's calls, instead of one warning; default: BARO_STRICT, else False
     returns     a Run; or one that does nothing, with one warning, when it cannot be opened
@@ -91,7 +94,7 @@ def init(project=None, name=None, config=None, mode=None, run_id=None, rank=None
     try:
         run = _open(texts, mode, config, rank, n_ranks, ring_bytes, choices["budget"],
                     numbers["first_step"], (choices["resume"], numbers["resume_step"]),
-                    is_strict, choices["summarise"])
+                    is_strict, choices["summarise"], control)
         for fault in faults:
             run._complain(("reject", fault), fault)
     except Exception as error:  # whatever is wrong with the monitoring, the training goes on
@@ -138,7 +141,7 @@ def _check(texts, numbers, choices):
 
 
 def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, resume,
-          is_strict, summarise):
+          is_strict, summarise, control):
     import ctypes
 
     from . import _daemon, _native
@@ -162,6 +165,7 @@ def _open(texts, mode, config, rank, n_ranks, ring_bytes, budget, first_step, re
     options.resume = _native.RESUMES[resume[0] or "append"]  # "append": BARO_RESUME decides
     options.resume_step = resume[1] or 0
     options.summarise = _native.SUMMARISERS[summarise]
+    options.is_steerable = 0 if control is None else 1 if control else -1
     share = budget if budget is not None else _number_from("BARO_BUDGET", float, 0.01)
     options.budget = min(max(share, MIN_BUDGET), 1.0) if share == share else 0.01
     error = _native.Err()

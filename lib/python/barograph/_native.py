@@ -48,6 +48,7 @@ class Options(ctypes.Structure):
         ("budget", ctypes.c_double),
         ("key_file", ctypes.c_char_p),
         ("summarise", ctypes.c_int),
+        ("is_steerable", ctypes.c_int),
     ]
 
 
@@ -115,6 +116,10 @@ _PROTOTYPES = {
     "baro_batch_at": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
                                      ctypes.c_size_t]),
     "baro_event": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]),
+    "baro_should_stop": (ctypes.c_int, [ctypes.c_void_p]),
+    "baro_should_pause": (ctypes.c_int, [ctypes.c_void_p]),
+    "baro_should_dump": (ctypes.c_int, [ctypes.c_void_p]),
+    "baro_lr_scale": (ctypes.c_double, [ctypes.c_void_p]),
     "baro_fail": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
     "baro_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Stats)]),
     "baro_news": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
@@ -173,7 +178,8 @@ def _bind(path):
     # longer, and another thread may keep it for milliseconds.
     brief = ctypes.PyDLL(path)
     for name in ("baro_scalar_id", "baro_scalars", "baro_step", "baro_turn",
-                 "baro_spent"):
+                 "baro_spent", "baro_should_stop", "baro_should_pause", "baro_should_dump",
+                 "baro_lr_scale"):
         function = getattr(brief, name)
         function.restype, function.argtypes = _PROTOTYPES[name]
         setattr(library, name, function)

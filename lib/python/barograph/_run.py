@@ -178,6 +178,28 @@ class Run(Pushing):
         except Exception as error:
             self._complain("watch", f"watch() failed: {error!r}")
 
+    # ---- what a person asks, with init(control=True); nothing changes but these answers ----
+
+    @property
+    def should_stop(self):
+        """True once somebody has asked this training to stop (`baro control RUN stop`)."""
+        return self._handle is not None and self._lib.baro_should_stop(self._handle) != 0
+
+    @property
+    def should_pause(self):
+        """True while somebody wants it to pause: sleep a little and look again."""
+        return self._handle is not None and self._lib.baro_should_pause(self._handle) != 0
+
+    @property
+    def should_dump(self):
+        """True once for each checkpoint that somebody asks for."""
+        return self._handle is not None and self._lib.baro_should_dump(self._handle) != 0
+
+    @property
+    def lr_scale(self):
+        """Product of the factors for the learning rate that were asked for; 1.0 for none."""
+        return self._lib.baro_lr_scale(self._handle) if self._handle is not None else 1.0
+
     def stats(self):
         """libbaro's own figures as a dictionary: pushed, sent, acknowledged, dropped, ...
 

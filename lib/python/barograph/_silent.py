@@ -8,6 +8,8 @@ class SilentRun:
     id = ""
     ring_path = ""
     is_active = False
+    should_stop = should_pause = should_dump = False
+    lr_scale = 1.0
 
     def __init__(self, config=None):
         self.config = config if config is not None else {}
