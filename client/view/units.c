@@ -112,7 +112,7 @@ struct units units_get(struct frame *f, const struct model_thing *thing)
 
 /* Whether a range does not do for a chart any more: it differs by more than a fifth of the chart
  * at either end, or, when it may only grow, does not reach so far. What is chosen changes the
- * chart's own range a little: one that may shrink again could go to and fro for ever. */
+ * chart's own range a little: one that may shrink again could swing for ever. */
 static bool is_elsewhere(const struct axis *chart, double lo, double hi, bool may_shrink)
 {
     double below = axis_place(chart, lo);

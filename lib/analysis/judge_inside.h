@@ -93,9 +93,6 @@ struct symbol {
     char text[];
 };
 
-/** Give the number of a text, the same for the same text. */
-uint32_t judge_symbol(struct judge *judge, const char *text);
-
 /** Fill the part of a thing that judge_declare fills. */
 void judge_describe(struct judge *judge, struct judge_thing *thing);
 
@@ -104,9 +101,6 @@ void judge_note(struct judge *judge, const struct rule_fact *fact);
 
 /** Let a step begin, by a READING_STEP or another reading; completes what is over. */
 void judge_begin_step(struct judge *judge, int64_t step, bool is_clock);
-
-/** Complete all steps up to one. */
-void judge_complete(struct judge *judge, int64_t step);
 
 /** Give the slot of a thing; NULL when there is none. */
 static inline struct slot *judge_slot(const struct judge *judge, uint32_t id)

@@ -145,7 +145,8 @@ bool judge_is_main_loss(const struct judge_thing *thing)
 
 /* ---- symbols, families, modules ---- */
 
-uint32_t judge_symbol(struct judge *judge, const char *text)
+/* Give the number of a text, the same for the same text. */
+static uint32_t symbol_of(struct judge *judge, const char *text)
 {
     uint32_t hash = 2166136261U;
     for (const char *c = text; *c != '\0'; c++) {
@@ -181,7 +182,7 @@ static uint32_t family_of(struct judge *judge, const struct judge_thing *thing)
         text[n++] = is_digit ? '#' : *c;
     }
     text[n] = '\0';
-    return judge_symbol(judge, text);
+    return symbol_of(judge, text);
 }
 
 /* Parameters are named module.parameter, what a module gives is named after it. */
@@ -204,7 +205,7 @@ static uint32_t module_of(struct judge *judge, const struct judge_thing *thing)
     if (!is_of_module && dot != NULL) {
         *dot = '\0';
     }
-    return judge_symbol(judge, text);
+    return symbol_of(judge, text);
 }
 
 void judge_describe(struct judge *judge, struct judge_thing *thing)

@@ -193,7 +193,8 @@ static size_t take_facts(struct judge *judge, int64_t step, struct rule_fact **o
     return n_taken;
 }
 
-void judge_complete(struct judge *judge, int64_t step)
+/* Complete all steps up to one. */
+static void complete(struct judge *judge, int64_t step)
 {
     struct rule_fact *facts = NULL;
     size_t n_facts = take_facts(judge, step, &facts);
@@ -230,13 +231,13 @@ void judge_begin_step(struct judge *judge, int64_t step, bool is_clock)
     }
     if (!judge->has_newest || goes_back) {
         if (goes_back) {
-            judge_complete(judge, INT64_MAX);
+            complete(judge, INT64_MAX);
         }
         set_change(judge, goes_back ? JUDGE_CHANGE_RESTART : JUDGE_CHANGE_START, step);
         judge->has_before = false;
     } else {
         if (judge->has_before) {
-            judge_complete(judge, judge->before);
+            complete(judge, judge->before);
         }
         judge->before = judge->newest;
         judge->has_before = true;
@@ -270,7 +271,7 @@ void judge_end(struct judge *judge, enum judge_end why, const char *reason, int6
         };
         rule->on_end(&context, judge->run_states[place], why, reason);
     }
-    judge_complete(judge, INT64_MAX);
+    complete(judge, INT64_MAX);
 }
 
 bool judge_take(struct judge *judge, struct judge_finding *out_finding)
@@ -396,19 +397,6 @@ const double *rule_params_of(const struct rule_context *context, uint32_t thing)
         }
     }
     return context->params;
-}
-
-const struct judge_thing *rule_sibling(
-    const struct rule_context *context, const struct judge_thing *thing, uint32_t after)
-{
-    const struct judge *judge = context->judge;
-    for (uint32_t id = after + 1; id < judge->slots_size; id++) {
-        const struct slot *slot = judge->slots[id];
-        if (slot != NULL && slot->thing.family == thing->family) {
-            return &slot->thing;
-        }
-    }
-    return NULL;
 }
 
 uint64_t rule_n_steps(const struct rule_context *context)

@@ -147,15 +147,6 @@ void *rule_run_state(const struct rule_context *context);
 const double *rule_params_of(const struct rule_context *context, uint32_t thing);
 
 /**
- * Give the next sibling of a thing: the same family (see judge_thing), by rising id.
- *
- * after    id to begin behind; 0: the first
- * returns  NULL when there is none left; the thing itself is among them
- */
-const struct judge_thing *rule_sibling(
-    const struct rule_context *context, const struct judge_thing *thing, uint32_t after);
-
-/**
  * Tell at which step the last of some intended changes took place, up to the step under
  * evaluation; only in on_step and tell.
  *

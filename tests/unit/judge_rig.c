@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "tests/testing.h"
 
 static void gather(struct judge_rig *rig)
 {
@@ -158,6 +159,28 @@ const struct judge_finding *rig_first(const struct judge_rig *rig, const char *k
         }
     }
     return NULL;
+}
+
+static void assert_found(const struct judge_rig *rig, size_t n)
+{
+    for (size_t i = 0; i < rig->n_found; i++) {
+        print_message(
+            "# step %lld: %s\n", (long long)rig->found[i].step, rig->found[i].text);
+    }
+    assert_int_equal(rig->n_found, n);
+}
+
+const struct judge_finding *rig_only(const struct judge_rig *rig)
+{
+    assert_found(rig, 1);
+    assert_true(rig->found[0].advice[0] != '\0');
+    assert_true(rig->found[0].n_evidence > 0);
+    return &rig->found[0];
+}
+
+void rig_assert_quiet(const struct judge_rig *rig)
+{
+    assert_found(rig, 0);
 }
 
 double rig_uniform(struct judge_rig *rig)

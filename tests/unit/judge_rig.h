@@ -70,6 +70,12 @@ size_t rig_count(const struct judge_rig *rig, const char *kind);
 /** Give the first finding of a kind, or NULL. */
 const struct judge_finding *rig_first(const struct judge_rig *rig, const char *kind);
 
+/** Assert that there is one finding, with advice, and give it. */
+const struct judge_finding *rig_only(const struct judge_rig *rig);
+
+/** Assert that nothing was found. */
+void rig_assert_quiet(const struct judge_rig *rig);
+
 /** Draw from 0 .. 1. */
 double rig_uniform(struct judge_rig *rig);
 

@@ -198,7 +198,8 @@ static void pushing_makes_no_system_call_and_allocates_nothing(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
     (void)baro_close(f.run, 0);
     if (!f.can_watch || f.n_clock_calls > 0) {
-        print_message("# this kernel does not let its calls be counted, or its clock is one\n");
+        print_message(
+            "# this kernel does not let its calls be counted, or its clock is one\n");
         return;
     }
     assert_int_equal(f.n_refused, 0);

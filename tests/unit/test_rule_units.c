@@ -49,27 +49,6 @@ static void feed(struct judge_rig *rig, uint32_t thing, const struct units *unit
     rig_units(rig, thing, &units->stat[0][0], UNIT_STAT_COUNT * UNITS);
 }
 
-static const struct judge_finding *only_finding(const struct judge_rig *rig)
-{
-    for (size_t i = 0; i < rig->n_found; i++) {
-        print_message(
-            "# step %lld: %s\n", (long long)rig->found[i].step, rig->found[i].text);
-    }
-    assert_int_equal(rig->n_found, 1);
-    assert_true(rig->found[0].advice[0] != '\0');
-    assert_true(rig->found[0].n_evidence > 0);
-    return &rig->found[0];
-}
-
-static void assert_quiet(const struct judge_rig *rig)
-{
-    for (size_t i = 0; i < rig->n_found; i++) {
-        print_message(
-            "# step %lld: %s\n", (long long)rig->found[i].step, rig->found[i].text);
-    }
-    assert_int_equal(rig->n_found, 0);
-}
-
 /* ---- dead units ---- */
 
 typedef void (*plan_fn)(struct judge_rig *rig, int64_t step, struct units *units);
@@ -100,7 +79,7 @@ static void a_layer_that_dies_is_told_after_three_readings(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, dies_at_50, 53);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->step, 50);
     assert_int_equal(found->level, BARO_ALARM);
     assert_int_equal(found->n_units, UNITS);
@@ -123,10 +102,10 @@ static void a_layer_that_never_speaks_is_told_from_its_first_step(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, never_speaks, 7);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_layer(&rig, "dead_units", BARO_ACT, never_speaks, 8);
-    assert_int_equal(only_finding(&rig)->step, 0);
+    assert_int_equal(rig_only(&rig)->step, 0);
     rig_close(&rig);
 }
 
@@ -141,7 +120,7 @@ static void what_is_initialised_to_nothing_may_begin(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, begins_at_nothing, 200);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 
@@ -174,7 +153,7 @@ static void many_units_that_die_at_once_are_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, most_die_at_50, 53);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->step, 50);
     assert_int_equal(found->n_units, 24);
     assert_true(fabs(found->value - 0.75) < 1e-9);
@@ -192,7 +171,7 @@ static void units_that_die_slowly_are_told_when_half_is_gone(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, die_one_by_one, 1300);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_in_range(found->step, 20 + 16 * 60, 20 + 18 * 60);
     rig_close(&rig);
 }
@@ -211,7 +190,7 @@ static void a_sparse_code_is_quiet(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, sparse_code, 3000);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 
@@ -228,7 +207,7 @@ static void a_rectifier_that_is_always_on_is_worth_knowing(void **state)
     (void)state;
     struct judge_rig rig;
     run_layer(&rig, "dead_units", BARO_ACT, zeros_vanish, 400);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->level, BARO_INFO);
     assert_int_equal(found->step, 100);
     rig_close(&rig);
@@ -271,7 +250,7 @@ static void a_tanh_at_its_ends_is_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_saturated(&rig, 0.005, 0.970225, -0.98, 0.99, true);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_true(fabs(found->value - 0.02975) < 1e-9);
     assert_int_equal(found->step, 0);
     assert_non_null(strstr(found->text, "tanh"));
@@ -283,7 +262,7 @@ static void a_sigmoid_at_its_ends_is_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_saturated(&rig, 0.5, 0.245, 0, 1, true);
-    assert_non_null(strstr(only_finding(&rig)->text, "sigmoid"));
+    assert_non_null(strstr(rig_only(&rig)->text, "sigmoid"));
     rig_close(&rig);
 }
 
@@ -293,19 +272,19 @@ static void what_looks_like_a_saturated_layer_is_quiet(void **state)
     struct judge_rig rig;
     run_saturated(
         &rig, 0, 0.394, -0.999, 0.999, true); /* tanh of standard normal numbers */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_saturated(&rig, 0.005, 0.970225, -0.98, 0.99, false); /* the last layer */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_saturated(&rig, 1.0 / UNITS, 0.03, 0, 1, true); /* a softmax that is sure */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_saturated(&rig, 0, 0.98, -1.2, 1.1, true); /* no tanh at all */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_saturated(&rig, 0.0, 0.001, -0.1, 0.1, true); /* small */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 
@@ -334,7 +313,7 @@ static void units_that_become_constants_are_told_once(void **state)
         feed(&rig, thing, &units);
     }
     rig_end(&rig, JUDGE_END_FINISHED);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->n_units, UNITS / 2);
     assert_in_range(found->step, 55, 56);
     rig_close(&rig);
@@ -373,12 +352,12 @@ static void units_that_move_together_are_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_symmetric(&rig, BARO_WEIGHT, UNITS, 0.5, 0.01, 4); /* the essay's number */
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->n_units, UNITS);
     assert_int_equal(found->level, BARO_ALARM);
     rig_close(&rig);
     run_symmetric(&rig, BARO_WEIGHT, 2, 0.5, 0.01, 200);
-    found = only_finding(&rig);
+    found = rig_only(&rig);
     assert_int_equal(found->n_units, 2);
     assert_int_equal(found->unit, 0);
     assert_int_equal(found->level, BARO_WATCH);
@@ -390,16 +369,16 @@ static void units_that_are_alike_without_fault_are_quiet(void **state)
     (void)state;
     struct judge_rig rig;
     run_symmetric(&rig, BARO_WEIGHT, 0, 0.5, 0.01, 500); /* none alike */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_symmetric(&rig, BARO_WEIGHT, UNITS, 0.5, 0, 500); /* frozen */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_symmetric(&rig, BARO_WEIGHT, UNITS, 0, 0, 500); /* padding */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_symmetric(&rig, BARO_GRAD, UNITS, 0.5, 0.01, 500); /* gradients may be */
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 
@@ -429,7 +408,7 @@ static void a_column_that_stops_varying_is_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_columns(&rig, 300, 100, 1);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->unit, 7);
     assert_int_equal(found->n_units, 1);
     assert_in_range(found->step, 163, 165);
@@ -441,7 +420,7 @@ static void columns_that_are_mostly_zero_are_quiet(void **state)
     (void)state;
     struct judge_rig rig;
     run_columns(&rig, 4000, INT64_MAX, 0.1);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 
@@ -479,12 +458,12 @@ static void outputs_that_no_longer_depend_on_inputs_are_told(void **state)
     (void)state;
     struct judge_rig rig;
     run_collapse(&rig, 0.01, 0.6, 205);
-    const struct judge_finding *found = only_finding(&rig);
+    const struct judge_finding *found = rig_only(&rig);
     assert_int_equal(found->step, 200);
     assert_true(found->value < 0.01 && found->usual > 0.3);
     rig_close(&rig);
     run_collapse(&rig, 0.02, 0.01, 205); /* all of it shrinks to nothing */
-    assert_int_equal(only_finding(&rig)->step, 200);
+    assert_int_equal(rig_only(&rig)->step, 200);
     rig_close(&rig);
 }
 
@@ -493,10 +472,10 @@ static void an_output_that_learns_a_large_mean_is_quiet(void **state)
     (void)state;
     struct judge_rig rig;
     run_collapse(&rig, 0.5, 8, 400);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
     run_collapse(&rig, 0.2, 0.2, 400);
-    assert_quiet(&rig);
+    rig_assert_quiet(&rig);
     rig_close(&rig);
 }
 

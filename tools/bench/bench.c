@@ -42,7 +42,8 @@ static const struct {
     {"train", bench_train,
         "a step of four trainings, watched and not, and beside TensorBoard's histograms"},
     {"codec", bench_codec, "the store's codec beside others, on recorded series"},
-    {"rules", bench_rules, "what all rules cost per value, beside a mean of the same values"},
+    {"rules", bench_rules,
+        "what all rules cost per value, beside a mean of the same values"},
     {"sample", bench_sample, "the choice of lines, beside other choices of as many"},
     {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };
