@@ -9,7 +9,7 @@
 #include "lib/analysis/sample.h"
 #include "lib/base/mem.h"
 
-enum { HEIGHT = 400, MANY = 6000, STEPS = 150 };
+enum { HEIGHT = 400, MANY = TEST_SPARSE > 1 ? 4800 : 6000, STEPS = 150 };
 
 static uint64_t state = 1;
 
@@ -202,7 +202,7 @@ static void what_is_there_after_any_step_is_a_sample_of_different_lines(void **t
 
 static void new_steps_leave_the_picture_as_it_is_in_a_calm_run(void **test)
 {
-    enum { N = 3000, MORE = 120 };
+    enum { N = TEST_SPARSE > 1 ? 1000 : 3000, MORE = 120 };
     baro_autofree float *values = make_flock(N, STEPS + MORE);
     baro_autofree float *begin = baro_xcalloc(N * STEPS, sizeof *begin);
     baro_autofree float *step = baro_xcalloc(N, sizeof *step);
@@ -243,7 +243,7 @@ static void new_steps_leave_the_picture_as_it_is_in_a_calm_run(void **test)
 
 static void a_line_that_becomes_nonfinite_or_leaps_is_shown_at_once(void **test)
 {
-    enum { N = 3000 };
+    enum { N = TEST_SPARSE > 1 ? 1000 : 3000 };
     baro_autofree float *values = make_flock(N, STEPS);
     baro_autofree float *step = baro_xcalloc(N, sizeof *step);
     struct polylines lines = {.n_lines = N, .n_steps = STEPS, .values = values};
@@ -378,5 +378,6 @@ int main(void)
         cmocka_unit_test(zooming_the_axis_chooses_anew_and_huge_ranges_have_a_place),
         cmocka_unit_test(a_height_on_a_log_axis_is_the_worked_number),
     };
+    TEST_THREADS_ONLY("odd_*"); /* one thread */
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
 }

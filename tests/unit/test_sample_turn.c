@@ -9,7 +9,7 @@
 
 /* From frame to frame: what is shown changes little at once, and is right in the end. */
 
-enum { N = 1200, BEGIN = 100, HEIGHT = 400 };
+enum { N = TEST_SPARSE > 1 ? 700 : 1200, BEGIN = 100, HEIGHT = 400 };
 
 static const struct axis even = {.kind = AXIS_LINEAR, .lo = -2, .hi = 2, .linear_to = 1};
 
@@ -199,5 +199,6 @@ int main(void)
         cmocka_unit_test(what_was_chosen_is_shown_in_the_end),
         cmocka_unit_test(steps_that_come_together_take_their_time_and_hide_no_spike),
     };
+    TEST_THREADS_ONLY("steps_*"); /* one thread */
     return cmocka_run_group_tests_name("sample_turn", tests, NULL, NULL);
 }
