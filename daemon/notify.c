@@ -42,6 +42,7 @@ enum {
 
 struct way {
     struct notify *notify;
+    struct notify_target target; /* its own: the thread may outlive everything */
     struct notify_try try;
     char name[208];
     pthread_t thread;
@@ -59,7 +60,6 @@ struct way {
 };
 
 struct notify {
-    const struct notify_options *options;
     uint32_t level;
     uint32_t rate;
     struct way ways[NOTIFY_MAX_TARGETS];
@@ -361,14 +361,15 @@ static void check(const struct way *way)
     }
 }
 
-static int open_way(struct notify *notify, size_t i, struct baro_err *err)
+static int open_way(struct notify *notify, const struct notify_options *options, size_t i,
+    struct baro_err *err)
 {
-    const struct notify_options *options = notify->options;
     struct way *way = &notify->ways[i];
     pthread_condattr_t monotonic;
     way->notify = notify;
+    way->target = notify_target_copy(&options->targets[i]);
     way->try = (struct notify_try){
-        .target = &options->targets[i],
+        .target = &way->target,
         .timeout_s = options->timeout_s != 0 ? options->timeout_s : NOTIFY_TIMEOUT_S,
         .is_over = &notify->is_over,
     };
@@ -383,7 +384,7 @@ static int open_way(struct notify *notify, size_t i, struct baro_err *err)
         if (!notify->has_curl) {
             notify->has_curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
         }
-        way->try.curl = notify->has_curl ? curl_easy_init() : NULL;
+        way->try.curl = notify->has_curl ? curl_multi_init() : NULL;
         if (way->try.curl == NULL) {
             return baro_err_set(err, BARO_EIO, "libcurl cannot be used");
         }
@@ -403,7 +404,6 @@ struct notify *notify_start(const struct notify_options *options, struct baro_er
 {
     struct notify *notify = baro_xcalloc(1, sizeof *notify);
     pthread_condattr_t monotonic;
-    notify->options = options;
     notify->level = options->level != 0 ? options->level : BARO_WATCH;
     notify->rate = options->rate != 0 ? options->rate : NOTIFY_RATE;
     (void)pthread_mutex_init(&notify->lock, NULL);
@@ -416,7 +416,7 @@ struct notify *notify_start(const struct notify_options *options, struct baro_er
                  ? 0
                  : baro_err_set(err, BARO_EIO, "no descriptor for notifications");
     for (size_t i = 0; rc == 0 && i < options->n_targets; i++) {
-        rc = open_way(notify, i, err);
+        rc = open_way(notify, options, i, err);
     }
     if (rc != 0) {
         notify_stop(notify);
@@ -481,8 +481,9 @@ void notify_stop(struct notify *notify)
             (void)pthread_join(way->thread, NULL);
         }
         if (way->try.curl != NULL) {
-            curl_easy_cleanup(way->try.curl);
+            (void)curl_multi_cleanup(way->try.curl);
         }
+        notify_target_finish(&way->target);
         free(way->told_ns);
         (void)pthread_cond_destroy(&way->wake);
     }

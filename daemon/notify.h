@@ -29,7 +29,7 @@ struct notify_result {
 /**
  * Start a thread for each way.
  *
- * options  borrowed until notify_stop
+ * options  borrowed for the call
  * returns  NULL with err when there are no threads to be had; without ways it does nothing
  */
 struct notify *notify_start(const struct notify_options *options, struct baro_err *err);

@@ -310,11 +310,29 @@ int notify_options_read(
     return rc;
 }
 
+struct notify_target notify_target_copy(const struct notify_target *target)
+{
+    struct notify_target copy = {.kind = target->kind};
+    copy.text = target->text != NULL ? baro_xstrdup(target->text) : NULL;
+    if (target->words != NULL) {
+        copy.words = baro_xcalloc(NOTIFY_MAX_WORDS + 1, sizeof(char *));
+        for (size_t i = 0; target->words[i] != NULL; i++) {
+            copy.words[i] = baro_xstrdup(target->words[i]);
+        }
+    }
+    return copy;
+}
+
+void notify_target_finish(struct notify_target *target)
+{
+    free(target->text);
+    free_words(target->words);
+}
+
 void notify_options_finish(struct notify_options *options)
 {
     for (size_t i = 0; i < options->n_targets; i++) {
-        free(options->targets[i].text);
-        free_words(options->targets[i].words);
+        notify_target_finish(&options->targets[i]);
     }
     *options = (struct notify_options){0};
 }

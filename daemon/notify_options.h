@@ -58,6 +58,12 @@ int notify_options_set(struct notify_options *options, const char *key, const ch
 int notify_options_read(
     struct notify_options *options, const char *path, struct baro_err *err);
 
+/** Copy a way; the caller gives it to notify_target_finish. */
+struct notify_target notify_target_copy(const struct notify_target *target);
+
+/** Release a way. */
+void notify_target_finish(struct notify_target *target);
+
 /** Release everything. */
 void notify_options_finish(struct notify_options *options);
 

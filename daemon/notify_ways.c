@@ -11,7 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-enum { CONNECT_S = 5, ANSWER_BYTES = 160 };
+enum { CONNECT_S = 5, ANSWER_BYTES = 160, LOOK_MS = 50 };
 
 /* ---- webhooks ---- */
 
@@ -30,15 +30,29 @@ static size_t on_answer(char *bytes, size_t size, size_t n, void *payload)
     return size * n;
 }
 
-static int on_progress(
-    void *payload, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+/* Do what was prepared. It looks up every LOOK_MS, so that the end of the daemon is seen at once. */
+static CURLcode perform(const struct notify_try *try, CURL *curl)
 {
-    const struct notify_try *try = payload;
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    return atomic_load(try->is_over) ? 1 : 0;
+    CURLM *multi = try->curl;
+    CURLcode rc = CURLE_ABORTED_BY_CALLBACK;
+    int n_running = 1;
+    if (curl_multi_add_handle(multi, curl) != CURLM_OK) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    while (n_running > 0 && !atomic_load(try->is_over)) {
+        if (curl_multi_perform(multi, &n_running) != CURLM_OK ||
+            (n_running > 0 && curl_multi_poll(multi, NULL, 0, LOOK_MS, NULL) != CURLM_OK)) {
+            rc = CURLE_RECV_ERROR;
+            break;
+        }
+    }
+    int n_left = 0;
+    const CURLMsg *message;
+    while ((message = curl_multi_info_read(multi, &n_left)) != NULL) {
+        rc = message->msg == CURLMSG_DONE ? message->data.result : rc;
+    }
+    (void)curl_multi_remove_handle(multi, curl);
+    return rc;
 }
 
 /* What an HTTP status means: full servers and broken ones may do better another time. */
@@ -57,12 +71,15 @@ static int judge_status(long status, const struct answer *answer, struct baro_er
 
 int notify_post(const struct notify_try *try, const char *json, struct baro_err *err)
 {
-    CURL *curl = try->curl;
+    CURL *curl = curl_easy_init();
     struct answer answer = {0};
     char trouble[CURL_ERROR_SIZE] = "";
     long status = 0;
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    curl_easy_reset(curl);
+    if (curl == NULL) {
+        curl_slist_free_all(headers);
+        return baro_err_set(err, BARO_EIO, "libcurl cannot be used");
+    }
     (void)curl_easy_setopt(curl, CURLOPT_URL, try->target->text);
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
@@ -76,13 +93,10 @@ int notify_post(const struct notify_try *try, const char *json, struct baro_err 
     (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(json));
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
-    (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)try);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, trouble);
-    CURLcode rc = curl_easy_perform(curl);
+    CURLcode rc = perform(try, curl);
     (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     if (rc == CURLE_OK) {
         return judge_status(status, &answer, err);

@@ -11,7 +11,7 @@ struct notify_try {
     const struct notify_target *target;
     uint32_t timeout_s;
     _Atomic bool *is_over; /* set from outside: come back at once */
-    void *curl;            /* CURL *, of a URL: its connection is kept */
+    void *curl;            /* CURLM *, of a URL: it keeps the connection */
 };
 
 /**
