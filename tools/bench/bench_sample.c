@@ -226,6 +226,7 @@ static void measure_live(
         n_redone += sampler_step(sampler, 1);
         while (sampler_step(sampler, SLICE)) {
         }
+        (void)sampler_end_frame(sampler);
         struct sample sample;
         sampler_get(sampler, &sample);
         size_t n_both = 0;
