@@ -279,5 +279,6 @@ int main(void)
         cmocka_unit_test(all_live_samples_of_one_asker_go_on),
         cmocka_unit_test(an_asker_that_stops_reading_or_is_killed_harms_nobody),
     };
+    TEST_THREADS_ONLY("*_of_*"); /* it does not follow threads of a forked process */
     return cmocka_run_group_tests_name("sample_live", tests, set_up, tear_down);
 }
