@@ -297,7 +297,9 @@ static bool is_told(struct judge *judge, struct duty *duty, int64_t step)
                                               : (uint64_t)duty->told_step - (uint64_t)step;
     unsigned doublings =
         duty->n_told - 1U < MAX_DOUBLINGS ? duty->n_told - 1U : MAX_DOUBLINGS;
-    uint64_t quiet = (uint64_t)judge->book->quiet_steps << doublings;
+    uint64_t usual = judge->book->quiet_steps;
+    uint64_t own = duty->rule->quiet_steps;
+    uint64_t quiet = (own > 0 && own < usual ? own : usual) << doublings;
     if (passed >= FORGIVE * quiet) {
         duty->n_told = 0;
     }

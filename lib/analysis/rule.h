@@ -91,9 +91,10 @@ struct rule {
     unsigned kinds;        /* bits RULE_KIND(READING_...) of what on_reading takes */
     unsigned excuses;      /* bits of enum judge_change */
     size_t state_bytes;    /* zeroed memory per thing and kind, */
-    size_t unit_bytes;  /* and per unit of the thing, behind it (offset rounded up to 16) */
-    size_t run_bytes;   /* zeroed memory per process, for on_step */
-    bool speaks_always; /* no refractory time: its facts are rare by nature */
+    size_t unit_bytes; /* and per unit of the thing, behind it (offset rounded up to 16) */
+    size_t run_bytes;  /* zeroed memory per process, for on_step */
+    uint32_t quiet_steps; /* a shorter refractory time of its own; 0: the book's */
+    bool speaks_always;   /* no refractory time: its facts are rare by nature */
     /* Tell whether a thing is the rule's business; NULL: all are. READING_STEP, BATCH, EVENT and
      * STATUS belong to a thing with id 0, name "" and is_tensor false. */
     bool (*applies)(const struct judge_thing *thing);

@@ -445,6 +445,7 @@ const struct rule rule_nonfinite = {
     .params = params,
     .n_params = BARO_LEN(params),
     .level = BARO_ALARM,
+    .quiet_steps = NONFINITE_CALM_STEPS, /* what comes after a calm is another incident */
     .kinds = RULE_KIND(READING_SCALAR) | RULE_KIND(READING_SUMMARY),
     .state_bytes = sizeof(struct memory),
     .run_bytes = sizeof(struct run_memory),
