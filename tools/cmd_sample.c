@@ -101,7 +101,7 @@ static int measure(const struct question *question, struct quality *out)
         .lo = head->lo,
         .hi = head->hi,
         .linear_to = head->linear_to};
-    struct sample_lines lines;
+    struct sample_lines lines = {0};
     struct polyline_screen screen;
     struct sample_canvas all, some;
     if (ask_lines(question, &lines) != CLI_OK) {

@@ -217,7 +217,9 @@ void alarm_declare(
         about.dtype = (enum baro_dtype)declare->dtype;
         about.n_dims =
             (uint32_t)(declare->n_shape < BARO_MAX_DIMS ? declare->n_shape : BARO_MAX_DIMS);
-        memcpy(about.shape, declare->shape, about.n_dims * sizeof about.shape[0]);
+        if (about.n_dims > 0) {
+            memcpy(about.shape, declare->shape, about.n_dims * sizeof about.shape[0]);
+        }
     }
     judge_declare(stream->judge, &about);
     struct alarm *alarm = stream->alarm;

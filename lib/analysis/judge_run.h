@@ -41,13 +41,14 @@ void judge_run_declare(struct judge_run *run, uint32_t rank, uint32_t id, const 
 /**
  * Feed one reading of a rank, in the order of its process. What is not looked at may be left out.
  *
+ * number   of the rank
  * thing    its id in the run, 0 for READING_STEP
  */
 void judge_run_reading(
-    struct judge_run *run, uint32_t rank, const struct reading *reading, uint32_t thing);
+    struct judge_run *run, uint32_t number, const struct reading *reading, uint32_t thing);
 
 /** Say that a rank's process has ended: the others are waited for no longer on its account. */
-void judge_run_leave(struct judge_run *run, uint32_t rank);
+void judge_run_leave(struct judge_run *run, uint32_t number);
 
 /**
  * Take the next finding.

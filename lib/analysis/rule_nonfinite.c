@@ -339,14 +339,15 @@ static uint64_t per_row(const struct judge_thing *thing)
 static bool is_batch_row(const struct judge_thing *thing, const struct rule_fact *fact,
     const struct judge_finding *finding)
 {
+    const uint64_t row_elements = per_row(thing);
     if (!thing->is_tensor || !baro_role_has_batch(thing->role) || fact->row < 0 ||
-        per_row(thing) == 0 || finding->batch_size == 0) {
+        row_elements == 0 || finding->batch_size == 0) {
         return false;
     }
     bool is_whole = (fact->code & TOLD_WHOLE) != 0;
     uint64_t count = (uint64_t)fact->from_step;
-    bool is_counted = count % per_row(thing) == 0;
-    bool has_all_rows = is_counted && count / per_row(thing) == finding->batch_size;
+    bool is_counted = count % row_elements == 0;
+    bool has_all_rows = is_counted && count / row_elements == finding->batch_size;
     return (!is_whole || finding->batch_size == 1) &&
            (has_all_rows || (uint64_t)thing->shape[0] == finding->batch_size);
 }

@@ -20,7 +20,7 @@ static struct incident_alert alert_of(
         .kind = kind,
         .level = BARO_WATCH,
         .step = step,
-        .time_ns = step * 1000,
+        .time_ns = (int64_t)((uint64_t)step * 1000),
         .thing = thing,
         .name = name,
         .module = "",
