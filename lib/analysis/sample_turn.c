@@ -110,7 +110,7 @@ static size_t take_unwanted(struct sampler *s)
 /* Exchange a line for another, or only take one or let one go; false: nothing was left to do. */
 static bool exchange_one(struct sampler *s, bool *has_moved)
 {
-    struct wanted_line wanted;
+    struct wanted_line wanted = {0};
     const bool comes = take_wanted(s, &wanted);
     const size_t slot = take_unwanted(s);
     if (slot < s->n_shown) {
