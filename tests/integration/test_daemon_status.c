@@ -291,8 +291,8 @@ static void what_comes_late_from_an_earlier_process_does_not_speak_for_the_run(v
     pusher_declare_scalar(&newer, 1, "loss");
     assert_int_equal(pusher_hello(&newer), 0);
     for (int64_t step = 60; step < 160; step++) {
-        pusher_scalar(
-            &newer, 1, step, 0.9 - 0.004 * (double)(step - 60) + 0.001 * (double)(step % 7));
+        pusher_scalar(&newer, 1, step,
+            0.9 - 0.004 * (double)(step - 60) + 0.001 * (double)(step % 7));
     }
     double end = READING_END_FINISHED;
     pusher_record(&newer, READING_STATUS, 0, 159, &end, sizeof end);

@@ -151,7 +151,7 @@ def test_wrong_words_are_refused():
     with live.daemon():
         run = opened(control=True)
         for words, code, sentence in (
-                (("stpo",), 2, "did you mean 'stop'?"), (("lr-scale",), 2, "takes the factor"),
+                (("stob",), 2, "did you mean 'stop'?"), (("lr-scale",), 2, "takes the factor"),
                 (("lr-scale", "-1"), 2, ""), (("lr-scale", "nan"), 2, "takes the factor"),
                 (("lr-scale", "1e9"), 1, "from 1e-06 to 1e+06"), (("stop", "now"), 2, "too much"),
                 (("stop", "--reason", "x" * 600), 1, "over 512 bytes")):
