@@ -21,10 +21,6 @@
  * or, because tensors may be looked at rarely, as long as its origin has not been seen finite
  * again. Steps that go back by more than that begin a new incident (the run was resumed).
  *
- * Which sample was it? The batch of a step is often told after its tensors. A finding is given
- * at once, to be stored in the same commit as its cause, and once more when the batch of its step
- * is known, a record of another step has been seen, or the caller will wait no longer.
- *
  * Known limits: with gradient accumulation the row counts within one micro-batch; tensors that
  * are not watched cannot be origins, so the origin is the first *watched* tensor.
  */
@@ -33,19 +29,14 @@ enum { N_WAITING = 3 };
 
 struct nonfinite_detector {
     bool has_incident;
-    struct nonfinite_memory memory;
+    int64_t last_step;   /* newest step that belongs to it */
+    uint32_t news;       /* enum nonfinite_news bits told already */
+    uint32_t origin;     /* thing where it began */
     bool is_origin_calm; /* the origin has been seen finite since */
     bool is_origin_backward;
     int64_t origin_step;
-    int64_t seen_step;
-    bool has_seen;
     struct nonfinite_finding waiting[N_WAITING];
     size_t n_waiting;
-    bool has_batch;
-    int64_t batch_step;
-    uint64_t batch_size;
-    size_t n_samples;
-    int64_t samples[NONFINITE_MAX_SAMPLES];
 };
 
 struct nonfinite_detector *nonfinite_create(void)
@@ -64,9 +55,9 @@ static bool is_continued(const struct nonfinite_detector *detector, int64_t step
         return false;
     }
     uint64_t a = (uint64_t)step;
-    uint64_t b = (uint64_t)detector->memory.last_step;
-    uint64_t distance = step > detector->memory.last_step ? a - b : b - a;
-    bool is_later = step >= detector->memory.last_step;
+    uint64_t b = (uint64_t)detector->last_step;
+    uint64_t distance = step > detector->last_step ? a - b : b - a;
+    bool is_later = step >= detector->last_step;
     return distance <= NONFINITE_CALM_STEPS || (is_later && !detector->is_origin_calm);
 }
 
@@ -94,9 +85,8 @@ static bool blame_loss(struct nonfinite_detector *detector, int64_t step)
 bool nonfinite_add(struct nonfinite_detector *detector,
     const struct nonfinite_reading *reading, struct nonfinite_finding *out_finding)
 {
-    struct nonfinite_memory *memory = &detector->memory;
-    if (reading->n_nan == 0 && reading->n_pos_inf == 0 && reading->n_neg_inf == 0) {
-        if (reading->thing == memory->thing) {
+    if (!reading->is_bad) {
+        if (reading->thing == detector->origin) {
             detector->is_origin_calm = true;
         }
         return false;
@@ -105,22 +95,22 @@ bool nonfinite_add(struct nonfinite_detector *detector,
     bool is_new = !is_continued(detector, reading->step);
     if (is_new) {
         detector->has_incident = true;
-        memory->news = (uint32_t)(NONFINITE_ORIGIN | news);
-        memory->thing = reading->thing;
+        detector->news = (uint32_t)(NONFINITE_ORIGIN | news);
+        detector->origin = reading->thing;
         detector->is_origin_backward = reading->is_backward;
         detector->origin_step = reading->step;
         news = NONFINITE_ORIGIN;
     }
-    memory->last_step = reading->step;
-    if (reading->thing == memory->thing) {
+    detector->last_step = reading->step;
+    if (reading->thing == detector->origin) {
         detector->is_origin_calm = false;
     }
-    if (!is_new && (news == 0 || (memory->news & (uint32_t)news) != 0)) {
+    if (!is_new && (news == 0 || (detector->news & (uint32_t)news) != 0)) {
         return false;
     }
-    memory->news |= (uint32_t)news;
+    detector->news |= (uint32_t)news;
     *out_finding = (struct nonfinite_finding){
-        .news = news, .is_new_incident = is_new, .reading = *reading};
+        .news = news, .is_new_incident = is_new, .thing = reading->thing};
     if (news == NONFINITE_LOSS) {
         out_finding->began_in_loss = blame_loss(detector, reading->step);
     }
@@ -130,91 +120,15 @@ bool nonfinite_add(struct nonfinite_detector *detector,
     return true;
 }
 
-void nonfinite_name(struct nonfinite_detector *detector, uint64_t incident)
+bool nonfinite_take(
+    struct nonfinite_detector *detector, struct nonfinite_finding *out_finding)
 {
-    detector->memory.incident = incident;
-}
-
-uint64_t nonfinite_incident(const struct nonfinite_detector *detector)
-{
-    return detector->memory.incident;
-}
-
-void nonfinite_tag(
-    struct nonfinite_detector *detector, enum nonfinite_news news, uint64_t tag)
-{
-    for (size_t i = detector->n_waiting; i > 0; i--) {
-        if (detector->waiting[i - 1].news == news) {
-            detector->waiting[i - 1].tag = tag;
-            return;
-        }
+    if (detector->n_waiting == 0) {
+        return false;
     }
-}
-
-void nonfinite_see_step(struct nonfinite_detector *detector, int64_t step)
-{
-    detector->seen_step = step;
-    detector->has_seen = true;
-}
-
-void nonfinite_batch(struct nonfinite_detector *detector, int64_t step,
-    const int64_t *samples, size_t n_samples, uint64_t batch_size)
-{
-    detector->has_batch = true;
-    detector->batch_step = step;
-    detector->batch_size = batch_size;
-    detector->n_samples =
-        n_samples < NONFINITE_MAX_SAMPLES ? n_samples : NONFINITE_MAX_SAMPLES;
-    if (detector->n_samples > 0) {
-        memcpy(detector->samples, samples, detector->n_samples * sizeof *samples);
-    }
-}
-
-bool nonfinite_is_waiting(const struct nonfinite_detector *detector)
-{
-    return detector->n_waiting > 0;
-}
-
-/* A gradient that is an origin may have a loss to blame, which comes last of its step. */
-static bool awaits_loss(const struct nonfinite_finding *finding)
-{
-    return finding->news == NONFINITE_ORIGIN && finding->reading.is_backward;
-}
-
-bool nonfinite_take(struct nonfinite_detector *detector, bool is_final,
-    struct nonfinite_finding *out_finding)
-{
-    for (size_t i = 0; i < detector->n_waiting; i++) {
-        struct nonfinite_finding *finding = &detector->waiting[i];
-        bool has_batch =
-            detector->has_batch && detector->batch_step == finding->reading.step;
-        bool is_over = detector->has_seen && detector->seen_step != finding->reading.step;
-        bool is_known = has_batch && (!awaits_loss(finding) || finding->began_in_loss);
-        if (!is_known && !is_over && !is_final) {
-            continue;
-        }
-        *out_finding = *finding;
-        out_finding->has_batch = has_batch;
-        if (has_batch) {
-            out_finding->samples = detector->samples;
-            out_finding->n_samples = detector->n_samples;
-            out_finding->batch_size = detector->batch_size;
-        }
-        detector->n_waiting--;
-        memmove(finding, finding + 1, (detector->n_waiting - i) * sizeof *finding);
-        return true;
-    }
-    return false;
-}
-
-struct nonfinite_memory nonfinite_remember(const struct nonfinite_detector *detector)
-{
-    return detector->memory;
-}
-
-void nonfinite_resume(
-    struct nonfinite_detector *detector, const struct nonfinite_memory *memory)
-{
-    detector->memory = *memory;
-    detector->has_incident = memory->incident != 0;
+    *out_finding = detector->waiting[0];
+    detector->n_waiting--;
+    memmove(detector->waiting, detector->waiting + 1,
+        detector->n_waiting * sizeof *detector->waiting);
+    return true;
 }

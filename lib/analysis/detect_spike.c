@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdlib.h>
 
 #include "lib/analysis/detect.h"
-#include "lib/base/mem.h"
 
 /*
  * Did the loss just jump? A reading x is compared with the series' own recent history, in four
@@ -50,16 +48,6 @@ static const double clip_score = 2.5;
 static const double recent_weight = 0.03;
 static const double peak_fade = 0.99991336; /* 0.5 ^ (1 / 8000) */
 static const double calm_score = 3.0;
-
-struct spike_detector *spike_create(void)
-{
-    return baro_xcalloc(1, sizeof(struct spike_detector));
-}
-
-void spike_destroy(struct spike_detector *detector)
-{
-    free(detector);
-}
 
 /* Follow the series with its exponential mean and variance, and remember how far it strays. */
 static void learn(
@@ -115,10 +103,4 @@ bool spike_feed(struct spike_detector *detector, const struct spike_limits *limi
         *out_finding = (struct spike_finding){value, median, score};
     }
     return is_told;
-}
-
-bool spike_add(
-    struct spike_detector *detector, double value, struct spike_finding *out_finding)
-{
-    return spike_feed(detector, &spike_usual_limits, value, out_finding);
 }

@@ -107,17 +107,10 @@ static struct nonfinite_reading to_nonfinite(
     const struct rule_context *context, const struct rule_fact *fact)
 {
     const struct judge_thing *thing = rule_thing(context, fact->thing);
-    bool is_bad = (fact->code & FACT_BAD) != 0;
     return (struct nonfinite_reading){
         .thing = fact->thing,
         .step = fact->step,
-        .time_ns = fact->time_ns,
-        .count = 1,
-        .n_nan = is_bad ? to_count(fact->value) : 0,
-        .n_pos_inf = is_bad ? to_count(fact->usual) : 0,
-        .n_neg_inf = is_bad ? to_count(fact->score) : 0,
-        .unit = fact->unit,
-        .row = fact->row,
+        .is_bad = (fact->code & FACT_BAD) != 0,
         .is_loss = thing->is_loss,
         .is_weight = thing->is_tensor && thing->role == BARO_WEIGHT,
         .is_backward = thing->is_backward,
@@ -203,8 +196,8 @@ static void on_step(struct rule_context *context, void *run_state,
             }
         }
     }
-    while (nonfinite_take(run->detector, true, &found)) {
-        const struct rule_fact *fact = fact_of(facts, n_facts, found.reading.thing);
+    while (nonfinite_take(run->detector, &found)) {
+        const struct rule_fact *fact = fact_of(facts, n_facts, found.thing);
         if (fact == NULL) {
             continue;
         }

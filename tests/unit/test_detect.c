@@ -10,8 +10,7 @@
 
 static struct nonfinite_reading reading_of(uint32_t thing, int64_t step, uint64_t n_nan)
 {
-    return (struct nonfinite_reading){
-        .thing = thing, .step = step, .n_nan = n_nan, .unit = -1, .row = -1};
+    return (struct nonfinite_reading){.thing = thing, .step = step, .is_bad = n_nan > 0};
 }
 
 static bool add(struct nonfinite_detector *detector, uint32_t thing, int64_t step,
@@ -21,7 +20,6 @@ static bool add(struct nonfinite_detector *detector, uint32_t thing, int64_t ste
     reading.is_loss = thing == 99;
     reading.is_weight = thing == 50;
     reading.is_backward = thing == 30;
-    nonfinite_see_step(detector, step);
     return nonfinite_add(detector, &reading, finding);
 }
 
@@ -46,64 +44,10 @@ static void the_first_tensor_is_the_origin_and_forty_more_are_no_news(void **unu
         assert_int_equal(is_news, step == 412);
         is_news = add(detector, 50, step, 1, &finding);
         assert_int_equal(is_news, step == 412);
-        while (nonfinite_take(detector, true, &finding)) {
+        while (nonfinite_take(detector, &finding)) {
         }
     }
     assert_int_equal(n_told, 1);
-    nonfinite_destroy(detector);
-}
-
-static void a_finding_waits_for_its_batch(void **unused)
-{
-    (void)unused;
-    struct nonfinite_detector *detector = nonfinite_create();
-    struct nonfinite_finding finding;
-    assert_true(add(detector, 7, 3, 2, &finding));
-    assert_int_equal(finding.news, NONFINITE_ORIGIN);
-    assert_true(finding.is_new_incident);
-    nonfinite_tag(detector, NONFINITE_ORIGIN, 42);
-    assert_false(nonfinite_take(detector, false, &finding));
-    const int64_t samples[] = {11, 12, 13};
-    nonfinite_batch(detector, 2, samples, 3, 3); /* of another step */
-    assert_false(nonfinite_take(detector, false, &finding));
-    nonfinite_batch(detector, 3, samples, 3, 300);
-    assert_true(nonfinite_take(detector, false, &finding));
-    assert_true(finding.has_batch);
-    assert_int_equal(finding.tag, 42);
-    assert_int_equal(finding.batch_size, 300);
-    assert_int_equal(finding.n_samples, 3);
-    assert_memory_equal(finding.samples, samples, sizeof samples);
-    assert_false(nonfinite_is_waiting(detector));
-    nonfinite_destroy(detector);
-}
-
-static void a_batch_told_before_its_tensors_is_used_too(void **unused)
-{
-    (void)unused;
-    struct nonfinite_detector *detector = nonfinite_create();
-    struct nonfinite_finding finding;
-    const int64_t samples[] = {5};
-    nonfinite_batch(detector, 9, samples, 1, 1);
-    assert_true(add(detector, 7, 9, 2, &finding));
-    assert_true(nonfinite_take(detector, false, &finding));
-    assert_true(finding.has_batch);
-    nonfinite_destroy(detector);
-}
-
-static void a_later_step_or_the_end_stops_the_wait(void **unused)
-{
-    (void)unused;
-    struct nonfinite_detector *detector = nonfinite_create();
-    struct nonfinite_finding finding;
-    assert_true(add(detector, 7, 3, 2, &finding));
-    assert_false(nonfinite_take(detector, false, &finding));
-    nonfinite_see_step(detector, 4);
-    assert_true(nonfinite_take(detector, false, &finding));
-    assert_false(finding.has_batch);
-    assert_true(add(detector, 99, 4, 1, &finding));
-    assert_false(nonfinite_take(detector, false, &finding));
-    assert_true(nonfinite_take(detector, true, &finding));
-    assert_int_equal(finding.news, NONFINITE_LOSS);
     nonfinite_destroy(detector);
 }
 
@@ -133,25 +77,6 @@ static void a_tensor_seen_rarely_and_always_bad_stays_one_incident(void **unused
     nonfinite_destroy(detector);
 }
 
-static void nothing_is_told_again_after_a_restart(void **unused)
-{
-    (void)unused;
-    struct nonfinite_detector *before = nonfinite_create();
-    struct nonfinite_finding finding;
-    assert_true(add(before, 7, 100, 1, &finding));
-    nonfinite_name(before, 3);
-    assert_true(add(before, 99, 100, 1, &finding));
-    struct nonfinite_memory memory = nonfinite_remember(before);
-    nonfinite_destroy(before);
-    struct nonfinite_detector *after = nonfinite_create();
-    nonfinite_resume(after, &memory);
-    assert_int_equal(nonfinite_incident(after), 3);
-    assert_false(add(after, 7, 101, 1, &finding));
-    assert_false(add(after, 99, 101, 1, &finding));
-    assert_true(add(after, 50, 101, 1, &finding)); /* this is news */
-    nonfinite_destroy(after);
-}
-
 static void a_loss_told_after_its_gradients_is_blamed_for_them(void **unused)
 {
     (void)unused;
@@ -159,15 +84,12 @@ static void a_loss_told_after_its_gradients_is_blamed_for_them(void **unused)
     struct nonfinite_finding finding;
     assert_true(add(detector, 30, 5, 1, &finding)); /* a gradient */
     assert_false(finding.began_in_loss);
-    const int64_t samples[] = {5};
-    nonfinite_batch(detector, 5, samples, 1, 1);
-    assert_false(nonfinite_take(detector, false, &finding)); /* the loss is still to come */
     assert_true(add(detector, 99, 5, 1, &finding));
     assert_true(finding.began_in_loss);
-    assert_true(nonfinite_take(detector, false, &finding));
+    assert_true(nonfinite_take(detector, &finding));
     assert_int_equal(finding.news, NONFINITE_ORIGIN);
     assert_true(finding.began_in_loss);
-    assert_true(nonfinite_take(detector, false, &finding));
+    assert_true(nonfinite_take(detector, &finding));
     assert_int_equal(finding.news, NONFINITE_LOSS);
     assert_true(finding.began_in_loss);
     nonfinite_destroy(detector);
@@ -186,7 +108,7 @@ static void a_loss_is_not_blamed_for_activations_or_for_earlier_gradients(void *
         assert_true(add(detector, cases[i].origin, 5, 1, &finding));
         assert_true(add(detector, 99, cases[i].loss_step, 1, &finding));
         assert_false(finding.began_in_loss);
-        assert_true(nonfinite_take(detector, true, &finding));
+        assert_true(nonfinite_take(detector, &finding));
         assert_false(finding.began_in_loss);
         nonfinite_destroy(detector);
     }
@@ -207,12 +129,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_tensor_is_the_origin_and_forty_more_are_no_news),
-        cmocka_unit_test(a_finding_waits_for_its_batch),
-        cmocka_unit_test(a_batch_told_before_its_tensors_is_used_too),
-        cmocka_unit_test(a_later_step_or_the_end_stops_the_wait),
         cmocka_unit_test(a_calm_while_begins_a_new_incident),
         cmocka_unit_test(a_tensor_seen_rarely_and_always_bad_stays_one_incident),
-        cmocka_unit_test(nothing_is_told_again_after_a_restart),
         cmocka_unit_test(a_loss_told_after_its_gradients_is_blamed_for_them),
         cmocka_unit_test(a_loss_is_not_blamed_for_activations_or_for_earlier_gradients),
         cmocka_unit_test(a_loss_that_is_the_origin_is_told_once),

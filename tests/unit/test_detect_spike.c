@@ -73,13 +73,13 @@ static double around_zero(int64_t i)
 static int count_fired(noise_fn noise, int64_t n, uint64_t seed)
 {
     state = seed;
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     int n_fired = 0;
     for (int64_t i = 0; i < n; i++) {
-        n_fired += spike_add(detector, noise(i), &finding) ? 1 : 0;
+        n_fired += spike_feed(detector, &spike_usual_limits, noise(i), &finding) ? 1 : 0;
     }
-    spike_destroy(detector);
+    free(detector);
     return n_fired;
 }
 
@@ -117,17 +117,18 @@ static void a_planted_spike_fires_at_its_step(void **unused)
     (void)unused;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         state = seed * UINT64_C(2685821657736338717);
-        struct spike_detector *detector = spike_create();
+        struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
         struct spike_finding finding;
         int64_t at = 40 + (int64_t)(seed * 37 % 3000);
         for (int64_t i = 0; i < at; i++) {
-            assert_false(spike_add(detector, 1 + 0.1 * gaussian(), &finding));
+            assert_false(
+                spike_feed(detector, &spike_usual_limits, 1 + 0.1 * gaussian(), &finding));
         }
-        assert_true(spike_add(detector, 1 + 0.1 * 10, &finding));
+        assert_true(spike_feed(detector, &spike_usual_limits, 1 + 0.1 * 10, &finding));
         assert_true(finding.value == 2);
         assert_true(fabs(finding.usual - 1) < 0.1);
         assert_true(finding.score > 6);
-        spike_destroy(detector);
+        free(detector);
     }
 }
 
@@ -135,47 +136,52 @@ static void a_later_spike_is_heard_after_an_enormous_one(void **unused)
 {
     (void)unused;
     state = 12345;
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     for (int i = 0; i < 500; i++) {
-        assert_false(spike_add(detector, 1 + 0.1 * gaussian(), &finding));
+        assert_false(
+            spike_feed(detector, &spike_usual_limits, 1 + 0.1 * gaussian(), &finding));
     }
-    assert_true(spike_add(detector, 1e9, &finding));
+    assert_true(spike_feed(detector, &spike_usual_limits, 1e9, &finding));
     for (int i = 0; i < 500; i++) {
-        assert_false(spike_add(detector, 1 + 0.1 * gaussian(), &finding));
+        assert_false(
+            spike_feed(detector, &spike_usual_limits, 1 + 0.1 * gaussian(), &finding));
     }
-    assert_true(spike_add(detector, 3, &finding));
-    spike_destroy(detector);
+    assert_true(spike_feed(detector, &spike_usual_limits, 3, &finding));
+    free(detector);
 }
 
 static void a_plateau_after_a_jump_is_told_once(void **unused)
 {
     (void)unused;
     state = 99;
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     int n_fired = 0;
     for (int i = 0; i < 2000; i++) {
         double level = i < 500 ? 1 : 5;
-        n_fired += spike_add(detector, level + 0.1 * gaussian(), &finding) ? 1 : 0;
+        n_fired +=
+            spike_feed(detector, &spike_usual_limits, level + 0.1 * gaussian(), &finding)
+                ? 1
+                : 0;
     }
     assert_int_equal(n_fired, 1);
-    spike_destroy(detector);
+    free(detector);
 }
 
 static void the_worked_number_of_the_essay_is_right(void **unused)
 {
     (void)unused;
     const double cycle[] = {1.0, 1.1, 1.0, 0.9};
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     for (int i = 0; i < 64; i++) {
-        assert_false(spike_add(detector, cycle[i % 4], &finding));
+        assert_false(spike_feed(detector, &spike_usual_limits, cycle[i % 4], &finding));
     }
-    assert_true(spike_add(detector, 1.6, &finding));
+    assert_true(spike_feed(detector, &spike_usual_limits, 1.6, &finding));
     assert_true(fabs(finding.usual - 1.0) < 1e-12);
     assert_true(fabs(finding.score - 8.09) < 0.01);
-    spike_destroy(detector);
+    free(detector);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -199,13 +205,13 @@ static void scores_agree_with_brute_force(void **unused)
     (void)unused;
     for (uint64_t seed = 1; seed <= 300; seed++) {
         state = seed * UINT64_C(2685821657736338717);
-        struct spike_detector *detector = spike_create();
+        struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
         struct spike_finding finding;
         double history[400];
         size_t n = 33 + seed;
         for (size_t i = 0; i < n; i++) {
             history[i] = 10 + floor(5 * uniform());
-            (void)spike_add(detector, history[i], &finding);
+            (void)spike_feed(detector, &spike_usual_limits, history[i], &finding);
         }
         size_t window = n < 128 ? n : 128;
         const double *recent = history + n - window;
@@ -215,10 +221,10 @@ static void scores_agree_with_brute_force(void **unused)
             distances[i] = fabs(recent[i] - median);
         }
         double sigma = 1.4826 * slow_median(distances, window);
-        assert_true(spike_add(detector, 1000, &finding));
+        assert_true(spike_feed(detector, &spike_usual_limits, 1000, &finding));
         assert_true(fabs(finding.usual - median) < 1e-12);
         assert_true(fabs(finding.score - (1000 - median) / sigma) < 1e-6);
-        spike_destroy(detector);
+        free(detector);
     }
 }
 
@@ -226,31 +232,32 @@ static void nan_is_not_a_spike_and_leaves_no_trace(void **unused)
 {
     (void)unused;
     state = 5;
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     for (int i = 0; i < 300; i++) {
-        assert_false(spike_add(detector, 1 + 0.1 * gaussian(), &finding));
-        assert_false(spike_add(detector, (double)NAN, &finding));
-        assert_false(spike_add(detector, (double)INFINITY, &finding));
+        assert_false(
+            spike_feed(detector, &spike_usual_limits, 1 + 0.1 * gaussian(), &finding));
+        assert_false(spike_feed(detector, &spike_usual_limits, (double)NAN, &finding));
+        assert_false(spike_feed(detector, &spike_usual_limits, (double)INFINITY, &finding));
     }
-    assert_true(spike_add(detector, 2.5, &finding));
-    spike_destroy(detector);
+    assert_true(spike_feed(detector, &spike_usual_limits, 2.5, &finding));
+    free(detector);
 }
 
 static void a_constant_loss_that_moves_a_little_is_no_spike(void **unused)
 {
     (void)unused;
-    struct spike_detector *detector = spike_create();
+    struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
     struct spike_finding finding;
     for (int i = 0; i < 200; i++) {
-        assert_false(spike_add(detector, 2.302585, &finding));
+        assert_false(spike_feed(detector, &spike_usual_limits, 2.302585, &finding));
     }
-    assert_false(spike_add(detector, 2.31, &finding));
+    assert_false(spike_feed(detector, &spike_usual_limits, 2.31, &finding));
     for (int i = 0; i < 20; i++) {
-        assert_false(spike_add(detector, 2.302585, &finding));
+        assert_false(spike_feed(detector, &spike_usual_limits, 2.302585, &finding));
     }
-    assert_true(spike_add(detector, 4, &finding));
-    spike_destroy(detector);
+    assert_true(spike_feed(detector, &spike_usual_limits, 4, &finding));
+    free(detector);
 }
 
 int main(void)
