@@ -295,6 +295,92 @@ BARO_API int baro_batch_at(
 /** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
 BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
 
+/*
+ * Graph and probe: what one training step computed, operation by operation, for `baro why` and
+ * `baro credit`. Rare by nature: a probe reads and copies what went through the step. It is built
+ * between baro_probe_begin() and baro_probe_end() in memory of its own, bounded by max_bytes,
+ * and then goes into the ring at once, or not at all when that has no room.
+ */
+struct baro_probe;
+
+struct baro_probe_options {
+    int64_t step;        /* that it shows; -1: the current one */
+    int reason;          /* 1 regular, 2 asked for, 3 something became non-finite */
+    int64_t n_batch;     /* samples in the batch; 0: not known */
+    size_t n_rows;       /* samples of which values are kept */
+    const int64_t *rows; /* their places in the batch */
+    size_t max_bytes;    /* 0: a quarter of the ring, at most 16 MiB */
+};
+
+/* One array of the step; everything is borrowed for the call. */
+struct baro_probe_value {
+    const char *name; /* of a parameter or an input; NULL: none */
+    int kind;         /* 0 result, 1 input, 2 parameter, 3 buffer, 4 constant, 5 noise */
+    enum baro_dtype dtype;
+    int n_dims;
+    const int64_t *shape;
+    const int64_t *strides; /* in elements; NULL: row-major, contiguous */
+    const void *data;       /* NULL: not at hand, neither kept nor summarised */
+    int batch_axis;         /* -1: none */
+    int unit_axis;          /* -1: none */
+    int keep;               /* 0 statistics only, 1 the probe's rows, 2 all */
+};
+
+/* One operation; values by the numbers that baro_probe_value() gave, -1: none. */
+struct baro_probe_op {
+    const char *name;   /* "addmm" */
+    const char *module; /* NULL: none */
+    const char *source; /* "train.py:57", or NULL */
+    const char *attrs;  /* "dim=[1] keepdim=0", or NULL */
+    int is_backward;
+    size_t n_inputs, n_outputs;
+    const int32_t *inputs, *outputs;
+};
+
+/* Where something finite first became non-finite. */
+struct baro_probe_origin {
+    int32_t op;    /* -1: it came from outside as value */
+    int32_t value; /* that is non-finite, or whose gradient is */
+    int is_gradient, is_replayed, is_exact;
+    size_t n_units, n_rows;
+    const int64_t *units, *rows;
+    const char *cause; /* one sentence */
+};
+
+/**
+ * Begin a probe.
+ *
+ * returns  NULL when run is NULL, memory is short, or the ring has no room for a probe now
+ */
+BARO_API struct baro_probe *baro_probe_begin(
+    struct baro_run *run, const struct baro_probe_options *options);
+
+/**
+ * Add a value: reads it once for its statistics, copies what is to be kept. A value that would
+ * exceed max_bytes keeps its statistics only, and the probe says that it is cut.
+ *
+ * returns  its number, from 0; BARO_EINVAL; BARO_ELIMIT when not even that fits
+ */
+BARO_API int64_t baro_probe_value(
+    struct baro_probe *probe, const struct baro_probe_value *value);
+
+/** Add an operation; its inputs must be there, each output belongs to one operation only. */
+BARO_API int64_t baro_probe_op(struct baro_probe *probe, const struct baro_probe_op *op);
+
+/** Say which value is the loss. */
+BARO_API int baro_probe_loss(struct baro_probe *probe, int32_t value);
+
+/** Say where something became non-finite. */
+BARO_API int baro_probe_origin(
+    struct baro_probe *probe, const struct baro_probe_origin *origin);
+
+/**
+ * Put the probe into the ring and free it; with is_dropped it is only freed.
+ *
+ * returns  0; BARO_EFULL when the ring has no room (said once to on_message); BARO_ECLOSED
+ */
+BARO_API int baro_probe_end(struct baro_probe *probe, int is_dropped);
+
 /**
  * Tell whether a person has asked the training to stop ('baro control RUN stop'). Nothing but this
  * answer changes: the program ends its loop, or does not. The first look after a request leaves
