@@ -15,7 +15,7 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from . import data, zoo
-from .programs import (Gan, LanguageModel, Recommender, Scaled, Siamese, Supervised,
+from .programs import (Gan, Judged, LanguageModel, Recommender, Scaled, Siamese, Supervised,
                        Variational, adam, adamw, half_entropy, sgd)
 
 # Kinds of alert that are right for a group of causes.
@@ -24,6 +24,7 @@ BLOWN_UP = ("loss_spike", "divergence", "grad_explosion", "update_size", "norm_d
             "nonfinite")
 DEAD = ("dead_units",)
 STILL = ("frozen_weights", "update_size", "plateau")
+FLIPS = ("flips", "loss_spike", "divergence")
 
 KINDS = []
 
@@ -42,10 +43,11 @@ class Fault:
     patience_s: float = 0.0
 
 
-def fault(cause, kinds, pace="sudden", **options):
+def fault(cause, kinds, pace="sudden", into=None, **options):
     """Register a function that makes a program with a fault and gives the truth about it."""
     def take(make):
-        KINDS.append(Fault(make.__name__, make, cause, kinds, pace, **options))
+        (KINDS if into is None else into).append(
+            Fault(make.__name__, make, cause, kinds, pace, **options))
         return make
     return take
 
@@ -331,18 +333,33 @@ def input_scale_jump():
     return program, truth(140, ["input"])
 
 
-@fault("labels are off by one from a step on", ("loss_spike", "divergence", "flip"))
+@fault("labels are off by one from a step on", ("loss_spike", "divergence", "flips"))
 def wrong_labels():
     program = digits_mlp(optimizer=adam(1e-3))
     change_from(program, 200, lambda x, y: (x, (y + 1) % 10))
     return program, truth(200)
 
 
-@fault("labels are shuffled from a step on", ("loss_spike", "divergence", "flip", "noise"))
+@fault("labels are shuffled from a step on", ("loss_spike", "divergence", "flips",
+                                                 "noise_gradient"))
 def label_shuffle():
     program = Supervised(zoo.Cnn(), data.digits(), optimizer=adam(2e-3))
     change_from(program, 200, lambda x, y: (x, y[torch.randperm(len(y))]))
     return program, truth(200)
+
+
+@fault("labels of one class turn into another from a step on", FLIPS)
+def class_relabelled():
+    program = Judged(zoo.mlp(), data.digits(), optimizer=adam(2e-3), n_steps=360)
+    change_from(program, 250, lambda x, y: (x, torch.where(y == 4, 9, y)))
+    return program, truth(250)
+
+
+@fault("pictures and labels are shuffled apart: there is nothing to learn",
+       ("noise_gradient", "plateau"), "standing")
+def nothing_to_learn():
+    x, y = data.digits()
+    return Supervised(zoo.mlp(), (x, y[torch.randperm(len(y))]), optimizer=sgd(0.01)), truth(1)
 
 
 @fault("the same batch comes again and again", ("repeated_batch",))

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import data, zoo
-from .programs import (Contrastive, Gan, LanguageModel, Policy, Recommender, Supervised,
+from .programs import (Contrastive, Gan, Judged, LanguageModel, Policy, Recommender, Supervised,
                        Scaled, Variational, adam, adamw, half_entropy, sgd, step_decay,
                        warm_cosine)
 
@@ -150,7 +150,12 @@ def two_optimisers():
     return program
 
 
-KINDS = [mlp_sgd, mlp_adam_tabular, cnn_norm_dropout, cnn_plain, vae, gan, lstm_letters, gru_rows,
+def judged():
+    """Results per sample are logged."""
+    return Judged(zoo.Cnn(), data.digits(), optimizer=adam(2e-3), n_batch=64, n_steps=400)
+
+
+KINDS = [judged, mlp_sgd, mlp_adam_tabular, cnn_norm_dropout, cnn_plain, vae, gan, lstm_letters, gru_rows,
          gpt_letters, autoencoder, regression, recommender, contrastive, policy_gradient,
          bf16_autocast, fp16_loss_scaled, warmup_cosine, step_decay_sgd, large_batch, fine_tune,
          evaluation_passes, accumulation, restart, two_optimisers]

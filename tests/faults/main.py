@@ -29,11 +29,16 @@ class Healthy:
 
 def all_cases():
     """Every kind: healthy ones, faulty ones, published traces."""
-    from . import faulty, healthy, traces
-    cases = [Healthy(make.__name__, lambda make=make: (make(), None)) for make in healthy.KINDS]
-    for one in faulty.KINDS:
+    from . import faulty, healthy, second, traces
+    cases = [Healthy(make.__name__, lambda make=make: (make(), None))
+             for make in healthy.KINDS + second.HEALTHY]
+    for one in faulty.KINDS + second.FAULTY:
         one.group = "faulty"
-    return cases + faulty.KINDS + traces.KINDS
+    cases += faulty.KINDS + second.FAULTY + traces.KINDS
+    second_names = {one.name for one in second.FAULTY} | {one.__name__ for one in second.HEALTHY}
+    for case in cases:
+        case.is_second = case.name in second_names
+    return cases
 
 
 def chosen(arguments):
@@ -58,8 +63,9 @@ def parse(argv):
     parser = argparse.ArgumentParser(
         prog="tools/faults", description="Measure the alarm: seeded trainings, healthy and with "
         "one known fault each, run with the real client and daemon; what the rules said of them.")
-    parser.add_argument("--split", choices=("tune", "test", "all"), default="all",
-                        help="half of the kinds serves for tuning rules, the other half never does")
+    parser.add_argument("--split", choices=("tune", "seen", "test", "all"), default="all",
+                        help="kinds that serve for tuning rules, those that did not but are "
+                        "known, those that never were looked at")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="kinds with this name (globs, may be repeated)")
     parser.add_argument("--quick", action="store_true", help="a few kinds, under a minute")

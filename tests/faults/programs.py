@@ -34,6 +34,7 @@ class Program:
         self.restarts = ()        # steps before which its process ends and goes on
         self.hangs_at = None      # it stands still in this step
         self.sleep_s = None       # function of the step: how long it dawdles
+        self.results = None       # of each sample of the step: what log(samples=) takes
         self._shuffle = torch.Generator().manual_seed(torch.initial_seed())
         self._left = []
 
@@ -133,6 +134,16 @@ class Supervised(Program):
         if self.returns_to_train:
             self.model.train()
         return loss
+
+
+class Judged(Supervised):
+    """Logs of each sample its loss and whether it was recognised."""
+
+    def loss_of(self, x, y):
+        given = self.model(x)
+        losses = F.cross_entropy(given, y, reduction="none")
+        self.results = {"loss": losses.detach(), "correct": given.argmax(1) == y, "label": y}
+        return losses.mean()
 
 
 class Scaled(Supervised):

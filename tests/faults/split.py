@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which kinds rules may be tuned on. The test half was fixed before any rule was tuned: of the
-names in alphabetical order every second one, healthy and faulty ones apart. A kind that is added
-later belongs to "tune"; this list only ever shrinks by kinds that no longer exist."""
+"""Which kinds rules may be tuned on. Before any rule was tuned, of the names in alphabetical order
+every second one was put aside, healthy and faulty ones apart. Their figures have been looked at
+since, and what was missed was thought about: they are "seen" now. Before that began, new kinds were
+written (second.py), which are "test". A kind that is added to the old files belongs to "tune"."""
 
-TEST = frozenset((
+SEEN = frozenset((
     "autoencoder", "cnn_norm_dropout", "contrastive", "fine_tune", "gan", "gru_rows",
     "lstm_letters", "mlp_sgd", "recommender", "restart", "two_optimisers", "warmup_cosine",
     "adam_eps_large", "attention_logits", "constant_init", "dead_units", "discriminator_wins",
@@ -19,4 +20,6 @@ QUICK = frozenset(("mlp_adam_tabular", "regression", "vae", "nan_in_data", "lr_j
 
 def split_of(case):
     """The half that a case belongs to; published traces are known to all and belong to "tune"."""
-    return "test" if case.name in TEST else "tune"
+    if case.is_second:
+        return "test"
+    return "seen" if case.name in SEEN else "tune"

@@ -173,7 +173,7 @@ def train(make, seed, folder, every):
             if rank == 0 and program.hangs_at == step:
                 write(folder, first_step, losses, truth)
             program.hang(step)
-            run.log(values, batch=indices)
+            run.log(values, batch=indices, samples=program.results)
         if rank == 0:
             write(folder, first_step, losses, truth)
         run.finish(timeout=END_S)
