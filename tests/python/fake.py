@@ -86,10 +86,11 @@ class Fake:
         return 0
 
     def baro_turn(self, handle, step, numbers, values, n, spent_ns):
-        if step >= 0:
-            self.baro_step(handle, step)
-        self.baro_spent(handle, 0, spent_ns)
-        return self.baro_scalars(handle, numbers, values, n)
+        if step.value >= 0:
+            self.baro_step(handle, step.value)
+        self.baro_spent(handle, 0, spent_ns.value)
+        return self.baro_scalars(handle, ctypes.addressof(numbers._obj),
+                                 ctypes.addressof(values._obj), n.value)
 
     def baro_scalar_at(self, handle, number, step, value):
         self.calls.append((step, "scalar", self.names[number], value))

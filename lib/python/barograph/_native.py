@@ -183,6 +183,7 @@ def _bind(path):
         function = getattr(brief, name)
         function.restype, function.argtypes = _PROTOTYPES[name]
         setattr(library, name, function)
+    library.baro_turn.argtypes = None  # _form.py gives it what is converted already
     version = library.baro_version().decode()
     if version.split(".")[:2] != VERSION.split(".")[:2]:
         raise NativeError(f"'{path}' is libbaro {version}, but this package needs {VERSION}; "

@@ -6,18 +6,31 @@ import ctypes
 import operator
 import time
 import warnings
+from time import perf_counter
 
 from . import _device, _native, _tensors
+from ._form import Form
 from ._late import Late
 from ._numbers import as_number, whole
 from ._watchdog import TROUBLE_STEPS, Watchdog
 
+MAX_STEP = _native.MAX_STEP
 MAX_DEPTH = 8       # of nested dictionaries in log()
 MAX_NAMES = 70000   # more than libbaro takes: further names are refused and not remembered
+BOOKED_S = 20e-6    # less own time than this is told to libbaro later: telling it costs, too
 
 
 class Rejected(Exception):
     """A value that cannot be recorded, with strict=True."""
+
+
+def _as_floats(values):
+    """The numbers of a dictionary as floats; TypeError when one is not at hand or none."""
+    found = {name: None if _tensors.is_elsewhere(value) else as_number(value)
+             for name, value in values.items()}
+    if None in found.values():
+        raise TypeError
+    return found
 
 
 class Pushing:
@@ -33,7 +46,7 @@ class Pushing:
         self._far = None          # tensors of another device, measured there
         self._own_values = {}     # scalars of ours that go with the next log(): {name: value}
         self._scalars = {}        # name: (id in libbaro, watchdog)
-        self._form = ((), (), None, 0)  # of the numbers that log() was given last; see _learn_form()
+        self._form = None         # of the numbers that log() was given last, while it is free
         self._unbooked_s = 0.0    # own time that is told to libbaro with the next log()
         self._views = {}          # (name, role): view, for tensor() and log()
         self._complaints = set()  # kinds of trouble that have been told
@@ -45,61 +58,63 @@ class Pushing:
         if (type(values) is not dict or self._own_values or self._far is not None
                 or late._waiting or late._is_troubled):
             return False
+        form, self._form = self._form, None  # another thread's log() makes its own
         try:
-            form = self._form
-            if tuple(values) != form[0]:
+            if form is None or tuple(values) != form.names:
                 form = self._learn_form(values)
-                if form is None:
-                    return False
-            numbers = array.array("d")
-            is_troubled = False
             for value in values.values():
                 if type(value) is not float:
-                    value = None if _tensors.is_elsewhere(value) else as_number(value)
-                    if value is None:
-                        return False
-                numbers.append(value)
+                    values = _as_floats(values)
+                    break
         except Exception:
+            self._form = form
             return False  # the long way round tells what is wrong
         try:
-            for sees_trouble, number in zip(form[1], numbers):
-                is_troubled |= sees_trouble(number)
-            step = -1
-            if not self._is_begun:
+            is_troubled = False
+            numbers = form.numbers
+            at = 0
+            for value in values.values():
+                numbers[at] = value
+                if form.looks[at](value):
+                    is_troubled = True
+                at += 1
+            if self._is_begun:
+                form.step.value = -1
+            else:
                 self._is_begun = True
-                step = self._told_step = self._next_step
-            self._lib.baro_turn(self._handle, step, form[3], numbers.buffer_info()[0],
-                               len(numbers), int(self._unbooked_s * 1e9))
-            self._unbooked_s = 0.0
+                form.step.value = self._told_step = self._next_step
+            if self._unbooked_s > BOOKED_S:
+                form.spent_ns.value = int(self._unbooked_s * 1e9)
+                self._unbooked_s = 0.0
+                form.push()
+                form.spent_ns.value = 0
+            else:
+                form.push()
             if is_troubled:
                 self._lib.baro_trouble(self._handle, TROUBLE_STEPS)
             if self._watcher is not None:
                 self._watcher.close_step(is_troubled)
-                self._unbooked_s = self._watcher.take_spent()
+                self._unbooked_s += self._watcher.take_spent()
         except Exception as error:  # the training goes on whatever happens here
             self._complain("log", f"log() failed: {error!r}")
+        self._form = form
         self._is_begun = False
-        if self._next_step < _native.MAX_STEP:
+        if self._next_step < MAX_STEP:
             self._next_step += 1
-        now = time.perf_counter()
+        now = perf_counter()
         if now >= self._news_at:
             self._hear(self._handle)
         self._unbooked_s += now - self._native_s - began
         return True
 
     def _learn_form(self, values):
-        """Remember a dictionary's names: (names, their watchdogs' looks, array of ids, its place).
-
-        None when they are not just known scalars.
-        """
-        form = tuple(values)
-        known = [self._scalars.get(name) for name in form if type(name) is str]
-        if len(known) < len(form) or any(one is None or one[0] <= 0 for one in known):
-            return None  # they are declared by the long way round
-        ids = array.array("q", [one[0] for one in known])
-        looks = [one[1].sees_trouble for one in known]
-        self._form = found = (form, looks, ids, ids.buffer_info()[0])
-        return found
+        """The form of a dictionary; LookupError when it holds more than known scalars."""
+        names = tuple(values)
+        known = [self._scalars.get(name) for name in names if type(name) is str]
+        if not known or len(known) < len(names) or any(
+                one is None or one[0] <= 0 for one in known):
+            raise LookupError  # they are declared by the long way round
+        return Form(self._lib, self._handle, names, known)
 
     # ---- pushing ----
 

@@ -9,6 +9,7 @@ training: it becomes one event of the run, and what caused it is left alone.
 import ctypes
 import time
 import warnings
+from time import perf_counter
 
 from . import _native, _tensors
 from ._numbers import as_index, as_step
@@ -55,7 +56,7 @@ class Run(Pushing):
         """
         if self._handle is None:
             return
-        began = time.perf_counter() - self._native_s
+        began = perf_counter() - self._native_s
         if step is None and batch is None and samples is None and self._log_plainly(values, began):
             return
         values = self._as_mapping(values, "values", "{'loss': loss}")
@@ -229,6 +230,7 @@ class Run(Pushing):
         self._late.push(max(0.0, timeout - (time.monotonic() - began)))
         if self._far is not None:
             self._far.push(max(0.0, timeout - (time.monotonic() - began)))
+        self._spent(0, self._unbooked_s)
         handle, self._handle = self._handle, None
         _live.discard(self)
         figures = self._figures

@@ -2,6 +2,10 @@
 """Trouble in a scalar: the sign to look at everything for some steps."""
 
 TROUBLE_STEPS = 10  # that are measured whole after it
+WARM_UP = 20        # values that only tell what is usual
+LEAP = 3.0          # times as high as before is trouble
+FORGET = 0.98       # what is left of the highest at the next value
+_INFINITY = float("inf")
 
 
 class Watchdog:
@@ -13,10 +17,6 @@ class Watchdog:
 
     __slots__ = ("high", "n_seen", "is_bad")
 
-    WARM_UP = 20
-    LEAP = 3.0
-    FORGET = 0.98
-
     def __init__(self):
         self.high = 0.0
         self.n_seen = 0
@@ -24,13 +24,17 @@ class Watchdog:
 
     def sees_trouble(self, value):
         """Take one value; True when it begins to be trouble."""
-        size = abs(value)
-        if not size < float("inf"):  # NaN and both infinities
+        size = value if value >= 0.0 else -value
+        if not size < _INFINITY:  # NaN and both infinities
             begins = not self.is_bad
             self.is_bad = True
             return begins
         self.is_bad = False
         self.n_seen += 1
-        leaps = self.n_seen > self.WARM_UP and size > self.LEAP * self.high > 0.0
-        self.high = max(size, self.high * self.FORGET)
-        return leaps
+        high = self.high
+        faded = high * FORGET
+        if size <= faded:
+            self.high = faded
+            return False
+        self.high = size
+        return size > LEAP * high > 0.0 and self.n_seen > WARM_UP
