@@ -23,6 +23,24 @@ enum credit_mode {
     CREDIT_MODE_END
 };
 
+/*
+ * What the modes explain. Shares are parts of the total; those of all edges into inputs and of all
+ * owns together are 1.
+ *  value     total = the sum of the target's elements; an element's share is element / total at
+ *            first and then goes the way of the rules, from outputs to inputs. When the sum is less
+ *            than a thousandth of the sum of absolute values, |element| / sum of |elements|.
+ *  gradient  g = d loss / d target over the chosen elements; total = g when it is one element, else
+ *            its norm. With the direction s = g / norm (1 for one element), and t_v = the derivative
+ *            of a later element v along s, t_v * d loss / d v / total is the share of v: on any
+ *            cut between target and loss they sum to 1 (chain rule). Samples that were not kept
+ *            are not in it: error_bound says how much of the batch they are.
+ *  change    total = the sum of (now - before); an element's share is multiplier * (now - before) /
+ *            total. When that sum is less than a thousandth of the sum of absolute changes, the
+ *            absolute changes are explained (seeds are signs).
+ * Elements that are non-finite: value mode explains these alone and evenly (total is their number)
+ * when the target has any; the other modes leave them out. n_bad tells.
+ */
+
 /* What is to be explained. */
 struct credit_target {
     int32_t value; /* of the probe */
@@ -82,6 +100,8 @@ struct credit_finding {
         total; /* what the target is: the sum of its elements, its gradient, or the change */
     double explained;   /* share of it that edges and owns account for; 1 up to rounding */
     double error_bound; /* of that share, from what is not yet expanded or was not kept */
+    int64_t n_elements; /* of the target that are explained */
+    int64_t n_bad;      /* of the target that are non-finite */
     size_t n_nodes;     /* by falling size */
     const struct credit_node *nodes;
     size_t n_edges; /* likewise */
@@ -89,7 +109,9 @@ struct credit_finding {
     size_t
         n_units; /* strongest units of every value on the way, by falling |share|, at most 256 */
     const struct credit_source *units;
-    size_t n_samples; /* strongest samples, likewise */
+    size_t
+        n_samples; /* strongest samples, likewise; with the target's own value: of the target
+                      or, where it has no samples, of all that it was made from or goes into */
     const struct credit_source *samples;
 };
 

@@ -15,6 +15,10 @@ struct credit_array {
     int64_t n;                    /* elements */
     const float *x;               /* NULL: not kept */
     const struct probe_value *value;
+    const float
+        *xt; /* its last two axes exchanged; only for rules with takes_transposed, x may
+                        then be NULL: whichever costs nothing */
+    bool is_fixed; /* made from parameters, buffers and constants alone: no signal */
 };
 
 /* One operation at work. Operands that were not given have value == NULL. */
@@ -40,7 +44,30 @@ struct credit_io {
     double *own;    /* CREDIT_OWN_COUNT sums, to be added to */
     double *gain;   /* largest elasticity seen; to be raised */
     bool *singular; /* to be set */
+    enum credit_mode mode;
+    /*
+     * For forward() only: tangents, by how much each element of the inputs changes (NULL: not at
+     * all), and those of the outputs, zeroed, to be added to (NULL: nobody asks for it).
+     */
+    const float *const *tangent_in;
+    float *const *tangent_out;
 };
+
+/*
+ * Rows: of a value with a batch axis the arrays hold the probe's rows only, whatever was kept, and
+ * in CREDIT_CHANGE as many as both probes have; array.shape says how many. The full extent is in
+ * value->shape: a mean over the batch divides by that one. The core takes care of the rest:
+ *  - what of an operation's share neither inputs nor owns got becomes CREDIT_OWN_REST where
+ *    samples that were not kept went into its outputs, CREDIT_OWN_UNKNOWN where something
+ *    non-finite was in the way, else CREDIT_OWN_ROUND;
+ *  - what is non-finite in of_in, own and tangent_out becomes 0 (and the operation singular): so a
+ *    rule only has to see to it, where it can, that one bad element leaves the others alone;
+ *  - in value mode all elements of of_out that are not 0 belong to a finite or a non-finite output:
+ *    of a non-finite one the share should go to the operands that are non-finite, if there are any;
+ *  - change mode: contributions of fixed inputs that stem from a parameter become
+ *    CREDIT_OWN_WEIGHT of this operation; the rule just writes their multipliers. Integer and
+ *    boolean inputs are asked for as well: (effect of the change) / (change) is their multiplier.
+ */
 
 /*
  * What is known of an operation. Each function returns 0, or BARO_EUNSUPPORTED when these shapes or
@@ -54,6 +81,18 @@ struct credit_rule {
     int (*change)(
         const struct credit_io *io); /* multipliers; NULL: as gradient (linear in all
                                                     operands that ever change) */
+    /*
+     * Gradient mode, the way from the target towards the loss: the Jacobian-vector product, outputs'
+     * tangents from inputs' tangents. NULL: found from gradient() where the outputs have one
+     * element (losses), else the share stops here as CREDIT_OWN_UNKNOWN.
+     */
+    int (*forward)(const struct credit_io *io);
+    bool
+        only_weighs; /* value mode: fixed operands get no share where others are signals, and
+                         are not asked for (weights of linear operations) */
+    bool takes_transposed; /* see credit_array.xt */
+    bool is_route; /* each output element is one input element: forward() of the numbers
+                      themselves gives the outputs that were not kept */
 };
 
 /** Find the rule of an operation by its name, with or without a trailing '_' (in place). */
