@@ -302,6 +302,21 @@ static void acknowledge(struct barod *barod, const struct bundle_ack *due)
     }
 }
 
+/*
+ * Have those whose batches were not taken send them again, now that there is room: they would wait
+ * for the answer to their next heartbeat, and under a small quota that is most of the time.
+ */
+static void release_held(struct barod *barod)
+{
+    for (struct stream *stream = barod->registry.streams_by_id; stream != NULL;
+         stream = stream->hh.next) {
+        if (stream->is_held && stream->peer.n_bytes > 0) {
+            (void)outbox_refuse(barod->socket, &stream->peer, 0, BARO_ENOENT,
+                "the store was behind and a batch was not taken: say Hello again and resend");
+        }
+    }
+}
+
 static void on_committed(struct barod *barod)
 {
     struct committer_result result;
@@ -324,6 +339,9 @@ static void on_committed(struct barod *barod)
         acknowledge(barod, &bundle->acks[i]);
     }
     bundle_reset(bundle);
+    if (!is_given_up && barod_has_room(barod)) {
+        release_held(barod);
+    }
     tasks_on_commit(barod->tasks);
 }
 
