@@ -101,15 +101,19 @@ const struct credit_rule *credit_rule_find(const char *name);
 /* One table for each family, ended by names == NULL. */
 extern const struct credit_rule
     credit_rules_linear[]; /* mm addmm bmm baddbmm matmul embedding dot */
-extern const struct credit_rule credit_rules_conv[]; /* convolution, pooling */
+extern const struct credit_rule credit_rules_conv[]; /* convolution */
+extern const struct credit_rule credit_rules_pool
+    []; /* pooling, upsampling, reflecting pads: windows over the last axes */
 extern const struct credit_rule
     credit_rules_pointwise[];                        /* add mul exp relu where clamp ... */
 extern const struct credit_rule credit_rules_norm[]; /* batch, layer, group norm */
 extern const struct credit_rule
-    credit_rules_softmax[]; /* softmax, log_softmax, losses, attention */
+    credit_rules_softmax[];                          /* softmax, log_softmax, logsumexp */
+extern const struct credit_rule credit_rules_loss[]; /* cross entropy, squared error, ... */
+extern const struct credit_rule credit_rules_attention[]; /* fused attention */
+extern const struct credit_rule credit_rules_rnn[];       /* fused LSTM and GRU */
 extern const struct credit_rule
     credit_rules_shape[]; /* view transpose cat index gather split ... */
-extern const struct credit_rule
-    credit_rules_reduce[]; /* sum mean max var norm logsumexp ... */
+extern const struct credit_rule credit_rules_reduce[]; /* sum mean max var norm ... */
 
 #endif
