@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -27,7 +28,9 @@
  *             of a generator ("loss_g", "gen"): the first is never
  *             negative, and its mean over the last 10 or so is below a 20th of that of its first
  *             8, and below 0.05, while the generator's is more than twice what it was, for 20 readings: nothing
- *             fools the discriminator any more, and the generator learns no more.
+ *             fools the discriminator any more, and the generator learns no more. Or, where smoothed
+ *             labels give it a floor, the first lies still at less than half of its beginning
+ *             (it varies by less than 3 % of that), and the second is 2.5 times what it was.
  *
  * D does not say how different samples are, only whether they differ: what follows a collapse of
  * the batch's average (a classifier that is unsure of everything) has a D of its own, its past.
@@ -56,6 +59,7 @@ static const double min_usual = 0.05;
 static const double weight_of_new = 0.00691; /* half-life of 100 */
 static const double loss_weight = 0.1;
 static const double most_won = 0.05;
+static const double still = 0.03;
 
 static const struct rule_param params[] = {
     {"max_share", 0.02, 0, 1,
@@ -69,8 +73,9 @@ static const struct rule_param params[] = {
 struct spread {
     uint32_t n_readings;
     double usual;
-    double size;  /* usual energy that differs, of a unit */
-    double total; /* usual energy of a unit */
+    double size; /* usual energy that differs, of a unit: the mean of its logarithm */
+    double
+        total; /* usual energy of a unit, likewise: a few readings of 1e9 are not usual */
     int64_t since;
     struct rule_latch latch;
 };
@@ -79,6 +84,7 @@ struct loss {
     uint32_t n_readings;
     double first; /* mean of the first readings */
     double now;   /* exponential mean */
+    double swing; /* exponential mean of |value - now| */
     bool is_negative;
 };
 
@@ -162,6 +168,14 @@ static double count_each(const struct judge_thing *thing)
     return n / thing->n_units;
 }
 
+/* Move the mean of a logarithm; a reading of almost nothing counts as a ten-thousandth of usual. */
+static void learn_energy(double *mean, uint32_t n_readings, double weight, double energy)
+{
+    double y = log(energy > DBL_MIN ? energy : DBL_MIN);
+    double least = *mean - log(1e4);
+    *mean += weight * ((n_readings > 0 && y < least ? least : y) - *mean);
+}
+
 static void on_units(
     struct rule_context *context, struct spread *spread, const struct reading *reading)
 {
@@ -182,11 +196,13 @@ static void on_units(
     double much = p[MIN_FALL] * p[MIN_FALL];
     bool is_usual = spread->n_readings >= WARM_UP;
     bool has_spread = is_usual && spread->usual > min_usual;
+    double usual_size = exp(spread->size);
+    double usual_total = exp(spread->total);
     bool is_alike = has_spread && differs < p[MAX_SHARE] &&
                     differs * p[MIN_FALL] < spread->usual &&
-                    energy * p[MIN_FALL] < spread->size;
-    bool is_even = has_spread && energy * much < spread->size;
-    bool is_small = is_usual && size * much < spread->total;
+                    energy * p[MIN_FALL] < usual_size;
+    bool is_even = has_spread && energy * much < usual_size;
+    bool is_small = is_usual && size * much < usual_total;
     bool is_bad = is_alike || is_even || is_small;
     if (is_bad && spread->latch.n_bad == 0) {
         spread->since = context->step;
@@ -194,7 +210,7 @@ static void on_units(
     if (rule_latch(&spread->latch, is_bad, IN_A_ROW, CALM)) {
         unsigned code = is_small ? CODE_FADED : is_alike ? CODE_ALIKE : CODE_EVEN;
         const double now[] = {differs, sqrt(energy), sqrt(size)};
-        const double usual[] = {spread->usual, sqrt(spread->size), sqrt(spread->total)};
+        const double usual[] = {spread->usual, sqrt(usual_size), sqrt(usual_total)};
         rule_note(context, &(struct rule_fact){.code = code,
                                .from_step = rule_from(spread->since),
                                .value = now[code],
@@ -205,8 +221,8 @@ static void on_units(
     double weight =
         spread->n_readings < WARM_UP ? 1.0 / (spread->n_readings + 1) : weight_of_new;
     spread->usual += weight * (differs - spread->usual);
-    spread->size += weight * (energy - spread->size);
-    spread->total += weight * (size - spread->total);
+    learn_energy(&spread->size, spread->n_readings, weight, energy);
+    learn_energy(&spread->total, spread->n_readings, weight, size);
     spread->n_readings++;
 }
 
@@ -227,6 +243,7 @@ static void learn(struct loss *loss, double value)
     loss->is_negative |= value < 0;
     double weight =
         loss->n_readings < LOSS_WARM_UP ? 1.0 / (loss->n_readings + 1) : loss_weight;
+    loss->swing += weight * (fabs(value - loss->now) - loss->swing);
     loss->now += weight * (value - loss->now);
     if (loss->n_readings < LOSS_WARM_UP) {
         loss->first = loss->now;
@@ -240,10 +257,14 @@ static void judge_game(
     const struct loss *judge = &game->players[0];
     const struct loss *maker = &game->players[1];
     const double *p = context->params;
-    bool is_won = judge->n_readings > LOSS_WARM_UP && maker->n_readings > LOSS_WARM_UP &&
-                  !judge->is_negative && judge->now * p[WON_FALL] < judge->first &&
-                  judge->now < most_won && maker->now > p[WON_RISE] * maker->first &&
-                  maker->first > 0;
+    bool is_game = judge->n_readings > LOSS_WARM_UP && maker->n_readings > LOSS_WARM_UP &&
+                   !judge->is_negative && maker->first > 0;
+    bool is_gone = judge->now * p[WON_FALL] < judge->first && judge->now < most_won &&
+                   maker->now > p[WON_RISE] * maker->first;
+    bool is_still = judge->now < 0.5 * judge->first &&
+                    judge->swing < still * judge->first &&
+                    maker->now > 1.25 * p[WON_RISE] * maker->first;
+    bool is_won = is_game && (is_gone || is_still);
     if (is_won && game->latch.n_bad == 0) {
         game->since = fact->step;
     }

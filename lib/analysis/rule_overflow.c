@@ -57,6 +57,9 @@ static bool goes_into_exp(const struct judge_thing *thing)
 {
     static const char *const parts[] = {
         "logvar", "log_var", "logsigma", "log_sigma", "logstd", "log_std", "log_scale"};
+    if (strcasestr(thing->name, "exp") != NULL) {
+        return false; /* "exp_logvar" is what came out of it */
+    }
     for (size_t i = 0; thing->role == BARO_ACT && i < BARO_LEN(parts); i++) {
         if (strcasestr(thing->name, parts[i]) != NULL) {
             return true;

@@ -195,7 +195,7 @@ void shift_fit(enum shift_model model, const double *t, const double *y, size_t 
     best.sse = has_place ? (double)INFINITY : best.sse;
     struct sums behind = {0};
     for (size_t k = n; has_place && k-- > LEAST_SIDE;) {
-        struct shift_course course;
+        struct shift_course course = {0};
         double knot = (t[k - 1] - t0) / span - 0.5;
         behind = add(behind, (t[k] - t0) / span - 0.5, y[k] - mean);
         if (n - k >= LEAST_SIDE && fit_at(model, &all, &behind, knot, &course) &&
@@ -308,7 +308,7 @@ static enum shift_model best_course(
     enum shift_model best = SHIFT_MODEL_FLAT;
     double lowest = (double)INFINITY;
     for (int m = 0; m < SHIFT_MODEL_COUNT; m++) {
-        struct shift_course course;
+        struct shift_course course = {0};
         shift_fit((enum shift_model)m, t, y, n, &course);
         double floor = 0.1 * spread;
         double score = (double)n * log(course.sse / (double)n + floor * floor) +
@@ -331,7 +331,7 @@ static size_t last_change(const double *t, const double *y, size_t n, double spr
     double base = (double)NAN;
     double end = median_at(y, n - 3, n, scratch);
     for (int look = 0; look < MAX_LOOKS && n - begin >= SHIFT_LEAST_READINGS; look++) {
-        struct shift_course course;
+        struct shift_course course = {0};
         enum shift_model model =
             best_course(t + begin, y + begin, n - begin, spread, &course);
         bool has_place = model != SHIFT_MODEL_FLAT && model != SHIFT_MODEL_LINE;
