@@ -168,12 +168,15 @@ static double count_each(const struct judge_thing *thing)
     return n / thing->n_units;
 }
 
-/* Move the mean of a logarithm; a reading of almost nothing counts as a ten-thousandth of usual. */
+/* Move the mean of a logarithm: a reading far off counts as ten times, or a tenth, of usual. */
 static void learn_energy(double *mean, uint32_t n_readings, double weight, double energy)
 {
-    double y = log(energy > DBL_MIN ? energy : DBL_MIN);
-    double least = *mean - log(1e4);
-    *mean += weight * ((n_readings > 0 && y < least ? least : y) - *mean);
+    double more = log(energy > DBL_MIN ? energy : DBL_MIN) - *mean;
+    double most = log(10);
+    if (n_readings > 0) {
+        more = more > most ? most : more < -most ? -most : more;
+    }
+    *mean += weight * more;
 }
 
 static void on_units(
