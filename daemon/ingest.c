@@ -372,8 +372,11 @@ static bool fits_thing(const struct record_header *header, const struct thing *t
     case READING_UNITS: return thing != NULL && thing->declare->is_tensor;
     case READING_STEP:
     case READING_BATCH:
+    case READING_SAMPLES:
     case READING_EVENT:
     case READING_STATUS:
+    case READING_PROBE:
+    case READING_FAILURE:
     case READING_DROPS: return header->thing == 0;
     case READING_KIND_END:
     case READING_RUN:

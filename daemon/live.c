@@ -129,6 +129,9 @@ void live_on_reading(
     if (stream->run->n_subscribers == 0) {
         return;
     }
+    if (reading->header.kind == READING_PROBE || reading->header.kind == READING_FAILURE) {
+        return; /* it is large: who wants it asks; the run's news tell that there is more */
+    }
     size_t n_bytes = record_bytes(reading->header.payload_bytes);
     if (stream->live_bytes + n_bytes > MAX_GATHERED_BYTES) {
         stream->n_live_left_out++;

@@ -7,6 +7,7 @@
 #include "daemon/rows.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/probe_pieces.h"
 #include "lib/base/reading.h"
 #include "lib/base/text.h"
 
@@ -221,6 +222,9 @@ static bool find_layout(
         [READING_EVENT] = 1,
         [READING_STATUS] = 1,
         [READING_DROPS] = 2,
+        [READING_PROBE] = PROBE_PIECE_NUMBERS,
+        [READING_FAILURE] = PROBE_PIECE_NUMBERS,
+        [READING_SAMPLES] = 1,
     };
     if (kind == 0 || kind >= READING_KIND_END) {
         return false;

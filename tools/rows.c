@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/probe_pieces.h"
 
 enum { ROWS_TIMEOUT_MS = 60000, ROWS_POLL_MS = 200 };
 
@@ -34,6 +35,9 @@ static void find_layout(struct reading_rows *rows)
         [READING_EVENT] = 1,
         [READING_STATUS] = 1,
         [READING_DROPS] = 2,
+        [READING_PROBE] = PROBE_PIECE_NUMBERS,
+        [READING_FAILURE] = PROBE_PIECE_NUMBERS,
+        [READING_SAMPLES] = 1,
     };
     const struct rows_wanted *wanted = rows->wanted;
     rows->n_f64 = n_f64[wanted->kind];

@@ -182,8 +182,11 @@ static uint64_t place_in_step(const struct item *item)
     case READING_SUMMARY:
     case READING_UNITS:
     case READING_BATCH:
+    case READING_SAMPLES:
     case READING_EVENT:
     case READING_DROPS:
+    case READING_PROBE:
+    case READING_FAILURE:
     case READING_KIND_END:
     case READING_RAW:
     case READING_RUN:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/err.h"
+#include "lib/base/probe_pieces.h"
 #include "lib/base/text.h"
 
 static const char *const summary_stat_names[] = {"count", "n_nan", "n_pos_inf", "n_neg_inf",
@@ -64,13 +65,28 @@ static const struct layout layouts[READING_KIND_END] = {
     [READING_EVENT] = {"event", 1, READING_MAX_TEXT_BYTES, 1, true},
     [READING_STATUS] = {"status", 1, READING_MAX_TEXT_BYTES, 1, true},
     [READING_DROPS] = {"drops", 2, 0, 1, false},
+    [READING_PROBE] = {"probe", PROBE_PIECE_NUMBERS, PROBE_PIECE_BYTES, 1, false},
+    [READING_FAILURE] = {"failure", PROBE_PIECE_NUMBERS, PROBE_PIECE_BYTES, 1, false},
+    [READING_SAMPLES] = {"samples", 1, READING_MAX_SAMPLES * sizeof(struct reading_sample),
+        sizeof(struct reading_sample), false},
 };
+
+/* Whether a piece of a probe is as long as its numbers say. */
+static bool is_whole_piece(const uint8_t *payload, uint32_t extra_bytes)
+{
+    double numbers[PROBE_PIECE_NUMBERS];
+    struct probe_piece piece;
+    memcpy(numbers, payload, sizeof numbers);
+    return probe_piece_read(numbers, &piece) == 0 &&
+           probe_piece_bytes(&piece) == extra_bytes;
+}
 
 int reading_check(const struct record_header *header, const uint8_t *payload,
     uint32_t n_units, enum baro_role role, struct reading *out_reading,
     struct baro_err *err)
 {
-    if (header->kind == 0 || header->kind >= READING_KIND_END) {
+    if (header->kind == 0 || header->kind >= READING_KIND_END ||
+        layouts[header->kind].name == NULL) {
         return baro_err_set(
             err, BARO_ECORRUPT, "a record of the unknown kind %u", header->kind);
     }
@@ -94,6 +110,11 @@ int reading_check(const struct record_header *header, const uint8_t *payload,
     if (layout->is_text && !baro_utf8_valid((const char *)extra, extra_bytes)) {
         return baro_err_set(
             err, BARO_ECORRUPT, "a %s record whose text is not UTF-8", layout->name);
+    }
+    bool is_piece = header->kind == READING_PROBE || header->kind == READING_FAILURE;
+    if (is_piece && !is_whole_piece(payload, extra_bytes)) {
+        return baro_err_set(err, BARO_ECORRUPT,
+            "a %s record whose numbers are not those of a piece", layout->name);
     }
     *out_reading = (struct reading){
         .header = *header,

@@ -19,6 +19,9 @@ enum reading_kind {
     READING_EVENT,   /* f64: enum baro_level; extra: UTF-8 text; thing 0 */
     READING_STATUS, /* f64: enum reading_end; extra: UTF-8 reason; thing 0; ends the run */
     READING_DROPS,  /* f64 x 2: records, bytes dropped since the last such; thing 0 */
+    READING_PROBE,  /* f64 x 5, see probe_pieces.h; extra: a piece of a probe; thing 0 */
+    READING_SAMPLES = 10, /* f64: samples in the call; extra: struct reading_sample[]; thing 0 */
+    READING_FAILURE = 11, /* likewise, of a probe of something non-finite: it is kept longer */
     READING_KIND_END,
     /* A whole tensor for the daemon to summarise, see reading_raw.h; it becomes a SUMMARY and a
      * UNITS there, and is no reading itself. */
@@ -75,6 +78,16 @@ struct reading_bin {
     int16_t sign; /* +1 or -1 */
     uint32_t count;
 };
+
+/* What one sample of the data set gave at a step; unused fields say so. */
+struct reading_sample {
+    int64_t index;
+    float loss;     /* NaN: not given */
+    int16_t label;  /* its class; -1: not given, or beyond 32,767 */
+    int8_t correct; /* 1, 0; -1: not given */
+    uint8_t unused; /* 0 */
+};
+_Static_assert(sizeof(struct reading_sample) == 16, "as it is sent and stored");
 
 enum {
     READING_MAX_UNITS = 65536,

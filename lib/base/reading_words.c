@@ -14,6 +14,9 @@ const char *reading_kind_words(enum reading_kind kind)
         [READING_EVENT] = "events",
         [READING_STATUS] = "ends",
         [READING_DROPS] = "counts of dropped records",
+        [READING_PROBE] = "pieces of probes",
+        [READING_FAILURE] = "pieces of captured failures",
+        [READING_SAMPLES] = "results of samples",
     };
     return kind < READING_KIND_END && words[kind] != NULL ? words[kind] : "records";
 }

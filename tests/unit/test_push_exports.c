@@ -62,6 +62,28 @@ static const struct field stats_fields[] = {FIELD(baro_stats, n_pushed),
     FIELD(baro_stats, n_bytes), FIELD(baro_stats, own_ns),
     FIELD(baro_stats, ring_used_bytes), FIELD(baro_stats, is_connected)};
 
+static const struct field probe_options_fields[] = {FIELD(baro_probe_options, step),
+    FIELD(baro_probe_options, reason), FIELD(baro_probe_options, n_batch),
+    FIELD(baro_probe_options, n_rows), FIELD(baro_probe_options, rows),
+    FIELD(baro_probe_options, max_bytes)};
+static const struct field probe_value_fields[] = {FIELD(baro_probe_value, name),
+    FIELD(baro_probe_value, kind), FIELD(baro_probe_value, dtype),
+    FIELD(baro_probe_value, n_dims), FIELD(baro_probe_value, shape),
+    FIELD(baro_probe_value, strides), FIELD(baro_probe_value, data),
+    FIELD(baro_probe_value, batch_axis), FIELD(baro_probe_value, unit_axis),
+    FIELD(baro_probe_value, keep)};
+static const struct field probe_op_fields[] = {FIELD(baro_probe_op, name),
+    FIELD(baro_probe_op, module), FIELD(baro_probe_op, source), FIELD(baro_probe_op, attrs),
+    FIELD(baro_probe_op, is_backward), FIELD(baro_probe_op, n_inputs),
+    FIELD(baro_probe_op, n_outputs), FIELD(baro_probe_op, inputs),
+    FIELD(baro_probe_op, outputs)};
+static const struct field probe_origin_fields[] = {FIELD(baro_probe_origin, op),
+    FIELD(baro_probe_origin, value), FIELD(baro_probe_origin, is_gradient),
+    FIELD(baro_probe_origin, is_replayed), FIELD(baro_probe_origin, is_exact),
+    FIELD(baro_probe_origin, n_units), FIELD(baro_probe_origin, n_rows),
+    FIELD(baro_probe_origin, units), FIELD(baro_probe_origin, rows),
+    FIELD(baro_probe_origin, cause)};
+
 static const struct {
     const char *name;
     size_t bytes;
@@ -77,6 +99,14 @@ static const struct {
         sizeof summarised_fields / sizeof summarised_fields[0]},
     {"baro_stats", sizeof(struct baro_stats), stats_fields,
         sizeof stats_fields / sizeof stats_fields[0]},
+    {"baro_probe_options", sizeof(struct baro_probe_options), probe_options_fields,
+        sizeof probe_options_fields / sizeof probe_options_fields[0]},
+    {"baro_probe_value", sizeof(struct baro_probe_value), probe_value_fields,
+        sizeof probe_value_fields / sizeof probe_value_fields[0]},
+    {"baro_probe_op", sizeof(struct baro_probe_op), probe_op_fields,
+        sizeof probe_op_fields / sizeof probe_op_fields[0]},
+    {"baro_probe_origin", sizeof(struct baro_probe_origin), probe_origin_fields,
+        sizeof probe_origin_fields / sizeof probe_origin_fields[0]},
 };
 
 /* Enumerators that cross the interface: the last of each list, and what stands for none. */
