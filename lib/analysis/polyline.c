@@ -3,6 +3,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__SSE__)
+#    include <xmmintrin.h>
+#endif
 
 /*
  * A chart some hundred pixels wide cannot show a thousand steps apart, and what is to be chosen
@@ -118,48 +121,71 @@ struct part {
 
 /* Four readings at once; at any address. */
 typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+#if !defined(__SSE__)
 typedef int32_t four_masks __attribute__((vector_size(16)));
+#endif
 
 /* The least or the largest of readings, lane by lane; a NaN leaves a lane as it is. */
 static inline four least_of(four a, four b)
 {
+#if defined(__SSE__)
+    return (four)_mm_min_ps((__m128)b, (__m128)a);
+#else
     four_masks is_less = b < a;
     return (four)(((four_masks)b & is_less) | ((four_masks)a & ~is_less));
+#endif
 }
 
 static inline four largest_of(four a, four b)
 {
+#if defined(__SSE__)
+    return (four)_mm_max_ps((__m128)b, (__m128)a);
+#else
     four_masks is_more = b > a;
     return (four)(((four_masks)b & is_more) | ((four_masks)a & ~is_more));
+#endif
+}
+
+/* The least and the largest of the four lanes. */
+static inline void gather(four low, four high, struct part *part)
+{
+#if defined(__SSE__)
+    __m128 l = _mm_min_ps((__m128)low, _mm_movehl_ps((__m128)low, (__m128)low));
+    __m128 h = _mm_max_ps((__m128)high, _mm_movehl_ps((__m128)high, (__m128)high));
+    part->low = _mm_cvtss_f32(_mm_min_ss(l, _mm_shuffle_ps(l, l, 1)));
+    part->high = _mm_cvtss_f32(_mm_max_ss(h, _mm_shuffle_ps(h, h, 1)));
+#else
+    for (int l = 0; l < 4; l++) {
+        part->low = low[l] < part->low ? low[l] : part->low;
+        part->high = high[l] > part->high ? high[l] : part->high;
+    }
+#endif
 }
 
 /* A column of readings that stand for themselves: no gaps, nothing but numbers to look at. */
 static struct part look_at_finite(const float *values, size_t n)
 {
     struct part part = {NAN, INFINITY, -INFINITY, false};
-    float odd = 0; /* NaN once a reading is not finite */
-    size_t i = 0;
+    part.last = values[n - 1];
     if (n >= 4) {
         four low = *(const four *)values, high = low, odds = low * 0.0F;
-        for (i = 4; i < n; i += 4) {
+        for (size_t i = 4; i < n; i += 4) {
             /* The last ones are looked at twice where n is no multiple of four. */
             four v = *(const four *)(values + (i + 4 <= n ? i : n - 4));
             low = least_of(low, v);
             high = largest_of(high, v);
-            odds += v * 0.0F;
+            odds += v * 0.0F; /* NaN once a reading is not finite */
         }
-        for (int l = 0; l < 4; l++) {
-            part.low = low[l] < part.low ? low[l] : part.low;
-            part.high = high[l] > part.high ? high[l] : part.high;
-            odd += odds[l];
-        }
+        gather(low, high, &part);
+        part.is_bad = isnan((odds[0] + odds[1]) + (odds[2] + odds[3]));
+        return part;
     }
-    for (; i < n; i++) {
+    float odd = 0;
+    for (size_t i = 0; i < n; i++) {
         part.low = values[i] < part.low ? values[i] : part.low;
         part.high = values[i] > part.high ? values[i] : part.high;
         odd += values[i] * 0.0F;
     }
-    part.last = values[n - 1];
     part.is_bad = isnan(odd);
     return part;
 }

@@ -125,7 +125,6 @@ struct sampler *sampler_create(const struct polylines *lines, const struct axis 
     s->reasons = baro_xcalloc(s->n_slots, 1);
     s->members = baro_xcalloc(s->n_slots, sizeof *s->members);
     sample_near_init(&s->shown_near, SAMPLE_FEATURES, s->n_slots);
-    s->slot_distance = baro_xcalloc(s->shown_near.room, sizeof(float));
     s->told = baro_xcalloc(s->n_slots, sizeof *s->told);
     s->told_reasons = baro_xcalloc(s->n_slots, 1);
     s->keep = baro_xcalloc(options->n_keep + 1, sizeof *s->keep);
@@ -177,7 +176,6 @@ void sampler_destroy(struct sampler *sampler)
     sample_near_finish(&sampler->shown_near);
     sampler_scores_drop(sampler);
     free(sampler->outliers);
-    free(sampler->slot_distance);
     free(sampler->told);
     free(sampler->told_reasons);
     free(sampler->keep);
@@ -338,7 +336,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static float median_radius(const struct sampler *s)
+float sampler_median_radius(const struct sampler *s)
 {
     float sorted[SAMPLE_MAX_INTERVALS];
     memcpy(sorted, s->grid.radius, sizeof sorted);
@@ -377,7 +375,7 @@ void sampler_get(const struct sampler *s, struct sample *out)
         .is_assigned = s->is_assigned,
         .is_done = s->phase == SAMPLE_DONE,
         .fraction = find_fraction(s),
-        .radius_px = s->n_columns > 0 ? median_radius(s) : 0,
+        .radius_px = s->n_columns > 0 ? sampler_median_radius(s) : 0,
         .n_nonfinite = s->n_nonfinite,
         .n_leaping = s->n_leaping,
         .n_read = s->n_read,

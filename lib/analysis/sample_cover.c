@@ -93,11 +93,38 @@ static size_t collect(struct sampler *s, struct mandate *out)
     return n;
 }
 
-void sampler_show_mandatory(struct sampler *s)
+void sampler_find_leaps(struct sampler *s)
 {
     if (isnan(s->leap_most)) {
         s->leap_most = leap_bar(s);
     }
+}
+
+float sampler_leap_shown(const struct sampler *s)
+{
+    const size_t most = MANDATORY_TARGETS * s->target;
+    baro_autofree float *leaps = baro_xcalloc(s->n_lines + 1, sizeof *leaps);
+    size_t n = 0, n_bad = 0;
+    for (size_t i = 0; i < s->n_lines; i++) {
+        if (s->bad_from[i] != 0) {
+            n_bad++;
+        } else if (s->leap[i] > s->leap_most) {
+            leaps[n++] = s->leap[i];
+        }
+    }
+    if (n_bad + n <= most) {
+        return s->leap_most;
+    }
+    if (n_bad >= most) {
+        return INFINITY;
+    }
+    qsort(leaps, n, sizeof *leaps, by_value);
+    return leaps[n - 1 - (most - n_bad)];
+}
+
+void sampler_show_mandatory(struct sampler *s)
+{
+    sampler_find_leaps(s);
     size_t n = 0;
     const size_t most = MANDATORY_TARGETS * s->target;
     struct mandate *list = baro_xcalloc(s->n_lines, sizeof *list);
@@ -134,8 +161,16 @@ void sampler_find_features(struct sampler *s, size_t line)
         float sum = 0;
         int count = 0;
         for (size_t c = from; c < (to > from ? to : from + 1); c++) {
-            sum += isnan(y[c]) ? 0 : y[c];
-            count += !isnan(y[c]);
+            sum += y[c];
+            count++;
+        }
+        if (isnan(sum)) {
+            sum = 0;
+            count = 0;
+            for (size_t c = from; c < (to > from ? to : from + 1); c++) {
+                sum += isnan(y[c]) ? 0 : y[c];
+                count += !isnan(y[c]);
+            }
         }
         if (count > 0) {
             last = sum / (float)count;
@@ -163,14 +198,11 @@ static float distance(const float *a, const float *b)
 
 static void assign_line(struct sampler *s, size_t line)
 {
-    float *sums = s->slot_distance;
-    sample_near_measure(&s->shown_near, s->features + line * SAMPLE_FEATURES, sums);
-    size_t who = 0;
-    for (size_t slot = 1; slot < s->n_shown; slot++) {
-        who = sums[slot] < sums[who] ? slot : who;
-    }
+    float squared = INFINITY;
+    const size_t who =
+        sample_near_best(&s->shown_near, s->features + line * SAMPLE_FEATURES, &squared);
     s->nearest[line] = s->n_shown > 0 ? (uint16_t)who : SAMPLE_NOBODY;
-    s->distance[line] = s->n_shown > 0 ? sums[who] / SAMPLE_FEATURES : INFINITY;
+    s->distance[line] = squared / SAMPLE_FEATURES;
 }
 
 static void gather_shown(struct sampler *s)
@@ -180,6 +212,7 @@ static void gather_shown(struct sampler *s)
         sample_near_add(
             &s->shown_near, s->features + (size_t)s->shown[slot] * SAMPLE_FEATURES);
     }
+    sample_near_end(&s->shown_near);
 }
 
 bool sampler_assign(struct sampler *s, size_t n_work)

@@ -19,7 +19,10 @@
 
 #define SQRT_12 3.46410161513775458705F
 
-enum { STRIDE = 37 }; /* so that the intervals looked at first lie apart */
+enum {
+    STRIDE = 37, /* so that the intervals looked at first lie apart */
+    LANES = 4
+};
 
 void sample_grid_init(
     struct sample_grid *grid, size_t n_columns, size_t n_slots, float height_px)
@@ -131,15 +134,22 @@ static bool is_near(const struct sample_grid *grid, size_t t, float middle, floa
 /* Weight of the intervals in which a line has a piece. */
 static float weight_of(const struct sample_grid *grid, const float *y, const float *weights)
 {
-    float all = 0;
+    float all[LANES] = {0};
     if (grid->n_columns == 1) {
         return isnan(y[0]) ? 0 : weights[0];
     }
-    for (size_t t = 0; t < grid->n_intervals; t++) {
-        float sum = y[t] + y[t + 1];
-        all += sum == sum ? weights[t] : 0;
+    size_t t = 0;
+    for (; t + LANES <= grid->n_intervals; t += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            float sum = y[t + l] + y[t + l + 1];
+            all[l] += sum == sum ? weights[t + l] : 0;
+        }
     }
-    return all;
+    for (; t < grid->n_intervals; t++) {
+        float sum = y[t] + y[t + 1];
+        all[0] += sum == sum ? weights[t] : 0;
+    }
+    return (all[0] + all[1]) + (all[2] + all[3]);
 }
 
 float sample_grid_conflict(const struct sample_grid *grid, const float *y,

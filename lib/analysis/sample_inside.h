@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sampler from inside: shared by sample.c, sample_throw.c, sample_cover.c, sample_outlier.c,
- * sample_live.c, sample_turn.c. */
+ * sample_stray.c, sample_live.c, sample_turn.c. */
 #ifndef BARO_SAMPLE_INSIDE_H
 #define BARO_SAMPLE_INSIDE_H
 
@@ -85,8 +85,7 @@ struct sampler {
     float *distance; /* n_lines: squared, to the nearest shown line, mean over features */
     uint16_t *nearest;
     struct sample_near
-        shown_near;       /* features of the shown lines, while lines are assigned */
-    float *slot_distance; /* its room */
+        shown_near; /* features of the shown lines, while lines are assigned */
 
     struct sample_scores *scores; /* while outliers are looked for */
     uint32_t *outliers;           /* lines that are alone, the loneliest first */
@@ -130,6 +129,9 @@ uint64_t sampler_random(struct sampler *s);
 /** Measure how far apart lines lie among those read, and set base_radius by it. */
 void sampler_measure_radius(struct sampler *s, size_t n_read);
 
+/** Give the distance that shown lines keep, the median over intervals. */
+float sampler_median_radius(const struct sampler *s);
+
 /** Begin to throw: takes all lines out of the picture but remembers them as n_keep. */
 void sampler_throw_begin(struct sampler *s, bool is_first);
 
@@ -158,6 +160,34 @@ bool sampler_score(struct sampler *s, size_t n_work);
 
 /** Forget a search for outliers that is under way. */
 void sampler_scores_drop(struct sampler *s);
+
+struct sample_strays;
+
+/** Begin to look for lines that leave the flock for a while; ends the process without memory. */
+struct sample_strays *sampler_strays_create(const struct sampler *s);
+
+/** Free them; accepts NULL. */
+void sampler_strays_destroy(struct sample_strays *strays);
+
+/** Note where a line runs; of all lines once, before sampler_strays_rank. */
+void sampler_strays_count(
+    struct sample_strays *strays, const struct sampler *s, size_t line);
+
+/** All lines were counted: find how rare each place is. */
+void sampler_strays_rank(struct sample_strays *strays, const struct sampler *s);
+
+/** Give a line's score, larger for those that leave the flock further; 0 for those in it. */
+float sampler_strays_score(
+    const struct sample_strays *strays, const struct sampler *s, size_t line);
+
+/** Tell how many of them are shown at most. */
+size_t sampler_strays_most(const struct sampler *s);
+
+/** Find the rise above which a line leaps, unless it is known. */
+void sampler_find_leaps(struct sampler *s);
+
+/** Tell the rise above which a line is shown for it: larger where too many leap. */
+float sampler_leap_shown(const struct sampler *s);
 
 /** Compare lines with the shown ones; returns whether there is more to do. */
 bool sampler_assign(struct sampler *s, size_t n_work);

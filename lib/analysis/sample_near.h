@@ -32,6 +32,17 @@ void sample_near_add(struct sample_near *near, const float *row);
  */
 void sample_near_measure(const struct sample_near *near, const float *row, float *out_sums);
 
+/** End appending, before sample_near_best: what is left of the last block is near nobody. */
+void sample_near_end(struct sample_near *near);
+
+/**
+ * Find the row that is nearest to one, the first of several; the same on every processor.
+ *
+ * out_squared  sum over the numbers; infinite without any row
+ */
+size_t sample_near_best(
+    const struct sample_near *near, const float *row, float *out_squared);
+
 /* The nearest rows of one, by rising distance. */
 struct sample_nearest {
     float *squared; /* k */

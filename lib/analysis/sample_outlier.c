@@ -23,9 +23,10 @@
  * have boundless factors.
  *
  * The lines with the largest factors, above LEAST_FACTOR, have precedence over blue noise: a
- * fiftieth of all lines, but at most three tenths of the places. Of outliers that are nearer to
+ * fiftieth of all lines, but at most three tenths of the places, four where 128 lines come to a place. Of outliers that are nearer to
  * each other than the eye tells only one is taken. An outlier of the picture before has its factor
- * raised, so that one does not replace another for nothing.
+ * raised, so that one does not replace another for nothing. Lines that are shown because they leap take
+ * no place of these. Then come those that leave the flock for a while only (sample_stray.c).
  *
  * Rejected, by measurement on recorded units: means or single heights instead of signs (they
  * miss half of the outliers among gradients, which are noise); sparsity column by column, which
@@ -49,6 +50,7 @@ enum {
     ALL_TO_CANDIDATES = 16,
     CANDIDATES_AN_OUTLIER = 16,
     ALL_TO_OUTLIERS = 50,
+    MUCH = 128,      /* lines a place */
     SKETCH_WORK = 1, /* lines of work that a comparison with all references is */
     FULL_WORK = 16
 };
@@ -73,7 +75,7 @@ struct candidate {
     uint32_t line;
 };
 
-enum stage { SCORE_SKETCH, SCORE_ROUGH, SCORE_FULL, SCORE_DONE };
+enum stage { SCORE_SKETCH, SCORE_ROUGH, SCORE_FULL, SCORE_STRAYS, SCORE_DONE };
 
 struct sample_scores {
     enum stage stage;
@@ -84,7 +86,9 @@ struct sample_scores {
     uint32_t *place; /* n_lines: among the references + 1; 0: is none */
     struct references few, many;
     struct candidate *candidates;
-    size_t n_candidates, n_scored;
+    size_t n_candidates;
+    struct sample_strays *strays;
+    float leap_shown; /* px: lines that leap further are shown anyhow */
 };
 
 static void references_init(struct references *refs, size_t n_numbers, size_t n, size_t k)
@@ -167,19 +171,39 @@ static float factor_of(struct references *refs, const float *row, size_t place, 
     return sum / (mine * (float)refs->k);
 }
 
-/* A line's heights without holes: the last one stays, and the first one was there before. */
-static bool fill_row(const struct sampler *s, size_t line, float *out)
+/* Whether a line has a reading in each column. */
+static bool is_whole(const float *y, size_t n)
+{
+    float odd[4] = {0};
+    size_t c = 0;
+    for (; c + 4 <= n; c += 4) {
+        for (size_t l = 0; l < 4; l++) {
+            odd[l] += y[c + l];
+        }
+    }
+    for (; c < n; c++) {
+        odd[0] += y[c];
+    }
+    return !isnan((odd[0] + odd[1]) + (odd[2] + odd[3]));
+}
+
+/* A line's heights without holes: the last one stays, and the first one was there before; in
+ * room or where they are. NULL: it has none. */
+static const float *row_of(const struct sampler *s, size_t line, float *room)
 {
     const float *y = sampler_y(s, line);
     float last = NAN;
+    if (is_whole(y, s->n_columns)) {
+        return y;
+    }
     for (size_t c = 0; c < s->n_columns && isnan(last); c++) {
         last = y[c];
     }
     for (size_t c = 0; c < s->n_columns; c++) {
         last = isnan(y[c]) ? last : y[c];
-        out[c] = last;
+        room[c] = last;
     }
-    return !isnan(last);
+    return isnan(last) ? NULL : room;
 }
 
 static void draw_sketch(
@@ -197,12 +221,12 @@ static void draw_sketch(
 
 static bool is_scored_at_all(const struct sampler *s, size_t line)
 {
-    return s->bad_from[line] == 0 && !(s->leap[line] > s->leap_most);
+    return s->bad_from[line] == 0 && !(s->leap[line] > s->scores->leap_shown);
 }
 
 static void choose_references(struct sampler *s, struct sample_scores *scores)
 {
-    float row[POLYLINE_MAX_COLUMNS];
+    float room[POLYLINE_MAX_COLUMNS];
     size_t n_most = s->n_lines <= FEW_LINES ? MORE_REFERENCES : REFERENCES;
     n_most = s->n_lines < n_most ? s->n_lines : n_most;
     size_t k = n_most / NEIGHBOURS_SHARE;
@@ -212,7 +236,8 @@ static void choose_references(struct sampler *s, struct sample_scores *scores)
     references_init(&scores->few, SKETCH, SKETCH_REFERENCES, SKETCH_NEIGHBOURS);
     for (size_t i = 0; i < s->n_lines && scores->many.rows.n < n_most; i++) {
         uint32_t line = s->order[i];
-        if (!fill_row(s, line, row)) {
+        const float *row = row_of(s, line, room);
+        if (row == NULL) {
             continue;
         }
         sample_near_add(&scores->many.rows, row);
@@ -227,6 +252,9 @@ static void begin(struct sampler *s)
 {
     struct sample_scores *scores = baro_xcalloc(1, sizeof *scores);
     s->scores = scores;
+    sampler_find_leaps(s);
+    scores->leap_shown = sampler_leap_shown(s);
+    scores->strays = sampler_strays_create(s);
     scores->signs = baro_xcalloc(SKETCH * s->n_columns, sizeof *scores->signs);
     scores->sketch = baro_xcalloc(s->n_lines * SKETCH, sizeof *scores->sketch);
     scores->rough = baro_xcalloc(s->n_lines, sizeof *scores->rough);
@@ -248,6 +276,7 @@ void sampler_scores_drop(struct sampler *s)
     }
     references_finish(&scores->few);
     references_finish(&scores->many);
+    sampler_strays_destroy(scores->strays);
     free(scores->signs);
     free(scores->sketch);
     free(scores->rough);
@@ -292,7 +321,9 @@ static float find_bar(const struct sampler *s, size_t n)
 
 static size_t most_outliers(const struct sampler *s)
 {
-    size_t by_lines = s->n_lines / ALL_TO_OUTLIERS + 1, by_places = 3 * s->target / 10;
+    const bool is_much = s->n_lines > MUCH * s->target;
+    const size_t by_lines = s->n_lines / ALL_TO_OUTLIERS + 1;
+    const size_t by_places = (is_much ? 4 : 3) * s->target / 10;
     return by_lines < by_places ? by_lines : by_places;
 }
 
@@ -318,11 +349,13 @@ static void choose_candidates(struct sampler *s)
 static void walk_sketch(struct sampler *s, size_t *n_work)
 {
     struct sample_scores *scores = s->scores;
-    float row[POLYLINE_MAX_COLUMNS];
+    float room[POLYLINE_MAX_COLUMNS];
     for (; *n_work > 0 && scores->at < s->n_lines; (*n_work)--) {
         size_t line = scores->at++;
         sampler_find_features(s, line);
-        if (s->n_lines > LEAST_CANDIDATES && fill_row(s, line, row)) {
+        sampler_strays_count(scores->strays, s, line);
+        const float *row = s->n_lines > LEAST_CANDIDATES ? row_of(s, line, room) : NULL;
+        if (row != NULL) {
             draw_sketch(scores, row, s->n_columns, scores->sketch + line * SKETCH);
         }
     }
@@ -403,53 +436,103 @@ static void walk_full(struct sampler *s, size_t *n_work)
             measure_densities(&scores->many, s->line_px);
         }
         struct candidate *its = &scores->candidates[at - n_refs];
-        if (fill_row(s, its->line, row)) {
+        const float *heights = row_of(s, its->line, row);
+        if (heights != NULL) {
             its->factor =
-                factor_of(&scores->many, row, scores->place[its->line], s->line_px);
+                factor_of(&scores->many, heights, scores->place[its->line], s->line_px);
             its->factor *= s->reason[its->line] == SAMPLE_OUTLIER ? kept_bonus : 1;
         }
     }
     *n_work = 0;
     if (scores->at == n_refs + scores->n_candidates) {
+        scores->at = 0;
+        scores->stage = SCORE_STRAYS;
+    }
+}
+
+/* Stage 3: all lines again, by where they run; rough factors are not needed any more. */
+static void walk_strays(struct sampler *s, size_t *n_work)
+{
+    struct sample_scores *scores = s->scores;
+    if (scores->at == 0) {
+        sampler_strays_rank(scores->strays, s);
+    }
+    for (; *n_work > 0 && scores->at < s->n_lines; (*n_work)--) {
+        const size_t line = scores->at++;
+        scores->rough[line] =
+            is_scored_at_all(s, line) ? sampler_strays_score(scores->strays, s, line) : 0;
+    }
+    if (scores->at == s->n_lines) {
         scores->stage = SCORE_DONE;
     }
 }
 
-static bool is_like_one_chosen(const struct sampler *s, const float *row)
+static bool is_like_one_chosen(const struct sampler *s, const float *row, float px)
 {
-    float other[POLYLINE_MAX_COLUMNS];
+    float room[POLYLINE_MAX_COLUMNS];
     for (size_t i = 0; i < s->n_outliers; i++) {
         float sum = 0;
-        (void)fill_row(s, s->outliers[i], other);
+        const float *other = row_of(s, s->outliers[i], room);
         for (size_t c = 0; c < s->n_columns; c++) {
             sum += (row[c] - other[c]) * (row[c] - other[c]);
         }
-        if (sum < same_px * same_px * (float)s->n_columns) {
+        if (sum < px * px * (float)s->n_columns) {
             return true;
         }
     }
     return false;
 }
 
-static void choose_outliers(struct sampler *s)
+/* Take candidates until there are `most` outliers, the largest above a bar first, none so near to
+ * one that is taken. */
+static void take_best(struct sampler *s, float bar, float px, size_t most)
 {
     struct sample_scores *scores = s->scores;
-    float row[POLYLINE_MAX_COLUMNS];
-    const size_t most = most_outliers(s);
-    s->outliers = baro_xrealloc(s->outliers, most + 1, sizeof *s->outliers);
-    s->n_outliers = 0;
+    float room[POLYLINE_MAX_COLUMNS];
     if (scores->n_candidates > 0) {
         qsort(scores->candidates, scores->n_candidates, sizeof *scores->candidates,
             largest_first);
     }
     for (size_t i = 0; i < scores->n_candidates && s->n_outliers < most; i++) {
         const struct candidate *its = &scores->candidates[i];
-        if (!(its->factor > least_factor)) {
+        if (!(its->factor > bar)) {
             break;
         }
-        if (fill_row(s, its->line, row) && !is_like_one_chosen(s, row)) {
+        const float *row = row_of(s, its->line, room);
+        if (row != NULL && !is_like_one_chosen(s, row, px)) {
             s->outliers[s->n_outliers++] = its->line;
         }
+    }
+}
+
+/* Make candidates of the lines that stray; more than there are places, for some are alike. */
+static void choose_strays(struct sampler *s, size_t n)
+{
+    enum { ROOM = 8 };
+    struct sample_scores *scores = s->scores;
+    const float bar = find_bar(s, ROOM * n);
+    scores->candidates =
+        baro_xrealloc(scores->candidates, ROOM * n + 1, sizeof *scores->candidates);
+    scores->n_candidates = 0;
+    for (uint32_t i = 0; i < s->n_lines && scores->n_candidates < ROOM * n; i++) {
+        const float score = scores->rough[i];
+        if (score > 0 && score >= bar) {
+            scores->candidates[scores->n_candidates++] = (struct candidate){score, i};
+        }
+    }
+}
+
+static void choose_outliers(struct sampler *s)
+{
+    const size_t n_strays = sampler_strays_most(s);
+    const size_t n_lonely = most_outliers(s);
+    s->outliers = baro_xrealloc(s->outliers, n_lonely + n_strays + 1, sizeof *s->outliers);
+    s->n_outliers = 0;
+    take_best(s, least_factor, same_px, n_lonely);
+    if (n_strays > 0) {
+        choose_strays(s, n_strays);
+        const float radius = sampler_median_radius(s);
+        take_best(s, 0, radius > same_px ? radius : same_px, s->n_outliers + n_strays);
     }
 }
 
@@ -463,6 +546,7 @@ bool sampler_score(struct sampler *s, size_t n_work)
         case SCORE_SKETCH: walk_sketch(s, &n_work); break;
         case SCORE_ROUGH: walk_rough(s, &n_work); break;
         case SCORE_FULL: walk_full(s, &n_work); break;
+        case SCORE_STRAYS: walk_strays(s, &n_work); break;
         case SCORE_DONE: break;
         }
     }

@@ -209,7 +209,47 @@ static void the_nearest_rows_are_those_of_brute_force(void **test)
     for (size_t k = 1; k < K; k++) {
         assert_true(squared[k] >= squared[k - 1]);
     }
+    /* The best of all, also of its own: it is the first of those that are equally near. */
+    sample_near_end(&near);
+    for (size_t at = 0; at < N; at += 7) {
+        float row[NUMBERS], best = 0;
+        for (size_t j = 0; j < NUMBERS; j++) {
+            row[j] =
+                at % 2 == 0 ? rows[at][j] : rows[at][j] + (float)(0.3 * (draw() - 0.5));
+        }
+        sample_near_measure(&near, row, sums);
+        size_t first = 0;
+        for (size_t i = 1; i < N; i++) {
+            first = sums[i] < sums[first] ? i : first;
+        }
+        assert_int_equal(sample_near_best(&near, row, &best), first);
+        assert_true(!(best < sums[first]) && !(best > sums[first]));
+    }
     sample_near_finish(&near);
+}
+
+/* They run within the flock, then leave it slowly: no leap, and their neighbours as a whole are
+ * about as sparse. */
+static void lines_that_leave_the_flock_slowly_are_shown(void **test)
+{
+    enum { N = 8000, EVERY = 1000 };
+    baro_autofree float *values = make_bundles(N);
+    for (size_t i = EVERY / 2; i < N; i += EVERY) {
+        for (size_t t = 0; t < STEPS; t++) {
+            double x = (double)t / STEPS;
+            values[i * STEPS + t] =
+                (float)(0.15 + 2e-5 * (double)i + 0.5 * (x - 0.5) + 0.4 * x);
+        }
+    }
+    struct polylines lines = {.n_lines = N, .n_steps = STEPS, .values = values};
+    struct sample sample;
+    struct sampler *sampler = run(&lines, NULL, &sample);
+    assert_int_equal(sample.n_leaping, 0);
+    assert_true(sample.n_shown < 600);
+    for (uint32_t i = EVERY / 2; i < N; i += EVERY) {
+        assert_int_not_equal(reason_of(&sample, i), SAMPLE_NOT_SHOWN);
+    }
+    sampler_destroy(sampler);
 }
 
 int main(void)
@@ -220,6 +260,7 @@ int main(void)
         cmocka_unit_test(the_hundredth_with_the_largest_factors_is_shown),
         cmocka_unit_test(lines_less_than_a_pixel_from_a_heap_are_not_alone),
         cmocka_unit_test(lines_with_gaps_and_late_beginnings_are_chosen_among),
+        cmocka_unit_test(lines_that_leave_the_flock_slowly_are_shown),
         cmocka_unit_test(the_nearest_rows_are_those_of_brute_force),
     };
     return cmocka_run_group_tests_name("sample_outlier", tests, NULL, NULL);

@@ -14,11 +14,13 @@
  * the l2 norm of units of real trainings (tools/corpus/record_corpus.py --wide): either one tensor's, as the
  * viewer's tensor page shows them, or a draw of all weights', each tensor
  * scaled so that they share a chart. Planted outliers are a spike of one step, a course of its own from the middle on, or a slow
- * departure, each four to five times the spread of the lines, upwards or downwards.
+ * departure, each four to five times the spread of the lines, upwards or downwards, but at least
+ * half as much again as all but one line in 1,000 moves by itself: among gradients that are zero but for spikes
+ * a third of the lines leaps by five times the spread, and one more that does is no outlier.
  *
  * The loneliest lines are the hundredth with the largest local outlier factors, measured at all
  * key columns, in pixels (less than one pixel counts as one), with the nearest hundredth of the lines as
- * neighbours; up to 16,384 lines among all of them, of more among 4,096 drawn at random.
+ * neighbours; up to 16,384 lines among all of them, of more among so many drawn at random.
  */
 
 enum {
@@ -26,7 +28,8 @@ enum {
     WINDOW = 300, /* steps of recorded lines */
     FEW_NEIGHBOURS = 20,
     ALL_REFERENCES = 16384,
-    SOME_REFERENCES = 4096
+    SOME_REFERENCES = 16384,
+    RARE = 1000 /* one line in so many may move more than what is planted */
 };
 
 static uint64_t state = 1;
@@ -181,28 +184,47 @@ bool flock_take_tensor(struct flock *flock, const struct corpus *corpus, const c
     return false;
 }
 
+static int by_float(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How far all but one in RARE lines move by themselves, from their least to their largest. */
+static double usual_move(const struct flock *flock)
+{
+    baro_autofree float *moves = baro_xcalloc(flock->n, sizeof *moves);
+    for (size_t i = 0; i < flock->n; i++) {
+        const float *line = flock->values + i * flock->n_steps;
+        float least = line[0], most = line[0];
+        for (size_t t = 1; t < flock->n_steps; t++) {
+            least = line[t] < least ? line[t] : least;
+            most = line[t] > most ? line[t] : most;
+        }
+        moves[i] = most - least;
+    }
+    qsort(moves, flock->n, sizeof *moves, by_float);
+    return (double)moves[flock->n - 1 - flock->n / RARE];
+}
+
 static void plant(struct flock *flock, size_t every)
 {
     const size_t n_steps = flock->n_steps;
+    const double least = 1.5 * usual_move(flock);
+    const double spike = fmax(5, least), level = fmax(4, least), slope = fmax(5, least);
     flock->planted = baro_xcalloc(flock->n / every + 1, sizeof *flock->planted);
     for (size_t i = every / 2; i < flock->n; i += every) {
         float *line = flock->values + i * n_steps;
         size_t kind = flock->n_planted % 3;
         for (size_t t = 0; t < n_steps; t++) {
             double x = (double)t / (double)n_steps;
-            double more = kind == 0   ? (t == n_steps / 3 ? 5 : 0)
-                          : kind == 1 ? (t >= n_steps / 2 ? 4 : 0)
-                                      : 5 * x * x;
+            double more = kind == 0   ? (t == n_steps / 3 ? spike : 0)
+                          : kind == 1 ? (t >= n_steps / 2 ? level : 0)
+                                      : slope * x * x;
             line[t] += (float)(flock->n_planted % 2 == 0 ? more : -more);
         }
         flock->planted[flock->n_planted++] = (uint32_t)i;
     }
-}
-
-static int by_float(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
 }
 
 /* The chart shows all but one reading in a thousand at each end, as a person would zoom. */
