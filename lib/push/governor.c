@@ -135,6 +135,7 @@ struct governor {
     double loan_ns;
     double arrears_ns;
     double income_ns; /* of a turn, on average; 0: not known */
+    uint32_t n_turns; /* since the last one that somebody asked in */
     /* The plan. */
     uint32_t n_plans;
     uint32_t planned_turn;
@@ -318,6 +319,7 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     double income = g->share * elapsed;
     double usual = 0; /* what came before the first turn is a pause, too */
     uint32_t n_turns = g->seen_turn != 0 ? turn - g->seen_turn : 0;
+    g->n_turns = n_turns;
     if (n_turns > 0) {
         usual = g->income_ns > 0 ? PAUSE_TURNS * g->income_ns * n_turns : income;
         double found = fmin(income, usual) / n_turns;
@@ -411,7 +413,8 @@ static double spread(const struct governor *g, double left_ns, int highest)
         most--;
     }
     double least = fmax(g->sums[most], (double)g->n_governed * PLAN_NS * PLAN_PART);
-    return fmin(left_ns, fmax(left_ns / SPREAD, fmax(least, 2 * g->income_ns)));
+    double come_ns = 2 * g->income_ns * g->n_turns;
+    return fmin(left_ns, fmax(left_ns / SPREAD, fmax(least, come_ns)));
 }
 
 /* Set the edge, and what is left for the bucket at it: things of buckets above are due. */

@@ -92,9 +92,11 @@ class Pushing:
                 form.push()
             if is_troubled:
                 self._lib.baro_trouble(self._handle, TROUBLE_STEPS)
-            if self._watcher is not None:
-                self._watcher.close_step(is_troubled)
-                self._unbooked_s += self._watcher.take_spent()
+            watcher = self._watcher
+            if watcher is not None:
+                watcher.close_step(is_troubled)
+                self._unbooked_s += watcher.spent_s
+                watcher.spent_s = 0.0
         except Exception as error:  # the training goes on whatever happens here
             self._complain("log", f"log() failed: {error!r}")
         self._form = form

@@ -153,6 +153,10 @@ class Optimizers:
         """Just before an optimiser uses its gradients; True: _after() is to be called."""
         watcher = self._watcher
         try:
+            if watcher.is_resting:
+                held.n_steps += 1
+                watcher.rest_on()
+                return False
             if watcher.is_quiet:
                 watcher.arm_again()
                 if self._passes_quietly(held):

@@ -36,6 +36,11 @@ class Replicas:
         if model not in self._models:
             self._models.append(model)
 
+    @property
+    def has_any(self):
+        """True when there are weights to compare."""
+        return bool(self._models)
+
     def close_step(self):
         """At log(): look, if it is time."""
         if not self._models:

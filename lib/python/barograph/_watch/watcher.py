@@ -16,6 +16,7 @@ from .modules import Hook, Modules
 from .optimizers import Optimizers
 from .parameters import Parameters
 from .ranks import Replicas
+from .rest import Rest
 
 RESCAN_STEPS = 64    # steps between looks for parameters and modules that were added or replaced
 FORCED_STEPS = 10    # steps that are measured whole after trouble
@@ -46,14 +47,20 @@ class Watcher:
         self._parameters = {}     # id of a parameter: (itself, its name, its model)
         self._opened = set()      # phases that the step under way has seen
         self._has_trained = False  # the last step or this one has trained
+        self._waits = Hook(self._first)
         self._on_first = None     # the hook that waits for a forward pass, while it does
         self._key = f"barograph{id(self):x}"  # of that hook
         self.is_quiet = False     # nothing at all is due in the step under way
+        self.is_resting = False   # nor is it asked for: see rest.py
+        self._n_rests = 0         # steps that this goes on for, this one included
+        self._is_under_way = False  # training has been seen in a step of rest
+        self._rest = Rest(run._share)
         self._n_due = 0           # of what the governor was asked about last
+        self._has_left_some = False  # it was not all
         self._has_compiled = False
         self._gate = threading.Lock()  # views are one to a tensor: one thread measures
         self._rescan_at = RESCAN_STEPS
-        self._spent_s = 0.0       # own time of the step under way, booked at its end
+        self.spent_s = 0.0       # own time of the step under way, booked at its end
         self._measured_id = 0     # of what was measured since the last booking
         self._n_skips = 0         # steps that a GradScaler has skipped
         self._scaled = None       # (optimiser, its steps) within GradScaler.step()
@@ -80,7 +87,7 @@ class Watcher:
             self.models.append(known)
             self._take_in(known, model)
             self.optimizers.search_again()
-        self.is_quiet = False
+        self.is_quiet = self.is_resting = False
         self.optimizers.forget_models()
         if is_replicated and "weight" in known.roles:
             self._replicas.add(known)
@@ -156,7 +163,7 @@ class Watcher:
 
     def remove(self):
         """Stop watching: no hook, no wrapper and no reference to a model is left."""
-        self.is_on = False
+        self.is_on = self.is_resting = False
         self._disarm()
         self.modules.close()
         self.optimizers.unwrap_all()
@@ -172,7 +179,7 @@ class Watcher:
             if self._has_compiled:  # a hook on all modules would have the compiler start anew
                 self.modules.guard_entries(self.models)
             else:
-                self._on_first = Hook(self._first)
+                self._on_first = self._waits
                 torch_module._global_forward_pre_hooks[self._key] = self._on_first
 
     def _disarm(self):
@@ -181,6 +188,14 @@ class Watcher:
             torch_module._global_forward_pre_hooks.pop(self._key, None)
 
     def _first(self, module, args):
+        if self.is_resting:
+            began = time.perf_counter()
+            if module.training and torch.is_grad_enabled():
+                self._is_under_way = True
+                self._disarm()
+                self.spent_s += time.perf_counter() - began
+                return
+            self._wake()
         known = self.modules.find(module)
         if known is None or known.ref() is not module:
             return
@@ -218,12 +233,32 @@ class Watcher:
         """An optimiser has stepped in a quiet step: whatever is called next may be evaluation."""
         self._arm()
 
+    def rest_on(self):
+        """An optimiser steps in a step of rest: whatever is called next may be evaluation."""
+        began = time.perf_counter()
+        self._is_under_way = True
+        if self._on_first is None:
+            self._arm()
+        self.spent_s += time.perf_counter() - began
+
+    def _wake(self):
+        """End a rest within its step: something else than training is coming, or trouble."""
+        self.is_resting = False
+        if self._is_under_way:
+            self._is_under_way = False
+            self._opened.add(TRAIN)
+            self._has_trained = True
+            self._run._begin_step()
+
     def open(self, phase):
         """Begin a phase of the step, once: decide what of it is measured; True when it begins."""
+        if self.is_resting:
+            self._wake()
         if phase in self._opened:
             return False
         self._opened.add(phase)
         self._n_due = -1  # not known
+        self._has_left_some = False
         try:
             self._name_step(phase)
             if phase == TRAIN:
@@ -234,8 +269,10 @@ class Watcher:
             if phase != TRAIN:
                 for model in self.models:
                     model.want_own(phase)
+            n_known = len(self.cadences[phase].views)
             due = self.cadences[phase].ask()
             self._n_due = len(due)
+            self._has_left_some = len(due) < n_known
             for view in due:
                 view.due = stamp
                 view.owner.want(view)
@@ -358,11 +395,11 @@ class Watcher:
         if measured:
             self._run._spent(measured, spent)
         else:
-            self._spent_s += spent
+            self.spent_s += spent
 
     def add_spent(self, began):
         """Note own time since began, for nothing in particular: booked at the step's end."""
-        self._spent_s += self.clock() - began
+        self.spent_s += self.clock() - began
 
     def show_grads(self):
         """Gradients are complete, and no optimiser is going to use them: the script itself does."""
@@ -379,6 +416,17 @@ class Watcher:
 
     def close_step(self, is_troubled):
         """End the step: called by log() after the scalars, which books the time."""
+        if self.is_resting:
+            if not is_troubled and self.stamp < self._rescan_at:
+                self._n_rests -= 1
+                self.is_resting = self._n_rests > 0
+                self._has_trained |= self._is_under_way
+                self._is_under_way = False
+                self.stamp += 1
+                if self._on_first is None:
+                    self._arm()
+                return
+            self._wake()
         if (self.is_quiet and not is_troubled and len(self._opened) == 1
                 and self.stamp < self._rescan_at):
             self._close_quietly()
@@ -387,7 +435,7 @@ class Watcher:
 
     def take_spent(self):
         """Seconds of own time that are not booked yet; the caller books them."""
-        spent, self._spent_s = self._spent_s, 0.0
+        spent, self.spent_s = self.spent_s, 0.0
         return spent
 
     def _close_quietly(self):
@@ -396,11 +444,22 @@ class Watcher:
             self._replicas.close_step()
         except Exception as error:
             self.give_up("weights", error)
+        self._plan_rest()
         self.is_quiet = False
         self._has_trained = True
         self._opened.clear()
         self.stamp += 1
         self._arm()
+
+    def _plan_rest(self):
+        """Let steps pass without a look, if looks are dear and this one has not found all due."""
+        if (len(self._opened) != 1 or TRAIN not in self._opened or self.n_forced
+                or not self._has_left_some
+                or self._has_compiled or self._replicas.has_any
+                or any(one.every is not None for one in self.models)):
+            return
+        self._n_rests = self._rest.steps(self.spent_s, self.stamp)
+        self.is_resting = self._n_rests > 0
 
     def _close(self, is_troubled):
         try:
@@ -413,6 +472,8 @@ class Watcher:
             self.give_up("weights", error)
         if self._opened:
             self._has_trained = TRAIN in self._opened
+        if not is_troubled:
+            self._plan_rest()
         self._opened.clear()
         self.modules.close()
         for model in self.models:
