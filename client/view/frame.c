@@ -501,14 +501,12 @@ const struct model_alert *frame_origin(const struct model *model)
 
 const struct model_alert *frame_worst_alert(const struct model *model)
 {
-    const struct model_alert *worst = NULL;
-    for (size_t i = 0; i < model->alerts->n; i++) {
+    const struct model_alert *worst = frame_origin(model);
+    for (size_t i = 0; worst == NULL && i < model->alerts->n; i++) {
         const struct model_alert *alert = &model->alerts->at[i];
-        if (worst == NULL || alert->level > worst->level) {
+        if (alert->level == BARO_ALARM) {
             worst = alert;
         }
     }
-    const struct model_alert *origin = frame_origin(model);
-    bool is_same = worst != NULL && origin != NULL && origin->incident == worst->incident;
-    return is_same ? origin : worst;
+    return worst != NULL || model->alerts->n == 0 ? worst : &model->alerts->at[0];
 }

@@ -100,6 +100,19 @@ static void mark_nonfinite(struct frame *f, const struct heat_key *key, draw_col
     }
 }
 
+/* How far from usual a column goes, either way: -1 to 1. Of many readings the furthest counts, so
+ * that no spike vanishes where a cell stands for thousands of steps. */
+static float deviation_of(const struct wire_column *column, double usual)
+{
+    if (isnan(usual)) {
+        return 0;
+    }
+    double most = column->max > 0 ? (log2(column->max) - usual) / OCTAVES : -1;
+    double least = column->min > 0 ? (log2(column->min) - usual) / OCTAVES : -1;
+    double t = fabs(most) >= fabs(least) ? most : least;
+    return (float)fmin(fmax(t, -1), 1);
+}
+
 /* Colours of one row. A reading lasts until the next one, but no longer than usual. */
 static void fill_row(
     struct frame *f, const struct heat_key *key, double usual, draw_color *row)
@@ -107,9 +120,14 @@ static void fill_row(
     const struct model_series *series = key->parts[0];
     double lasts = key->lasts;
     size_t n_cells = key->n_cells;
+    float *far = draw_scratch(f->list, n_cells * sizeof *far);
     for (size_t i = 0; i < n_cells; i++) {
         row[i] = f->theme->panel; /* nothing was recorded: a gap is a gap */
     }
+    if (far == NULL) {
+        return;
+    }
+    memset(far, 0, n_cells * sizeof *far);
     for (size_t i = 0; series != NULL && i < series->n; i++) {
         const struct wire_column *column = &series->columns[i];
         double from = (double)column->first_step;
@@ -122,12 +140,13 @@ static void fill_row(
         if (to < f->view->lo || from > f->view->hi || !(column->mean >= 0)) {
             continue;
         }
-        float t =
-            (float)((column->mean > 0 ? log2(column->mean) - usual : -OCTAVES) / OCTAVES);
-        t = isnan(t) ? 0 : fminf(fmaxf(t, -1), 1);
+        float t = deviation_of(column, usual);
         size_t last = cell_of(f, to, n_cells);
         for (size_t cell = cell_of(f, from, n_cells); cell <= last; cell++) {
-            row[cell] = theme_diff(f->theme, t);
+            if (fabsf(t) >= fabsf(far[cell])) {
+                far[cell] = t;
+                row[cell] = theme_diff(f->theme, t);
+            }
         }
     }
     mark_nonfinite(f, key, row);

@@ -269,7 +269,8 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     switch (text[0]) {
     case '1': show_page(view, VIEW_OVERVIEW); break;
     case '2': show_page(view, VIEW_TENSOR); break;
-    case '3': show_page(view, VIEW_ALERTS); break;
+    case '3': show_page(view, VIEW_NETWORK); break;
+    case '4': show_page(view, VIEW_ALERTS); break;
     case '/':
         view->overlay = VIEW_FIND;
         view->find[0] = '\0';

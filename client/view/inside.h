@@ -101,8 +101,8 @@ float frame_scroll(
 void frame_scroll_bar(
     struct frame *f, struct draw_rect rect, float content_h, float scroll);
 
-/** The gravest alert of the run, the earliest of those, of an incident the one where it began; NULL
- * if none. */
+/** What a run's headline is about: where NaN or Inf began, else the first alarm, else the first
+ * alert; NULL if there is none. */
 const struct model_alert *frame_worst_alert(const struct model *model);
 
 /** Runs and module tree at the left. */
@@ -134,6 +134,9 @@ float incidents_height(struct frame *f, float w);
 
 /** All incidents, from a height on; only what is seen of a list is drawn. */
 void incidents_draw(struct frame *f, struct draw_rect list, float y);
+
+/** The network page. */
+void network_draw(struct frame *f, struct draw_rect rect);
 
 /** The alerts page. */
 void alerts_draw(struct frame *f, struct draw_rect rect);

@@ -12,7 +12,7 @@
 /* What lies over the page when asked for: the keys, and finding things by name. */
 
 static const char *const KEYS[][2] = {
-    {"1 2 3", "overview, tensor, alerts"},
+    {"1 2 3 4", "overview, tensor, network, alerts"},
     {"/", "find a run, a tensor, a scalar; “unit 123”"},
     {"[ ]", "previous, next alert"},
     {"space", "follow the run, or pause"},

@@ -18,7 +18,7 @@
 #include "client/model/tree.h"
 #include "client/view/marks.h"
 
-enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_ALERTS, VIEW_PAGE_COUNT };
+enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_NETWORK, VIEW_ALERTS, VIEW_PAGE_COUNT };
 
 enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND };
 
@@ -207,7 +207,7 @@ void view_destroy(struct view *view);
 void view_draw(
     struct view *view, struct draw_list *list, const struct model *model, float w, float h);
 
-/** Name a page ("overview", "tensor", "alerts"). */
+/** Name a page ("overview", "tensor", "network", "alerts"). */
 const char *view_page_name(enum view_page page);
 
 /** Find a page by name; VIEW_PAGE_COUNT when there is none. */

@@ -83,7 +83,7 @@ static void keys_change_pages_alerts_themes_and_scales(void **state)
     stage_begin(&stage, 1440, 900);
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(input_char(stage.view, stage.model, "3"));
+    assert_true(input_char(stage.view, stage.model, "4"));
     assert_int_equal(stage.view->page, VIEW_ALERTS);
     assert_true(input_char(stage.view, stage.model, "]"));
     assert_int_equal(stage.view->page, VIEW_TENSOR);

@@ -42,6 +42,20 @@ static void a_calm_run_is_said_to_be_fine(void **state)
     stage_end(&stage);
 }
 
+static void the_network_page_says_where_it_began(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_NETWORK;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "modules in the order in which they ran"));
+    assert_true(stage_says(&stage, "began here, step"));
+    stage_assert_golden(&stage, "network");
+    stage_end(&stage);
+}
+
 static void the_tensor_page_draws_all_units(void **state)
 {
     (void)state;
@@ -544,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_overview_says_the_alert_first),
         cmocka_unit_test(a_calm_run_is_said_to_be_fine),
+        cmocka_unit_test(the_network_page_says_where_it_began),
         cmocka_unit_test(the_tensor_page_draws_all_units),
         cmocka_unit_test(a_tensor_without_units_shows_its_norm),
         cmocka_unit_test(a_tensor_says_how_often_it_is_measured_lately),

@@ -93,7 +93,7 @@ class Viewer(unittest.TestCase):
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
     def test_every_page_is_written_in_the_size_asked_for(self):
-        for page in "overview", "tensor", "alerts":
+        for page in "overview", "tensor", "network", "alerts":
             for theme in "dark", "light":
                 self.shoot(page, "--page", page, "--theme", theme, "--size", "1280x800",
                            "--screenshot")
@@ -124,7 +124,7 @@ class Viewer(unittest.TestCase):
         self.assertEqual(first, self.shoot("b", "beta-4", "--page", "tensor", "--screenshot"))
 
     def test_the_window_shows_the_same_bytes_under_every_video_driver(self):
-        for page in "overview", "tensor", "alerts":
+        for page in "overview", "tensor", "network", "alerts":
             rest = ("--page", page, "--size", "1280x800")
             shot = self.shoot("shot", *rest, "--screenshot")
             for driver in "dummy", "offscreen":
