@@ -133,8 +133,8 @@ static void compare(const struct probe_value *value, const struct baro_span *spa
     uint64_t n_nan = 0;
     uint64_t n_inf = 0;
     int64_t n_finite = 0;
-    double min = INFINITY;
-    double max = -INFINITY;
+    double min = (double)INFINITY;
+    double max = -(double)INFINITY;
     double sum = 0;
     double squares = 0;
     for (int64_t i = 0; i < n; i++) {
