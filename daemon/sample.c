@@ -113,10 +113,22 @@ static void begin_gather(struct sample_job *job, enum sample_job_phase behind)
 {
     struct sample_picture *next = &job->next;
     const uint32_t n_columns = sample_ask_columns(&job->ask, next->n_shown);
+    struct column_cut cut = columns_cut(next->from_step, next->to_step, n_columns);
+    /* No reading lies before the first one that was found. */
+    const int64_t least =
+        next->from_step > job->ask.from_step ? INT64_MIN : job->ask.from_step;
+    if (job->ask.is_live) {
+        struct column_cut growing;
+        bool can_grow =
+            sample_cut_growing(least, next->from_step, next->to_step, n_columns, &growing);
+        cut = can_grow ? growing : cut;
+    }
     sample_table_finish(&next->table);
-    sample_table_init(&next->table, next->shown, next->n_shown, next->from_step,
-        next->to_step, n_columns);
-    sample_table_take(&next->table, &job->told.table);
+    sample_table_init(&next->table, next->shown, next->n_shown, &cut);
+    if (!job->is_anew) {
+        sample_table_take(&next->table, &job->told.table);
+    }
+    job->is_anew = false;
     job->tell_cpu_ns = job->task.cpu_ns;
     job->behind_tell = behind;
     job->phase = PHASE_TELL;
@@ -193,8 +205,9 @@ static void begin_first(struct sample_job *job)
         }
     }
     const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
-    sample_table_init(&job->first, units, n, job->extent.from_step, job->extent.to_step,
+    const struct column_cut cut = columns_cut(job->extent.from_step, job->extent.to_step,
         span < FIRST_COLUMNS ? (uint32_t)span + 1 : FIRST_COLUMNS);
+    sample_table_init(&job->first, units, n, &cut);
     job->phase = PHASE_FIRST;
 }
 
@@ -238,8 +251,7 @@ static void make_first(struct sample_job *job, const struct sample_lines *lines)
     sample_picture_make(&job->next, job, &sample, job->first.units);
     job->next.fraction = 0.05;
     struct sample_table *table = &job->next.table;
-    sample_table_init(table, job->next.shown, job->next.n_shown, job->extent.from_step,
-        job->extent.to_step, job->first.cut.n_columns);
+    sample_table_init(table, job->next.shown, job->next.n_shown, &job->first.cut);
     sample_table_take(table, &job->first);
     begin_shade(job, FIRST_SHADE);
     shade_some(job, lines, lines->n_lines);

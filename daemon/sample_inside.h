@@ -75,6 +75,7 @@ struct sample_job {
     enum sample_job_phase behind_tell;
     bool is_again;      /* a picture was whole before: its lines stay while they earn it */
     bool is_shade_only; /* reading is for the density alone */
+    bool is_anew;       /* readings came late: those of shown lines are read again, too */
 
     struct sample_extent extent; /* what the picture is of */
     struct sample_tally tally;

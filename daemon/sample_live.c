@@ -58,6 +58,7 @@ static enum task_state refresh(struct sample_job *job)
     wake_up(job);
     job->is_refresh = true;
     if (job->is_stale) {
+        job->is_anew = true;
         job->phase = PHASE_OPEN;
         return TASK_BUSY;
     }

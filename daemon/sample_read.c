@@ -102,11 +102,33 @@ static int by_unit(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-void sample_table_init(struct sample_table *table, const uint32_t *units, size_t n,
-    int64_t from_step, int64_t to_step, uint32_t n_columns)
+bool sample_cut_growing(int64_t least, int64_t from_step, int64_t to_step, uint32_t most,
+    struct column_cut *out)
 {
-    *table = (struct sample_table){.n = n};
-    table->cut = columns_cut(from_step, to_step, n_columns);
+    const int64_t far = INT64_MAX / 4;
+    if (from_step < -far || to_step > far) {
+        return false;
+    }
+    int64_t wide = 1;
+    while ((to_step - from_step) / wide + 2 > (int64_t)most && wide < far / 4) {
+        wide *= 2;
+    }
+    const int64_t behind = ((from_step % wide) + wide) % wide;
+    const int64_t from = from_step - behind;
+    if (from < least) {
+        return false;
+    }
+    const int64_t n = (to_step - from) / wide + 1;
+    *out = columns_cut(from, from + n * wide - 1, (uint32_t)n);
+    out->last_step = to_step;
+    return true;
+}
+
+void sample_table_init(struct sample_table *table, const uint32_t *units, size_t n,
+    const struct column_cut *cut)
+{
+    const uint32_t n_columns = cut->n_columns;
+    *table = (struct sample_table){.n = n, .cut = *cut};
     table->edges = baro_xcalloc((size_t)n_columns + 1, sizeof *table->edges);
     columns_edges(&table->cut, table->edges);
     table->cut.edges = table->edges;
@@ -139,13 +161,26 @@ static struct column *row_of(const struct sample_table *table, size_t place)
     return table->columns + place * table->cut.n_columns;
 }
 
+/* How many columns of a table another one begins with, and which are whole in it. */
+static uint32_t columns_in_common(
+    const struct sample_table *table, const struct sample_table *from)
+{
+    const uint32_t n = from->cut.n_columns;
+    if (from->n == 0 || from->at < from->n || from->at_tail < from->n_taken ||
+        n > table->cut.n_columns || from->cut.last_step > table->cut.last_step ||
+        memcmp(from->edges, table->edges, n * sizeof *from->edges) != 0) {
+        return 0;
+    }
+    const bool is_all = n == table->cut.n_columns && from->edges[n] == table->edges[n] &&
+                        from->cut.last_step == table->cut.last_step;
+    /* The last one may have been read before it was full. */
+    return is_all ? n : n - 1;
+}
+
 void sample_table_take(struct sample_table *table, const struct sample_table *from)
 {
-    bool is_same = from->n > 0 && from->at == from->n &&
-                   from->cut.from_step == table->cut.from_step &&
-                   from->cut.to_step == table->cut.to_step &&
-                   from->cut.n_columns == table->cut.n_columns;
-    if (!is_same) {
+    const uint32_t n_same = columns_in_common(table, from);
+    if (n_same == 0) {
         return;
     }
     baro_autofree size_t *left = baro_xcalloc(table->n + 1, sizeof *left);
@@ -159,7 +194,7 @@ void sample_table_take(struct sample_table *table, const struct sample_table *fr
         }
         if (k < from->n && from->units[from->order[k]] == table->units[place]) {
             memcpy(row_of(table, place), row_of(from, from->order[k]),
-                table->cut.n_columns * sizeof *table->columns);
+                n_same * sizeof *table->columns);
             table->order[n_taken++] = place; /* n_taken <= i */
         } else {
             left[n_left++] = place;
@@ -167,41 +202,60 @@ void sample_table_take(struct sample_table *table, const struct sample_table *fr
     }
     memcpy(table->order + n_taken, left, n_left * sizeof *left);
     table->at = n_taken;
+    table->tail = n_same;
+    table->n_taken = n_same < table->cut.n_columns ? n_taken : 0;
+}
+
+/* One read of units that lie near each other, from `at` of order to before `end`: their columns
+ * from the first on. */
+static int read_run(struct sample_table *table, size_t *at, size_t end,
+    uint32_t first_column, const struct sample_source *source, struct store *store,
+    struct sample_tally *tally, struct baro_err *err)
+{
+    struct column_cut cut = table->cut;
+    const size_t n_columns = cut.n_columns - first_column;
+    const uint32_t first = table->units[table->order[*at]];
+    const size_t most =
+        n_columns * MOST_UNITS <= ROOM_COLUMNS ? MOST_UNITS : ROOM_COLUMNS / n_columns;
+    uint32_t last = first;
+    size_t to = *at + 1;
+    while (to < end) {
+        uint32_t unit = table->units[table->order[to]];
+        if (unit - last > NEAR_UNITS || unit - first >= most) {
+            break;
+        }
+        last = unit;
+        to++;
+    }
+    if (table->room == NULL) {
+        table->room = baro_xcalloc(
+            MOST_UNITS + ROOM_COLUMNS + (size_t)cut.n_columns, sizeof *table->room);
+    }
+    if (first_column > 0) {
+        cut = columns_cut(table->edges[first_column], cut.to_step, (uint32_t)n_columns);
+        cut.last_step = table->cut.last_step;
+        cut.edges = table->edges + first_column;
+    }
+    int rc =
+        sample_read(source, store, &cut, first, last - first + 1, table->room, tally, err);
+    for (; rc == 0 && *at < to; (*at)++) {
+        size_t place = table->order[*at];
+        memcpy(row_of(table, place) + first_column,
+            table->room + (size_t)(table->units[place] - first) * n_columns,
+            n_columns * sizeof *table->room);
+    }
+    return rc;
 }
 
 int sample_table_step(struct sample_table *table, const struct sample_source *source,
     struct store *store, struct sample_tally *tally, struct baro_err *err)
 {
-    if (table->at == table->n) {
-        return 0;
+    int rc = 0;
+    if (table->at_tail < table->n_taken) {
+        rc = read_run(
+            table, &table->at_tail, table->n_taken, table->tail, source, store, tally, err);
+    } else if (table->at < table->n) {
+        rc = read_run(table, &table->at, table->n, 0, source, store, tally, err);
     }
-    const size_t n_columns = table->cut.n_columns;
-    const uint32_t first = table->units[table->order[table->at]];
-    const size_t most =
-        n_columns * MOST_UNITS <= ROOM_COLUMNS ? MOST_UNITS : ROOM_COLUMNS / n_columns;
-    size_t end = table->at + 1;
-    uint32_t last = first;
-    while (end < table->n) {
-        uint32_t unit = table->units[table->order[end]];
-        if (unit - last > NEAR_UNITS || unit - first >= most) {
-            break;
-        }
-        last = unit;
-        end++;
-    }
-    if (table->room == NULL) {
-        table->room = baro_xcalloc((most > 0 ? most : 1) * n_columns, sizeof *table->room);
-    }
-    int rc = sample_read(
-        source, store, &table->cut, first, last - first + 1, table->room, tally, err);
-    if (rc != 0) {
-        return rc;
-    }
-    for (; table->at < end; table->at++) {
-        size_t place = table->order[table->at];
-        memcpy(row_of(table, place),
-            table->room + (size_t)(table->units[place] - first) * n_columns,
-            n_columns * sizeof *table->room);
-    }
-    return table->at < table->n ? 1 : 0;
+    return rc != 0 ? rc : table->at < table->n || table->at_tail < table->n_taken ? 1 : 0;
 }

@@ -54,17 +54,31 @@ struct sample_table {
     size_t *order;          /* places in units, by rising unit */
     size_t at;              /* so many of order are read */
     struct column *room;    /* of neighbours that are read together */
+    /* Of the first n_taken of order only the columns from tail on are read; from there at_tail. */
+    size_t n_taken, at_tail;
+    uint32_t tail;
 };
 
-/** Begin a table; units: copied. */
+/** Begin a table; units and cut: copied, without its edges. */
 void sample_table_init(struct sample_table *table, const uint32_t *units, size_t n,
-    int64_t from_step, int64_t to_step, uint32_t n_columns);
+    const struct column_cut *cut);
 
 /** Release it; accepts a zeroed one. */
 void sample_table_finish(struct sample_table *table);
 
-/** Take what another table of the same cut has; before anything is read. */
+/** Take what another table has of the same columns; before anything is read. */
 void sample_table_take(struct sample_table *table, const struct sample_table *from);
+
+/**
+ * Cut steps so that the columns stay the same as more steps come behind them: each is a power of
+ * two wide and begins at a multiple of it, until there are more than most.
+ *
+ * least   no step before it may be in a column
+ * out     covers from_step to to_step, in more than half of `most` columns where there are so many steps
+ * returns false when they do not lie so
+ */
+bool sample_cut_growing(int64_t least, int64_t from_step, int64_t to_step, uint32_t most,
+    struct column_cut *out);
 
 /** Read some more; returns 1 when there is more to do, 0 when all is there, or a code. */
 int sample_table_step(struct sample_table *table, const struct sample_source *source,
