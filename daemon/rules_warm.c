@@ -38,7 +38,8 @@ static bool is_wanted(const struct warming *warming, const struct store_group_in
 {
     if (group->thing == 0) {
         return group->kind == READING_STEP || group->kind == READING_EVENT ||
-               (group->kind == READING_BATCH && !warming->has_ranks);
+               ((group->kind == READING_BATCH || group->kind == READING_SAMPLES) &&
+                   !warming->has_ranks);
     }
     const struct thing *thing = registry_thing(warming->stream->run, group->thing);
     return thing != NULL && thing->rank == warming->stream->hello->rank;

@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "tools/cli.h"
 #include "tools/damage.h"
+#include "tools/get_samples.h"
 #include "tools/json.h"
 #include "tools/rows.h"
 #include "tools/runs.h"
@@ -391,6 +392,12 @@ static int print_series(struct cli *cli, const Baro__RunInfo *run)
     baro__series_ref__init(&reference);
     int rc = things_ask(cli, run->run, NULL, &things);
     if (rc != CLI_OK) {
+        return rc;
+    }
+    struct get_samples samples;
+    if (get_samples_parse(&things, cli->arguments[1], &samples)) {
+        rc = get_samples_print(cli, run, &samples);
+        things_release(&things);
         return rc;
     }
     rc = series_find(&things, cli->arguments[1], &reference, &is_epoch);

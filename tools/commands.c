@@ -161,9 +161,10 @@ const struct cli_command cli_commands[] = {
         json_only, BARO_LEN(json_only), cmd_series},
     {"get", "RUN SERIES", 2, 2, "Print the exact values of one series",
         "SERIES is a scalar's name (loss), a tensor's statistic (encoder.fc1.weight:grad/l2), a "
-        "unit's (encoder.fc1.weight:grad[12]/mean), or step_time: seconds per step. '@1' behind it "
-        "means rank 1. Repeated steps are printed in the order of their arrival, and marked. A "
-        "tensor that changed its type, shape or units has epochs: NAME:ROLE#2/l2 is one of them.",
+        "unit's (encoder.fc1.weight:grad[12]/mean), step_time: seconds per step, or samples and "
+        "samples[17]: what each sample gave, or that one. '@1' behind it means rank 1. Repeated "
+        "steps are printed in the order of their arrival, and marked. A tensor that "
+        "changed its type, shape or units has epochs: NAME:ROLE#2/l2 is one of them.",
         get_options, BARO_LEN(get_options), cmd_get},
     {"sample", "RUN TENSOR", 2, 2, "Choose the units of a tensor that are worth a look",
         "TENSOR is NAME:ROLE. Chosen are units that have non-finite readings, leap or lie on the "

@@ -282,10 +282,11 @@ static int read_group(struct replaying *state, const Baro__ThingInfo *thing,
 static int read_window(struct replaying *state, int64_t from, int64_t to)
 {
     static const enum reading_kind own[] = {
-        READING_STEP, READING_BATCH, READING_EVENT, READING_STATUS};
+        READING_STEP, READING_BATCH, READING_SAMPLES, READING_EVENT, READING_STATUS};
     int rc = CLI_OK;
     for (size_t i = 0; rc == CLI_OK && i < BARO_LEN(own); i++) {
-        if (own[i] != READING_BATCH || !state->replay->has_ranks) {
+        bool is_of_rank = own[i] == READING_BATCH || own[i] == READING_SAMPLES;
+        if (!is_of_rank || !state->replay->has_ranks) {
             rc = read_group(state, NULL, own[i], from, to);
         }
     }

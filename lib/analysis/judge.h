@@ -114,6 +114,8 @@ enum judge_cause {
     JUDGE_CAUSE_DEADLOCK,
     JUDGE_CAUSE_OUT_OF_MEMORY,
     JUDGE_CAUSE_KILLED,
+    JUDGE_CAUSE_NOT_ZEROED, /* zero_grad() is missing */
+    JUDGE_CAUSE_SIGN,       /* the loss is climbed */
     JUDGE_CAUSE_COUNT
 };
 

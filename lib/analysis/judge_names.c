@@ -48,6 +48,8 @@ static const char *const cause_texts[] = {
     [JUDGE_CAUSE_DEADLOCK] = "the process waits for something that never comes",
     [JUDGE_CAUSE_OUT_OF_MEMORY] = "memory ran out",
     [JUDGE_CAUSE_KILLED] = "something or somebody ended the process",
+    [JUDGE_CAUSE_NOT_ZEROED] = "gradients are not zeroed before each backward pass",
+    [JUDGE_CAUSE_SIGN] = "the loss is climbed: its sign is wrong",
 };
 _Static_assert(BARO_LEN(cause_texts) == JUDGE_CAUSE_COUNT, "every cause has words");
 

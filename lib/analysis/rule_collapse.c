@@ -18,7 +18,7 @@
  *             is the share of its energy that differs between samples: 0 when all samples give the
  *             same. A generator whose modes collapse, a representation that does (twins without
  *             negatives), a posterior that does: D falls to nothing. Told when D was above 0.05
- *             (half-life: 100 readings, after 100), and is below 0.02 and a tenth of that in 5
+ *             (half-life: 100 readings, after 100), and is below 0.02 and a tenth of that in 4
  *             readings in a row; the energy that differs must itself have fallen to a tenth: an
  *             output that learns a large mean does not collapse. Or that energy has fallen to a
  *             hundredth, whatever the rest does: samples differ by a tenth of what they did;
@@ -48,7 +48,7 @@ enum { CODE_ALIKE, CODE_EVEN, CODE_FADED, CODE_WON, CODE_LOSS };
 enum {
     WARM_UP = 100,
     LOSS_WARM_UP = 8,
-    IN_A_ROW = 5,
+    IN_A_ROW = 4,
     CALM = 32,
     WON_READINGS = 20,
     MIN_UNITS = 4,

@@ -11,11 +11,12 @@
  * means that gradients overflow whatever the scale is: something else has broken. Told when the
  * scale
  *
- *   has lost `max_halvings` factors of 2 within the last 64 readings, after the first 64; or
+ *   has lost `max_halvings` factors of 2 within the last 64 readings, after the first 128, or one
+ *   less in as many readings in a row; or
  *   is below `min_scale`: then gradients are made smaller, not larger.
  *
  * Worked: 65536 for 200 readings, then 32768, 16384, 8192, 4096, 2048 in a row: 5 halvings at the
- * fifth, told there.
+ * fifth; but four in a row are told already.
  */
 
 enum { MAX_HALVINGS, MIN_SCALE };
@@ -31,6 +32,7 @@ enum { WINDOW = 64, N_LOW = 3 };
 struct memory {
     double ring[WINDOW]; /* log2 of the scale */
     uint64_t n;
+    uint32_t n_falls; /* in a row */
     struct rule_latch fall;
     struct rule_latch low;
 };
@@ -64,8 +66,13 @@ static void on_reading(
     for (size_t i = 0; i < n; i++) {
         highest = fmax(highest, memory->ring[i]);
     }
-    bool falls = memory->n >= 2 * (uint64_t)WINDOW &&
-                 highest - y > context->params[MAX_HALVINGS] - 0.01;
+    double most = context->params[MAX_HALVINGS];
+    memory->n_falls = memory->n > 0 && y < memory->ring[(memory->n - 1) % WINDOW]
+                          ? memory->n_falls + 1
+                          : 0;
+    bool is_in_a_row = most > 1 && memory->n_falls > most - 1.01;
+    bool falls =
+        memory->n >= 2 * (uint64_t)WINDOW && (highest - y > most - 0.01 || is_in_a_row);
     if (rule_latch(&memory->fall, falls, 1, WINDOW)) {
         note(context, COLLAPSE, value, exp2(highest));
     }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
 /*
  * Did the learning rate do what no schedule does? Schedules rise gently (warm-up), fall as they like
  * (steps, cosine, to zero at the end), and jump back at most to what they had before (warm
- * restarts, cycles). So only two things are told:
+ * restarts, cycles). So only three things are told:
  *
  *   up    in one step by more than `min_factor`, to more than `min_factor` times all before it,
  *         after at least 3 readings; a warm-up may double from its first step to its second
+ *   ramp  step by step, to more than `min_ramp` times all before it, after 64 readings or more in
+ *         which it never was higher than before: a schedule rises at its beginning only
  *   zero  exactly 0, or negative, from more than 1 % of its largest in one step, and the run goes
  *         on for 2 more readings without another value
  *
@@ -18,19 +21,23 @@
  * 2e-5, 3e-5 and a cosine restart from 1e-6 to 1e-3, where 1e-3 had been before: quiet.
  */
 
-enum { MIN_FACTOR };
+enum { MIN_FACTOR, MIN_RAMP };
 
 static const struct rule_param params[] = {
     {"min_factor", 2.5, 1.1, 1e6, "times the largest before and the last, in one step"},
+    {"min_ramp", 1.5, 1.1, 1e6, "times the largest of a schedule that had ceased to rise"},
 };
 
-enum { UP = 1, ZERO };
-enum { MIN_READINGS = 3, ZERO_READINGS = 3 };
+enum { UP = 1, ZERO, RAMP };
+enum { MIN_READINGS = 3, ZERO_READINGS = 3, SETTLED = 64 };
 
 struct memory {
     double largest;
     double last;
     double before_zero;
+    double settled;    /* largest of a schedule that had ceased to rise; 0: none */
+    uint32_t n_below;  /* readings since it was higher than ever */
+    int64_t ramp_step; /* where it began to rise again */
     uint32_t n;
     uint32_t n_zero;
     bool is_watching;
@@ -49,6 +56,33 @@ static void note(struct rule_context *context, uint32_t code, double value, doub
                            .score = value / usual,
                            .unit = -1,
                            .row = -1});
+}
+
+/* A rise beyond all before it, after the schedule had ceased to rise. */
+static void look_at_ramp(struct rule_context *context, struct memory *memory, double value)
+{
+    if (value <= memory->largest) {
+        memory->n_below += memory->n_below < UINT32_MAX ? 1 : 0;
+        return;
+    }
+    if (memory->n_below >= SETTLED) {
+        memory->settled = memory->largest;
+        memory->ramp_step = context->step;
+    }
+    memory->n_below = 0;
+    bool is_leap = value > context->params[MIN_FACTOR] * memory->last;
+    if (memory->settled > 0 && value > context->params[MIN_RAMP] * memory->settled) {
+        if (!is_leap) {
+            rule_note(context, &(struct rule_fact){.code = RAMP,
+                                   .from_step = rule_from(memory->ramp_step),
+                                   .value = value,
+                                   .usual = memory->settled,
+                                   .score = value / memory->settled,
+                                   .unit = -1,
+                                   .row = -1});
+        }
+        memory->settled = 0;
+    }
 }
 
 static void on_reading(
@@ -76,6 +110,7 @@ static void on_reading(
     if (memory->is_watching && memory->n_zero == ZERO_READINGS) {
         note(context, ZERO, value, memory->before_zero);
     }
+    look_at_ramp(context, memory, value);
     memory->largest = fmax(memory->largest, value);
     memory->last = value;
     memory->n += memory->n < UINT32_MAX ? 1 : 0;
@@ -91,6 +126,15 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         finding->advice =
             "No schedule does that by itself: look at what set it (a restart, a scheduler that "
             "was stepped twice or made anew, a parameter group with its own rate).";
+    } else if (fact->code == RAMP) {
+        finding->step = rule_since(fact);
+        rule_say(finding,
+            "%s rises again since step %lld: to %.3g at step %lld, where %.3g had been the most.",
+            context->thing->name, (long long)finding->step, fact->value,
+            (long long)fact->step, fact->usual);
+        finding->advice =
+            "Schedules rise at their beginning only: look at the scheduler's sign and "
+            "at what else sets the rate.";
     } else {
         rule_say(finding, "%s fell from %.3g to %.3g and stays there at step %lld.",
             context->thing->name, fact->usual, fact->value, (long long)fact->step);

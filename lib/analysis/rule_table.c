@@ -33,6 +33,9 @@ const struct rule *const rule_table[] = {
     &rule_second_moment,
     &rule_eval_mode,
     &rule_collapse,
+    &rule_flips,
+    &rule_noise,
+    &rule_runaway,
     &rule_custom,
 };
 

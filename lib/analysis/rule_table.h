@@ -33,6 +33,9 @@ extern const struct rule rule_norm_drift;
 extern const struct rule rule_second_moment;
 extern const struct rule rule_eval_mode;
 extern const struct rule rule_collapse;
+extern const struct rule rule_flips;
+extern const struct rule rule_noise;
+extern const struct rule rule_runaway;
 extern const struct rule rule_custom; /* runs the user's own rules */
 
 #endif

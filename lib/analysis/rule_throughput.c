@@ -12,7 +12,8 @@
  *
  *   sudden  a sum over steps in a row, C = C + min(y - m - k, 2) with k = ln(`min_sudden`) or 2.5
  *           robust deviations, whichever is more, exceeds `min_sum`, and 1.5 times the largest such sum
- *           that came to nothing before, and at least `min_lost` seconds have been lost; a step with
+ *           that came to nothing before, or the row is more than twice as long as the longest of those
+ *           and 8 steps, and at least `min_lost` seconds have been lost; a step with
  *           y < m + k / 2 ends the row: a program that has become slow is slow at each step, a
  *           machine that is shared now and then. Steps that take ten times as long are told after 3,
  *           those that take three times as long after 12, if they are long enough. For steps
@@ -43,7 +44,14 @@ static const struct rule_param params[] = {
 };
 
 enum { SUDDEN = 1, LASTING };
-enum { N_SKIPPED = 16, N_KNOWN = 64, BLOCK = 16, KNOWN_BLOCKS = 24, N_BLOCKS = 4 };
+enum {
+    N_SKIPPED = 16,
+    N_KNOWN = 64,
+    BLOCK = 16,
+    KNOWN_BLOCKS = 24,
+    N_BLOCKS = 4,
+    LONG_ROW = 8
+};
 
 static const double least_deviation = 0.005;
 static const double most_a_step = 2;
@@ -58,6 +66,8 @@ struct memory {
     double sum_peak;      /* of the sum since it was 0 */
     double lost;          /* seconds, since then */
     double past_peak;     /* largest that came to nothing */
+    uint32_t row;         /* steps since it was 0 */
+    uint32_t past_row;    /* longest that came to nothing */
     int64_t block_step;
     int64_t sum_step;      /* where the sum began */
     int64_t slow_step;     /* where the slow blocks began */
@@ -102,8 +112,12 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
     bool was_zero = memory->sum <= 0;
     memory->sum += fmin(y - median - slow, most_a_step);
     memory->lost += exp(y) - exp(median);
+    memory->row++;
     if (memory->sum <= 0 || y < median + 0.5 * slow) {
         memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
+        memory->past_row =
+            memory->row - 1 > memory->past_row ? memory->row - 1 : memory->past_row;
+        memory->row = 0;
         memory->sum = 0;
         memory->sum_peak = 0;
         memory->lost = 0;
@@ -113,11 +127,14 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
     memory->sum_peak = fmax(memory->sum_peak, memory->sum);
     if (memory->n < N_KNOWN) { /* too early to tell, but a hiccup to remember */
         memory->past_peak = fmax(memory->past_peak, memory->sum_peak);
+        memory->past_row = memory->row > memory->past_row ? memory->row : memory->past_row;
         return;
     }
-    if (memory->sum > p[MIN_SUM] && memory->sum > over_past * memory->past_peak &&
-        memory->lost > p[MIN_LOST]) {
+    bool is_new = memory->sum > over_past * memory->past_peak ||
+                  memory->row > 2 * memory->past_row + LONG_ROW;
+    if (memory->sum > p[MIN_SUM] && is_new && memory->lost > p[MIN_LOST]) {
         note(context, memory, SUDDEN, memory->sum_step, y, median);
+        memory->row = 0;
         memory->sum = 0;
         memory->sum_peak = 0;
         memory->lost = 0;

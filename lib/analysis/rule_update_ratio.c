@@ -12,6 +12,8 @@
  *   high    the median of log10 r over all weights is above that of 0.2 in 3 steps in a row: every
  *           step replaces a fifth of what was learnt. Above 1 once is enough, and an alarm: nothing
  *           is left of the weights.
+ *   leap    that median is 4 times its usual, 6 usual deviations above it and more than 0.01, in 2 steps
+ *           in a row, and no learning rate was changed: something scales steps, or adds to them
  *   low     that median is below 10^-5 in 64 steps from the start, and has not risen since half as
  *           many (a warm-up doubles): nothing will come of this.
  *   odd     one weight leaves the others: d = log10 r - median was within its own past so far,
@@ -33,12 +35,22 @@
  */
 
 enum { MAX_RATIO, MIN_RATIO, MIN_FACTOR, MIN_SCORE, FAST_RATIO, FAST_FACTOR };
-enum { CODE_HIGH, CODE_LOW, CODE_ODD, CODE_FAST };
-enum { HIGH_STEPS = 3, LOW_STEPS = 64, ODD_READINGS = 3, FAST_READINGS = 16, CALM = 16 };
+enum { CODE_HIGH, CODE_LOW, CODE_ODD, CODE_FAST, CODE_LEAP };
+enum {
+    LEAP_STEPS = 2,
+    LEAP_EXCUSE = 50,
+    HIGH_STEPS = 3,
+    LOW_STEPS = 64,
+    ODD_READINGS = 3,
+    FAST_READINGS = 16,
+    CALM = 16
+};
 enum { WARM_UP = 32, FAST_WARM_UP = 50, FRESH_STEPS = 64, MIN_OTHERS = 3, FEW = 3 };
 
 static const double weight_of_new = 0.03;
 static const double least_deviation = 0.05;
+static const double leap_factor = 0.60206; /* log10 of 4 */
+static const double leap_ratio = -2;       /* log10 of 0.01 */
 static const double min_rise =
     0.15; /* of log10, in twice as many steps: of a warm-up 0.3 */
 
@@ -68,6 +80,10 @@ struct paces {
     uint32_t n_steps;        /* with a median */
     uint32_t n_low; /* in a row, from the first on; UINT32_MAX: no longer looked at */
     double lowest;  /* median, when it was half as many steps */
+    double usual;   /* of the median */
+    double deviation;
+    int64_t leap_since;
+    struct rule_latch leap;
     int64_t high_since;
     struct rule_latch high;
     double *sorted;
@@ -122,6 +138,38 @@ static size_t find_median(
     return n;
 }
 
+static bool is_meant(const struct rule_context *context)
+{
+    int64_t since = rule_change(context, JUDGE_CHANGE_LR | JUDGE_CHANGE_EVENT);
+    return since != INT64_MIN && since <= context->step &&
+           context->step - since < LEAP_EXCUSE;
+}
+
+/* All weights at once against their own past. */
+static void judge_leap(struct rule_context *context, struct paces *paces, double median,
+    struct rule_fact *fact)
+{
+    double off = median - paces->usual;
+    double deviation = paces->deviation + least_deviation;
+    bool is_leap = paces->n_steps > WARM_UP && off > leap_factor && median > leap_ratio &&
+                   off > context->params[MIN_SCORE] * deviation;
+    if (is_leap && paces->leap.n_bad == 0) {
+        paces->leap_since = context->step;
+    }
+    if (rule_latch(&paces->leap, is_leap, LEAP_STEPS, CALM) && !is_meant(context)) {
+        fact->code = CODE_LEAP;
+        fact->usual = pow(10, paces->usual);
+        fact->score = off / deviation;
+        fact->from_step = rule_from(paces->leap_since);
+        rule_report(context, fact);
+    }
+    double weight = paces->n_steps < WARM_UP ? 1.0 / paces->n_steps : weight_of_new;
+    double limit = 3 * deviation;
+    off = paces->n_steps > WARM_UP ? fmax(-limit, fmin(limit, off)) : off;
+    paces->usual += weight * off;
+    paces->deviation += weight * (fabs(off) - paces->deviation);
+}
+
 static void judge_all(struct rule_context *context, struct paces *paces, double median,
     size_t n_weights, const struct rule_fact *first)
 {
@@ -139,6 +187,7 @@ static void judge_all(struct rule_context *context, struct paces *paces, double 
         .row = -1,
         .duty = first->duty,
         .rule = first->rule};
+    judge_leap(context, paces, median, &fact);
     unsigned n_to_on = median >= 0 ? 1 : HIGH_STEPS;
     if (rule_latch(&paces->high, is_high, n_to_on, CALM)) {
         fact.code = CODE_HIGH;
@@ -234,7 +283,18 @@ static void tell_all(const struct rule_fact *fact, struct judge_finding *finding
 {
     bool is_high = fact->code == CODE_HIGH;
     finding->thing = 0;
-    if (is_high) {
+    if (fact->code == CODE_LEAP) {
+        rule_say(finding,
+            "Each step changes the weights by %.3g of their size since step %lld (median of "
+            "%u weights; %.2g was usual), though the learning rate is the same.",
+            fact->value, (long long)finding->step, fact->n_units, fact->usual);
+        finding->advice =
+            "Look at what is added to the steps: weight decay, gradients that are "
+            "not zeroed or not averaged, a loss that is scaled.";
+        rule_blame(finding, JUDGE_CAUSE_WEIGHT_DECAY);
+        rule_blame(finding, JUDGE_CAUSE_OPTIMISER);
+        rule_blame(finding, JUDGE_CAUSE_BAD_BATCH);
+    } else if (is_high) {
         finding->level = fact->value >= 1 ? BARO_ALARM : BARO_WATCH;
         rule_say(finding,
             "Each step changes the weights by %.3g of their size since step %lld (median of "
@@ -260,7 +320,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     finding->step = rule_since(fact);
     rule_show(finding, fact->thing, READING_SUMMARY, SUMMARY_UPDATE_RATIO, -1,
         finding->step - 64, "|dw|/|w|, the size of its steps");
-    if (fact->code == CODE_HIGH || fact->code == CODE_LOW) {
+    if (fact->code == CODE_HIGH || fact->code == CODE_LOW || fact->code == CODE_LEAP) {
         tell_all(fact, finding);
         return;
     }

@@ -292,6 +292,18 @@ BARO_API int baro_batch(struct baro_run *run, const int64_t *samples, size_t n);
 BARO_API int baro_batch_at(
     struct baro_run *run, int64_t step, const int64_t *samples, size_t n);
 
+/**
+ * Say what samples of the data set gave: who was recognised, at which loss.
+ *
+ * step     -1: the current one; else the step that they belong to
+ * samples  n indices; of one call the first 4,096 are kept
+ * losses, correct, labels  n of each, or NULL: not known; correct: 1 recognised, 0 not, -1 not
+ *          known; labels: classes from 0 to 32,767, others are not kept
+ * returns  0; BARO_EINVAL
+ */
+BARO_API int baro_samples(struct baro_run *run, int64_t step, const int64_t *samples,
+    const float *losses, const int8_t *correct, const int32_t *labels, size_t n);
+
 /** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
 BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
 

@@ -129,7 +129,7 @@ def lr_ramp():
     return program, truth(120)
 
 
-@fault("zero_grad() is missing", ("second_moment", *BLOWN_UP), "slow")
+@fault("zero_grad() is missing", ("gradient_pile_up", "second_moment", *BLOWN_UP), "slow")
 def missing_zero_grad():
     program = digits_mlp(optimizer=sgd(0.05))
     program.at(100, lambda: setattr(program, "does_zero", False))
@@ -171,7 +171,7 @@ def clip_too_tight():
     return digits_mlp(optimizer=sgd(0.05), clip=1e-5), truth(1)
 
 
-@fault("the loss is climbed: its sign is wrong", BLOWN_UP, "slow")
+@fault("the loss is climbed: its sign is wrong", ("gradient_pile_up", *BLOWN_UP), "slow")
 def sign_flip():
     program = digits_mlp(optimizer=adam(5e-4))
     program.at(150, lambda: setattr(program, "scale", -1.0))

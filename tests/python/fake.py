@@ -25,6 +25,8 @@ class Fake:
         self.forced = 0       # steps that are due whole
         self.n_asked = 0
         self.spent = {}       # id: nanoseconds
+        self.making = []      # probes, also those that were dropped
+        self.probes = []      # those that were not
 
     def baro_open(self, options, error):
         self.options = options._obj
@@ -117,6 +119,13 @@ class Fake:
         self.calls.append((self.step, "batch", list(samples)))
         return 0
 
+    def baro_samples(self, handle, step, samples, losses, correct, labels, n):
+        columns = [None if at is None else list((kind * n).from_address(at)) for at, kind in (
+            (samples, ctypes.c_int64), (losses, ctypes.c_float), (correct, ctypes.c_int8),
+            (labels, ctypes.c_int32))]
+        self.calls.append((self.step if step < 0 else step, "samples", *columns))
+        return 0
+
     def baro_batch_at(self, handle, step, samples, n):
         numbers = (ctypes.c_int64 * min(n, 4096)).from_address(samples)
         self.calls.append((step, "batch", list(numbers), n))
@@ -147,6 +156,60 @@ class Fake:
     def baro_tensors(self, handle, address, n):
         tensors = (_native.Tensor * n).from_address(address)
         return min(self.baro_tensor(handle, ctypes.byref(tensor)) for tensor in tensors)
+
+    # ---- probes ----
+
+    def baro_probe_begin(self, handle, options):
+        o = options._obj
+        self.making.append({"step": self.step if o.step < 0 else o.step, "reason": o.reason,
+                            "n_batch": o.n_batch, "rows": [o.rows[i] for i in range(o.n_rows)],
+                            "values": [], "ops": [], "loss": None, "origin": None})
+        return len(self.making)
+
+    def baro_probe_value(self, probe, reference):
+        v = reference._obj
+        shape = [v.shape[i] for i in range(v.n_dims)]
+        values = self.making[probe - 1]["values"]
+        values.append({"name": (v.name or b"").decode(), "kind": v.kind, "dtype": v.dtype,
+                       "shape": shape, "batch": v.batch_axis, "unit": v.unit_axis,
+                       "keep": v.keep, "data": _values(v, shape), "op": -1})
+        return len(values) - 1
+
+    def baro_probe_op(self, probe, reference):
+        o, probe = reference._obj, self.making[probe - 1]
+        op = {key: (getattr(o, key) or b"").decode() for key in ("name", "module", "source",
+                                                                 "attrs")}
+        op["inputs"] = [o.inputs[i] for i in range(o.n_inputs)]
+        op["outputs"] = [o.outputs[i] for i in range(o.n_outputs)]
+        op["is_backward"] = o.is_backward
+        for number in op["inputs"]:
+            assert number < len(probe["values"])
+        for number in op["outputs"]:
+            if number >= 0:
+                value = probe["values"][number]
+                assert value["op"] < 0 and value["kind"] == 0, (op, value)
+                value["op"] = len(probe["ops"])
+        probe["ops"].append(op)
+        return len(probe["ops"]) - 1
+
+    def baro_probe_loss(self, probe, value):
+        self.making[probe - 1]["loss"] = value
+        return 0
+
+    def baro_probe_origin(self, probe, reference):
+        o = reference._obj
+        self.making[probe - 1]["origin"] = {
+            "op": o.op, "value": o.value, "is_gradient": o.is_gradient,
+            "is_replayed": o.is_replayed, "is_exact": o.is_exact,
+            "units": [o.units[i] for i in range(o.n_units)],
+            "rows": [o.rows[i] for i in range(o.n_rows)], "cause": o.cause.decode()}
+        return 0
+
+    def baro_probe_end(self, probe, is_dropped):
+        if not is_dropped:
+            self.probes.append(self.making[probe - 1])
+            self.calls.append((self.step, "probe", self.probes[-1]))
+        return 0
 
     # ---- for tests ----
 

@@ -193,6 +193,37 @@ def test_numbers_per_sample_are_kept_in_the_order_of_the_batch():
     assert library.of("tensor") == [(0, "samples/loss", "act", [2], -1, [0.5, 1.5])]
 
 
+def test_results_of_samples_are_kept_of_each():
+    run, library = fake.open_run()
+    run.log({}, batch=[7, 8], samples={"loss": torch.tensor([0.5, 1.5]),
+                                       "correct": torch.tensor([True, False])})
+    run.log({}, samples={"index": numpy.array([3]), "correct": [1], "label": torch.tensor([4])})
+    run.log({}, samples={"loss": [1.0]})              # whose, nobody knows
+    run.log({}, batch=[1], samples={"loss": [1.0, 2.0]})  # one too many: told, nothing kept
+    assert library.of("samples") == [(0, [7, 8], [0.5, 1.5], [1, 0], None),
+                                     (1, [3], None, [1], [4])]
+    assert [name for _, name, *_ in library.of("tensor")].count("samples/index") == 0
+    assert len(library.of("event")) == 1 and "1 indices" in library.of("event")[0][2]
+
+
+def test_results_on_another_device_are_read_late_and_kept_at_their_step():
+    class Elsewhere(torch.Tensor):
+        is_cpu = False
+
+        def tolist(self):
+            if type(self) is Elsewhere and self.dim() == 1:
+                raise AssertionError("the device is waited for")
+            return self.as_subclass(torch.Tensor).tolist()
+
+    run, library = fake.open_run()
+    for step in range(3):
+        run.log({}, batch=[step, 2 ** 40], samples={
+            "correct": torch.tensor([1, 0]).as_subclass(Elsewhere)})
+    run.finish()
+    assert library.of("samples") == [(step, [step, 2 ** 40], None, [1, 0], None)
+                                     for step in range(3)]
+
+
 def wrong_calls(run):
     """Calls with wrong arguments, each with words of what is told."""
     return ((lambda: run.log(3.0), "dictionary", "float"),

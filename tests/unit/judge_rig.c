@@ -126,6 +126,17 @@ void rig_batch(struct judge_rig *rig, const int64_t *samples, size_t n_samples)
             .extra = (const uint8_t *)samples});
 }
 
+void rig_samples(
+    struct judge_rig *rig, const struct reading_sample *samples, size_t n_samples)
+{
+    double size = (double)n_samples;
+    feed(rig, READING_SAMPLES, 0,
+        (struct reading){.n_f64 = 1,
+            .f64 = &size,
+            .extra_bytes = (uint32_t)(n_samples * sizeof *samples),
+            .extra = (const uint8_t *)samples});
+}
+
 void rig_event(struct judge_rig *rig, enum baro_level level, const char *text)
 {
     double value = (double)level;

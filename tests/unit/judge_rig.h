@@ -58,6 +58,10 @@ void rig_units(
 /** Feed the batch of the step. */
 void rig_batch(struct judge_rig *rig, const int64_t *samples, size_t n_samples);
 
+/** Feed what samples gave. */
+void rig_samples(
+    struct judge_rig *rig, const struct reading_sample *samples, size_t n_samples);
+
 /** Feed an event. */
 void rig_event(struct judge_rig *rig, enum baro_level level, const char *text);
 

@@ -530,6 +530,44 @@ static void batches_events_and_reasons_are_cut_to_their_limits(void **state)
     assert_int_equal(reading.extra_bytes, 0);
 }
 
+static void results_of_samples_go_in_pieces(void **state)
+{
+    static int64_t samples[5000];
+    static float losses[5000];
+    static int8_t correct[5000];
+    static int32_t labels[5000];
+    struct reading reading;
+    struct reading_sample sample;
+    (void)state;
+    for (int i = 0; i < 5000; i++) {
+        samples[i] = i * 7;
+        losses[i] = (float)i;
+        correct[i] = (int8_t)(i % 3 - 1);
+        labels[i] = i * 10;
+    }
+    assert_int_equal(baro_samples(run, -1, samples, losses, correct, labels, 5000), 0);
+    assert_int_equal(baro_samples(run, 3, samples, NULL, NULL, NULL, 1), 0);
+    assert_int_equal(baro_samples(run, -2, samples, NULL, NULL, NULL, 1), BARO_EINVAL);
+    assert_int_equal(baro_samples(run, -1, NULL, NULL, NULL, NULL, 1), BARO_EINVAL);
+    read_ring();
+    assert_true(find(READING_SAMPLES, 0, 0, &reading));
+    assert_true(reading.f64[0] == 5000);
+    size_t n = reading.extra_bytes / sizeof sample;
+    memcpy(&sample, reading.extra + (n - 1) * sizeof sample, sizeof sample);
+    assert_int_equal(sample.index, ((int64_t)n - 1) * 7);
+    assert_true(sample.loss == (float)(n - 1));
+    assert_int_equal(sample.correct, (int8_t)((n - 1) % 3) - 1);
+    assert_int_equal(sample.label, (n - 1) * 10);
+    assert_int_equal(count(READING_SAMPLES), READING_MAX_SAMPLES / (int)n + 1);
+    assert_true(find(READING_SAMPLES, READING_MAX_SAMPLES / (int)n, 0, &reading));
+    memcpy(&sample, reading.extra, sizeof sample);
+    assert_int_equal(reading.header.step, 3);
+    assert_true(isnan(sample.loss) && sample.correct == -1 && sample.label == -1);
+    assert_true(find(READING_SAMPLES, READING_MAX_SAMPLES / (int)n - 1, 0, &reading));
+    memcpy(&sample, reading.extra, sizeof sample); /* 3840 and on: classes beyond 32,767 */
+    assert_int_equal(sample.label, -1);
+}
+
 static void a_close_says_how_it_ended_and_keeps_an_offline_ring(void **state)
 {
     char path[512];
@@ -710,6 +748,7 @@ int main(void)
         CASE(what_makes_no_sense_is_refused),
         CASE(a_tensor_can_be_declared_once_and_pushed_by_id),
         CASE(batches_events_and_reasons_are_cut_to_their_limits),
+        CASE(results_of_samples_go_in_pieces),
         CASE(a_close_says_how_it_ended_and_keeps_an_offline_ring),
         CASE(threads_share_names_and_scratch),
         CASE(bad_options_are_refused_with_a_sentence),

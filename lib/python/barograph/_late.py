@@ -38,6 +38,10 @@ class Late:
         first = indices.detach().reshape(-1)[:MAX_SAMPLES]
         self._take("batch", push, first.long().contiguous(), lambda copy: copy)
 
+    def take_samples(self, columns, push):
+        """Keep what samples gave: a tensor; push(name, copy, step) takes its copy."""
+        self._take("samples", push, columns, lambda copy: copy)
+
     def _push_number(self, name, number, step):
         self._is_troubled |= self._run._push_scalar_at(name, number, step)
 

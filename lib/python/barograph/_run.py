@@ -11,7 +11,7 @@ import time
 import warnings
 from time import perf_counter
 
-from . import _native, _tensors
+from . import _native, _samples, _tensors
 from ._numbers import as_index, as_step
 from ._pushing import Pushing, Rejected
 from ._watchdog import TROUBLE_STEPS
@@ -52,7 +52,9 @@ class Run(Pushing):
         step     number of the step; default: one more than the last. Repeated and earlier steps
                  are kept as they come
         batch    indices of the batch's samples in the data set, in the order of axis 0
-        samples  dictionary of one number per sample of the batch, e.g. {"loss": losses}
+        samples  dictionary of one number per sample of the batch, e.g. {"loss": losses}; "loss"
+                 and "correct" are kept of each sample: "index" says which those are (default:
+                 batch), "label" of which class
         """
         if self._handle is None:
             return
@@ -77,8 +79,8 @@ class Run(Pushing):
             if self._own_values:
                 is_troubled |= self._push_own(values)
             is_troubled |= self._late.is_troubled()
-            for name, numbers in (samples or {}).items():
-                self._push_array(f"samples/{name}", numbers, "act", _native.NO_UNITS)
+            if samples:
+                _samples.take(self, samples, batch)
             if is_troubled:
                 self._lib.baro_trouble(self._handle, TROUBLE_STEPS)
             if self._watcher is not None and not is_more:
