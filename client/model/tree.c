@@ -129,13 +129,23 @@ static void flatten(const struct builder *b, struct tree *tree)
     }
 }
 
+/* Tell what evaluation and passes without gradients have given: it comes after training. */
+static bool is_aside(const char *name)
+{
+    return strncmp(name, "eval/", 5) == 0 || strncmp(name, "no_grad/", 8) == 0;
+}
+
 struct tree *tree_create(const struct model_things *things)
 {
     struct builder b = {0};
     (void)add_raw(&b, NONE, "", 0, 0, -1);
-    for (size_t i = 0; i < things->n; i++) {
-        if (things->at[i].is_tensor && things->at[i].name[0] != '\0') {
-            add_tensor(&b, &things->at[i]);
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < things->n; i++) {
+            const struct model_thing *thing = &things->at[i];
+            if (thing->is_tensor && thing->name[0] != '\0' &&
+                is_aside(thing->name) == (turn == 1)) {
+                add_tensor(&b, thing);
+            }
         }
     }
     struct tree *tree = part_create(sizeof *tree + b.n * sizeof tree->nodes[0], NULL);

@@ -423,6 +423,28 @@ static void each_rank_has_leaves_of_its_own_in_the_tree(void **state)
     part_unref(things);
 }
 
+static void evaluation_comes_after_training_in_the_tree(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"eval/net", "no_grad/net", "net", "evaluator"};
+    enum { N = BARO_LEN(names) };
+    struct model_things *things =
+        part_create(sizeof *things + N * sizeof things->at[0], NULL);
+    things->n = N;
+    for (uint32_t i = 0; i < N; i++) {
+        things->at[i] = (struct model_thing){
+            .thing = i + 1, .is_tensor = true, .name = names[i], .role = BARO_ACT};
+    }
+    struct tree *tree = tree_create(things);
+    static const uint32_t order[N] = {3, 4, 1, 2};
+    assert_int_equal(tree->n, N);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_int_equal(tree->nodes[i].roles[BARO_ACT], order[i]);
+    }
+    part_unref(tree);
+    part_unref(things);
+}
+
 static void of_several_epochs_the_tree_shows_the_newest(void **state)
 {
     (void)state;
@@ -539,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_tree_is_made_of_the_dots_in_names),
         cmocka_unit_test(epochs_of_a_tensor_are_one_tensor_of_the_tree),
         cmocka_unit_test(each_rank_has_leaves_of_its_own_in_the_tree),
+        cmocka_unit_test(evaluation_comes_after_training_in_the_tree),
         cmocka_unit_test(of_several_epochs_the_tree_shows_the_newest),
         cmocka_unit_test(runs_that_branched_say_so),
         cmocka_unit_test(a_name_means_the_branch_that_carries_the_id),
