@@ -20,8 +20,10 @@ enum reading_kind {
     READING_STATUS, /* f64: enum reading_end; extra: UTF-8 reason; thing 0; ends the run */
     READING_DROPS,  /* f64 x 2: records, bytes dropped since the last such; thing 0 */
     READING_PROBE,  /* f64 x 5, see probe_pieces.h; extra: a piece of a probe; thing 0 */
-    READING_SAMPLES = 10, /* f64: samples in the call; extra: struct reading_sample[]; thing 0 */
-    READING_FAILURE = 11, /* likewise, of a probe of something non-finite: it is kept longer */
+    READING_SAMPLES =
+        10, /* f64: samples in the call; extra: struct reading_sample[]; thing 0 */
+    READING_FAILURE =
+        11, /* likewise, of a probe of something non-finite: it is kept longer */
     READING_KIND_END,
     /* A whole tensor for the daemon to summarise, see reading_raw.h; it becomes a SUMMARY and a
      * UNITS there, and is no reading itself. */

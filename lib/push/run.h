@@ -49,7 +49,7 @@ struct baro_run {
     _Atomic bool has_said_here;
     _Atomic bool has_said_probe;
     _Atomic uint64_t probe_serial; /* of the last probe; 0: none yet */
-    _Atomic uint64_t n_here; /* but for so many, summarised here all the same */
+    _Atomic uint64_t n_here;       /* but for so many, summarised here all the same */
     char failure[READING_MAX_TEXT_BYTES + 1]; /* written once, before has_failed */
 
     float
