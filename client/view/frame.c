@@ -156,6 +156,41 @@ struct chart_line frame_line(
     return line;
 }
 
+struct chart_line frame_smooth(
+    struct frame *f, const struct chart_line *line, double half_life)
+{
+    struct chart_line smooth = *line;
+    struct chart_column *columns =
+        draw_scratch(f->list, (line->n_columns + 1) * sizeof *columns);
+    double sum = 0;
+    double weight = 0;
+    double before = (double)NAN;
+    smooth.n_columns = 0;
+    for (size_t i = 0; columns != NULL && i < line->n_columns; i++) {
+        const struct chart_column *column = &line->columns[i];
+        double n = (double)column->count - (double)column->n_nonfinite;
+        if (!(n > 0) || !isfinite(column->mean)) {
+            columns[smooth.n_columns++] = *column; /* NaN stays NaN */
+            continue;
+        }
+        double keep = isnan(before) ? 0 : exp2((before - column->to) / half_life);
+        sum = sum * keep + column->mean * n;
+        weight = weight * keep + n;
+        before = column->to;
+        double y = sum / weight;
+        columns[smooth.n_columns++] = (struct chart_column){.from = column->from,
+            .to = column->to,
+            .min = y,
+            .max = y,
+            .mean = y,
+            .first = y,
+            .last = y,
+            .count = 1};
+    }
+    smooth.columns = columns;
+    return smooth;
+}
+
 /* ---- charts ---- */
 
 /* Choose the kind of y axis for a chart shown logarithmically. */

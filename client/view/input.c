@@ -146,6 +146,13 @@ static void pick_run(struct view *view, uint32_t run)
     fit(view);
 }
 
+/* Do what a key does, by its name in the list of commands. */
+static void command(struct view *view, const struct model *model, char key)
+{
+    const char text[] = {key, '\0'};
+    (void)input_char(view, model, text);
+}
+
 static void act(
     struct view *view, const struct model *model, enum view_act what, int64_t a, int64_t b)
 {
@@ -185,6 +192,7 @@ static void act(
             act(view, model, view->found[a].act, view->found[a].a, view->found[a].b);
         }
         break;
+    case VIEW_COMMAND: command(view, model, (char)a); break;
     case VIEW_CLOSE: view->overlay = VIEW_PLAIN; break;
     }
 }
@@ -216,6 +224,21 @@ static void next_stat(struct view *view, const struct model *model)
     const struct model_thing *thing = model_thing_find(model, view->thing);
     int n = thing != NULL ? reading_unit_stats(thing->role) : UNIT_STAT_COUNT;
     view->stat = (enum unit_stat)(((int)view_unit_stat(view, thing) + 1) % n);
+}
+
+/* Smooth the scalars, more and more, then not at all; what is smoothed never changes again. */
+static void next_smoothing(struct view *view)
+{
+    view->smoothing = view->smoothing >= 1000 ? 0
+                      : view->smoothing > 0   ? view->smoothing * 10
+                                              : 10;
+    if (view->smoothing > 0) {
+        (void)snprintf(view->notice, sizeof view->notice,
+            "Smoothed over %.0f steps (half-life); the readings themselves stay behind",
+            view->smoothing);
+    } else {
+        (void)snprintf(view->notice, sizeof view->notice, "No smoothing");
+    }
 }
 
 static void toggle_log(struct view *view)
@@ -283,7 +306,13 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'f': fit(view); break;
     case 'l': toggle_log(view); break;
     case '0': toggle_zero(view); break;
-    case 's': next_stat(view, model); break;
+    case 's':
+        if (view->page == VIEW_OVERVIEW) {
+            next_smoothing(view);
+        } else {
+            next_stat(view, model);
+        }
+        break;
     case 'b': toggle_brush(view); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;

@@ -51,6 +51,14 @@ const struct model_series *frame_series(
 struct chart_line frame_line(
     struct frame *f, const struct model_series *series, double cadence, draw_color color);
 
+/**
+ * Smooth a line over its steps: a mean of the readings so far, of which those half_life steps ago
+ * count half. It looks back only, so what is drawn never changes by what comes; what is not finite
+ * stays so and has no part in the mean. In scratch memory.
+ */
+struct chart_line frame_smooth(
+    struct frame *f, const struct chart_line *line, double half_life);
+
 /** Whether few readings dwarf the others so that a linear axis would show nothing else. */
 bool frame_is_steep(const struct chart_line *lines, size_t n_lines);
 

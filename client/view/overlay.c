@@ -13,14 +13,14 @@
 
 static const char *const KEYS[][2] = {
     {"1 2 3 4", "overview, tensor, network, alerts"},
-    {"/", "find a run, a tensor, a scalar; “unit 123”"},
+    {"/", "find a run, tensor, scalar, command; “unit 123”"},
     {"[ ]", "previous, next alert"},
     {"space", "follow the run, or pause"},
     {"← →", "move the cursor by a step, with shift by ten"},
     {"f", "fit: all steps, fresh scales"},
     {"l", "linear or logarithmic: the chart under the pointer"},
     {"0", "zero in view, or not: the chart under the pointer"},
-    {"s", "next statistic of the units"},
+    {"s", "next statistic of the units; overview: smoothing"},
     {"b", "brush: drag over the lines of units to mark them everywhere"},
     {"d", "the chosen unit's line alone, or among the others"},
     {"e", "export the window as a PNG in the current folder"},
@@ -34,6 +34,28 @@ static const char *const KEYS[][2] = {
     {"ctrl + -", "larger, smaller"},
     {"? esc", "these keys, and away"},
     {"q", "quit"},
+};
+
+/* What can be found by its name and done at once; the others need a pointer. */
+static const struct {
+    char key;
+    const char *name;
+} COMMANDS[] = {
+    {'1', "overview page"},
+    {'2', "tensor page"},
+    {'3', "network page"},
+    {'4', "alerts page"},
+    {']', "go to the next alert"},
+    {'[', "go to the previous alert"},
+    {' ', "follow the run, or pause"},
+    {'f', "fit all steps"},
+    {'l', "linear or logarithmic axis"},
+    {'0', "zero in view"},
+    {'s', "smoothing of scalars; next statistic of units"},
+    {'b', "brush units"},
+    {'d', "chosen unit alone"},
+    {'t', "theme: dark or light"},
+    {'?', "keys and mouse"},
 };
 
 static struct draw_rect begin_box(struct frame *f, struct draw_rect rect, float w, float h)
@@ -101,6 +123,18 @@ static void find_unit(struct view *view, const struct model *model)
     }
 }
 
+/* Commands by their words, said with their key. */
+static void find_commands(struct view *view)
+{
+    static const char *const kinds[] = {"key 1", "key 2", "key 3", "key 4", "key ]",
+        "key [", "key space", "key f", "key l", "key 0", "key s", "key b", "key d", "key t",
+        "key ?"};
+    for (size_t i = 0; i < BARO_LEN(COMMANDS) && view->find[0] != '\0'; i++) {
+        add_found(view, &(struct view_found){VIEW_COMMAND, COMMANDS[i].key,
+                            COMMANDS[i].name, kinds[i], 0, 0});
+    }
+}
+
 /* Bring up to date what was found for the text typed. */
 static void update_found(struct view *view, const struct model *model)
 {
@@ -127,6 +161,7 @@ static void update_found(struct view *view, const struct model *model)
         }
         add_found(view, &found);
     }
+    find_commands(view);
     if (view->found_at >= view->n_found) {
         view->found_at = view->n_found > 0 ? view->n_found - 1 : 0;
     }
@@ -142,8 +177,8 @@ static void draw_find(struct frame *f, struct draw_rect rect)
         begin_box(f, rect, fminf(600, rect.w - 32), 60 + row * (float)n_rows + 8);
     char text[VIEW_FIND_BYTES + 8];
     bool is_empty = view->find[0] == '\0';
-    (void)snprintf(
-        text, sizeof text, "%s", is_empty ? "Type a part of a name" : view->find);
+    (void)snprintf(text, sizeof text, "%s",
+        is_empty ? "Type a part of a name, or what to do" : view->find);
     struct draw_rect typed = frame_text(f, FONT_TEXT, THEME_SIZE_TITLE,
         is_empty ? f->theme->faint : f->theme->text, box.x + 20, box.y + 32, box.w - 40,
         text);

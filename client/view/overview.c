@@ -164,7 +164,8 @@ static size_t gather_scalars(const struct frame *f, struct scalar *out)
 static struct draw_rect draw_scalar(
     struct frame *f, struct draw_rect rect, const struct scalar *scalar, size_t color)
 {
-    struct chart_line lines[MAX_RANKS];
+    struct chart_line lines[2 * MAX_RANKS];
+    size_t n_lines = scalar->n;
     char names[MAX_RANKS][16];
     char note[WORDS_MAX] = "";
     uint64_t n_coarse = 0;
@@ -178,6 +179,11 @@ static struct draw_rect draw_scalar(
         (void)snprintf(names[i], sizeof names[i], "@%u", scalar->rank[i]);
         lines[i].name = scalar->n > 1 ? names[i] : NULL;
     }
+    for (size_t i = 0; f->view->smoothing > 0 && i < scalar->n; i++) {
+        lines[n_lines++] = frame_smooth(f, &lines[i], f->view->smoothing);
+        lines[i].weight = CHART_FAINT;
+        lines[i].name = NULL;
+    }
     if (scalar->n_ranks > scalar->n) {
         (void)snprintf(note, sizeof note, "%zu of %zu ranks", scalar->n, scalar->n_ranks);
     } else if (scalar->n == 1 && scalar->rank[0] > 0) {
@@ -185,13 +191,18 @@ static struct draw_rect draw_scalar(
     } else if (scalar->ref[0].kind == READING_STEP && f->run->n_ranks > 1) {
         (void)snprintf(note, sizeof note, "all ranks");
     }
+    if (f->view->smoothing > 0 && n_lines > scalar->n) {
+        size_t at = strlen(note);
+        (void)snprintf(note + at, sizeof note - at, "%ssmoothed, half-life %.0f steps",
+            at > 0 ? " · " : "", f->view->smoothing);
+    }
     (void)words_add_coarse(note, n_coarse);
     struct frame_chart chart = {
         .id = frame_id(VIEW_OVERVIEW, scalar->ref[0].thing, scalar->ref[0].kind, 0),
         .chart = {.title = scalar->title,
             .note = note[0] != '\0' ? note : NULL,
             .lines = lines,
-            .n_lines = scalar->n,
+            .n_lines = n_lines,
             .empty = is_ready ? NULL : "reading"},
     };
     draw_fill(f->list, rect, f->theme->panel);

@@ -58,6 +58,7 @@ enum view_act {
     VIEW_TIMELINE, /* a: slot: the whole run; drag chooses the range */
     VIEW_SCROLL,   /* a: enum view_scroll, wheel only */
     VIEW_FOUND,    /* a: index in what was found */
+    VIEW_COMMAND,  /* a: the key that does it */
     VIEW_CLOSE,    /* of an overlay */
 };
 
@@ -128,6 +129,7 @@ struct view {
     struct marks marks;       /* units that were brushed */
     bool is_brushing;         /* a drag over the units marks them */
     enum baro_role heat_role; /* of the heat strip; 0: chosen by the view */
+    double smoothing;         /* of scalars: half-life in steps; 0: none */
     uint64_t alert;           /* chosen alert; 0: none */
     char find[VIEW_FIND_BYTES];
     size_t n_found, found_at;

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "client/view/input.h"
+#include "client/view/inside.h"
+#include "lib/base/mem.h"
 #include "tests/view/stage.h"
 
 /* Middle of the first zone that does something. */
@@ -145,6 +147,84 @@ static void a_paused_view_stands_still_while_steps_come(void **state)
     stage_end(&stage);
 }
 
+static void a_command_is_found_by_its_words_and_done(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_ptr_equal(stage.view->theme, &theme_dark);
+    assert_true(input_char(stage.view, stage.model, "/"));
+    const char *const typed[] = {"t", "h", "e", "m", "e", ":"};
+    for (size_t i = 0; i < BARO_LEN(typed); i++) {
+        assert_true(input_char(stage.view, stage.model, typed[i]));
+    }
+    stage_draw(&stage);
+    assert_int_equal(stage.view->n_found, 1);
+    assert_true(input_key(stage.view, stage.model, INPUT_ENTER, false));
+    assert_ptr_equal(stage.view->theme, &theme_light);
+    assert_int_equal(stage.view->overlay, VIEW_PLAIN);
+    stage_end(&stage);
+}
+
+static void smoothing_is_said_and_goes_away_again(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(input_char(stage.view, stage.model, "s"));
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "smoothed, half-life 10 steps"));
+    for (int i = 0; i < 3; i++) {
+        assert_true(input_char(stage.view, stage.model, "s"));
+    }
+    stage_draw(&stage);
+    assert_false(stage_says(&stage, "smoothed"));
+    stage_end(&stage);
+}
+
+/* What was smoothed stays as it is when more comes, and a spike stays in the line behind. */
+static void smoothing_never_rewrites_the_past(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 640, 400);
+    draw_begin(stage.list, 640, 400, 0);
+    struct frame f = {.view = stage.view, .list = stage.list};
+    struct chart_column columns[200];
+    for (int i = 0; i < 200; i++) {
+        double y = i == 120 ? 1e6 : sin(i * 0.7) + i;
+        columns[i] = (struct chart_column){.from = 3.0 * i,
+            .to = 3.0 * i + 2,
+            .mean = i % 17 == 0 ? (double)NAN : y,
+            .count = 3,
+            .n_nonfinite = i % 17 == 0 ? 3 : 0};
+    }
+    struct chart_line line = {.columns = columns, .n_columns = 200};
+    struct chart_line all = frame_smooth(&f, &line, 10);
+    line.n_columns = 90;
+    struct chart_line some = frame_smooth(&f, &line, 10);
+    assert_int_equal(all.n_columns, 200);
+    assert_int_equal(some.n_columns, 90);
+    for (size_t i = 0; i < some.n_columns; i++) {
+        assert_int_equal(isnan(all.columns[i].mean), i % 17 == 0);
+        assert_true(i % 17 == 0 || fabs(all.columns[i].mean - some.columns[i].mean) == 0);
+    }
+    /* brute force of one of them */
+    double sum = 0;
+    double weight = 0;
+    for (int i = 0; i <= 50; i++) {
+        double w = exp2((columns[i].to - columns[50].to) / 10);
+        sum += isnan(columns[i].mean) ? 0 : w * columns[i].mean;
+        weight += isnan(columns[i].mean) ? 0 : w;
+    }
+    assert_true(fabs(all.columns[50].mean - sum / weight) < 1e-9);
+    stage_end(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +233,9 @@ int main(void)
         cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
         cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
         cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
+        cmocka_unit_test(a_command_is_found_by_its_words_and_done),
+        cmocka_unit_test(smoothing_is_said_and_goes_away_again),
+        cmocka_unit_test(smoothing_never_rewrites_the_past),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
