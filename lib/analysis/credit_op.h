@@ -45,6 +45,7 @@ struct credit_io {
     double *gain;   /* largest elasticity seen; to be raised */
     bool *singular; /* to be set */
     enum credit_mode mode;
+    const struct probe_op *op0; /* CREDIT_CHANGE: the operation before; else NULL */
     /*
      * For forward() only: tangents, by how much each element of the inputs changes (NULL: not at
      * all), and those of the outputs, zeroed, to be added to (NULL: nobody asks for it).
@@ -108,12 +109,15 @@ extern const struct credit_rule
     credit_rules_pointwise[];                        /* add mul exp relu where clamp ... */
 extern const struct credit_rule credit_rules_norm[]; /* batch, layer, group norm */
 extern const struct credit_rule
-    credit_rules_softmax[];                          /* softmax, log_softmax, logsumexp */
-extern const struct credit_rule credit_rules_loss[]; /* cross entropy, squared error, ... */
+    credit_rules_softmax[]; /* softmax, log_softmax, logsumexp */
+extern const struct credit_rule
+    credit_rules_loss[]; /* squared error, binary cross entropy */
+extern const struct credit_rule credit_rules_nll[];       /* negative log likelihood */
 extern const struct credit_rule credit_rules_attention[]; /* fused attention */
 extern const struct credit_rule credit_rules_rnn[];       /* fused LSTM and GRU */
 extern const struct credit_rule
     credit_rules_shape[]; /* view transpose cat index gather split ... */
-extern const struct credit_rule credit_rules_reduce[]; /* sum mean max var norm ... */
+extern const struct credit_rule credit_rules_reduce[]; /* sum mean var norm ... */
+extern const struct credit_rule credit_rules_choice[]; /* max min median sort topk */
 
 #endif

@@ -246,19 +246,22 @@ double credit_secant_pow(double a, double b, double p)
     return (pow(b, p) - pow(a, p)) / (b - a);
 }
 
-void credit_choice(
-    const double x_i[2], const double x_j[2], double out[2], double *out_rest)
+void credit_choice(const double x_i[2], const double x_j[2], double out[2])
 {
-    double before = x_i[0] - x_j[0];
-    double now = x_i[1] - x_j[1];
-    double tilt = now != before ? (now + before) / (now - before) : 0;
-    *out_rest = 0;
-    if (!(fabs(tilt) <= 1)) {
-        tilt = 0;
+    const double before = x_i[0] - x_j[0];
+    const double now = x_i[1] - x_j[1];
+    const double tilt = now != before ? (now + before) / (now - before) : 2;
+    if (fabs(tilt) <= 1) {
+        out[0] = 0.5 + 0.5 * tilt;
+        out[1] = 0.5 - 0.5 * tilt;
+        return;
     }
-    out[0] = 0.5 + 0.5 * tilt;
-    out[1] = 0.5 - 0.5 * tilt;
-    *out_rest = 0.5 * (now + before) - 0.5 * tilt * (now - before);
+    const double change_i = x_i[1] - x_i[0];
+    const double change_j = x_j[1] - x_j[0];
+    const double squares = change_i * change_i + change_j * change_j;
+    const double each = squares > 0 ? (x_i[1] - x_j[0]) / squares : 0;
+    out[0] = each * change_i;
+    out[1] = each * change_j;
 }
 
 int credit_groups_init(struct credit_groups *groups, const struct credit_array *array,

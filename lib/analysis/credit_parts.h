@@ -110,14 +110,15 @@ double credit_secant_pow(double a, double b, double p);
 
 /**
  * Share the change of a chosen element (the largest, a median) between the one that is chosen now,
- * i, and the one that was before, j: half and half, and the rest of it by their difference.
+ * i, and the one that was before, j. Of a largest one: that of max(x_i, x_j) = (x_i + x_j +
+ * |x_i - x_j|) / 2 with the secant of its size; where another rank was chosen and this does not do
+ * the smallest multipliers that add up.
  *
  * x_i, x_j those two elements, [0] before and [1] now
- * out      multipliers of i and of j; they add up to the change x_i[1] - x_j[0] exactly unless
- *          out_rest is not 0: what no finite multiplier explains (possible for medians only)
+ * out      multipliers of i and of j: their contributions add up to x_i[1] - x_j[0], unless neither
+ *          of the two changed
  */
-void credit_choice(
-    const double x_i[2], const double x_j[2], double out[2], double *out_rest);
+void credit_choice(const double x_i[2], const double x_j[2], double out[2]);
 
 /* Which elements of an array a reduction takes together: offsets[r] + bases[g] for its g-th group.
  * Groups are in the order of the outputs. */
