@@ -25,7 +25,7 @@
  * A notification that a way may not tell now, because it has told so many within the hour or
  * because its queue is full, is held back: the gravest of them is kept, the others are counted.
  * "and 7 more" goes with the next that is told; where none comes, the one that was kept is told as
- * soon as the hour allows it.
+ * soon as the period allows it.
  *
  * A server that does not answer is tried again after 1, 2, 4, ... seconds, TRIES times in all. What
  * comes meanwhile waits behind it.
@@ -38,7 +38,6 @@ enum {
     STOP_MS = 700,   /* for what waits */
     GIVE_UP_MS = 250 /* for what is under way then */
 };
-#define HOUR_NS (UINT64_C(3600) * 1000000000)
 
 struct way {
     struct notify *notify;
@@ -55,13 +54,14 @@ struct way {
     struct notice *held; /* the gravest of those held back since the last was told */
     uint64_t n_held;     /* itself among them */
     struct notice *test; /* to be tried now */
-    uint64_t *told_ns; /* when the last were told, a ring of as many as an hour may have */
+    uint64_t *told_ns; /* when the last were told, a ring of as many as a period may have */
     uint64_t n_told;
 };
 
 struct notify {
     uint32_t level;
     uint32_t rate;
+    uint64_t period_ns; /* in which so many may be told */
     struct way ways[NOTIFY_MAX_TARGETS];
     size_t n_ways;
     int event_fd;
@@ -116,14 +116,14 @@ static void enqueue(struct way *way, struct notice *notice)
     (void)pthread_cond_signal(&way->wake);
 }
 
-/* When the hour allows a notification; 0: now. */
+/* When the period allows a notification; 0: now. */
 static uint64_t allowed_ns(const struct way *way)
 {
     uint32_t rate = way->notify->rate;
     if (way->n_told < rate) {
         return 0;
     }
-    uint64_t free_ns = way->told_ns[way->n_told % rate] + HOUR_NS;
+    uint64_t free_ns = way->told_ns[way->n_told % rate] + way->notify->period_ns;
     uint64_t now_ns = baro_now_ns();
     return free_ns > now_ns ? free_ns - now_ns : 0;
 }
@@ -144,8 +144,10 @@ static struct notice *next_notice(
             return notice;
         }
         if (way->n_held == 0) {
-            log_warn("%s: %" PRIu32 " notifications within an hour: others are held back",
-                way->name, way->notify->rate);
+            log_warn("%s: %" PRIu32 " notification%s within %" PRIu64
+                     " s: others are held back",
+                way->name, way->notify->rate, way->notify->rate == 1 ? "" : "s",
+                way->notify->period_ns / 1000000000);
         }
         hold_back(way, notice);
     }
@@ -406,6 +408,8 @@ struct notify *notify_start(const struct notify_options *options, struct baro_er
     pthread_condattr_t monotonic;
     notify->level = options->level != 0 ? options->level : BARO_WATCH;
     notify->rate = options->rate != 0 ? options->rate : NOTIFY_RATE;
+    notify->period_ns = UINT64_C(1000000000) *
+                        (options->period_s != 0 ? options->period_s : NOTIFY_PERIOD_S);
     (void)pthread_mutex_init(&notify->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -17,7 +17,8 @@
 enum {
     MAX_LINE_BYTES = NOTIFY_MAX_TARGET_BYTES + 64,
     MAX_RATE = 3600,
-    MAX_TIMEOUT_S = 600
+    MAX_TIMEOUT_S = 600,
+    MAX_PERIOD_S = 7 * 24 * 3600
 };
 
 static const char *const kind_names[NOTIFY_KIND_COUNT] = {
@@ -216,7 +217,7 @@ int notify_options_set(struct notify_options *options, const char *key, const ch
     bool is_file, struct baro_err *err)
 {
     static const char *const names[] = {
-        "command", "url", "desktop", "mail", "level", "rate", "timeout"};
+        "command", "url", "desktop", "mail", "level", "rate", "period", "timeout"};
     uint32_t ignored = 0;
     if (strcmp(key, "desktop") == 0) {
         return set_desktop(options, value, err);
@@ -233,6 +234,10 @@ int notify_options_set(struct notify_options *options, const char *key, const ch
     if (strcmp(key, "rate") == 0) {
         return set_number(is_file && options->rate != 0 ? &ignored : &options->rate, value,
             MAX_RATE, err);
+    }
+    if (strcmp(key, "period") == 0) {
+        return set_number(is_file && options->period_s != 0 ? &ignored : &options->period_s,
+            value, MAX_PERIOD_S, err);
     }
     if (strcmp(key, "timeout") == 0) {
         return set_number(
@@ -321,6 +326,29 @@ struct notify_target notify_target_copy(const struct notify_target *target)
         }
     }
     return copy;
+}
+
+void notify_options_copy(struct notify_options *out, const struct notify_options *from)
+{
+    *out = *from;
+    for (size_t i = 0; i < from->n_targets; i++) {
+        out->targets[i] = notify_target_copy(&from->targets[i]);
+    }
+}
+
+bool notify_options_equal(const struct notify_options *a, const struct notify_options *b)
+{
+    bool is_equal = a->n_targets == b->n_targets && a->level == b->level &&
+                    a->rate == b->rate && a->timeout_s == b->timeout_s &&
+                    a->period_s == b->period_s;
+    for (size_t i = 0; is_equal && i < a->n_targets; i++) {
+        const char *one = a->targets[i].text;
+        const char *other = b->targets[i].text;
+        is_equal = a->targets[i].kind == b->targets[i].kind &&
+                   (one == NULL) == (other == NULL) &&
+                   (one == NULL || strcmp(one, other) == 0);
+    }
+    return is_equal;
 }
 
 void notify_target_finish(struct notify_target *target)

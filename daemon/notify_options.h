@@ -34,16 +34,17 @@ struct notify_options {
     struct notify_target targets[NOTIFY_MAX_TARGETS];
     size_t n_targets;
     uint32_t level;     /* least enum baro_level; 0: BARO_WATCH */
-    uint32_t rate;      /* notifications an hour and way; 0: NOTIFY_RATE */
+    uint32_t rate;      /* notifications a period and way; 0: NOTIFY_RATE */
+    uint32_t period_s;  /* 0: an hour */
     uint32_t timeout_s; /* of a command, and of each try of a URL; 0: NOTIFY_TIMEOUT_S */
 };
 
-enum { NOTIFY_RATE = 20, NOTIFY_TIMEOUT_S = 10 };
+enum { NOTIFY_RATE = 20, NOTIFY_PERIOD_S = 3600, NOTIFY_TIMEOUT_S = 10 };
 
 /**
  * Set one option.
  *
- * key      "command", "url", "mail", "desktop", "level", "rate", "timeout"
+ * key      "command", "url", "mail", "desktop", "level", "rate", "period", "timeout"
  * is_file  of a file: the command line wins where it said something already
  * returns  0; BARO_EINVAL or BARO_ELIMIT with the sentence; BARO_ENOENT for an unknown key
  */
@@ -60,6 +61,12 @@ int notify_options_read(
 
 /** Copy a way; the caller gives it to notify_target_finish. */
 struct notify_target notify_target_copy(const struct notify_target *target);
+
+/** Copy all; out is given to notify_options_finish. */
+void notify_options_copy(struct notify_options *out, const struct notify_options *from);
+
+/** Tell whether two say the same. */
+bool notify_options_equal(const struct notify_options *a, const struct notify_options *b);
 
 /** Release a way. */
 void notify_target_finish(struct notify_target *target);

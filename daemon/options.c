@@ -280,6 +280,7 @@ static int read_rules(struct options *options, struct baro_err *err)
 {
     char path[BARO_PATH_BYTES + 16];
     (void)snprintf(path, sizeof path, "%s/rules.conf", options->dir);
+    options->is_rules_named = options->rules_path != NULL;
     if (options->rules_path == NULL && access(path, F_OK) == 0) {
         options->rules_path = baro_xstrdup(path);
     }
@@ -317,9 +318,28 @@ int options_complete(struct options *options, struct baro_err *err)
     }
     char notify_path[BARO_PATH_BYTES + 16];
     (void)snprintf(notify_path, sizeof notify_path, "%s/notify.conf", options->dir);
+    notify_options_copy(&options->given, &options->notify);
     int rc = read_rules(options, err);
     rc = rc != 0 ? rc : notify_options_read(&options->notify, notify_path, err);
     return rc == 0 && options_has_keys(options) ? check_keys(options, err) : rc;
+}
+
+int options_read_again(
+    const struct options *options, struct options *out_fresh, struct baro_err *err)
+{
+    char notify_path[BARO_PATH_BYTES + 16];
+    *out_fresh = (struct options){0};
+    memcpy(out_fresh->dir, options->dir, sizeof out_fresh->dir);
+    out_fresh->rules_path =
+        options->is_rules_named ? baro_xstrdup(options->rules_path) : NULL;
+    notify_options_copy(&out_fresh->notify, &options->given);
+    (void)snprintf(notify_path, sizeof notify_path, "%s/notify.conf", options->dir);
+    int rc = read_rules(out_fresh, err);
+    rc = rc != 0 ? rc : notify_options_read(&out_fresh->notify, notify_path, err);
+    if (rc != 0) {
+        options_finish(out_fresh);
+    }
+    return rc;
 }
 
 void options_finish(struct options *options)
@@ -329,6 +349,7 @@ void options_finish(struct options *options)
     }
     options->n_endpoints = 0;
     notify_options_finish(&options->notify);
+    notify_options_finish(&options->given);
     free(options->rules_path);
     rule_book_destroy(options->rules);
     options->rules_path = NULL;

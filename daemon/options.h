@@ -22,6 +22,8 @@ struct options {
     char *rules_path;             /* of the rules file; NULL: none */
     struct rule_book *rules;      /* what judges readings; set by options_complete */
     struct notify_options notify; /* who is told of incidents */
+    struct notify_options given;  /* what the command line says of that */
+    bool is_rules_named;          /* rules_path is of the command line */
     bool is_exact;                /* keep all bits of unit statistics and times */
     bool is_insecure;
     bool is_check_only;
@@ -40,6 +42,15 @@ void options_parse(struct options *out_options, int argc, char **argv);
  * returns  0; a negative code with the sentence
  */
 int options_complete(struct options *options, struct baro_err *err);
+
+/**
+ * Read rules and notify.conf again.
+ *
+ * out_fresh  rules, rules_path and notify, the caller's; release with options_finish
+ * returns    0; a negative code with the sentence, which names file and line
+ */
+int options_read_again(
+    const struct options *options, struct options *out_fresh, struct baro_err *err);
 
 /** Tell whether an endpoint is on the network. */
 bool options_is_tcp(const char *endpoint);

@@ -233,6 +233,26 @@ void rules_on_trouble(struct barod *barod, struct stream *stream, enum judge_end
     }
 }
 
+void rules_change(struct barod *barod, const struct rule_book *book)
+{
+    for (uint32_t i = 0; i < barod->registry.n_runs; i++) {
+        struct run *run = barod->registry.runs[i];
+        if (run->alarm == NULL) {
+            continue;
+        }
+        for (uint32_t k = 0; k < run->n_streams; k++) {
+            struct stream *stream = run->streams[k];
+            if (stream->alarm != NULL && !stream->is_paused) {
+                stream->is_paused = true;
+                alarm_end(stream->alarm, JUDGE_END_PAUSED, NULL, stream->last_time_ns);
+            }
+        }
+        publish(barod, run);
+        close_judges(run);
+    }
+    barod->rules = book;
+}
+
 static int compare_floats(const void *a, const void *b)
 {
     float x = *(const float *)a;

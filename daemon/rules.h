@@ -23,6 +23,12 @@ void rules_on_reading(struct barod *barod, struct stream *stream, struct thing *
 /** Tell the rules that a process is gone, stalls or is silent. */
 void rules_on_trouble(struct barod *barod, struct stream *stream, enum judge_end why);
 
+/**
+ * Judge by another book from now on: what is known of each run is told, then its judges are made
+ * anew, from the store, when its next reading comes.
+ */
+void rules_change(struct barod *barod, const struct rule_book *book);
+
 /** Judge what has waited long enough for its step to end, and let judges go; once a second. */
 void rules_tick(struct barod *barod);
 

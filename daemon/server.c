@@ -19,6 +19,7 @@
 #include "daemon/query.h"
 #include "daemon/recover.h"
 #include "daemon/room.h"
+#include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/sockets.h"
 #include "daemon/status.h"
@@ -72,6 +73,7 @@ struct received {
 struct server {
     struct barod barod;
     int signal_fd;
+    struct options *options;
     uint64_t tick_ns; /* when the next tick is due */
 };
 
@@ -398,6 +400,10 @@ static void on_signal(struct server *server)
     if (read(server->signal_fd, &info, sizeof info) != sizeof info) {
         return;
     }
+    if (info.ssi_signo == SIGHUP) {
+        reload_options(&server->barod, server->options);
+        return;
+    }
     log_info("%s: stopping", strsignal((int)info.ssi_signo));
     server->barod.is_stopping = true;
 }
@@ -594,10 +600,11 @@ static void close_all(struct server *server)
     baro_cleanup_close(&server->signal_fd);
 }
 
-int server_run(const struct options *options, struct baro_err *err)
+int server_run(struct options *options, struct baro_err *err)
 {
     struct server *server = baro_xcalloc(1, sizeof *server);
     server->barod.options = options;
+    server->options = options;
     server->signal_fd = -1;
     int rc = open_all(server, err);
     if (rc == 0) {

@@ -8,9 +8,10 @@
 /**
  * Run the daemon until it is told to stop.
  *
+ * options  its rules and ways of notification are exchanged at SIGHUP
  * returns  0 after an orderly end; a negative code when it could not start
  * thread   the main thread; blocks SIGTERM, SIGINT and SIGHUP for the process
  */
-int server_run(const struct options *options, struct baro_err *err);
+int server_run(struct options *options, struct baro_err *err);
 
 #endif

@@ -232,6 +232,18 @@ void alarm_declare(
 
 /* ---- readings ---- */
 
+/* Give an alert its incident; false when that has too many already. What is only information is
+ * listed and stored, but neither opens an incident nor joins one. */
+static bool join_incident(
+    struct alarm *alarm, const struct incident_alert *news, Baro__Alert *alert)
+{
+    const struct incident_place place = incidents_add(book_of(alarm), news);
+    alert->incident = place.incident;
+    alarm->last_incident =
+        place.incident > alarm->last_incident ? place.incident : alarm->last_incident;
+    return place.is_kept;
+}
+
 /* Give a finding to the run: an alert, in an incident. */
 static void take_finding(
     struct alarm_stream *stream, const struct judge_finding *finding, uint32_t rank)
@@ -254,11 +266,7 @@ static void take_finding(
         baro__alert__free_unpacked(alert, NULL);
         return;
     }
-    const struct incident_place place = incidents_add(book_of(alarm), &news);
-    alert->incident = place.incident;
-    alarm->last_incident =
-        place.incident > alarm->last_incident ? place.incident : alarm->last_incident;
-    if (!place.is_kept) {
+    if (finding->level > BARO_INFO && !join_incident(alarm, &news, alert)) {
         alarm->n_withheld++;
         baro__alert__free_unpacked(alert, NULL);
         return;

@@ -30,7 +30,8 @@ static Baro__Evidence *make_evidence(const struct judge_evidence *piece, const c
     evidence->series->unit = has_unit                       ? (int32_t)piece->unit
                              : piece->kind == READING_UNITS ? -1
                                                             : 0;
-    evidence->from_step = piece->from_step;
+    evidence->from_step =
+        piece->from_step < 0 && piece->to_step >= 0 ? 0 : piece->from_step;
     evidence->to_step = piece->to_step;
     evidence->text = baro_xstrdup(text != NULL ? text : "");
     return evidence;

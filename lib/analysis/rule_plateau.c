@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -48,6 +49,7 @@ struct memory {
     uint64_t n;
     uint64_t n_blocks;
     uint64_t best_block;
+    int64_t last_step;
     bool is_told;
     bool has_fallen; /* at the first look */
 };
@@ -74,7 +76,7 @@ static void look_at_line(struct rule_context *context, struct memory *memory)
     memory->has_fallen = !is_flat;
     if (is_flat) {
         rule_note(context, &(struct rule_fact){.code = NEVER,
-                               .from_step = memory->first_step,
+                               .from_step = rule_from(memory->first_step),
                                .value = mean + slope * mean_x,
                                .usual = mean - slope * mean_x,
                                .score = t,
@@ -102,7 +104,7 @@ static void look_at_block(struct rule_context *context, struct memory *memory)
     if (!memory->is_told && since >= MIN_BLOCKS && (double)since >= wanted) {
         memory->is_told = true;
         rule_note(context, &(struct rule_fact){.code = STOPPED,
-                               .from_step = memory->best_step,
+                               .from_step = rule_from(memory->best_step),
                                .value = mean,
                                .usual = memory->best,
                                .score = (double)since / (double)(memory->best_block + 1),
@@ -119,6 +121,10 @@ static void on_reading(
     if (!isfinite(value)) {
         return;
     }
+    if (memory->n > 0 && context->step < memory->last_step) {
+        *memory = (struct memory){0}; /* steps went back: what was best lies ahead now */
+    }
+    memory->last_step = context->step;
     if (memory->n == 0) {
         memory->first_step = context->step;
         memory->shift = value;
@@ -149,6 +155,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     struct judge_finding *finding)
 {
     const char *name = context->thing->name;
+    int64_t since = rule_since(fact);
     if (fact->code == NEVER) {
         rule_say(finding,
             "%s does not fall: it was around %.4g at the beginning and is around %.4g at step %lld.",
@@ -164,11 +171,11 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         finding->level = BARO_INFO;
         rule_say(finding,
             "%s has made no progress since step %lld: %.4g then, %.4g at step %lld.", name,
-            (long long)fact->from_step, fact->usual, fact->value, (long long)fact->step);
+            (long long)since, fact->usual, fact->value, (long long)fact->step);
         finding->advice = "Lower the learning rate, or end the run.";
         rule_blame(finding, JUDGE_CAUSE_LR_HIGH);
     }
-    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, fact->from_step,
+    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, since,
         "the loss while nothing was gained");
 }
 

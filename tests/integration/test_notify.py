@@ -10,7 +10,11 @@ import http.server
 import json
 import math
 import os
+import shutil
+import signal
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -268,7 +272,7 @@ class Troubled(unittest.TestCase):
         wait_for(lambda: counter(self.place, "notify_held_back") >= 6, "the limit held some back")
         self.assertGreaterEqual(counter(self.place, "notify_failed"), 2)
         self.assertEqual(counter(self.place, "notified"), 0)
-        self.assertEqual(read_log(self.place).count("endless: 2 notifications within an hour"), 1)
+        self.assertEqual(read_log(self.place).count("endless: 2 notifications within 3600 s"), 1)
         results = self.place.json_any("notify", "--test")
         self.assertEqual([one["is_good"] for one in results], [False] * 4)
         self.assertIn("no-such-program-at-all", results[3]["text"])
@@ -276,6 +280,121 @@ class Troubled(unittest.TestCase):
         self.assertEqual(self.place.baro("down").returncode, 0)
         self.assertLess(time.monotonic() - began, 5)
         self.assertIn("not told: the daemon ends", read_log(self.place))
+
+
+def certificate(folder):
+    """A self-signed certificate of localhost; its path, or None where openssl is not there."""
+    path = os.path.join(folder, "self.pem")
+    if shutil.which("openssl") is None:
+        return None
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-keyout", path, "-out", path + ".crt"], check=True,
+                   capture_output=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(read(path + ".crt"))
+    return path
+
+
+class Changed(unittest.TestCase):
+    """One daemon whose rules and ways are changed while it runs."""
+    def setUp(self):
+        self.receiver = Receiver()
+        self.addCleanup(self.receiver.close)
+        self.place = Place(BUILD)
+        self.addCleanup(self.place.close)
+        os.makedirs(self.place.data, mode=0o700)
+
+    def rules(self, text):
+        with open(os.path.join(self.place.data, "rules.conf"), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def reload(self, sentence):
+        n_before = read_log(self.place).count(sentence)
+        os.kill(self.place.daemon_pid(), signal.SIGHUP)
+        wait_for(lambda: read_log(self.place).count(sentence) > n_before, "it said: " + sentence)
+
+    def look_at_a_rise(self):
+        """A watch that becomes an alarm is told twice; what is only information not at all."""
+        run = self.place.run("rising")
+        for step in range(14):
+            run.step(step)
+            run.scalar("heat", 9 if step >= 4 else 1)
+            run.scalar("hint", 9)
+            run.scalar("loss", math.nan if step >= 9 else 1.0)
+        self.assertEqual(run.close(), 0)
+        wait_for(lambda: len(self.receiver.bodies) == 2, "the rise was told")
+        self.assertEqual([(one["change"], one["level"], one["incident"]) for one in
+                          self.receiver.bodies], [("open", "watch", 1), ("alarm", "alarm", 1)])
+        alerts = {one["kind"]: one for one in self.place.json("alerts", run.id, "--all")}
+        self.assertIsNone(alerts["faint"]["incident"])
+        self.assertEqual(alerts["faint"]["severity"], "info")
+
+    def look_at_what_is_held_back(self):
+        configure(self.place, f"url = {self.receiver.url}", "rate = 1", "period = 4")
+        self.reload("ways of notification are those of now")
+        self.receiver.bodies.clear()
+        for name, value in (("first", math.nan), ("a watch", 1.0), ("grave", math.nan)):
+            run = self.place.run(name)
+            for step in range(8):
+                run.step(step)
+                run.scalar("loss" if value != value else "heat", value * 9 if step >= 4 else 1)
+            self.assertEqual(run.close(), 0)
+        self.assertIn("1 notification within 4 s: others are held back", read_log(self.place))
+        wait_for(lambda: len(self.receiver.bodies) == 2, "the period was over")
+        first, released = self.receiver.bodies
+        self.assertEqual((first["name"], first["held_back"]), ("first", 0))
+        self.assertEqual((released["name"], released["held_back"]), ("grave", 1))
+        self.assertIn(", and 1 more", released["text"])
+        self.assertGreater(self.receiver.times[-1] - self.receiver.times[-2], 3)
+
+    def look_at_rules(self):
+        run = self.place.run("goes on")
+        for step in range(20):
+            run.step(step)
+            run.scalar("heat", 1)
+            run.scalar("cold", step)
+        run.sync()
+        self.rules("quiet_steps = 5\n[new cold]\nseries = cold\ntest = above\nlimit = x\n")
+        self.reload("rules.conf:5: limit: 'x' is not a number; rules and notification stay as they "
+                    "were")
+        self.rules("[new cold]\nseries = cold\ntest = above\nlimit = 25\n")
+        self.reload("rules are read again from ")
+        for step in range(20, 40):
+            run.step(step)
+            run.scalar("heat", 9)  # the rule that looked at it is gone
+            run.scalar("cold", step)
+        self.assertEqual(run.close(), 0)
+        self.assertEqual([(one["kind"], one["step"]) for one in self.place.json("alerts", run.id)
+                          if "headline" not in one], [("cold", 26)])
+
+    def look_at_a_stranger(self):
+        """A server whose certificate nobody knows is refused, and not asked again."""
+        path = certificate(self.place.dir)
+        if path is None:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        stranger = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.addCleanup(stranger.server_close)
+        stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
+        threading.Thread(target=stranger.serve_forever, args=(0.05,), daemon=True).start()
+        self.addCleanup(stranger.shutdown)
+        configure(self.place, f"url = https://127.0.0.1:{stranger.server_port}/x")
+        self.reload("ways of notification are those of now")
+        result, = self.place.json_any("notify", "--test")
+        self.assertFalse(result["is_good"])
+        self.assertIn("certificate", result["text"])
+
+    def test_rules_and_ways_are_read_again_and_what_was_held_back_is_told(self):
+        configure(self.place, f"url = {self.receiver.url}", "rate = 1000")
+        self.rules("[new warm]\nseries = heat\ntest = above\nlimit = 2\n"
+                   "[new faint]\nseries = hint\ntest = above\nlimit = 2\nlevel = info\n")
+        self.assertEqual(self.place.baro("up").returncode, 0)
+        self.look_at_a_rise()
+        self.look_at_what_is_held_back()
+        self.look_at_rules()
+        self.look_at_a_stranger()
+        self.assertEqual(self.place.baro("down").returncode, 0)
 
 
 class Wrong(unittest.TestCase):
@@ -338,5 +457,5 @@ Place.json_any = json_any
 if __name__ == "__main__":
     loader = unittest.defaultTestLoader
     everything = unittest.TestSuite(loader.loadTestsFromTestCase(case)
-                                    for case in (Told, Troubled, Wrong))
+                                    for case in (Told, Troubled, Changed, Wrong))
     sys.exit(0 if run_tap(everything) else 1)
