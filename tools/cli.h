@@ -53,7 +53,12 @@ struct cli_values {
     const char *rules;  /* file, or NULL */
     const char *check;  /* likewise */
     const char *reason; /* in a person's words, or NULL */
+    const char *target; /* of credit, or NULL */
+    const char *mode;   /* likewise: "value", "gradient", "change" */
+    int64_t sample;     /* place in the batch; INT64_MIN: not given */
+    int64_t against;    /* step to compare with; INT64_MIN: not given */
     const char *corpus; /* folder of recorded series, or NULL */
+    int64_t step;       /* INT64_MIN: not given */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
     int64_t columns;    /* INT64_MIN: not given, every point */
@@ -165,8 +170,14 @@ int cmd_export(struct cli *cli);
 int cmd_tail(struct cli *cli);
 /** Print or follow alerts; cmd_alerts.c. */
 int cmd_alerts(struct cli *cli);
+/** Investigate a run; cmd_why.c. */
+int cmd_why(struct cli *cli);
 /** Judge stored history again; cmd_replay.c. */
 int cmd_replay(struct cli *cli);
+/** List the probes of a run, or the operations of one; cmd_probes.c. */
+int cmd_probes(struct cli *cli);
+/** Say of what a value, a gradient or a change was made; cmd_credit.c. */
+int cmd_credit(struct cli *cli);
 /** List rules and check a rules file; cmd_rules.c. */
 int cmd_rules(struct cli *cli);
 /** Bring in rings of dead processes; cmd_recover.c. */

@@ -79,6 +79,29 @@ static const struct cli_option alerts_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option why_options[] = {
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "what happened there; default: the gravest"},
+    OPTION_JSON,
+};
+
+static const struct cli_option probes_options[] = {
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "show the operations of the probe there"},
+    {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "write that probe's bytes to a file"},
+    {"force", 0, CLI_FLAG, VALUE(is_forced), NULL, "replace FILE when it is there"},
+    OPTION_JSON,
+};
+
+static const struct cli_option credit_options[] = {
+    {"target", 0, CLI_TEXT, VALUE(target), "TARGET",
+        "what to explain: MODULE, MODULE[UNIT], a parameter, #VALUE; default: loss"},
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "of the probe at or before it"},
+    {"mode", 0, CLI_TEXT, VALUE(mode), "MODE", "value (default), gradient or change"},
+    {"sample", 0, CLI_NUMBER, VALUE(sample), "ROW", "of one sample, by its place in the batch"},
+    {"against", 0, CLI_NUMBER, VALUE(against), "STEP",
+        "mode change: since the probe at or before that step"},
+    OPTION_JSON,
+};
+
 static const struct cli_option replay_options[] = {
     {"rules", 0, CLI_TEXT, VALUE(rules), "FILE", "by these rules; default: the daemon's"},
     {"all", 'a', CLI_FLAG, VALUE(is_all), NULL, "print every alert of each incident, too"},
@@ -186,6 +209,21 @@ const struct cli_command cli_commands[] = {
         "Alerts that belong together are one incident: what came first, what it led to, likely "
         "causes.",
         alerts_options, BARO_LEN(alerts_options), cmd_alerts},
+    {"why", "[RUN]", 0, 1, "Find out what broke, where, since when and why",
+        "The operation that failed, its unit and samples, since when its input drifted, what is to "
+        "blame and what to change; of the gravest incident, or with --step of the one there. Asks "
+        "for nothing to be run again.",
+        why_options, BARO_LEN(why_options), cmd_why},
+    {"probes", "[RUN]", 0, 1, "List the steps whose operations were recorded",
+        "A probe is the operations of one training step with the values that went through them, for "
+        "some samples. With --step the operations of one are shown, in order, with the source line "
+        "of each.",
+        probes_options, BARO_LEN(probes_options), cmd_probes},
+    {"credit", "[RUN]", 0, 1, "Say of what a value or a gradient was made",
+        "Shares of the target, traced back operation by operation, with the units and samples that "
+        "contributed most. value: of what it was made; gradient: through which operations and from "
+        "which samples the loss pulls at it; change: what made it another than it was.",
+        credit_options, BARO_LEN(credit_options), cmd_credit},
     {"replay", "[RUN]", 0, 1, "Judge a run's stored history again",
         "The very rules of the daemon over what it stored: what they say, whether it is what was "
         "recorded, and how often they call. Tune a rules file on the past before you trust it.",

@@ -115,26 +115,36 @@ int term_width(const char *text)
     return width;
 }
 
-void term_wrap(const struct term *term, FILE *stream, int indent, const char *text)
+void term_wrap_after(
+    const struct term *term, FILE *stream, int used, int indent, const char *text)
 {
+    bool is_begun = used > 0; /* what was printed is not followed by a blank */
     int limit = term->columns < 100 ? term->columns : (term->is_tty ? 100 : TERM_NO_LIMIT);
-    int used = 0;
     while (*text != '\0') {
         size_t n = strcspn(text, " ");
         char word[256];
         (void)snprintf(
             word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), text);
         int width = term_width(word);
-        if (used > 0 && used + 1 + width > limit) {
+        if (used > 0 && !is_begun && used + 1 + width > limit) {
             (void)fputc('\n', stream);
             used = 0;
         }
-        used += used == 0 ? fprintf(stream, "%*s", indent, "") : (fputc(' ', stream), 1);
+        if (!is_begun) {
+            used +=
+                used == 0 ? fprintf(stream, "%*s", indent, "") : (fputc(' ', stream), 1);
+        }
+        is_begun = false;
         (void)fwrite(text, 1, n, stream);
         used += width;
         text += n + strspn(text + n, " ");
     }
     (void)fputc('\n', stream);
+}
+
+void term_wrap(const struct term *term, FILE *stream, int indent, const char *text)
+{
+    term_wrap_after(term, stream, 0, indent, text);
 }
 
 /* ---- tables ---- */

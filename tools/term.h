@@ -49,6 +49,10 @@ char *term_safe(const struct term *term, const char *text, char *out, size_t out
 /** Print text in lines no longer than the terminal, each begun with so many spaces. */
 void term_wrap(const struct term *term, FILE *stream, int indent, const char *text);
 
+/** Likewise, going on in a line of which so many columns are printed. */
+void term_wrap_after(
+    const struct term *term, FILE *stream, int used, int indent, const char *text);
+
 /** Tell how many columns a text takes. */
 int term_width(const char *text);
 

@@ -392,6 +392,10 @@ static void tell(const int64_t *steps, const double *raw, const double *y, size_
     double base = median_at(y, from, to, scratch);
     double end = is_last ? y[n - 1] : median_at(y, n - 3, n, scratch);
     out->after = is_last ? raw[n - 1] : median_at(raw, n - 3, n, scratch);
+    size_t third = place + 2 * (n - place) / 3;
+    size_t third_to = third + 3 < n ? third + 3 : n;
+    double then = median_at(y, third, third_to, scratch);
+    out->late = is_last || fabs(end - base) <= 0 ? 1 : (end - then) / (end - base);
     double wide = fmax(spread, has_before ? mad_at(y, from, to, base, scratch) : 0);
     out->score = fabs(end - base) / wide;
     out->spread = out->is_log ? fabs(out->before) * expm1(wide) : wide;

@@ -33,7 +33,9 @@ struct shift {
     double
         spread; /* deviation of a reading from its neighbours', robust; in units of the series */
     double score; /* |after - before| in spreads, on the scale on which it was looked at */
-    bool is_log;  /* it was looked at on a logarithmic scale */
+    double
+        late; /* share of the way made in the last third of the time since; 1 of a LEAP */
+    bool is_log; /* it was looked at on a logarithmic scale */
 };
 
 /**

@@ -221,6 +221,27 @@ static void sizes_are_in_the_units_of_the_series(void **state)
     assert_true(found.score > 100);
 }
 
+static void a_ramp_that_has_come_to_rest_is_told_from_one_that_goes_on(void **state)
+{
+    (void)state;
+    int64_t steps[200];
+    double values[200];
+    struct shift found;
+    for (int i = 0; i < 200; i++) {
+        steps[i] = i;
+        values[i] = 0.01 * gauss() + (i < 50 ? 0 : 0.1 * (i - 50));
+    }
+    assert_true(shift_find(steps, values, 200, &found));
+    assert_int_equal(found.kind, SHIFT_RAMP);
+    assert_true(fabs(found.late - 1.0 / 3) < 0.05);
+    for (int i = 0; i < 200; i++) {
+        values[i] = 0.01 * gauss() + 5 * (1 - exp(-fmax(0, i - 50) / 15.0));
+    }
+    assert_true(shift_find(steps, values, 200, &found));
+    assert_true(found.kind == SHIFT_LEVEL || found.kind == SHIFT_RAMP);
+    assert_true(fabs(found.late) < 0.05);
+}
+
 static void odd_series_are_told_as_unchanged(void **state)
 {
     (void)state;
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_worked_example_is_a_hinge_at_its_ninth_reading),
         cmocka_unit_test(planted_changes_are_found_where_they_are),
         cmocka_unit_test(sizes_are_in_the_units_of_the_series),
+        cmocka_unit_test(a_ramp_that_has_come_to_rest_is_told_from_one_that_goes_on),
         cmocka_unit_test(odd_series_are_told_as_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/analysis/why.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/analysis/why_inside.h"
+#include "lib/base/mem.h"
+#include "lib/base/tensor.h"
+
+/*
+ * The story in the order in which it is found: the operation (why_probe.c) or else the first alert,
+ * the courses of series (why_drift.c), shares of the way (why_credit.c), samples (why_samples.c),
+ * what is to blame (why_verdict.c), what to do (why_remedy.c), and last what it is called and what
+ * would have told more.
+ */
+
+/* The first alert stands for the origin where nothing was captured. */
+void why_first_alert(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    struct why_origin *origin = &work->story->origin;
+    for (size_t i = 0; i < facts->n_alerts && !work->story->has_origin; i++) {
+        const struct why_alert *alert = &facts->alerts[i];
+        bool is_place = alert->thing != 0 || i + 1 == facts->n_alerts;
+        if (!is_place) {
+            continue;
+        }
+        work->story->has_origin = true;
+        *origin = (struct why_origin){.role = alert->role,
+            .operand = alert->value,
+            .limit = (double)NAN,
+            .usual = alert->usual,
+            .is_exact = true,
+            .n_units = alert->unit >= 0 ? 1 : 0,
+            .n_units_all = alert->unit >= 0 ? 1 : 0};
+        origin->units[0] = alert->unit;
+        (void)snprintf(origin->module, sizeof origin->module, "%s", alert->module);
+        (void)snprintf(origin->tensor, sizeof origin->tensor, "%s", alert->name);
+        (void)snprintf(origin->cause, sizeof origin->cause, "%s", alert->text);
+    }
+}
+
+static bool is_nonfinite_trouble(const struct why_work *work)
+{
+    for (size_t i = 0; i < work->facts->n_alerts; i++) {
+        if (strcmp(work->facts->alerts[i].kind, "nonfinite") == 0) {
+            return true;
+        }
+    }
+    return work->found.is_there;
+}
+
+/* ---- headlines ---- */
+
+static void name_place(const struct why_story *story, char *text)
+{
+    const struct why_origin *origin = &story->origin;
+    if (!origin->is_outside) {
+        why_say(text, WHY_TEXT_BYTES, " in %s",
+            origin->module[0] != '\0' ? origin->module : "the loss function");
+    }
+    if (origin->n_units_all > 0 && origin->n_units > 0) {
+        why_say(text, WHY_TEXT_BYTES, ", unit %" PRId64, origin->units[0]);
+        if (origin->n_units_all > 1) {
+            why_say(text, WHY_TEXT_BYTES, " and %zu more", origin->n_units_all - 1);
+        }
+    }
+    if (story->n_samples > 0 && story->samples[0].is_certain &&
+        story->samples[0].sample >= 0) {
+        why_say(text, WHY_TEXT_BYTES, ", sample %" PRId64, story->samples[0].sample);
+        if (story->n_samples > 1) {
+            why_say(text, WHY_TEXT_BYTES, " and %zu more", story->n_samples - 1);
+        }
+    }
+    if (origin->source[0] != '\0') {
+        why_say(text, WHY_TEXT_BYTES, " (%s)", origin->source);
+    }
+}
+
+static void write_headline(struct why_work *work)
+{
+    struct why_story *story = work->story;
+    const struct why_facts *facts = work->facts;
+    char step[32];
+    (void)why_step(story->step, step);
+    if (work->found.is_there) {
+        const struct probe *probe = facts->failure;
+        const struct probe_value *loss =
+            probe->loss != PROBE_NONE ? &probe->values[probe->loss] : NULL;
+        bool is_inf = loss != NULL && loss->n_inf > 0 && loss->n_nan == 0;
+        why_say(story->headline, WHY_TEXT_BYTES, "%s at step %s: %s",
+            story->origin.is_gradient ? "Gradients became NaN or infinite"
+            : is_inf                  ? "The loss became infinite"
+                                      : "The loss became NaN",
+            step, story->origin.cause);
+        size_t n = strlen(story->headline);
+        if (n > 0 && story->headline[n - 1] == '.') {
+            story->headline[n - 1] = '\0';
+        }
+        name_place(story, story->headline);
+        why_say(story->headline, WHY_TEXT_BYTES, ".");
+    } else {
+        why_say(story->headline, WHY_TEXT_BYTES, "%s", facts->incident->headline);
+    }
+}
+
+/* A sentence about what was looked at. */
+static void write_looked(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    size_t n_scalars = 0;
+    size_t n_tensors = 0;
+    uint64_t n_readings = 0;
+    for (size_t i = 0; i < facts->n_things; i++) {
+        const struct why_thing *thing = &facts->things[i];
+        n_scalars += thing->role == 0 && !thing->is_own;
+        n_tensors += thing->role != 0;
+        n_readings += thing->is_own ? 0 : thing->n_points;
+    }
+    char from[32];
+    char to[32];
+    why_say(work->story->looked, WHY_TEXT_BYTES,
+        "steps %s to %s, %zu scalar%s and %zu tensor%s (%" PRIu64 " readings), %u alert%s",
+        why_step(facts->run.first_step, from), why_step(facts->run.last_step, to),
+        n_scalars, n_scalars == 1 ? "" : "s", n_tensors, n_tensors == 1 ? "" : "s",
+        n_readings, facts->run.n_alerts, facts->run.n_alerts == 1 ? "" : "s");
+    size_t n_fine = 0;
+    for (size_t i = 0; i < facts->n_series; i++) {
+        n_fine += !facts->series[i].is_coarse;
+    }
+    why_say(work->story->looked, WHY_TEXT_BYTES,
+        "; closely: %zu series from step %s to %s, %zu batch%s, %s", n_fine,
+        why_step(work->plan.from, from), why_step(work->plan.to, to), facts->n_batches,
+        facts->n_batches == 1 ? "" : "es",
+        facts->failure != NULL ? "the captured operation" : "no captured operation");
+}
+
+/* ---- what is missing ---- */
+
+static char *miss(struct why_work *work)
+{
+    static char nowhere[WHY_TEXT_BYTES];
+    struct why_story *story = work->story;
+    nowhere[0] = '\0';
+    return story->n_missing < WHY_MAX_MISSING ? story->missing[story->n_missing++]
+                                              : nowhere;
+}
+
+static void write_missing(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    size_t n_tensors = 0;
+    for (size_t i = 0; i < facts->n_things; i++) {
+        n_tensors += facts->things[i].role != 0;
+    }
+    if (n_tensors == 0) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "No tensors were recorded, so no layer can be named: call run.watch(model, optimizer) "
+            "before the first step.");
+    }
+    if (work->is_nonfinite && !work->found.is_there) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "The operation that failed was not captured%s: with run.watch(model, optimizer) the "
+            "moment of failure is kept by itself, even if the process is killed (then run 'baro "
+            "recover' first).",
+            facts->failure != NULL ? " whole" : "");
+    } else if (work->found.is_there && facts->calm == NULL) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "No probe of a calm step is there to compare with: they are taken at the second step and "
+            "rarely afterwards, as the budget allows.");
+    }
+    if (facts->n_batches == 0 && facts->incident != NULL) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "The samples of the batches are not known: give them to run.log(..., batch=indices).");
+    }
+    if (work->loss == NULL && facts->incident != NULL) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "No loss was recorded: log it as \"loss\", then it can be said how long before it the "
+            "trouble began.");
+    }
+    if (facts->failure != NULL && facts->failure->is_cut) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "The captured step was too large to keep whole; what is said of it may be incomplete.");
+    }
+}
+
+/* ---- a run in which nothing is wrong ---- */
+
+static void tell_nothing(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    struct why_story *story = work->story;
+    char step[32];
+    bool has_ended_badly = strcmp(facts->run.status, "failed") == 0 ||
+                           strcmp(facts->run.status, "killed") == 0;
+    if (facts->run.n_steps == 0 || facts->n_things == 0) {
+        why_say(story->headline, WHY_TEXT_BYTES, "Nothing is known of %s yet: no readings.",
+            facts->run.name);
+    } else if (has_ended_badly) {
+        why_say(story->headline, WHY_TEXT_BYTES,
+            "The numbers of %s were fine to the end; the run %s at step %s%s%s.",
+            facts->run.name, facts->run.status[0] == 'f' ? "failed" : "was killed",
+            why_step(facts->run.last_step, step), facts->run.reason[0] != '\0' ? ": " : "",
+            facts->run.reason);
+    } else {
+        why_say(story->headline, WHY_TEXT_BYTES,
+            "Nothing is wrong with %s, as far as it tells.", facts->run.name);
+    }
+    if (facts->run.n_steps > 0 && facts->run.n_steps < 2) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "One step is too little to tell what is usual for this run.");
+    }
+}
+
+/* The course of the loss, for a run in which nothing is wrong: one beat. */
+static void tell_course(struct why_work *work)
+{
+    struct why_story *story = work->story;
+    const struct why_series *loss = work->loss;
+    for (size_t i = 0; i < work->n_drifts && loss != NULL; i++) {
+        if (work->drifts[i].series == loss && loss->n > 0) {
+            struct why_beat *beat = &story->beats[story->n_beats++];
+            *beat = (struct why_beat){.kind = WHY_BEAT_LOSS,
+                .step = loss->steps[loss->n - 1],
+                .lead = INT64_MIN,
+                .series = {loss->thing, READING_SCALAR, 0, -1},
+                .shift = work->drifts[i].shift};
+            (void)snprintf(beat->title, sizeof beat->title, "loss");
+            why_say(beat->text, sizeof beat->text,
+                "The loss came to %.4g; %.4g %" PRId64 " steps before.",
+                loss->values[loss->n - 1], loss->values[0],
+                loss->steps[loss->n - 1] - loss->steps[0]);
+            return;
+        }
+    }
+}
+
+void why_tell(const struct why_facts *facts, struct why_story *out)
+{
+    memset(out, 0, sizeof *out);
+    baro_autofree struct why_work *work = baro_xcalloc(1, sizeof *work);
+    work->facts = facts;
+    work->story = out;
+    work->here = work->came = (double)NAN;
+    why_plan(facts, &work->plan);
+    out->step = work->plan.step;
+    out->loss_step = INT64_MIN;
+    why_read_probe(work);
+    work->is_nonfinite = is_nonfinite_trouble(work);
+    why_read_series(work);
+    bool is_trouble = facts->incident != NULL || work->found.is_there;
+    if (!is_trouble) {
+        tell_nothing(work);
+        tell_course(work);
+        write_missing(work);
+        write_looked(work);
+        return;
+    }
+    out->answer = work->found.is_there ? WHY_FROM_PROBE : WHY_FROM_READINGS;
+    if (!work->found.is_there) {
+        why_first_alert(work);
+    }
+    why_read_credit(work);
+    why_tell_samples(work);
+    why_tell_beats(work);
+    why_rank_suspects(work);
+    why_weigh(work);
+    why_advise(work);
+    write_headline(work);
+    write_missing(work);
+    write_looked(work);
+}
+
+const char *why_beat_name(enum why_beat_kind kind)
+{
+    static const char *const names[] = {"?", "setting", "drift", "alert", "origin", "loss"};
+    return (unsigned)kind < BARO_LEN(names) ? names[kind] : "?";
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The investigation: what is known of a run becomes one story, "what broke, where, since when, why,
+ * and what to change". Used by `baro why`, `baro report` and the viewer's why page. Pure: facts in,
+ * a story out. In two rounds: why_plan() says which series and batches are worth asking for,
+ * why_tell() tells the story from what came, however little that is.
+ */
+#ifndef BARO_WHY_H
+#define BARO_WHY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/analysis/incident.h"
+#include "lib/analysis/shift.h"
+#include "lib/base/probe.h"
+#include "lib/base/reading.h"
+
+enum {
+    WHY_NAME_BYTES = 160,
+    WHY_TEXT_BYTES = 480,
+    WHY_MAX_WANTS = 96,
+    WHY_MAX_BEATS = 10,
+    WHY_MAX_HOPS = 10,
+    WHY_MAX_SUSPECTS = 8,
+    WHY_MAX_EVIDENCE = 8,
+    WHY_MAX_REMEDIES = 3,
+    WHY_MAX_SAMPLES = 8,
+    WHY_MAX_MISSING = 4,
+    WHY_MAX_UNITS = 8,
+    WHY_WINDOW =
+        1024 /* steps that are looked at one by one, more where readings are rare */
+};
+
+/* ---- what is known ---- */
+
+/* A scalar or tensor of the run. */
+struct why_thing {
+    uint32_t id; /* from 1, in the order of the data flow */
+    const char *name;
+    uint32_t role; /* enum baro_role; 0: a scalar */
+    uint32_t dtype;
+    uint32_t n_units;
+    uint32_t rank;
+    uint64_t n_points;
+    int64_t first_step;
+    int64_t last_step;
+    double spacing; /* steps from one reading to the next, lately; 0: not known */
+    bool is_own;    /* one of Barograph's own figures */
+};
+
+/* An alert of the incident. Texts are never NULL. */
+struct why_alert {
+    const char *kind;
+    const char *name; /* of the thing; "" for the run itself */
+    const char *module;
+    const char *text;
+    const char *advice;
+    uint32_t level; /* enum baro_level */
+    uint32_t thing;
+    uint32_t role;
+    uint32_t rank;
+    int64_t step; /* at which it shows */
+    int64_t unit; /* -1: none */
+    double value;
+    double usual;    /* NaN: nothing to compare with */
+    bool is_before;  /* of an incident just before, that may have led to this one */
+    bool has_sample; /* samples[0] is the very sample */
+    size_t n_samples;
+    const int64_t *samples;
+    size_t n_causes;
+    char *const *causes; /* in the words of judge_cause_text(), likeliest first */
+};
+
+/* The incident that is investigated. */
+struct why_incident {
+    uint64_t id;
+    const char *headline;
+    uint32_t level;
+    int64_t first_step;
+    int64_t last_step;
+    bool is_open;
+};
+
+/* Readings of one series; all of one rank, up to the end of the plan. */
+struct why_series {
+    uint32_t thing;
+    enum reading_kind kind;
+    int stat;
+    int64_t unit;   /* -1: of the whole tensor */
+    bool is_coarse; /* one number for many steps: its largest, for abs_max, else its mean */
+    size_t n;
+    const int64_t *steps; /* rising */
+    const double *values;
+};
+
+/* A batch: the samples of one step, in their order. */
+struct why_batch {
+    int64_t step;
+    size_t n;
+    const int64_t *samples;
+};
+
+struct why_run {
+    const char *name;   /* "vae/beta-4" */
+    const char *status; /* "running", "finished", "failed", "killed", "stalled" */
+    const char *reason; /* why it failed; "" when it did not say */
+    int64_t first_step;
+    int64_t last_step;
+    int64_t n_steps;
+    uint32_t n_alerts;
+};
+
+/* All that is known; borrowed for each call. Zero and NULL are not known. */
+struct why_facts {
+    struct why_run run;
+    const struct why_thing *things; /* by rising id */
+    size_t n_things;
+    const struct why_incident *incident; /* NULL: there is none */
+    const struct why_alert *alerts;      /* of it, in causal order */
+    size_t n_alerts;
+    const struct probe *failure; /* captured at the moment of failure */
+    const struct probe *calm;    /* the last one before it in which all was finite */
+    const struct why_series *series;
+    size_t n_series;
+    const struct why_batch *batches; /* by rising step */
+    size_t n_batches;
+    bool has_step; /* step was asked for */
+    int64_t step;
+};
+
+/* ---- what to ask for ---- */
+
+/* A series that is worth having. */
+struct why_want {
+    uint32_t thing;
+    enum reading_kind kind;
+    int stat;
+    int64_t unit;
+};
+
+struct why_plan {
+    int64_t step; /* at which the trouble shows */
+    int64_t from; /* window in which every reading is wanted */
+    int64_t to;
+    bool
+        wants_past; /* from first_step on as columns, too: there is more before the window */
+    bool wants_batches; /* those up to to, the newest first, as many as are cheap */
+    size_t n_wants;
+    struct why_want wants[WHY_MAX_WANTS];
+};
+
+/* ---- the story ---- */
+
+enum why_answer {
+    WHY_NOTHING = 0,   /* nothing is wrong, as far as the readings tell */
+    WHY_FROM_READINGS, /* told from stored readings */
+    WHY_FROM_PROBE     /* the operation itself was captured */
+};
+
+/* What kind of thing is to blame. */
+enum why_cause {
+    WHY_UNKNOWN = 0,
+    WHY_DATA,
+    WHY_OPTIMISER, /* learning rate, clipping, decay, its state: what moves the weights */
+    WHY_ARCHITECTURE, /* a formula or layer that cannot stand what it meets */
+    WHY_PRECISION,    /* a type whose range is too small */
+    WHY_BUG, /* the program does not do what it should: frozen, detached, wrong mode, not synced */
+    WHY_MACHINE, /* pace, processes, other programs */
+    WHY_CAUSE_COUNT
+};
+
+/* Something that speaks for a cause. */
+struct why_evidence {
+    enum why_cause cause;
+    double weight; /* below 0: speaks against it */
+    char text[WHY_TEXT_BYTES];
+};
+
+struct why_verdict {
+    enum why_cause cause;
+    enum why_cause second; /* UNKNOWN: none */
+    double
+        sureness; /* share of the weight that speaks for it, less what is little in all: 0..1 */
+    char text[WHY_TEXT_BYTES];
+    size_t n_evidence; /* for the cause first, by falling weight */
+    struct why_evidence evidence[WHY_MAX_EVIDENCE];
+};
+
+/* The operation, or at least the tensor, in which it began. */
+struct why_origin {
+    char op[WHY_NAME_BYTES];     /* "exp"; "" without a probe */
+    char module[WHY_NAME_BYTES]; /* "" : in none, the loss */
+    char tensor
+        [WHY_NAME_BYTES]; /* as it is stored, without a probe; else what the operand is */
+    char source[WHY_NAME_BYTES]; /* "train.py:57"; "" when not known */
+    char cause[WHY_TEXT_BYTES];  /* in a sentence; "" without a probe */
+    char dtype[8];               /* of the result; "" when not known */
+    uint32_t role;               /* of tensor; 0: a scalar, or the probe's */
+    bool is_outside; /* no operation: data, or weights that were poisoned before */
+    bool is_gradient;
+    bool is_exact;     /* computing it again gave the same bits */
+    double operand;    /* that broke it; NaN: not known */
+    double limit;      /* beyond which the operation breaks; NaN: none */
+    double usual;      /* the same operand's extreme in calm; NaN: not known */
+    int64_t calm_step; /* of usual */
+    size_t n_units;    /* known of; 0: it has none */
+    size_t n_units_all;
+    int64_t units[WHY_MAX_UNITS];
+};
+
+/* A place that may be to blame, likeliest first. */
+struct why_suspect {
+    char module[WHY_NAME_BYTES]; /* or the name of a scalar, "input" for the data */
+    int64_t unit;
+    int64_t step; /* since when */
+    double score;
+    char text[WHY_TEXT_BYTES];
+};
+
+/* One stage of the story, in order of time: a card of the why page. */
+enum why_beat_kind {
+    WHY_BEAT_SETTING = 1, /* the learning rate was changed */
+    WHY_BEAT_DRIFT,       /* a series left its course */
+    WHY_BEAT_ALERT,
+    WHY_BEAT_ORIGIN,
+    WHY_BEAT_LOSS
+};
+struct why_beat {
+    enum why_beat_kind kind;
+    int64_t step;
+    int64_t lead;           /* steps before the loss showed it; INT64_MIN: not known */
+    struct why_want series; /* to draw; thing 0: none */
+    struct shift shift;     /* of it; kind NONE: none */
+    char title[WHY_NAME_BYTES];
+    char text[WHY_TEXT_BYTES];
+};
+
+/* One value on the way upstream from the operand that broke. */
+struct why_hop {
+    int32_t value; /* of the failure probe */
+    int32_t op;    /* PROBE_NONE: it came from outside */
+    char module[WHY_NAME_BYTES];
+    char op_name[WHY_NAME_BYTES];
+    double number; /* its largest size */
+    double usual;  /* in calm; NaN: not known */
+    double share;  /* of what made the operand; NaN: not known */
+    char text[WHY_TEXT_BYTES];
+};
+
+/* A sample that did it, or may have. */
+struct why_sample {
+    int64_t sample;    /* in the data set; -1: not known */
+    int64_t row;       /* of the batch; -1: not known */
+    bool is_certain;   /* it is the very one */
+    size_t n_before;   /* earlier batches that held it, of those known */
+    int64_t last_step; /* of these; valid when n_before > 0 */
+    double last_loss;  /* of that step; NaN: not known */
+    double share;      /* of what made the operand; NaN: not known */
+    char text[WHY_TEXT_BYTES];
+};
+
+struct why_story {
+    enum why_answer answer;
+    int64_t step; /* at which the trouble shows */
+    int64_t
+        loss_step; /* at which the loss shows it; INT64_MIN: it does not, or is not known */
+    char headline[WHY_TEXT_BYTES];
+    bool has_origin;
+    struct why_origin origin;
+    struct why_verdict verdict;
+    size_t n_beats;
+    struct why_beat beats[WHY_MAX_BEATS];
+    size_t n_hops; /* from the operand upstream */
+    struct why_hop hops[WHY_MAX_HOPS];
+    size_t n_suspects;
+    struct why_suspect suspects[WHY_MAX_SUSPECTS];
+    size_t n_samples;
+    struct why_sample samples[WHY_MAX_SAMPLES];
+    size_t n_remedies;
+    char remedies[WHY_MAX_REMEDIES][WHY_TEXT_BYTES];
+    size_t n_missing; /* what would have told more, and how to have it */
+    char missing[WHY_MAX_MISSING][WHY_TEXT_BYTES];
+    char looked[WHY_TEXT_BYTES]; /* at what, in a sentence */
+};
+
+/** Say what to ask for. facts: without series and batches. */
+void why_plan(const struct why_facts *facts, struct why_plan *out);
+
+/** Tell the story. cost: that of shift_find() for each series, and of the credit of one value. */
+void why_tell(const struct why_facts *facts, struct why_story *out);
+
+/**
+ * Choose what to investigate: the gravest incident, the first of them; with a step the one that
+ * lasted over it or is nearest to it.
+ *
+ * levels, first_steps, last_steps  n of them
+ * returns  n when there is none
+ */
+size_t why_choose(const uint32_t *levels, const int64_t *first_steps,
+    const int64_t *last_steps, size_t n, bool has_step, int64_t step);
+
+/** Write a step with its thousands apart: 24,397. Returns out. */
+char *why_step(int64_t step, char out[32]);
+
+/** Name a cause in a word: "data", "optimiser", ... */
+const char *why_cause_name(enum why_cause cause);
+
+/** Name a kind of beat: "setting", "drift", "alert", "origin", "loss". */
+const char *why_beat_name(enum why_beat_kind kind);
+
+/** Say in words how sure that is: "surely", "probably", "perhaps". */
+const char *why_sureness_word(double sureness);
+
+#endif

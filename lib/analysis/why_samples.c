@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/analysis/why_inside.h"
+#include "lib/base/mem.h"
+
+/*
+ * Which samples. The failure probe knows the bad rows of the batch, and the batch of that step which
+ * samples they are; without a probe an alert may know the very sample. Then the batches before say
+ * whether the same samples did no harm there: if so it is not the data alone.
+ */
+
+static const struct why_batch *batch_at(const struct why_facts *facts, int64_t step)
+{
+    for (size_t i = facts->n_batches; i-- > 0;) {
+        if (facts->batches[i].step == step) {
+            return &facts->batches[i];
+        }
+    }
+    return NULL;
+}
+
+static double loss_at(const struct why_work *work, int64_t step)
+{
+    for (size_t i = 0; work->loss != NULL && i < work->loss->n; i++) {
+        if (work->loss->steps[i] == step) {
+            return work->loss->values[i];
+        }
+    }
+    return (double)NAN;
+}
+
+static void add_sample(struct why_work *work, int64_t sample, int64_t row, bool is_certain)
+{
+    struct why_story *story = work->story;
+    for (size_t i = 0; i < story->n_samples; i++) {
+        if (sample >= 0 && story->samples[i].sample == sample) {
+            return;
+        }
+    }
+    if (story->n_samples < WHY_MAX_SAMPLES) {
+        story->samples[story->n_samples++] = (struct why_sample){.sample = sample,
+            .row = row,
+            .is_certain = is_certain,
+            .last_loss = (double)NAN,
+            .share = (double)NAN};
+    }
+}
+
+static void take_from_probe(struct why_work *work)
+{
+    const struct probe *probe = work->facts->failure;
+    if (!work->found.is_there) {
+        return;
+    }
+    const struct why_batch *batch = batch_at(work->facts, probe->step);
+    const struct probe_origin *origin = &probe->origin;
+    bool is_all = probe->n_batch > 1 && (int64_t)origin->n_rows >= probe->n_batch;
+    for (uint32_t i = 0; !is_all && i < origin->n_rows; i++) {
+        int64_t row = origin->rows[i];
+        bool is_known = batch != NULL && row >= 0 && (size_t)row < batch->n;
+        add_sample(work, is_known ? batch->samples[row] : -1, row, true);
+    }
+}
+
+static void take_from_alerts(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    for (size_t i = 0; i < facts->n_alerts; i++) {
+        const struct why_alert *alert = &facts->alerts[i];
+        if (alert->has_sample && alert->n_samples > 0) {
+            add_sample(work, alert->samples[0], -1, true);
+        }
+    }
+}
+
+/* The worst of what is left: a batch whose samples nobody can tell apart. */
+static void take_whole_batch(struct why_work *work)
+{
+    const struct why_batch *batch = batch_at(work->facts, work->story->step);
+    for (size_t i = 0; batch != NULL && i < batch->n && i < WHY_MAX_SAMPLES; i++) {
+        add_sample(work, batch->samples[i], (int64_t)i, false);
+    }
+}
+
+/* Whether the first alert is of the kind that one bad batch makes. */
+static bool is_about_a_batch(const struct why_work *work)
+{
+    static const char *const kinds[] = {
+        "nonfinite", "loss_spike", "grad_explosion", "input_data"};
+    const struct why_facts *facts = work->facts;
+    for (size_t i = 0; i < facts->n_alerts && !work->found.is_there; i++) {
+        for (size_t k = 0; !facts->alerts[i].is_before && k < BARO_LEN(kinds); k++) {
+            if (strcmp(facts->alerts[i].kind, kinds[k]) == 0) {
+                return true;
+            }
+        }
+        if (!facts->alerts[i].is_before) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static void look_back(const struct why_work *work, struct why_sample *sample)
+{
+    const struct why_facts *facts = work->facts;
+    for (size_t b = 0; b < facts->n_batches && sample->sample >= 0; b++) {
+        const struct why_batch *batch = &facts->batches[b];
+        for (size_t i = 0; batch->step < work->story->step && i < batch->n; i++) {
+            if (batch->samples[i] == sample->sample) {
+                sample->n_before++;
+                sample->last_step = batch->step;
+                sample->last_loss = loss_at(work, batch->step);
+                break;
+            }
+        }
+    }
+}
+
+static void say_sample(const struct why_work *work, struct why_sample *sample)
+{
+    char step[32];
+    char *text = sample->text;
+    if (sample->sample >= 0) {
+        why_say(text, WHY_TEXT_BYTES, "sample %" PRId64, sample->sample);
+    } else {
+        why_say(text, WHY_TEXT_BYTES, "row %" PRId64 " of the batch", sample->row);
+    }
+    if (sample->sample >= 0 && sample->row >= 0) {
+        why_say(text, WHY_TEXT_BYTES, " (row %" PRId64 " of the batch)", sample->row);
+    }
+    if (sample->n_before > 0) {
+        why_say(text, WHY_TEXT_BYTES, ": in %zu earlier batch%s, last at step %s",
+            sample->n_before, sample->n_before == 1 ? "" : "es",
+            why_step(sample->last_step, step));
+        if (isfinite(sample->last_loss)) {
+            why_say(text, WHY_TEXT_BYTES, ", where the loss was %.4g: harmless then",
+                sample->last_loss);
+        }
+    } else if (sample->sample >= 0 && work->facts->n_batches > 1) {
+        why_say(text, WHY_TEXT_BYTES, ": in none of the %zu batches before that are known",
+            work->facts->n_batches - 1);
+    }
+    if (isfinite(sample->share)) {
+        why_say(
+            text, WHY_TEXT_BYTES, "; it made %.0f %% of the operand", 100 * sample->share);
+    }
+}
+
+void why_tell_samples(struct why_work *work)
+{
+    take_from_probe(work);
+    if (work->story->n_samples == 0) {
+        take_from_alerts(work);
+    }
+    bool is_spike = is_about_a_batch(work) && why_setting_drift(work) == NULL;
+    if (work->story->n_samples == 0 && is_spike) {
+        take_whole_batch(work);
+    }
+    for (size_t i = 0; i < work->story->n_samples; i++) {
+        look_back(work, &work->story->samples[i]);
+        say_sample(work, &work->story->samples[i]);
+    }
+}
