@@ -66,7 +66,12 @@ class Optimizers:
 
         def step(self_, *args, **kwargs):
             optimizers = me()
-            if optimizers is None or not optimizers._watcher.is_on:
+            watcher = optimizers._watcher if optimizers is not None else None
+            if watcher is None or not watcher.is_on:
+                return original(*args, **kwargs)
+            if watcher.is_resting:
+                held.n_steps += 1
+                watcher.rest_on()
                 return original(*args, **kwargs)
             return optimizers._step(held, original, args, kwargs)
 
@@ -153,10 +158,6 @@ class Optimizers:
         """Just before an optimiser uses its gradients; True: _after() is to be called."""
         watcher = self._watcher
         try:
-            if watcher.is_resting:
-                held.n_steps += 1
-                watcher.rest_on()
-                return False
             if watcher.is_quiet:
                 watcher.arm_again()
                 if self._passes_quietly(held):

@@ -3,6 +3,7 @@
 import threading
 import time
 import weakref
+from time import perf_counter
 
 import torch
 from torch.nn.modules import module as torch_module
@@ -189,11 +190,12 @@ class Watcher:
 
     def _first(self, module, args):
         if self.is_resting:
-            began = time.perf_counter()
+            began = perf_counter()
             if module.training and torch.is_grad_enabled():
                 self._is_under_way = True
-                self._disarm()
-                self.spent_s += time.perf_counter() - began
+                self._on_first = None
+                torch_module._global_forward_pre_hooks.pop(self._key, None)
+                self.spent_s += perf_counter() - began
                 return
             self._wake()
         known = self.modules.find(module)
@@ -235,11 +237,11 @@ class Watcher:
 
     def rest_on(self):
         """An optimiser steps in a step of rest: whatever is called next may be evaluation."""
-        began = time.perf_counter()
+        began = perf_counter()
         self._is_under_way = True
         if self._on_first is None:
-            self._arm()
-        self.spent_s += time.perf_counter() - began
+            self._on_first = torch_module._global_forward_pre_hooks[self._key] = self._waits
+        self.spent_s += perf_counter() - began
 
     def _wake(self):
         """End a rest within its step: something else than training is coming, or trouble."""
