@@ -85,6 +85,36 @@ class Stats(ctypes.Structure):
     _fields_.append(("is_connected", ctypes.c_int))
 
 
+class ProbeOptions(ctypes.Structure):
+    _fields_ = [("step", ctypes.c_int64), ("reason", ctypes.c_int), ("n_batch", ctypes.c_int64),
+                ("n_rows", ctypes.c_size_t), ("rows", ctypes.POINTER(ctypes.c_int64)),
+                ("max_bytes", ctypes.c_size_t)]
+
+
+class ProbeValue(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("kind", ctypes.c_int), ("dtype", ctypes.c_int),
+                ("n_dims", ctypes.c_int), ("shape", ctypes.POINTER(ctypes.c_int64)),
+                ("strides", ctypes.POINTER(ctypes.c_int64)), ("data", ctypes.c_void_p),
+                ("batch_axis", ctypes.c_int), ("unit_axis", ctypes.c_int),
+                ("keep", ctypes.c_int)]
+
+
+class ProbeOp(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("module", ctypes.c_char_p),
+                ("source", ctypes.c_char_p), ("attrs", ctypes.c_char_p),
+                ("is_backward", ctypes.c_int), ("n_inputs", ctypes.c_size_t),
+                ("n_outputs", ctypes.c_size_t), ("inputs", ctypes.POINTER(ctypes.c_int32)),
+                ("outputs", ctypes.POINTER(ctypes.c_int32))]
+
+
+class ProbeOrigin(ctypes.Structure):
+    _fields_ = [("op", ctypes.c_int32), ("value", ctypes.c_int32),
+                ("is_gradient", ctypes.c_int), ("is_replayed", ctypes.c_int),
+                ("is_exact", ctypes.c_int), ("n_units", ctypes.c_size_t),
+                ("n_rows", ctypes.c_size_t), ("units", ctypes.POINTER(ctypes.c_int64)),
+                ("rows", ctypes.POINTER(ctypes.c_int64)), ("cause", ctypes.c_char_p)]
+
+
 class NativeError(RuntimeError):
     """libbaro cannot be used; the text is one sentence for the user."""
 
@@ -130,6 +160,12 @@ _PROTOTYPES = {
     "baro_ring_path": (ctypes.c_char_p, [ctypes.c_void_p]),
     "baro_close": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_strerror": (ctypes.c_char_p, [ctypes.c_int]),
+    "baro_probe_begin": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.POINTER(ProbeOptions)]),
+    "baro_probe_value": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(ProbeValue)]),
+    "baro_probe_op": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(ProbeOp)]),
+    "baro_probe_loss": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int32]),
+    "baro_probe_origin": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(ProbeOrigin)]),
+    "baro_probe_end": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_version": (ctypes.c_char_p, []),
 }
 

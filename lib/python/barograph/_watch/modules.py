@@ -30,9 +30,9 @@ except ImportError:
         return False
 
 try:
-    _transform = torch._C._functorch.peek_interpreter_stack
+    transform = torch._C._functorch.peek_interpreter_stack
 except AttributeError:
-    def _transform():
+    def transform():
         return None
 
 MAX_CALLS = 4     # of one module in one pass that are measured
@@ -174,6 +174,10 @@ class Modules:
         """What is known of a module, or None."""
         return self._known.get(id(module))
 
+    def at(self, key):
+        """What is known of the module with this id, or None."""
+        return self._known.get(key)
+
     def forget_dead(self):
         """Let go of modules that are gone."""
         self._references = [one for one in self._references if one() is not None]
@@ -295,14 +299,14 @@ class Modules:
             model.join()
         elif not is_open:
             self._pass += 1
-        model.enter(phase, args, lambda: _keywords(module))
+        model.enter(phase, args, lambda: keywords(module))
         self._watcher.book(began)
 
     def _forward(self, known, module, output):
         watcher = self._watcher
         if not watcher.is_on:
             return
-        if _transform() is not None:
+        if transform() is not None:
             watcher.tell_failure("func", "what torch.func transforms is not measured")
             return
         began = watcher.clock()
@@ -372,7 +376,7 @@ class Modules:
         return known.hint if known.hint is not None else self._layout
 
 
-def _keywords(module):
+def keywords(module):
     """The keyword arguments of the call under way: hooks of torch 1.13 are not given them."""
     frame = sys._getframe(1)
     for _ in range(12):

@@ -71,6 +71,7 @@ class Optimizers:
                 return original(*args, **kwargs)
             if watcher.is_resting:
                 held.n_steps += 1
+                watcher.probes.before_step()
                 watcher.rest_on()
                 return original(*args, **kwargs)
             return optimizers._step(held, original, args, kwargs)
@@ -158,6 +159,7 @@ class Optimizers:
         """Just before an optimiser uses its gradients; True: _after() is to be called."""
         watcher = self._watcher
         try:
+            watcher.probes.before_step()
             if watcher.is_quiet:
                 watcher.arm_again()
                 if self._passes_quietly(held):

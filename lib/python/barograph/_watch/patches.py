@@ -4,6 +4,7 @@
     torch.nn.utils.clip_grad_norm_   grad_norm, grad_norm_clipped: before and after it
     torch.nn.utils.clip_grad_value_  the same two, computed here, in steps that are measured
     GradScaler.step                  loss_scale; skipped_steps when there are any
+    GradScaler.scale, torch.autograd.backward (which Tensor.backward calls): losses, see probes.py
 
 The scalars are logged with the step that is under way. What the functions do and return stays as
 it is. They are wrapped while at least one run watches; names that were imported from
@@ -26,6 +27,9 @@ def install(watcher):
         _wrap_clipping("clip_grad_value_", _clip_value)
         for kind in _scalers():
             _replace(kind, "step", _scaler_step(kind.__dict__["step"]))
+            if "scale" in vars(kind):
+                _replace(kind, "scale", _scaler_scale(kind.__dict__["scale"]))
+        _replace(torch.autograd, "backward", _backward(torch.autograd.backward))
     _watchers.add(watcher)
 
 
@@ -121,3 +125,32 @@ def _scaler_step(original):
     step.__wrapped__ = original
     step.__doc__ = original.__doc__
     return step
+
+
+def _scaler_scale(original):
+    def scale(self, outputs, *args, **kwargs):
+        result = original(self, outputs, *args, **kwargs)
+        for watcher in list(_watchers):
+            watcher.probes.on_scale(outputs, result)
+        return result
+    scale.__wrapped__ = original
+    scale.__doc__ = original.__doc__
+    return scale
+
+
+def _backward(original):
+    def backward(*args, **kwargs):
+        tensors = args[0] if args else kwargs.get("tensors")
+        watching = list(_watchers)
+        frame = sys._getframe(1)
+        try:
+            for watcher in watching:
+                watcher.probes.on_backward(tensors, frame)
+            del frame
+            return original(*args, **kwargs)
+        finally:
+            for watcher in watching:
+                watcher.probes.after_backward()
+    backward.__wrapped__ = original
+    backward.__doc__ = original.__doc__
+    return backward

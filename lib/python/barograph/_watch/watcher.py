@@ -16,6 +16,7 @@ from .model import EVAL, NO_GRAD, PREFIXES, TRAIN, Model
 from .modules import Hook, Modules
 from .optimizers import Optimizers
 from .parameters import Parameters
+from .probes import Probes
 from .ranks import Replicas
 from .rest import Rest
 
@@ -45,6 +46,8 @@ class Watcher:
         self.modules = Modules(self)
         self.optimizers = Optimizers(self, run)
         self._replicas = Replicas(run)
+        self.probes = Probes(self, run)
+        self.n_all_due = 0        # steps in a row in which everything was due
         self._parameters = {}     # id of a parameter: (itself, its name, its model)
         self._opened = set()      # phases that the step under way has seen
         self._has_trained = False  # the last step or this one has trained
@@ -169,6 +172,7 @@ class Watcher:
         self.modules.close()
         self.optimizers.unwrap_all()
         patches.remove(self)
+        self.probes.remove()
         self.models = []
         self._parameters = {}
 
@@ -195,6 +199,7 @@ class Watcher:
                 self._is_under_way = True
                 self._on_first = None
                 torch_module._global_forward_pre_hooks.pop(self._key, None)
+                self.probes.guard(module, args)
                 self.spent_s += perf_counter() - began
                 return
             self._wake()
@@ -206,6 +211,7 @@ class Watcher:
             self._disarm()
             if known.model.ref() is not module:
                 known.model.entries.add(id(module))
+            self.probes.guard(module, args)
             if self._passes_quietly(known.model):
                 self.add_spent(began)
                 return
@@ -275,6 +281,9 @@ class Watcher:
             due = self.cadences[phase].ask()
             self._n_due = len(due)
             self._has_left_some = len(due) < n_known
+            if phase == TRAIN:
+                is_all = 0 < len(due) == len(self.cadences[phase].views)
+                self.n_all_due = self.n_all_due + 1 if is_all else 0
             for view in due:
                 view.due = stamp
                 view.owner.want(view)
@@ -427,6 +436,7 @@ class Watcher:
                 self.stamp += 1
                 if self._on_first is None:
                     self._arm()
+                self.probes.close()
                 return
             self._wake()
         if (self.is_quiet and not is_troubled and len(self._opened) == 1
@@ -434,6 +444,7 @@ class Watcher:
             self._close_quietly()
         else:
             self._close(is_troubled)
+        self.probes.close()
 
     def take_spent(self):
         """Seconds of own time that are not booked yet; the caller books them."""
@@ -535,6 +546,7 @@ class Watcher:
         name = self._name_of(parameters)
         if name is None or not self.is_on:
             return
+        self.probes.on_norm(total)
         self._run._own(name, total.detach())
         limit = float(max_norm)
         self._run._own(f"{name}_clipped",

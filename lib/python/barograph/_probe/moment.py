@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The moment of failure: a loss or a gradient is not finite, and the weights are still those of
+the forward pass that led to it. The step is computed again (again.py, program.py), searched
+(search.py), and becomes a probe that says where it began and why.
+"""
+import re
+
+import torch
+
+from . import cause
+from .again import Sandbox, is_replayable
+from .build import FAILURE, Builder, Store, rows_of
+from .program import Replay, nodes_of, saved_tensors
+from .search import Look, Origin, Search, places
+from .trace import CONSTANT, INPUT, RESULT, Op, Trace, Value
+
+N_ROWS = 16
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Captured:
+    """A step that was computed again."""
+
+    def __init__(self, trace, store, replay):
+        self.trace = trace
+        self.store = store
+        self.replay = replay
+        self.loss_value = None    # None: the part after the models could not be done again
+
+
+class Moment:
+    """Captures failures of one run; owner: Probes, which knows models, calls and templates."""
+
+    def __init__(self, owner, run):
+        self._owner = owner
+        self._run = run
+
+    # ---- forward ----
+
+    def forward(self, loss, calls, template, gathered):
+        """A loss is not finite; returns the origin that was found, or None.
+
+        loss      None: the tensor itself is not known
+        calls     of models, as remembered
+        template  of a step like this one, or None; gathered: what it says to gather
+        """
+        done = self._again(loss, calls, template, gathered, self._search_forward)
+        if done is None:
+            return None
+        captured, origin = done
+        if origin is None and loss is not None and loss.grad_fn is not None:
+            origin = self._walk(captured, loss)
+        if origin is not None or loss is not None:
+            self._send(captured, origin, captured.loss_value)
+        return origin
+
+    def _search_forward(self, captured, loss):
+        search = Search(captured.trace, captured.store.get)
+        if captured.loss_value is not None:
+            return search.origin(captured.loss_value)
+        for value in self._given(captured):
+            origin = search.origin(value)
+            if origin is not None:
+                return origin
+        return None
+
+    def _given(self, captured):
+        return [value for line in captured.trace.program if line.call for value in line.outputs]
+
+    def _again(self, loss, calls, template, gathered, look):
+        """Compute the step again and look at it while it is there; (captured, what look() gave)."""
+        models = self._owner.models()
+        if any(not is_replayable(call.module) for call in calls):
+            calls, template = [], None
+        done = None
+        for with_hooks in (False, True):
+            with Sandbox(models, with_hooks) as sandbox:
+                store = Store()
+                trace = Trace(sandbox.names, store)
+                trace.batch_place = self._owner.batch_place(calls)
+                replay = Replay(trace, store, sandbox, calls, self._owner.tensors_in)
+                captured = Captured(trace, store, replay)
+                with torch.enable_grad():
+                    if not trace.start():
+                        return None
+                    try:
+                        replay.run(template, gathered, loss)
+                    except Exception as error:
+                        self._run._complain(("probe", "again", type(error).__name__),
+                                            f"a step could not be computed again: {error!r}")
+                        replay.is_exact = False
+                    finally:
+                        captured.loss_value = (trace.value_of(replay.loss)
+                                               if replay.loss is not None else None)
+                        trace.stop()
+                    found = look(captured, loss)
+                done = captured, found
+                if replay.is_exact or not sandbox.has_hooks:
+                    break
+        return done
+
+    # ---- the loss function, from its graph ----
+
+    def _walk(self, captured, loss):
+        """The part after the models could not be done again: look at what autograd has saved."""
+        given = [captured.store.get(value) for value in self._given(captured)]
+        if any(Look(one).is_bad() for one in given if one is not None):
+            return None
+        for node in _in_order(loss):
+            saved = saved_tensors(node)
+            operands = [one for name, one in saved if not name.startswith("_saved_result")]
+            if any(Look(one).is_bad() for one in operands):
+                continue
+            result = dict(saved).get("_saved_result")
+            if result is None:
+                result = _compute(node, dict(saved))
+            if result is not None and Look(result).is_bad():
+                return self._from_node(captured, node, operands, result)
+        return None
+
+    def _from_node(self, captured, node, operands, result):
+        trace = captured.trace
+        inputs = [self._new(captured, one, INPUT, "") for one in operands]
+        op = Op(_forward_name(node), _saved_numbers(node), inputs, [], "", "")
+        value = self._new(captured, result, RESULT, "", op)
+        op.outputs.append(value)
+        op.number = len(trace.ops)
+        trace.ops.append(op)
+        bad = result.detach().isnan() if bool(result.isnan().any()) else ~result.detach().isfinite()
+        try:
+            text = cause.sentence(op, operands, result, bad)
+        except Exception:
+            text = f"{op.name} of finite values gives what is not finite"
+        origin = Origin(op, value, text)
+        origin.is_replayed = False
+        origin.is_exact = True
+        origin.units, origin.rows = places(bad, value, trace.n_batch)
+        return origin
+
+    def _new(self, captured, tensor, kind, name, op=None, like=None):
+        """A value of ours in a trace that has ended."""
+        trace = captured.trace
+        value = Value(len(trace.values), kind, name, tensor)
+        value.op = op
+        n = trace.n_batch
+        if like is not None:
+            value.batch, value.unit = like.batch, like.unit
+        elif value.shape and n and value.shape[0] == n:
+            value.batch = 0
+            value.unit = 1 if len(value.shape) > 1 else -1
+        trace.values.append(value)
+        captured.store.tensors[value.number] = tensor
+        return value
+
+    # ---- backward ----
+
+    def backward(self, loss, calls, template, gathered):
+        """A gradient is not finite though the loss is."""
+        done = self._again(loss, calls, template, gathered, self._search_backward)
+        if done is None:
+            return None
+        captured, origin = done
+        self._send(captured, origin, captured.loss_value)
+        return origin
+
+    def _search_backward(self, captured, loss):
+        again = captured.replay.loss
+        if again is None or again.grad_fn is None or again.numel() != 1:
+            return None
+        found = []
+        handles = []
+        nodes = nodes_of(again)
+
+        def watch(node):
+            def hook(gone, came):
+                if not found and any(Look(one).is_bad() for one in gone) and not any(
+                        Look(one).is_bad() for one in came):
+                    found.append((node, tuple(gone), tuple(came)))
+            handles.append(node.register_hook(hook))
+
+        try:
+            for node in nodes:
+                if node.name() != "torch::autograd::AccumulateGrad":
+                    watch(node)
+            leaves = [node.variable for node in nodes if hasattr(node, "variable")]
+            if not leaves:
+                return None
+            torch.autograd.grad(again, leaves, allow_unused=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return self._describe_backward(captured, *found[0]) if found else None
+
+    def _describe_backward(self, captured, node, gone, came):
+        trace, store = captured.trace, captured.store
+        forward = next((value.op for value in trace.values if value.op is not None
+                        and store.node_of(value) is node), None)
+        at = next(i for i, one in enumerate(gone) if Look(one).is_bad())
+        name = forward.name.rstrip("_") if forward is not None else _forward_name(node)
+        known = []
+        if forward is not None:
+            known = [one for one in (*forward.inputs, *forward.outputs) if one is not None]
+        result = forward.outputs[0] if forward is not None and forward.outputs else None
+        incoming = [self._new(captured, one, INPUT, f"gradient of {name}", like=result)
+                    for one in came if one is not None]
+        op = Op(f"{name}_backward", forward.attrs if forward is not None else "",
+                incoming + known, [], forward.module if forward is not None else "",
+                forward.source if forward is not None else "")
+        op.is_backward = True
+        value = None
+        for i, one in enumerate(gone):
+            source = self._source_of(captured, forward, node, i)
+            if one is not None:
+                op.outputs.append(self._new(captured, one, RESULT, "", op, like=source))
+            if i == at:
+                value = source
+        op.number = len(trace.ops)
+        trace.ops.append(op)
+        bad = gone[at].detach()
+        bad = bad.isnan() if bool(bad.isnan().any()) else ~bad.isfinite()
+        if value is None:
+            value = op.outputs[0]
+        inputs = [store.get(one) if one is not None else None
+                  for one in (forward.inputs if forward is not None else ())]
+        if value in (forward.inputs if forward is not None else ()) and len(inputs) > 1:
+            first = forward.inputs.index(value)  # the operand whose gradient it is comes first
+            inputs = [inputs[first]] + inputs[:first] + inputs[first + 1:]
+            if name == "div" and first == 0:
+                pass
+            elif name == "div":
+                inputs = [inputs[1], inputs[0]]
+        outputs = [store.get(one) if one is not None else None
+                   for one in (forward.outputs if forward is not None else ())]
+        try:
+            text = cause.of_gradient(name, inputs, outputs, came[0], gone[at], bad)
+        except Exception:
+            text = f"the gradient of {name} is not finite"
+        origin = Origin(op, value, text)
+        origin.is_gradient = True
+        like = value if value.shape == tuple(bad.shape) else op.outputs[0]
+        origin.units, origin.rows = places(bad, like, trace.n_batch)
+        return origin
+
+    def _source_of(self, captured, forward, node, i):
+        """The forward value whose gradient a node's i-th is."""
+        following = node.next_functions[i][0] if i < len(node.next_functions) else None
+        if forward is None or following is None:
+            return None
+        for value in forward.inputs:
+            tensor = captured.store.get(value) if value is not None else None
+            if tensor is None:
+                continue
+            if (captured.store.node_of(value) is following
+                    or getattr(following, "variable", None) is tensor):
+                return value
+        return None
+
+    # ---- the probe ----
+
+    def _send(self, captured, origin, loss):
+        """Make a probe of what was found."""
+        trace, store = captured.trace, captured.store
+        n_batch = trace.n_batch
+        rows = rows_of(n_batch, N_ROWS, origin.rows if origin is not None else ())
+        self._run._begin_step()
+        builder = Builder.begin(self._run, FAILURE, -1, n_batch, rows)
+        if builder is None:
+            return
+        try:
+            for value in _nearest_first(trace, origin):
+                builder.on_value(value, store.get(value))
+            rng = self._owner.rng_of_step()
+            if rng is not None:
+                builder.on_value(Value(len(trace.values), CONSTANT, "rng state", rng), rng)
+            for op in trace.ops:
+                builder.on_op(op)
+            if loss is not None:
+                builder.loss(loss)
+            if origin is not None:
+                if origin.is_replayed:
+                    origin.is_exact = captured.replay.is_exact
+                builder.origin(origin)
+        except BaseException:
+            builder.end(is_dropped=True)
+            raise
+        builder.end()
+
+
+def _nearest_first(trace, origin):
+    """All values, those next to the origin first: they are kept before there is no more room."""
+    if origin is None:
+        return trace.values
+    order, waiting = {}, [origin.value] + (
+        list(origin.op.inputs) + list(origin.op.outputs) if origin.op is not None else [])
+    while waiting:
+        value = waiting.pop(0)
+        if value is None or value in order:
+            continue
+        order[value] = None
+        if value.op is not None:
+            waiting.extend(value.op.inputs)
+    order.update(dict.fromkeys(trace.values))
+    return list(order)
+
+
+def _in_order(loss):
+    """The nodes of a loss's graph, each after those that it takes from."""
+    done, found, waiting = set(), [], [(loss.grad_fn, False)]
+    while waiting:
+        node, is_expanded = waiting.pop()
+        if node is None or (node in done and not is_expanded):
+            continue
+        if is_expanded:
+            found.append(node)
+            continue
+        done.add(node)
+        waiting.append((node, True))
+        waiting.extend((one, False) for one, _ in reversed(node.next_functions)
+                       if one not in done)
+        if len(done) > 20000:
+            break
+    return found
+
+
+def _forward_name(node):
+    """"LogBackward0" is "log"."""
+    name = re.sub(r"Backward\d*$", "", node.name().split("::")[-1])
+    return _CAMEL.sub("_", name).lower()
+
+
+def _saved_numbers(node):
+    words = []
+    for name in dir(node):
+        if name.startswith("_saved_"):
+            try:
+                value = getattr(node, name)
+            except RuntimeError:
+                continue
+            if isinstance(value, (int, float, bool)):
+                words.append(f"{name[7:]}={value}")
+    return " ".join(words)
+
+
+def _compute(node, saved):
+    """What an operation has given, computed from what autograd has saved of it; None: not known."""
+    function = getattr(torch, _forward_name(node), None)
+    operands = [saved[name] for name in ("_saved_self", "_saved_other") if name in saved]
+    if function is None or not operands:
+        return None
+    try:
+        exponent = getattr(node, "_saved_exponent", None)
+        with torch.no_grad():
+            result = function(*operands, *(() if exponent is None else (exponent,)))
+        return result if isinstance(result, torch.Tensor) else None
+    except Exception:
+        return None

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training loop does outside of its models, kept so that it can be done again.
+
+Models are called again as they are (again.py). The loss function is the user's code and cannot be
+called; but the last step that was traced tells which operations it came to. Those are done again
+with the outputs of the models and with what the loop took from elsewhere (targets, masks): found
+in the same variables of the same functions, or among the tensors that autograd has saved for the
+loss, or among the parameters.
+"""
+import weakref
+
+import torch
+
+from .again import conditions, same_bits
+from .schema import flatten, spec_of
+from .trace import BUFFER, CONSTANT, INPUT, NOISE, PARAMETER, Ref, is_users
+
+MAX_FRAMES = 5
+MAX_NODES = 4000      # of the loss's graph that are looked at
+MAX_PARTS = 64        # of a container
+MAX_DEPTH = 3
+
+
+class Lost(Exception):
+    """Something that is needed cannot be found; the text says what."""
+
+
+def user_frames(frame):
+    """The user's functions under way from a frame on, innermost first."""
+    found = []
+    while frame is not None and len(found) < MAX_FRAMES:
+        if is_users(frame.f_code.co_filename):
+            found.append(frame)
+        frame = frame.f_back
+    return found
+
+
+def _parts(value):
+    if isinstance(value, dict):
+        return list(value.items())[:MAX_PARTS]
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value[:MAX_PARTS]))
+    return []
+
+
+def _members(value):
+    """What an object of the user's holds by name."""
+    members = getattr(value, "__dict__", None)
+    return list(members.items())[:256] if type(members) is dict else []
+
+
+def find_in_frames(tensor, frames):
+    """Where a tensor is among the variables of functions; None, or a path for follow()."""
+    for at, frame in enumerate(frames):
+        waiting = [((name,), value, 0) for name, value in list(frame.f_locals.items())]
+        if "self" in frame.f_locals:
+            waiting += [(("self", "." + name), value, 1) for name, value in
+                        _members(frame.f_locals["self"])]
+        while waiting:
+            path, value, depth = waiting.pop(0)
+            if value is tensor:
+                return at, frame.f_code, path
+            if depth < MAX_DEPTH and isinstance(value, (dict, list, tuple)):
+                waiting += [(path + (key,), part, depth + 1) for key, part in _parts(value)]
+    return None
+
+
+def follow(place, frames):
+    """The tensor at a path of find_in_frames(), or None."""
+    at, code, path = place
+    if at >= len(frames) or frames[at].f_code is not code:
+        return None
+    value = frames[at].f_locals.get(path[0])
+    for key in path[1:]:
+        try:
+            value = (getattr(value, key[1:], None) if isinstance(key, str) and key[:1] == "."
+                     else value[key])
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value if isinstance(value, torch.Tensor) else None
+
+
+def nodes_of(loss, most=MAX_NODES):
+    """The nodes of a loss's graph from the loss on, each once, in a fixed order."""
+    found, seen, waiting = [], set(), [loss.grad_fn]
+    while waiting and len(found) < most:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found.append(node)
+        waiting.extend(one for one, _ in reversed(node.next_functions))
+    return found
+
+
+def saved_tensors(node):
+    """What autograd has saved at a node, as (attribute, tensor)."""
+    found = []
+    for name in dir(node):
+        if name.startswith("_saved_"):
+            try:
+                value = getattr(node, name)
+            except RuntimeError:  # freed already
+                continue
+            if isinstance(value, torch.Tensor):
+                found.append((name, value))
+    return found
+
+
+class Template:
+    """The program of one traced step, with the places of what it took from outside."""
+
+    def __init__(self, trace, loss, frames):
+        self.loss = trace.value_of(loss)
+        self.program = _needed(trace.program, self.loss)
+        self.modules = [weakref.ref(line.call.module) for line in self.program if line.call]
+        for line in self.program:
+            if line.call:
+                line.call.module = None   # nothing of the model is held
+        self.has_noise = any(value.kind == NOISE for value in trace.values)
+        self._writes = any(line.function is not None and spec_of(line.function).written
+                           for line in self.program)
+        self._names = {}      # value: name of a parameter or buffer
+        self._copies = {}     # value: a small constant
+        self._results = {}    # value: place of an operation within a model
+        self._framed = {}     # value: place among the variables of functions
+        self._saved = {}      # value: (which node of the loss's graph, attribute)
+        self._nodes = []      # names of the graph's nodes, as far as they are needed
+        self._place_all(trace, loss, frames)
+
+    def _place_all(self, trace, loss, frames):
+        made, nodes = set(), None
+        for line in self.program:
+            for value in _taken(line):
+                if value in made:
+                    continue
+                made.add(value)
+                if value.kind in (PARAMETER, BUFFER):
+                    self._names[value] = value.name
+                    continue
+                if value.op is not None:  # of within a model, which has put it somewhere
+                    self._results[value] = (value.op.number, value.op.name,
+                                            value.op.outputs.index(value))
+                    continue
+                tensor = trace.tensor_of(value)
+                place = find_in_frames(tensor, frames) if tensor is not None else None
+                if place is not None:
+                    self._framed[value] = place
+                elif value.kind == CONSTANT and tensor is not None and tensor.numel() <= 64:
+                    self._copies[value] = tensor.detach().clone()
+                else:
+                    if nodes is None:
+                        nodes = [(node, saved_tensors(node)) for node in nodes_of(loss)]
+                    self._place_saved(value, tensor, nodes)
+            made.update(one for one in line.outputs if one is not None)
+        if self._saved:
+            last = max(at for at, _ in self._saved.values())
+            self._nodes = [node.name() for node, _ in nodes[:last + 1]]
+
+    def _place_saved(self, value, tensor, nodes):
+        for at, (_, saved) in enumerate(nodes):
+            for name, one in saved:
+                if one.shape == value.shape and one.dtype == value.dtype and (
+                        one is tensor or (tensor is not None and one.numel() > 0
+                                          and one.data_ptr() == tensor.data_ptr())):
+                    self._saved[value] = (at, name)
+                    return
+
+    def fits(self, calls):
+        """Tell whether a step has called the same models in the same order."""
+        return [ref() for ref in self.modules] == [one.module for one in calls]
+
+    def gather(self, frames, loss):
+        """What this step has taken from outside, as {value: tensor}: by reference."""
+        found = {}
+        for value, place in self._framed.items():
+            tensor = follow(place, frames)
+            if tensor is not None:
+                found[value] = tensor
+        if self._saved and loss is not None:
+            nodes = nodes_of(loss, len(self._nodes))
+            if [node.name() for node in nodes] == self._nodes:
+                for value, (at, name) in self._saved.items():
+                    tensor = getattr(nodes[at], name, None)
+                    if isinstance(tensor, torch.Tensor):
+                        found[value] = tensor
+        return found
+
+    def find(self, value, gathered, sandbox, results):
+        """The tensor of this step that stands for a value from outside.
+
+        gathered  of gather()
+        results   function: (number of an operation, its name, which output): tensor or None
+        """
+        tensor = gathered.get(value)
+        is_other = tensor is None
+        if is_other and value in self._names:
+            tensor = sandbox.copy_named(self._names[value])
+        elif is_other and value in self._results:
+            tensor = results(*self._results[value])
+        elif is_other:
+            tensor = self._copies.get(value)
+            is_other = False
+        if (tensor is None or tensor.dtype != value.dtype or tensor.dim() != len(value.shape)):
+            raise Lost(f"'{value.name}'" if value.name else "a tensor without a name")
+        return tensor.detach().clone() if self._writes and not is_other else tensor
+
+
+def _taken(line):
+    """The values that a line takes."""
+    if line.call:
+        return []
+    found, waiting = [], [line.args, line.kwargs]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Ref):
+            found.append(part.value)
+        elif type(part) in (list, tuple):
+            waiting.extend(part)
+        elif type(part) is dict:
+            waiting.extend(part.values())
+    return found
+
+
+def _needed(program, loss):
+    """The lines that lead to the loss, and those that draw random numbers on the way."""
+    wanted, kept, is_before = {loss}, [], False
+    for line in reversed(program):
+        if line.call:
+            kept.append(line)
+            continue
+        is_wanted = any(one in wanted for one in line.outputs if one is not None)
+        is_before |= is_wanted
+        if is_wanted or (is_before and spec_of(line.function).draws):
+            kept.append(line)
+            wanted.update(_taken(line))
+    return kept[::-1]
+
+
+class Replay:
+    """A step computed again under a trace."""
+
+    def __init__(self, trace, store, sandbox, calls, tensors_in):
+        self._trace = trace
+        self._store = store
+        self._sandbox = sandbox
+        self._calls = calls
+        self._tensors_in = tensors_in   # function: tensors of what a model gives
+        self._again = {}                # id of a tensor that a model gave: the one given again
+        self._kept = []
+        self.is_exact = True            # as far as it can be compared
+        self.loss = None
+        self.lost = None                # what could not be found for the part after the models
+
+    def run(self, template, gathered, loss):
+        """Do it all; template None: the models alone."""
+        if self._calls and self._calls[0].rng is not None:
+            torch.set_rng_state(self._calls[0].rng)
+        if template is None:
+            for call in self._calls:
+                self._call(call)
+            return
+        made, calls = {}, iter(self._calls)
+        for line in template.program:
+            if line.call:
+                outputs = self._call(next(calls))
+                made.update(zip(line.outputs, outputs))
+            elif self.lost is None:
+                try:
+                    self._do(line, made, template, gathered)
+                except Lost as what:
+                    self.lost = str(what)
+        if self.lost is None:
+            self.loss = made.get(template.loss)
+            if self.loss is None or loss is None or not same_bits(self.loss, loss):
+                self.is_exact = False
+
+    def _call(self, call):
+        if call.rng is not None:
+            torch.set_rng_state(call.rng)
+        self.is_exact &= call.is_unchanged()
+        args, kwargs = self._here(call.args), self._here(call.kwargs)
+        named = call.names
+        with conditions(call):
+            self._trace.enter_model(call.module, named(args, kwargs))
+            output = call.module(*args, **kwargs)
+            found = self._tensors_in(output)
+            self._trace.leave_model(found)
+        self._kept.append(output)
+        for ref, tensor in zip(call.outputs, found):
+            was = ref()
+            if was is not None:
+                self._again[id(was)] = (was, tensor)
+                self.is_exact &= same_bits(was, tensor)
+        return found
+
+    def _here(self, value):
+        """What a model is given here: what earlier models gave here, and leaves of our own."""
+        if isinstance(value, torch.Tensor):
+            known = self._again.get(id(value))
+            if known is not None:
+                return known[1]
+            if value.grad_fn is not None or (value.requires_grad and not isinstance(
+                    value, torch.nn.Parameter)):
+                return value.detach().requires_grad_(value.requires_grad)
+            return self._sandbox.copy_of(value)
+        if type(value) in (list, tuple):
+            return type(value)(self._here(part) for part in value)
+        if type(value) is dict:
+            return {key: self._here(part) for key, part in value.items()}
+        return value
+
+    def _result(self, number, name, place):
+        ops = self._trace.ops
+        if number >= len(ops) or ops[number].name != name or place >= len(ops[number].outputs):
+            return None
+        value = ops[number].outputs[place]
+        return self._store.get(value) if value is not None else None
+
+    def _do(self, line, made, template, gathered):
+        def here(value):
+            if isinstance(value, Ref):
+                known = made.get(value.value)
+                if known is None:
+                    known = template.find(value.value, gathered, self._sandbox, self._result)
+                    known = self._here(known)
+                    made[value.value] = known
+                    if value.value.name and value.value.kind == INPUT:
+                        self._trace.inputs[id(known)] = (known, value.value.name)
+                return known
+            if type(value) in (list, tuple):
+                return type(value)(here(part) for part in value)
+            if type(value) is dict:
+                return {key: here(part) for key, part in value.items()}
+            return value
+
+        args, kwargs = here(line.args), here(line.kwargs)
+        with torch.set_grad_enabled(line.has_grad):
+            output = line.function(*args, **kwargs)
+        for value, tensor in zip(line.outputs, flatten(output)):
+            if value is not None and tensor is not None:
+                made[value] = tensor
+                self._kept.append(tensor)
+

@@ -1,0 +1,475 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When probes are made: rarely in calm times, when somebody wants to know, and at a failure.
+
+What is remembered of each step is how its models were called: references, for that step only. A
+loss is looked at when backward() is called on it, gradients are looked at just before an optimiser
+uses them: at both times the weights are still those of the forward pass, so the step can be
+computed again (_probe/moment.py). A step is traced as it happens (_probe/trace.py) at the second
+step of a run, then as rarely as the budget allows, and after trouble.
+"""
+import ctypes
+import math
+import time
+import weakref
+
+import torch
+
+from .._probe.again import Remembered
+from .._probe.build import ASKED, REGULAR, Builder, rows_of
+from .._probe.moment import Moment
+from .._probe.program import Template, user_frames
+from .._probe.trace import HINTS, Names, Trace
+from . import layout
+from .modules import Hook, keywords, transform
+from .model import TRAIN
+
+FIRST_STEP = 1          # the first step that is traced, from 0: the second
+N_ROWS = 8
+MAX_BYTES = 8 << 20     # of a probe in calm times
+SHARE = 0.25            # of the run's budget that probes may take
+REST_S = 30.0           # between two probes in calm times
+REST_STEPS = 16
+MAX_REST_S = 600.0
+MAX_FAILURES = 4        # captured in one run
+CALM_LOSSES = 20        # after which another failure is another one
+MAX_CALLS = 64          # of models in one step that are remembered
+MAX_TEMPLATES = 8
+MAX_LOOKED = 65536      # elements of the gradient that is looked at in every step
+N_LOOKED = 48           # of them, where they lie in memory one by one
+
+
+class Probes:
+    """Probes of one run."""
+
+    def __init__(self, watcher, run):
+        self._watcher = watcher
+        self._run = run
+        self.is_on = hasattr(run._lib, "baro_probe_begin")
+        self._moment = Moment(self, run)
+        self._calls = []           # of models since the last backward(), oldest first
+        self._depth = 0            # calls under way
+        self._hooked = []          # modules with hooks of ours in this step
+        self._key = f"barographprobe{id(self):x}"
+        self._trace = None         # under way
+        self._builder = None
+        self._reason = 0
+        self._began_s = 0.0
+        self._wanted = None        # (reason, which backward() of the step is to be traced)
+        self._n_backward = 0       # in this step
+        self._n_usual = 1          # in the step before
+        self._n_made = 0
+        self._cost_s = 0.0         # of all probes in calm times
+        self._started_s = time.monotonic()
+        self._next_s = 0.0
+        self._next_stamp = FIRST_STEP
+        self._templates = {}       # line that calls backward(): Template
+        self._lines = []           # likewise, oldest first
+        self._has_noise = True     # of what is not known, the random numbers may be needed
+        self._n_failures = 0
+        self._n_calm = CALM_LOSSES
+        self._last = None          # of a finite loss: (loss, calls, template, gathered)
+        self._n_within = 0         # calls of backward() under way
+        self._looked = {}          # id of a model: its parameters that are looked at
+        self._scaled = []          # (weak reference to what GradScaler.scale() gave, the loss)
+        self._was_forced = False
+        self._has_told_seed = False
+
+    # ---- what Moment asks ----
+
+    def models(self):
+        """(module, function for full names, function for hints) of all watched models."""
+        known = self._watcher.modules
+        found = []
+        for model in self._watcher.models:
+            module = model.ref()
+            if module is None or not model.is_ours:
+                continue
+
+            def hint_of(part):
+                one = known.find(part)
+                hint = one.hint if one is not None else layout.unit_hint(part)
+                return HINTS.get(hint)
+
+            found.append((module, model.path, hint_of))
+        return found
+
+    def batch_place(self, calls):
+        """The axis of the batch in what models are given."""
+        return 1 if any(model.is_time_first for model in self._watcher.models) else 0
+
+    tensors_in = staticmethod(lambda output: [one for _, one in layout.tensors_in(output)])
+
+    def rng_of_step(self):
+        """The state of torch's random numbers when the first of the step's models was called."""
+        calls = self._calls or (self._last[1] if self._last else ())
+        return next((call.rng for call in calls if call.rng is not None), None)
+
+    # ---- a step ----
+
+    def guard(self, module=None, args=()):
+        """A step of training begins: be called when models are; module: one is called just now."""
+        if not self.is_on:
+            return
+        for model in self._watcher.models:
+            root = model.ref()
+            if root is None or not model.is_ours:
+                continue
+            self._hook(root)
+            for key in model.entries:
+                known = self._watcher.modules.at(key)
+                part = known.ref() if known is not None else None
+                if part is not None:
+                    self._hook(part)
+        if module is not None:
+            if self._key not in module._forward_hooks:
+                self._hook(module)
+            self._enter(module, args)
+
+    def _hook(self, module):
+        if self._key not in module._forward_pre_hooks:
+            module._forward_pre_hooks[self._key] = Hook(self._enter)
+            module._forward_hooks[self._key] = Hook(self._leave)
+            self._hooked.append(weakref.ref(module))
+
+    def close(self):
+        """The step is over: nothing of it is held."""
+        self._stop_trace()
+        for ref in self._hooked:
+            module = ref()
+            if module is not None:
+                module._forward_pre_hooks.pop(self._key, None)
+                module._forward_hooks.pop(self._key, None)
+        self._hooked.clear()
+        self._calls.clear()
+        self._depth = 0
+        self._last = None
+        self._n_usual = max(self._n_backward, 1)
+        self._n_backward = 0
+        self._scaled.clear()
+        if self.is_on:
+            self._plan()
+
+    def remove(self):
+        """The run ends."""
+        self.close()
+        self._templates.clear()
+        self._looked.clear()
+        self.is_on = False
+
+    def _plan(self):
+        """Decide whether the step that comes next is traced."""
+        watcher = self._watcher
+        self._wanted = None
+        is_forced = watcher.is_forced or watcher.n_all_due >= 3
+        begins, self._was_forced = is_forced and not self._was_forced, is_forced
+        stamp = watcher.stamp
+        if stamp < self._next_stamp:
+            return
+        now = time.monotonic()
+        if begins and self._n_made and self._may_spend(now):
+            self._wanted = (ASKED, self._n_made % self._n_usual)
+        elif now >= self._next_s and (not self._n_made or self._may_spend(now)):
+            self._wanted = (REGULAR, self._n_made % self._n_usual)
+
+    def _may_spend(self, now):
+        return self._cost_s <= SHARE * self._run._share * (now - self._started_s)
+
+    # ---- models are called ----
+
+    def _enter(self, module, args):
+        watcher = self._watcher
+        if self._depth == 0 and not self._n_within and transform() is None:
+            began = watcher.clock()
+            try:
+                self._begin_call(module, args)
+            except Exception as error:
+                self._calls.clear()
+                self._fail("call", error)
+            watcher.add_spent(began)
+        self._depth += 1
+
+    def _begin_call(self, module, args):
+        if not torch.is_grad_enabled() or not module.training and not self._trains(module):
+            return
+        if len(self._calls) >= MAX_CALLS:
+            self._calls.pop(0)
+        kwargs = keywords(module)
+        call = Remembered(module, args, kwargs, self._has_noise)
+        call.names = _named
+        self._calls.append(call)
+        if self._wanted is not None and self._trace is None and (
+                self._n_backward == self._wanted[1]):
+            self._start_trace(call)
+        if self._trace is not None:
+            self._trace.enter_model(module, _named(args, kwargs))
+
+    def _trains(self, module):
+        known = self._watcher.modules.find(module)
+        return known is not None and known.model.phase() == TRAIN
+
+    def _leave(self, module, args, output):
+        self._depth = max(0, self._depth - 1)
+        if self._depth == 0 and not self._n_within and self._calls and self._calls[-1].module is module:
+            began = self._watcher.clock()
+            try:
+                tensors = [output] if type(output) is torch.Tensor else self.tensors_in(output)
+                self._calls[-1].note(tensors)
+                if self._trace is not None:
+                    self._trace.leave_model(tensors)
+            except Exception as error:
+                self._fail("call", error)
+            self._watcher.add_spent(began)
+
+    # ---- a step that is traced as it happens ----
+
+    def _start_trace(self, call):
+        self._began_s = time.perf_counter()
+        reason, self._wanted = self._wanted[0], None
+        self._reason = reason
+        named = _named(call.args, call.kwargs)
+        place = self.batch_place(())
+        first = next((one for _, one in named if one.dim() > place), None)
+        n_batch = first.shape[place] if first is not None else 0
+        self._run._begin_step()
+        self._builder = Builder.begin(self._run, reason, -1, n_batch,
+                                      rows_of(n_batch, N_ROWS), MAX_BYTES)
+        trace = Trace(Names(self.models()), self._builder)
+        trace.batch_place, trace.n_batch = place, n_batch
+        if self._builder is not None and trace.start():
+            self._trace = trace
+        else:
+            self._drop_builder()
+
+    def _end_trace(self, loss, frames):
+        """backward() is called: the step is complete."""
+        trace, builder = self._trace, self._builder
+        try:
+            value = trace.value_of(loss) if loss is not None else None
+            template = None
+            if value is not None and trace.error is None and not trace.is_cut:
+                template = Template(trace, loss, frames)
+                self._has_noise = template.has_noise
+        finally:
+            trace.stop()
+            self._trace = None
+        if trace.error is not None:
+            self._drop_builder()
+            raise trace.error
+        if value is not None:
+            builder.loss(value)
+        self._builder = None
+        builder.end()
+        if template is not None and frames:
+            line = _line(frames)
+            if line not in self._templates:
+                self._lines.append(line)
+                if len(self._lines) > MAX_TEMPLATES:
+                    self._templates.pop(self._lines.pop(0), None)
+            self._templates[line] = template
+        self._made()
+
+    def _made(self):
+        """A probe has been made: say when the next one may be."""
+        cost = time.perf_counter() - self._began_s
+        self._cost_s += cost
+        self._n_made += 1
+        now = time.monotonic()
+        rest = min(REST_S * 2 ** min(self._n_made - 1, 8), MAX_REST_S)
+        self._next_s = now + rest
+        self._next_stamp = self._watcher.stamp + REST_STEPS
+        if self._n_made < self._n_usual + 1:  # one of each backward() of a step first
+            self._next_s, self._next_stamp = now, self._watcher.stamp + 2
+
+    def _drop_builder(self):
+        builder, self._builder = self._builder, None
+        if builder is not None:
+            builder.end(is_dropped=True)
+
+    def _stop_trace(self):
+        trace, self._trace = self._trace, None
+        if trace is not None:
+            trace.stop()
+            self._next_stamp = self._watcher.stamp + REST_STEPS
+        self._drop_builder()
+
+    # ---- losses ----
+
+    def on_scale(self, given, result):
+        """GradScaler.scale() has made something of a loss."""
+        if isinstance(given, torch.Tensor) and isinstance(result, torch.Tensor):
+            del self._scaled[:-15]
+            self._scaled.append((weakref.ref(result), weakref.ref(given)))
+
+    def on_backward(self, tensors, frame):
+        """backward() is called on tensors, from a frame; to be followed by after_backward()."""
+        self._n_within += 1
+        if not self.is_on or self._depth or self._n_within > 1:
+            return
+        began = self._watcher.clock()
+        try:
+            self.look_at_gradients()  # of what was added up before
+            loss = tensors[0] if isinstance(tensors, (list, tuple)) and tensors else tensors
+            if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+                self._look_at_loss(loss, frame)
+            else:
+                self._stop_trace()
+        except Exception as error:
+            self._stop_trace()
+            self._fail("backward", error)
+        finally:
+            self._n_backward += 1
+            self._calls.clear()
+            self._watcher.add_spent(began)
+
+    def after_backward(self):
+        """It has returned, or raised."""
+        self._n_within = max(0, self._n_within - 1)
+
+    def _look_at_loss(self, loss, frame):
+        frames = user_frames(frame) if self._trace is not None or self._templates else []
+        if self._trace is not None:
+            self._end_trace(loss, frames)
+        if not loss.is_cpu:
+            return
+        template = self._template(frames)
+        gathered = template.gather(frames, loss) if template is not None else {}
+        if math.isfinite(loss.item()):
+            self._n_calm += 1
+            self._last = (loss.detach(), list(self._calls), template, gathered)
+        elif not self._is_only_scaled(loss):
+            self._on_failure(self._moment.forward, loss, list(self._calls), template, gathered)
+
+    def _template(self, frames):
+        """The program of a traced step that fits this one."""
+        known = self._templates.get(_line(frames)) if frames else None
+        for one in ([known] if known is not None else []) + list(self._templates.values()):
+            if one.fits(self._calls):
+                return one
+        return None
+
+    def _is_only_scaled(self, loss):
+        """Tell whether the loss itself is finite, and only its product with the loss scale not."""
+        for ref, given in self._scaled:
+            if ref() is loss and given() is not None:
+                return bool(torch.isfinite(given().detach()).all())
+        return False
+
+    def on_bad_value(self, frame):
+        """A number that was logged is not finite, and no backward() has been called on it."""
+        if not self.is_on or not self._calls or self._n_within:
+            return
+        try:
+            frames = user_frames(frame)
+            template = self._template(frames)
+            gathered = template.gather(frames, None) if template is not None else {}
+            self._on_failure(self._moment.forward, None, list(self._calls), template, gathered)
+        except Exception as error:
+            self._fail("log", error)
+
+    # ---- gradients ----
+
+    def before_step(self):
+        """An optimiser is about to use the gradients."""
+        if self._last is None and self._trace is None:
+            self._calls.clear()
+            return
+        began = self._watcher.clock()
+        try:
+            self._stop_trace()
+            self.look_at_gradients()
+        except Exception as error:
+            self._fail("gradients", error)
+        self._last = None
+        self._calls.clear()
+        self._watcher.add_spent(began)
+
+    def look_at_gradients(self):
+        """Look at a few of them; at all of them after trouble."""
+        if self._last is None:
+            return
+        for model in self._watcher.models:
+            known = self._looked.get(id(model))
+            if known is None or known[0] != model.parameters.n_scans:
+                known = self._looked[id(model)] = (model.parameters.n_scans, _to_look_at(model))
+            entries = model.parameters.entries
+            looked = ([entry.parameter for entry in entries] if self._watcher.is_forced
+                      else known[1])
+            for parameter in looked:
+                if _is_bad(parameter.grad, self._watcher.is_forced):
+                    self.on_bad_gradient()
+                    return
+
+    def on_norm(self, total):
+        """clip_grad_norm_() gives the norm of the gradients."""
+        if self._last is not None and total.is_cpu and not math.isfinite(total.item()):
+            self.on_bad_gradient()
+
+    def on_bad_gradient(self):
+        """A gradient is not finite, though the loss is."""
+        last, self._last = self._last, None
+        if last is None or not self.is_on:
+            return
+        if self._scaled:
+            ref, given = self._scaled[-1]
+            result, given = ref(), given()
+            if result is None or given is None or abs(float(result)) > abs(float(given)):
+                return  # it is the loss scale that is too high: GradScaler sees to it
+        self._on_failure(self._moment.backward, *last)
+
+    # ---- failures ----
+
+    def _on_failure(self, capture, loss, calls, template, gathered):
+        is_new = self._n_calm >= CALM_LOSSES or self._n_failures == 0
+        self._n_calm = 0
+        if not is_new or self._n_failures >= MAX_FAILURES:
+            return
+        self._n_failures += 1
+        try:
+            origin = capture(loss, calls, template, gathered)
+        except Exception as error:
+            self._fail("failure", error)
+            return
+        if origin is not None:
+            where = f" in '{origin.op.module}'" if origin.op is not None and origin.op.module else ""
+            source = f" ({origin.op.source})" if origin.op is not None and origin.op.source else ""
+            self._run.event(f"first not finite: {origin.cause}{where}{source}")
+
+    def _fail(self, what, error):
+        self._watcher.tell_failure(("probe", what, type(error).__name__),
+                                   f"no probe could be made ({what}): {error!r}")
+
+
+def _line(frames):
+    return frames[0].f_code, frames[0].f_lineno
+
+
+def _named(args, kwargs):
+    """What a model is given, as (name, tensor)."""
+    found = []
+    many = len(args) > 1 or bool(kwargs)
+    for at, value in enumerate(args):
+        for suffix, tensor in layout.tensors_in(value):
+            found.append((f"input{f'.{at}' if many else ''}{suffix}", tensor))
+    for key, value in kwargs.items():
+        for suffix, tensor in layout.tensors_in(value):
+            found.append((f"input.{key}{suffix}", tensor))
+    return found
+
+
+def _to_look_at(model):
+    """The parameter whose gradient shows most for least: a small one of the earliest layer."""
+    small = [entry.parameter for entry in model.parameters.entries
+             if entry.parameter.requires_grad and entry.parameter.numel() <= MAX_LOOKED]
+    first = small[:2]
+    return sorted(first, key=torch.numel)[:1]
+
+
+def _is_bad(gradient, is_whole):
+    """Tell whether a gradient is not finite; is_whole: look at all of it."""
+    if gradient is None or not gradient.is_cpu or gradient.is_sparse:
+        return False
+    if (not is_whole and gradient.dtype is torch.float32 and gradient.is_contiguous()):
+        first = (ctypes.c_float * min(gradient.numel(), N_LOOKED)).from_address(
+            gradient.data_ptr())
+        return not math.isfinite(sum(first))
+    return not math.isfinite(gradient.sum().item()) and not bool(gradient.isfinite().all())
