@@ -6,7 +6,7 @@
 
 /*
  * A live sample goes on with the training. A commit wakes it, at most four times a second and
- * with about a fifteenth of a core's time (a large one still every five seconds); it reads the new readings
+ * with about an eighth of a core's time (a large one still every two seconds); it reads the new readings
  * of all units and hands them to the sampler, which keeps the lines shown while they earn it, and
  * exchanges few of them in each finding (lib/analysis/sample_turn.c).
  *
@@ -19,8 +19,8 @@
 enum { DENSITY_PART = 8 };
 
 static const uint64_t PAUSE_NS = 250000000;
-static const uint64_t LONG_PAUSE_NS = 5000000000;
-static const uint64_t PAUSE_SHARE = 14; /* of the time that the last one took */
+static const uint64_t LONG_PAUSE_NS = 2000000000;
+static const uint64_t PAUSE_SHARE = 7; /* of the time that the last one took */
 static const uint64_t REFRESH_NS = 2000000000;
 static const uint64_t REFRESH_SHARE = 40;
 
@@ -28,7 +28,8 @@ static const uint64_t REFRESH_SHARE = 40;
 static void fall_asleep(struct sample_job *job, uint64_t now_ns)
 {
     const uint64_t spent_ns = job->task.cpu_ns - job->cycle_cpu_ns;
-    uint64_t pause_ns = PAUSE_SHARE * spent_ns;
+    /* Choosing for the first time or reading all again has pauses of its own. */
+    uint64_t pause_ns = job->is_refresh ? 0 : PAUSE_SHARE * spent_ns;
     pause_ns = pause_ns > PAUSE_NS ? pause_ns : PAUSE_NS;
     job->pause_until_ns = now_ns + (pause_ns < LONG_PAUSE_NS ? pause_ns : LONG_PAUSE_NS);
     if (job->is_refresh) {
