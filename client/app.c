@@ -172,7 +172,13 @@ static void refuse_lost_run(struct app *app)
 static void draw(struct app *app)
 {
     struct raster_box dirty[RASTER_MAX_DIRTY];
+    struct view_control *control = &app->view->control;
     atomic_store(&app->is_woken, false);
+    if (control->has_request) {
+        control->has_request = false;
+        feed_ask(app->feed, control->run, control->kind, control->value);
+    }
+    (void)feed_take_answer(app->feed, app->view->notice, sizeof app->view->notice);
     const struct model *model = feed_model(app->feed);
     part_unref(app->model);
     app->model = model;
@@ -333,11 +339,12 @@ static void export_window(struct app *app)
 
 static bool on_text(struct app *app, const char *text)
 {
-    if (app->view->overlay != VIEW_FIND && text[0] == 'q') {
+    bool is_typing = app->view->overlay == VIEW_FIND || app->view->overlay == VIEW_CONTROL;
+    if (!is_typing && text[0] == 'q') {
         app->must_quit = true;
         return false;
     }
-    if (app->view->overlay != VIEW_FIND && text[0] == 'e') {
+    if (!is_typing && text[0] == 'e') {
         export_window(app);
         return true;
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -42,11 +43,19 @@ struct feed {
     struct model_wish wish;
     uint64_t serial;
     bool must_stop;
+    bool has_control; /* to be sent */
+    struct {
+        uint32_t run;
+        Baro__ControlKind kind;
+        double value;
+    } control;
+    char answer[256]; /* to it; empty: none */
 
     /* the thread's own */
     struct link *link;
     struct keeper *keeper;
-    uint64_t taken; /* serial of the wish that the keeper has */
+    int64_t control_request; /* awaited; 0: none */
+    uint64_t taken;          /* serial of the wish that the keeper has */
     uint64_t start_ns, last_publish_ns, publish_cost_ns;
     unsigned n_connects;
     bool is_mismatched;
@@ -130,8 +139,75 @@ static void look_at_connection(struct feed *feed)
     }
 }
 
+static void answer(struct feed *feed, const char *text)
+{
+    pthread_mutex_lock(&feed->mutex);
+    (void)snprintf(feed->answer, sizeof feed->answer, "%s", text);
+    pthread_mutex_unlock(&feed->mutex);
+    if (feed->wake != NULL) {
+        feed->wake(feed->payload);
+    }
+}
+
+/* Send what a person asks of a training. */
+static void send_control(struct feed *feed)
+{
+    struct baro_err err = {0};
+    Baro__Control control;
+    Baro__ControlRequest body = BARO__CONTROL_REQUEST__INIT;
+    Baro__Envelope request = BARO__ENVELOPE__INIT;
+    baro__control__init(&control);
+    pthread_mutex_lock(&feed->mutex);
+    bool has_control = feed->has_control;
+    feed->has_control = false;
+    body.run = feed->control.run;
+    control.kind = feed->control.kind;
+    control.value = feed->control.value;
+    pthread_mutex_unlock(&feed->mutex);
+    if (!has_control) {
+        return;
+    }
+    control.reason = (char *)(uintptr_t) "asked in the viewer";
+    body.control = &control;
+    request.body_case = BARO__ENVELOPE__BODY_CONTROL_REQUEST;
+    request.control_request = &body;
+    feed->control_request = link_send(feed->link, &request, &err);
+    if (feed->control_request < 0) {
+        feed->control_request = 0;
+        answer(feed, err.text);
+    }
+}
+
+/* Whether a message answers it; then its sentence is kept. */
+static bool take_control(struct feed *feed, const Baro__Envelope *envelope)
+{
+    char text[256];
+    if (feed->control_request == 0 ||
+        envelope->request != (uint64_t)feed->control_request) {
+        return false;
+    }
+    feed->control_request = 0;
+    if (envelope->body_case == BARO__ENVELOPE__BODY_CONTROL_REPLY) {
+        uint32_t n = envelope->control_reply->n_streams;
+        (void)snprintf(text, sizeof text,
+            "Asked of %u process%s; the run has an event once it is taken.", n,
+            n == 1 ? "" : "es");
+    } else {
+        (void)snprintf(text, sizeof text, "Not asked: %.230s",
+            envelope->body_case == BARO__ENVELOPE__BODY_REFUSAL
+                ? envelope->refusal->text
+                : "the daemon gave another answer");
+    }
+    answer(feed, text);
+    return true;
+}
+
 static void take_message(struct feed *feed, struct link_message *message)
 {
+    if (take_control(feed, message->wire.envelope)) {
+        link_message_release(message);
+        return;
+    }
     struct keeper_frame frames[LINK_MAX_FRAMES];
     size_t n = message->n_frames < LINK_MAX_FRAMES ? message->n_frames : LINK_MAX_FRAMES;
     for (size_t i = 0; i < n; i++) {
@@ -147,6 +223,7 @@ static bool exchange(struct feed *feed)
 {
     bool has_worked = false;
     Baro__Envelope question;
+    send_control(feed);
     while (keeper_ask(feed->keeper, &question)) {
         int64_t request = link_send(feed->link, &question, NULL);
         keeper_sent(feed->keeper, request);
@@ -276,6 +353,29 @@ uint64_t feed_wish(struct feed *feed, const struct model_wish *wish)
         poke(feed);
     }
     return serial;
+}
+
+void feed_ask(struct feed *feed, uint32_t run, Baro__ControlKind kind, double value)
+{
+    pthread_mutex_lock(&feed->mutex);
+    feed->has_control = true;
+    feed->control.run = run;
+    feed->control.kind = kind;
+    feed->control.value = value;
+    pthread_mutex_unlock(&feed->mutex);
+    poke(feed);
+}
+
+bool feed_take_answer(struct feed *feed, char *out, size_t out_bytes)
+{
+    pthread_mutex_lock(&feed->mutex);
+    bool has_answer = feed->answer[0] != '\0';
+    if (has_answer) {
+        (void)snprintf(out, out_bytes, "%s", feed->answer);
+        feed->answer[0] = '\0';
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    return has_answer;
 }
 
 const struct model *feed_model(struct feed *feed)

@@ -35,6 +35,16 @@ void feed_close(struct feed *feed);
  */
 uint64_t feed_wish(struct feed *feed, const struct model_wish *wish);
 
+/**
+ * Ask something of a run's training. What came of it is told by feed_take_answer, after a wake.
+ *
+ * value    the factor of CONTROL_LR_SCALE, else 0
+ */
+void feed_ask(struct feed *feed, uint32_t run, Baro__ControlKind kind, double value);
+
+/** Take the sentence that answers the last feed_ask; false: there is none (yet). */
+bool feed_take_answer(struct feed *feed, char *out, size_t out_bytes);
+
 /** Take the newest model; part_unref gives it back. Never NULL. */
 const struct model *feed_model(struct feed *feed);
 

@@ -179,6 +179,7 @@ static void fill_run(
         .parent = info->parent,
         .branch_step = info->branch_step,
         .is_overwritten = info->is_overwritten != 0,
+        .is_steerable = info->is_steerable != 0,
     };
 }
 

@@ -50,6 +50,7 @@ struct model_run {
     uint32_t parent;    /* the run that it branched from; 0: none */
     int64_t branch_step;
     bool is_overwritten;
+    bool is_steerable; /* a process of it looks at what a person asks */
 };
 
 /* Newest first. */

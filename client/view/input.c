@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/view/control.h"
 #include "client/view/inside.h"
 #include "lib/base/mem.h"
 
@@ -288,6 +289,9 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     if (view->overlay == VIEW_FIND) {
         return find_char(view, text);
     }
+    if (view->overlay == VIEW_CONTROL) {
+        return control_char(view, text);
+    }
     view->notice[0] = '\0';
     switch (text[0]) {
     case '1': show_page(view, VIEW_OVERVIEW); break;
@@ -314,6 +318,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
         }
         break;
     case 'b': toggle_brush(view); break;
+    case 'c': control_open(view, model); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
     default: return false;
@@ -346,6 +351,9 @@ bool input_key(
 {
     if (view->overlay == VIEW_FIND) {
         return find_key(view, model, key);
+    }
+    if (view->overlay == VIEW_CONTROL) {
+        return control_key(view, key);
     }
     if (key == INPUT_ESCAPE) {
         view->overlay = VIEW_PLAIN;

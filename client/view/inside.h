@@ -128,6 +128,12 @@ bool states_draw(struct frame *f, struct draw_rect rect);
 /** Keys and find, over the page. */
 void overlay_draw(struct frame *f, struct draw_rect rect);
 
+/** Darken the page and draw an empty box on it, below its middle; gives where it is. */
+struct draw_rect overlay_box(struct frame *f, struct draw_rect rect, float w, float h);
+
+/** Draw what can be asked of the training (control.h). */
+void control_draw(struct frame *f, struct draw_rect rect);
+
 /** The tip, within a rectangle. */
 void tip_draw(struct frame *f, struct draw_rect within);
 

@@ -23,6 +23,7 @@ static const char *const KEYS[][2] = {
     {"s", "next statistic of the units; overview: smoothing"},
     {"b", "brush: drag over the lines of units to mark them everywhere"},
     {"d", "the chosen unit's line alone, or among the others"},
+    {"c", "ask the training to pause, save, slow down or stop"},
     {"e", "export the window as a PNG in the current folder"},
     {"t", "dark or light"},
     {"drag", "zoom into a range of steps; on the time axis too"},
@@ -53,12 +54,13 @@ static const struct {
     {'0', "zero in view"},
     {'s', "smoothing of scalars; next statistic of units"},
     {'b', "brush units"},
+    {'c', "ask the training: pause, save, learning rate, stop"},
     {'d', "chosen unit alone"},
     {'t', "theme: dark or light"},
     {'?', "keys and mouse"},
 };
 
-static struct draw_rect begin_box(struct frame *f, struct draw_rect rect, float w, float h)
+struct draw_rect overlay_box(struct frame *f, struct draw_rect rect, float w, float h)
 {
     struct draw_rect box = {
         rect.x + (rect.w - w) / 2, rect.y + fmaxf((rect.h - h) * 0.35F, 8), w, h};
@@ -76,7 +78,7 @@ static void draw_keys(struct frame *f, struct draw_rect rect)
     const float row =
         fminf(24, fmaxf((rect.h - 88) / (float)BARO_LEN(KEYS), 15)); /* low windows */
     struct draw_rect box =
-        begin_box(f, rect, fminf(560, rect.w - 32), row * (float)BARO_LEN(KEYS) + 64);
+        overlay_box(f, rect, fminf(560, rect.w - 32), row * (float)BARO_LEN(KEYS) + 64);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, box.x + 24,
         box.y + 34, box.w, "Keys and mouse");
     for (size_t i = 0; i < BARO_LEN(KEYS); i++) {
@@ -127,8 +129,9 @@ static void find_unit(struct view *view, const struct model *model)
 static void find_commands(struct view *view)
 {
     static const char *const kinds[] = {"key 1", "key 2", "key 3", "key 4", "key ]",
-        "key [", "key space", "key f", "key l", "key 0", "key s", "key b", "key d", "key t",
-        "key ?"};
+        "key [", "key space", "key f", "key l", "key 0", "key s", "key b", "key c", "key d",
+        "key t", "key ?"};
+    _Static_assert(BARO_LEN(kinds) == BARO_LEN(COMMANDS), "a key for each");
     for (size_t i = 0; i < BARO_LEN(COMMANDS) && view->find[0] != '\0'; i++) {
         add_found(view, &(struct view_found){VIEW_COMMAND, COMMANDS[i].key,
                             COMMANDS[i].name, kinds[i], 0, 0});
@@ -174,7 +177,7 @@ static void draw_find(struct frame *f, struct draw_rect rect)
     update_found(view, f->model);
     size_t n_rows = view->n_found > 0 ? view->n_found : 1;
     struct draw_rect box =
-        begin_box(f, rect, fminf(600, rect.w - 32), 60 + row * (float)n_rows + 8);
+        overlay_box(f, rect, fminf(600, rect.w - 32), 60 + row * (float)n_rows + 8);
     char text[VIEW_FIND_BYTES + 8];
     bool is_empty = view->find[0] == '\0';
     (void)snprintf(text, sizeof text, "%s",
@@ -233,5 +236,6 @@ void overlay_draw(struct frame *f, struct draw_rect rect)
     case VIEW_PLAIN: draw_notice(f, rect); break;
     case VIEW_KEYS: draw_keys(f, rect); break;
     case VIEW_FIND: draw_find(f, rect); break;
+    case VIEW_CONTROL: control_draw(f, rect); break;
     }
 }

@@ -34,6 +34,7 @@ struct view *view_create(void)
     struct view *view = baro_xcalloc(1, sizeof *view);
     view->theme = &theme_dark;
     view->unit = -1;
+    view->control.chosen = -1;
     view->unit_hover = -1;
     view->units_slot = -1;
     view->stat = UNIT_L2;

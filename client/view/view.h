@@ -20,7 +20,7 @@
 
 enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_NETWORK, VIEW_ALERTS, VIEW_PAGE_COUNT };
 
-enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND };
+enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL };
 
 enum {
     VIEW_MAX_ZONES = 2048,
@@ -180,7 +180,14 @@ struct view {
     uint64_t heat_shown;                 /* what the layers' scroll position belongs to */
     int64_t unit_hover;                  /* unit under the pointer on the tensor page, -1 */
     char found_unit[64];                 /* "unit 123", as it was found */
-    char notice[256]; /* said at the bottom until the next key or click */
+    char notice[256];     /* said at the bottom until the next key or click */
+    struct view_control { /* what a person asks of the training */
+        uint32_t run;
+        int chosen;       /* in the box; -1: nothing yet */
+        bool has_request; /* to be sent by the program, which clears it */
+        Baro__ControlKind kind;
+        double value;
+    } control;
     struct view_tip {
         float x, y;
         char text[6][240];

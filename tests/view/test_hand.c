@@ -102,6 +102,43 @@ static void keys_change_pages_alerts_themes_and_scales(void **state)
     stage_end(&stage);
 }
 
+static void a_training_is_asked_only_after_a_second_key(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct model_run *run =
+        (struct model_run *)(uintptr_t)model_run_find(stage.model, stage.view->run);
+    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_int_equal(stage.view->overlay, VIEW_PLAIN);
+    assert_non_null(strstr(stage.view->notice, "is over"));
+    run->status = BARO__RUN_STATUS__RUN_RUNNING;
+    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_non_null(strstr(stage.view->notice, "looks at nothing"));
+    run->is_steerable = true;
+    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_int_equal(stage.view->overlay, VIEW_CONTROL);
+    assert_true(
+        input_key(stage.view, stage.model, INPUT_ENTER, false)); /* nothing is chosen */
+    assert_false(stage.view->control.has_request);
+    (void)input_char(stage.view, stage.model, "c");
+    (void)input_char(stage.view, stage.model, "s");
+    (void)input_key(stage.view, stage.model, INPUT_ESCAPE, false);
+    assert_false(stage.view->control.has_request);
+    (void)input_char(stage.view, stage.model, "c");
+    (void)input_char(stage.view, stage.model, "s");
+    (void)input_char(stage.view, stage.model, "l");
+    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
+    assert_true(stage.view->control.has_request);
+    assert_int_equal(stage.view->control.kind, BARO__CONTROL_KIND__CONTROL_LR_SCALE);
+    assert_true(stage.view->control.value >= 0.5 && stage.view->control.value <= 0.5);
+    assert_int_equal(stage.view->control.run, stage.view->run);
+    assert_int_equal(stage.view->overlay, VIEW_PLAIN);
+    stage_end(&stage);
+}
+
 static void typing_finds_a_tensor_and_enter_shows_it(void **state)
 {
     (void)state;
@@ -231,6 +268,7 @@ int main(void)
         cmocka_unit_test(dragging_in_a_chart_zooms_and_a_double_click_fits),
         cmocka_unit_test(the_wheel_keeps_the_step_under_the_pointer),
         cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
+        cmocka_unit_test(a_training_is_asked_only_after_a_second_key),
         cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
         cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
         cmocka_unit_test(a_command_is_found_by_its_words_and_done),
