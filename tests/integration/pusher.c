@@ -8,6 +8,7 @@
  *
  *     step N | scalar NAME VALUE | tensor NAME ROLE ROWS VALUES... | batch SAMPLES... |
  *     event TEXT | fail TEXT | sync (prints "ok") | close (prints the code and ends) |
+ *     probe REASON SCALE (of a small network; probe_network.h) |
  *     noise FIRST END N SEED (steps FIRST to END - 1, each with random series0 to seriesN-1)
  */
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "lib/push/baro.h"
+#include "tests/integration/probe_network.h"
 
 enum { MAX_WORDS = 8192, MAX_LINE = 1 << 18 };
 
@@ -91,6 +93,8 @@ static int obey(struct baro_run *run, char **words, int n_words)
         push_tensor(run, words, n_words);
     } else if (strcmp(word, "noise") == 0 && n_words == 5) {
         push_noise(run, words);
+    } else if (strcmp(word, "probe") == 0 && n_words == 3) {
+        (void)push_network(run, -1, (int)integer(words[1]), strtod(words[2], NULL));
     } else if (strcmp(word, "batch") == 0) {
         push_batch(run, words, n_words);
     } else if (strcmp(word, "event") == 0 && n_words == 2) {
