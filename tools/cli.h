@@ -172,6 +172,8 @@ int cmd_tail(struct cli *cli);
 int cmd_alerts(struct cli *cli);
 /** Investigate a run; cmd_why.c. */
 int cmd_why(struct cli *cli);
+/** Write an investigation to a file; cmd_report.c, report/report.c. */
+int cmd_report(struct cli *cli);
 /** Judge stored history again; cmd_replay.c. */
 int cmd_replay(struct cli *cli);
 /** List the probes of a run, or the operations of one; cmd_probes.c. */

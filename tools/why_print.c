@@ -66,36 +66,10 @@ void why_print_headline(const struct why_reading *reading, const struct why_stor
 
 static void print_origin(const struct term *term, const struct why_story *story)
 {
-    const struct why_origin *origin = &story->origin;
-    char text[LINE_BYTES] = "";
-    if (!story->has_origin || story->answer != WHY_FROM_PROBE) {
-        return;
-    }
-    if (origin->is_outside) {
-        (void)snprintf(
-            text, sizeof text, "%s was not finite before any operation", origin->tensor);
+    char text[LINE_BYTES];
+    if (story->answer == WHY_FROM_PROBE) {
+        why_origin_words(story, text, sizeof text);
         print_field(term, "what", 0, text);
-        return;
-    }
-    int n = snprintf(text, sizeof text, "%s of %s", origin->op,
-        origin->tensor[0] != '\0' ? origin->tensor : "its operand");
-    if (isfinite(origin->operand) && n < (int)sizeof text) {
-        n += snprintf(text + n, sizeof text - (size_t)n, " = %.5g", origin->operand);
-    }
-    if (isfinite(origin->limit) && n < (int)sizeof text) {
-        n += snprintf(text + n, sizeof text - (size_t)n, "; %s breaks %s %.4g",
-            origin->dtype, origin->limit > 0 ? "beyond" : "at", origin->limit);
-    }
-    char step[32];
-    if (isfinite(origin->usual) && n < (int)sizeof text) {
-        (void)snprintf(text + n, sizeof text - (size_t)n, "; %.4g in calm (step %s)",
-            origin->usual, why_step(origin->calm_step, step));
-    }
-    print_field(term, "what", 0, text);
-    if (!origin->is_exact) {
-        print_field(term, "", 0,
-            "(computed again afterwards, not bit for bit the same: the place is likely, not "
-            "certain)");
     }
 }
 

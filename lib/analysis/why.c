@@ -274,6 +274,35 @@ void why_tell(const struct why_facts *facts, struct why_story *out)
     write_looked(work);
 }
 
+void why_origin_words(const struct why_story *story, char *out, size_t size)
+{
+    const struct why_origin *origin = &story->origin;
+    char step[32];
+    out[0] = '\0';
+    if (origin->is_outside) {
+        why_say(out, size, "%s was not finite before any operation", origin->tensor);
+        return;
+    }
+    why_say(out, size, "%s of %s", origin->op,
+        origin->tensor[0] != '\0' ? origin->tensor : "its operand");
+    if (isfinite(origin->operand)) {
+        why_say(out, size, " = %.5g", origin->operand);
+    }
+    if (isfinite(origin->limit)) {
+        why_say(out, size, "; %s breaks %s %.4g", origin->dtype,
+            origin->limit > 0 ? "beyond" : "at", origin->limit);
+    }
+    if (isfinite(origin->usual)) {
+        why_say(out, size, "; %.4g in calm (step %s)", origin->usual,
+            why_step(origin->calm_step, step));
+    }
+    if (!origin->is_exact) {
+        why_say(out, size,
+            "; computed again afterwards, not bit for bit the same: the place is "
+            "likely, not certain");
+    }
+}
+
 const char *why_beat_name(enum why_beat_kind kind)
 {
     static const char *const names[] = {"?", "setting", "drift", "alert", "origin", "loss"};

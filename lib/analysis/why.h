@@ -307,6 +307,12 @@ char *why_step(int64_t step, char out[32]);
 /** Name a cause in a word: "data", "optimiser", ... */
 const char *why_cause_name(enum why_cause cause);
 
+/**
+ * Say what the operation of a story's origin was: its operand, where it breaks, and the operand in
+ * calm. out: emptied first; of WHY_FROM_PROBE only
+ */
+void why_origin_words(const struct why_story *story, char *out, size_t size);
+
 /** Name a kind of beat: "setting", "drift", "alert", "origin", "loss". */
 const char *why_beat_name(enum why_beat_kind kind);
 
