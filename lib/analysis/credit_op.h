@@ -46,6 +46,7 @@ struct credit_io {
     bool *singular; /* to be set */
     enum credit_mode mode;
     const struct probe_op *op0; /* CREDIT_CHANGE: the operation before; else NULL */
+    const struct probe *probe0; /* likewise, its probe */
     /*
      * For forward() only: tangents, by how much each element of the inputs changes (NULL: not at
      * all), and those of the outputs, zeroed, to be added to (NULL: nobody asks for it).
@@ -114,7 +115,9 @@ extern const struct credit_rule
     credit_rules_loss[]; /* squared error, binary cross entropy */
 extern const struct credit_rule credit_rules_nll[];       /* negative log likelihood */
 extern const struct credit_rule credit_rules_attention[]; /* fused attention */
-extern const struct credit_rule credit_rules_rnn[];       /* fused LSTM and GRU */
+extern const struct credit_rule
+    credit_rules_rnn[]; /* LSTM and GRU layers as one operation */
+extern const struct credit_rule credit_rules_cell[]; /* one step of them as one operation */
 extern const struct credit_rule
     credit_rules_shape[]; /* view transpose cat index gather split ... */
 extern const struct credit_rule credit_rules_reduce[]; /* sum mean var norm ... */
