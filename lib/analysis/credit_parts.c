@@ -122,12 +122,13 @@ void credit_divide(
     double round = 0;
     double unknown = 0;
     for (int64_t i = 0; i < n; i++) {
-        double ratio = credit_ratio((double)share[i], (double)z[i], eps);
+        const double whole = (double)share[i];
+        const double ratio = credit_ratio(whole, (double)z[i], eps);
         out[i] = (float)ratio;
         if (isfinite(z[i])) {
-            round += (double)share[i] - ratio * (double)z[i];
+            round += whole - ratio * (double)z[i];
         } else {
-            unknown += (double)share[i];
+            unknown += whole;
         }
     }
     io->own[CREDIT_OWN_ROUND] += round;

@@ -67,7 +67,7 @@ static inline double credit_ratio(double share, double z, double eps)
  * Divide all shares of an output by it (see credit_ratio). What eps takes goes to CREDIT_OWN_ROUND,
  * all of a share that cannot be divided to CREDIT_OWN_UNKNOWN.
  *
- * out      n quotients
+ * out      n quotients; may be share
  */
 void credit_divide(
     const struct credit_io *io, const float *z, const float *share, int64_t n, float *out);
