@@ -226,6 +226,8 @@ class Run(Pushing):
             status = None
         began = time.monotonic()
         if self._watcher is not None:
+            if status == "failed":
+                self._watcher.probes.on_failed()
             if self._told_step is not None:
                 self._watcher.measure_last(min(timeout, LAST_LOOK_S))
             self._watcher.remove()

@@ -93,6 +93,8 @@ def sentence(op, inputs, output, bad):
     result = float(output.detach()[place]) if output.dim() else float(output)
     name = op.name.rstrip("_") or op.name
     operands = [at(one, place, output.shape) for one in inputs]
+    if len(operands) == 1:
+        inputs, operands = [*inputs, None], [*operands, None]
     if len(operands) >= 2 and operands[1] is None and inputs[1] is None:
         operands[1] = _attr(op, "other", _attr(op, "exponent"))
     kind = output.dtype

@@ -343,14 +343,23 @@ def _saved_numbers(node):
 
 def _compute(node, saved):
     """What an operation has given, computed from what autograd has saved of it; None: not known."""
-    function = getattr(torch, _forward_name(node), None)
-    operands = [saved[name] for name in ("_saved_self", "_saved_other") if name in saved]
-    if function is None or not operands:
-        return None
-    try:
-        exponent = getattr(node, "_saved_exponent", None)
-        with torch.no_grad():
-            result = function(*operands, *(() if exponent is None else (exponent,)))
+    packet = getattr(torch.ops.aten, _forward_name(node), None)
+    for overload in packet.overloads() if packet is not None and saved else ():
+        function = getattr(packet, overload)
+        given, named = [], {}
+        for argument in function._schema.arguments:
+            try:
+                value = getattr(node, f"_saved_{argument.name}")
+            except (AttributeError, RuntimeError):
+                value = argument.default_value
+            if argument.kwarg_only:
+                named[argument.name] = value
+            else:
+                given.append(value)
+        try:
+            with torch.no_grad():
+                result = function(*given, **named)
+        except Exception:  # another overload, or something that was not saved
+            continue
         return result if isinstance(result, torch.Tensor) else None
-    except Exception:
-        return None
+    return None

@@ -272,14 +272,16 @@ class Replay:
                     self.lost = str(what)
         if self.lost is None:
             self.loss = made.get(template.loss)
-            if self.loss is None or loss is None or not same_bits(self.loss, loss):
-                self.is_exact = False
+            with self._trace.pause():
+                if self.loss is None or loss is None or not same_bits(self.loss, loss):
+                    self.is_exact = False
 
     def _call(self, call):
         if call.rng is not None:
             torch.set_rng_state(call.rng)
         self.is_exact &= call.is_unchanged()
-        args, kwargs = self._here(call.args), self._here(call.kwargs)
+        with self._trace.pause():
+            args, kwargs = self._here(call.args), self._here(call.kwargs)
         named = call.names
         with conditions(call):
             self._trace.enter_model(call.module, named(args, kwargs))
@@ -287,11 +289,12 @@ class Replay:
             found = self._tensors_in(output)
             self._trace.leave_model(found)
         self._kept.append(output)
-        for ref, tensor in zip(call.outputs, found):
-            was = ref()
-            if was is not None:
-                self._again[id(was)] = (was, tensor)
-                self.is_exact &= same_bits(was, tensor)
+        with self._trace.pause():
+            for ref, tensor in zip(call.outputs, found):
+                was = ref()
+                if was is not None:
+                    self._again[id(was)] = (was, tensor)
+                    self.is_exact &= same_bits(was, tensor)
         return found
 
     def _here(self, value):
@@ -322,8 +325,9 @@ class Replay:
             if isinstance(value, Ref):
                 known = made.get(value.value)
                 if known is None:
-                    known = template.find(value.value, gathered, self._sandbox, self._result)
-                    known = self._here(known)
+                    with self._trace.pause():
+                        known = self._here(template.find(value.value, gathered, self._sandbox,
+                                                         self._result))
                     made[value.value] = known
                     if value.value.name and value.value.kind == INPUT:
                         self._trace.inputs[id(known)] = (known, value.value.name)

@@ -10,6 +10,7 @@ Tensors are known by identity as long as they live; the trace holds none of them
 what is in them (a probe that is built, a search for what is not finite) is a listener: it is
 given each value when it comes into being.
 """
+import contextlib
 import os
 import sys
 import time
@@ -188,6 +189,15 @@ class Trace(dispatch.TorchDispatchMode):
         """The tensor that holds a value, if it lives."""
         return next((ref() for ref, known in self._known.values() if known is value), None)
 
+    @contextlib.contextmanager
+    def pause(self):
+        """Within it, operations are not of the step."""
+        was, self._is_busy = self._is_busy, True
+        try:
+            yield
+        finally:
+            self._is_busy = was
+
     # ---- modules ----
 
     def _enter_module(self, module, args):
@@ -209,7 +219,10 @@ class Trace(dispatch.TorchDispatchMode):
             for name, tensor in tensors:
                 self.inputs[id(tensor)] = (tensor, name)
             self._n_outer = len(self._modules)
-            self._enter_module(module, ())
+            if self._modules and self._modules[-1][0] is module:
+                self._n_outer -= 1  # its own hook came first
+            else:
+                self._enter_module(module, ())
             self._call = Call(module, [self._value(tensor) for _, tensor in tensors])
         self._depth += 1
 

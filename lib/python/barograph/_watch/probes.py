@@ -9,6 +9,7 @@ step of a run, then as rarely as the budget allows, and after trouble.
 """
 import ctypes
 import math
+import sys
 import time
 import weakref
 
@@ -18,7 +19,7 @@ from .._probe.again import Remembered
 from .._probe.build import ASKED, REGULAR, Builder, rows_of
 from .._probe.moment import Moment
 from .._probe.program import Template, user_frames
-from .._probe.trace import HINTS, Names, Trace
+from .._probe.trace import HINTS, Names, Trace, is_users
 from . import layout
 from .modules import Hook, keywords, transform
 from .model import TRAIN
@@ -29,10 +30,12 @@ MAX_BYTES = 8 << 20     # of a probe in calm times
 SHARE = 0.25            # of the run's budget that probes may take
 REST_S = 30.0           # between two probes in calm times
 REST_STEPS = 16
+MAX_FIRST = 4           # probes at first: one of each backward() of a step
+N_ALL_DUE = 3           # steps in a row in which everything is due: somebody wants to know
 MAX_REST_S = 600.0
 MAX_FAILURES = 4        # captured in one run
 CALM_LOSSES = 20        # after which another failure is another one
-MAX_CALLS = 64          # of models in one step that are remembered
+MAX_CALLS = 16          # of models since the last backward() that are remembered
 MAX_TEMPLATES = 8
 MAX_LOOKED = 65536      # elements of the gradient that is looked at in every step
 N_LOOKED = 48           # of them, where they lie in memory one by one
@@ -58,6 +61,7 @@ class Probes:
         self._n_backward = 0       # in this step
         self._n_usual = 1          # in the step before
         self._n_made = 0
+        self._n_errors = 0         # traces that came to nothing
         self._cost_s = 0.0         # of all probes in calm times
         self._started_s = time.monotonic()
         self._next_s = 0.0
@@ -70,9 +74,8 @@ class Probes:
         self._last = None          # of a finite loss: (loss, calls, template, gathered)
         self._n_within = 0         # calls of backward() under way
         self._looked = {}          # id of a model: its parameters that are looked at
-        self._scaled = []          # (weak reference to what GradScaler.scale() gave, the loss)
-        self._was_forced = False
-        self._has_told_seed = False
+        self._scaled = []          # (weak reference to what GradScaler.scale() gave, it, the loss)
+        self._was_asked = (False, False)
 
     # ---- what Moment asks ----
 
@@ -160,16 +163,20 @@ class Probes:
         """Decide whether the step that comes next is traced."""
         watcher = self._watcher
         self._wanted = None
-        is_forced = watcher.is_forced or watcher.n_all_due >= 3
-        begins, self._was_forced = is_forced and not self._was_forced, is_forced
-        stamp = watcher.stamp
-        if stamp < self._next_stamp:
+        asked = (watcher.is_forced, watcher.n_all_due >= N_ALL_DUE)
+        begins = any(now and not before for now, before in zip(asked, self._was_asked))
+        self._was_asked = asked
+        if watcher.stamp < self._next_stamp:
             return
         now = time.monotonic()
-        if begins and self._n_made and self._may_spend(now):
-            self._wanted = (ASKED, self._n_made % self._n_usual)
-        elif now >= self._next_s and (not self._n_made or self._may_spend(now)):
-            self._wanted = (REGULAR, self._n_made % self._n_usual)
+        turn = self._n_made % self._n_usual
+        if self._n_made < min(self._n_usual, MAX_FIRST):
+            self._wanted = (REGULAR, turn)
+        elif self._may_spend(now):
+            if begins:
+                self._wanted = (ASKED, turn)
+            elif now >= self._next_s:
+                self._wanted = (REGULAR, turn)
 
     def _may_spend(self, now):
         return self._cost_s <= SHARE * self._run._share * (now - self._started_s)
@@ -254,6 +261,7 @@ class Probes:
             self._trace = None
         if trace.error is not None:
             self._drop_builder()
+            self._rest_after_error()
             raise trace.error
         if value is not None:
             builder.loss(value)
@@ -277,8 +285,14 @@ class Probes:
         rest = min(REST_S * 2 ** min(self._n_made - 1, 8), MAX_REST_S)
         self._next_s = now + rest
         self._next_stamp = self._watcher.stamp + REST_STEPS
-        if self._n_made < self._n_usual + 1:  # one of each backward() of a step first
-            self._next_s, self._next_stamp = now, self._watcher.stamp + 2
+        if self._n_made < min(self._n_usual, MAX_FIRST):
+            self._next_stamp = self._watcher.stamp + 2
+
+    def _rest_after_error(self):
+        """A trace came to nothing: try again later, and not for ever."""
+        self._n_errors += 1
+        self._next_stamp = (self._watcher.stamp + REST_STEPS ** self._n_errors
+                            if self._n_errors < 4 else sys.maxsize)
 
     def _drop_builder(self):
         builder, self._builder = self._builder, None
@@ -289,7 +303,7 @@ class Probes:
         trace, self._trace = self._trace, None
         if trace is not None:
             trace.stop()
-            self._next_stamp = self._watcher.stamp + REST_STEPS
+            self._rest_after_error()
         self._drop_builder()
 
     # ---- losses ----
@@ -298,7 +312,7 @@ class Probes:
         """GradScaler.scale() has made something of a loss."""
         if isinstance(given, torch.Tensor) and isinstance(result, torch.Tensor):
             del self._scaled[:-15]
-            self._scaled.append((weakref.ref(result), weakref.ref(given)))
+            self._scaled.append((weakref.ref(result), result.detach(), given.detach()))
 
     def on_backward(self, tensors, frame):
         """backward() is called on tensors, from a frame; to be followed by after_backward()."""
@@ -340,31 +354,49 @@ class Probes:
             self._on_failure(self._moment.forward, loss, list(self._calls), template, gathered)
 
     def _template(self, frames):
-        """The program of a traced step that fits this one."""
+        """The program of a traced step that fits this one; of calls that nobody has used: goes."""
         known = self._templates.get(_line(frames)) if frames else None
         for one in ([known] if known is not None else []) + list(self._templates.values()):
-            if one.fits(self._calls):
+            last = self._calls[-len(one.modules):] if one.modules else []
+            if one.fits(last):
+                self._calls[:] = last
                 return one
         return None
 
     def _is_only_scaled(self, loss):
         """Tell whether the loss itself is finite, and only its product with the loss scale not."""
-        for ref, given in self._scaled:
-            if ref() is loss and given() is not None:
-                return bool(torch.isfinite(given().detach()).all())
+        for ref, _, given in self._scaled:
+            if ref() is loss:
+                return bool(torch.isfinite(given).all())
         return False
 
     def on_bad_value(self, frame):
-        """A number that was logged is not finite, and no backward() has been called on it."""
+        """A number that was logged is trouble, and no backward() was called on it."""
+        if self.is_on and self._calls and not self._n_within:
+            self._look_at_rest(user_frames(frame))
+
+    def on_failed(self):
+        """The program ends with an exception: it may be one that somebody raises at a NaN."""
         if not self.is_on or not self._calls or self._n_within:
             return
+        trace = sys.exc_info()[2] or getattr(sys, "last_traceback", None)
+        frames = []
+        while trace is not None:
+            frames.insert(0, trace.tb_frame)
+            trace = trace.tb_next
+        self._depth = 0
+        self._look_at_rest([one for one in frames if is_users(one.f_code.co_filename)])
+
+    def _look_at_rest(self, frames):
+        """Look whether a step that came to no backward() was not finite."""
+        self._stop_trace()
         try:
-            frames = user_frames(frame)
             template = self._template(frames)
             gathered = template.gather(frames, None) if template is not None else {}
             self._on_failure(self._moment.forward, None, list(self._calls), template, gathered)
         except Exception as error:
-            self._fail("log", error)
+            self._fail("step", error)
+        self._calls.clear()
 
     # ---- gradients ----
 
@@ -410,9 +442,8 @@ class Probes:
         if last is None or not self.is_on:
             return
         if self._scaled:
-            ref, given = self._scaled[-1]
-            result, given = ref(), given()
-            if result is None or given is None or abs(float(result)) > abs(float(given)):
+            _, result, given = self._scaled[-1]
+            if abs(float(result)) > abs(float(given)):
                 return  # it is the loss scale that is too high: GradScaler sees to it
         self._on_failure(self._moment.backward, *last)
 
@@ -420,15 +451,18 @@ class Probes:
 
     def _on_failure(self, capture, loss, calls, template, gathered):
         is_new = self._n_calm >= CALM_LOSSES or self._n_failures == 0
-        self._n_calm = 0
         if not is_new or self._n_failures >= MAX_FAILURES:
+            self._n_calm = 0
             return
-        self._n_failures += 1
+        origin = None
         try:
             origin = capture(loss, calls, template, gathered)
         except Exception as error:
             self._fail("failure", error)
-            return
+        if origin is None and loss is None:
+            return  # it was something else
+        self._n_calm = 0
+        self._n_failures += 1
         if origin is not None:
             where = f" in '{origin.op.module}'" if origin.op is not None and origin.op.module else ""
             source = f" ({origin.op.source})" if origin.op is not None and origin.op.source else ""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that a run watches, and the course of a step: when it begins, what of it is due, its end."""
+import sys
 import threading
 import time
 import weakref
@@ -427,6 +428,8 @@ class Watcher:
 
     def close_step(self, is_troubled):
         """End the step: called by log() after the scalars, which books the time."""
+        if is_troubled:
+            self.probes.on_bad_value(sys._getframe(1))
         if self.is_resting:
             if not is_troubled and self.stamp < self._rescan_at:
                 self._n_rests -= 1
