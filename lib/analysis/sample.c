@@ -49,6 +49,7 @@ enum {
     MOST_TARGET = 400,
     SLOTS_A_TARGET = 4,
     SPARE_SLOTS = 64,
+    FIRST_SHARE = 4,    /* of the places, the least that the first picture fills */
     MEASURE_WORK = 400, /* lines of work that measuring the radius is */
     MANY_VALUES = 20000000
 };
@@ -231,6 +232,26 @@ static void show_all(struct sampler *s)
     }
 }
 
+/* The first picture has few lines where nearly all lie in a heap and leave it now and then
+ * (gradients, mostly): those that leave it furthest are added. */
+static void fill_first(struct sampler *s, size_t n_first)
+{
+    while (s->n_shown < s->target / FIRST_SHARE) {
+        uint32_t furthest = s->order[0];
+        float most = -1;
+        for (size_t i = 0; i < n_first; i++) {
+            const uint32_t line = s->order[i];
+            if (s->reason[line] == SAMPLE_NOT_SHOWN && s->leap[line] > most) {
+                most = s->leap[line];
+                furthest = line;
+            }
+        }
+        if (!(most > s->line_px) || !sampler_show(s, furthest, SAMPLE_BLUE_NOISE)) {
+            return;
+        }
+    }
+}
+
 static void enter(struct sampler *s, enum sample_phase phase)
 {
     s->phase = phase;
@@ -283,6 +304,7 @@ bool sampler_step(struct sampler *s, size_t n_work)
         break;
     case SAMPLE_THROW_FIRST:
         if (!sampler_throw(s, n_work)) {
+            fill_first(s, n_first);
             sampler_tell(s);
             s->phase = SAMPLE_READ_REST;
             s->at = n_first;

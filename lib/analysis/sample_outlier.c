@@ -227,7 +227,8 @@ static bool is_scored_at_all(const struct sampler *s, size_t line)
 static void choose_references(struct sampler *s, struct sample_scores *scores)
 {
     float room[POLYLINE_MAX_COLUMNS];
-    size_t n_most = s->n_lines <= FEW_LINES ? MORE_REFERENCES : REFERENCES;
+    /* Live, a choice is made again and again: half of them do. */
+    size_t n_most = s->n_lines <= FEW_LINES && !s->is_steady ? MORE_REFERENCES : REFERENCES;
     n_most = s->n_lines < n_most ? s->n_lines : n_most;
     size_t k = n_most / NEIGHBOURS_SHARE;
     k = k < NEIGHBOURS ? NEIGHBOURS : k;
