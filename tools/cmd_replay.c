@@ -59,8 +59,11 @@ static bool fits_any(const char *glob, const struct thing_list *things)
 }
 
 /* Patterns of the rules file that fit no series of the run. */
-static int look_for_nothing(struct cli *cli, uint32_t run, const struct rule_book *rules)
+static int look_for_nothing(
+    struct cli *cli, uint32_t run, const struct rule_book *rules, const char *path)
 {
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
     struct thing_list things = {0};
     if (rules->n_overrides + rules->n_customs == 0) {
         return CLI_OK;
@@ -69,15 +72,16 @@ static int look_for_nothing(struct cli *cli, uint32_t run, const struct rule_boo
     for (size_t i = 0; rc == CLI_OK && i < rules->n_customs; i++) {
         if (!fits_any(rules->customs[i].glob, &things)) {
             (void)fprintf(stderr,
-                "baro: the rule '%s' names nothing: no series fits '%s'\n",
-                rules->customs[i].name, rules->customs[i].glob);
+                "baro: %s:%u: the rule '%s' names nothing: no series fits '%s'\n", name,
+                rules->customs[i].line, rules->customs[i].name, rules->customs[i].glob);
         }
     }
     for (size_t i = 0; rc == CLI_OK && i < rules->n_overrides; i++) {
         bool is_first =
             i == 0 || strcmp(rules->overrides[i].glob, rules->overrides[i - 1].glob) != 0;
         if (is_first && !fits_any(rules->overrides[i].glob, &things)) {
-            (void)fprintf(stderr, "baro: no series fits '%s'\n", rules->overrides[i].glob);
+            (void)fprintf(stderr, "baro: %s:%u: no series fits '%s'\n", name,
+                rules->overrides[i].line, rules->overrides[i].glob);
         }
     }
     things_release(&things);
@@ -180,7 +184,10 @@ int cmd_replay(struct cli *cli)
     if (recorded != NULL) {
         struct baro_err err = {0};
         struct rule_book *rules = choose_rules(cli, recorded, &err);
-        rc = rules == NULL ? cli_fail_err(&err) : look_for_nothing(cli, run->run, rules);
+        rc = rules == NULL
+                 ? cli_fail_err(&err)
+                 : look_for_nothing(cli, run->run, rules,
+                       cli->values.rules != NULL ? cli->values.rules : recorded->rules);
         rc = rc == CLI_OK ? replay_and_print(cli, run, recorded, rules) : rc;
         rule_book_destroy(rules);
         link_message_release(&reply);

@@ -195,6 +195,15 @@ static int set_general(struct reading_file *file, const char *key, const char *v
         near[0] == '\0' ? "; a rule's stand below its [name]" : "");
 }
 
+/* What stands below "[rule on pattern]" remembers where it does. */
+static int keep_line(struct reading_file *file, int rc)
+{
+    if (rc == 0 && file->glob[0] != '\0' && file->book->n_overrides > 0) {
+        file->book->overrides[file->book->n_overrides - 1].line = file->section_line;
+    }
+    return rc;
+}
+
 static int set_of_rule(struct reading_file *file, const char *key, const char *value)
 {
     struct baro_err err = {0};
@@ -206,17 +215,17 @@ static int set_of_rule(struct reading_file *file, const char *key, const char *v
                  : place(file, file->line,
                        rule_book_switch(file->book, file->rule, file->glob, is_on, &err),
                        &err);
-        return rc;
+        return keep_line(file, rc);
     }
     double number = 0;
     int at = rule_find(file->rule);
     bool is_there = at >= 0 && rule_find_param(rule_table[at], key) >= 0;
     int rc = is_there ? parse_number(file, key, value, &number) : 0;
-    return rc != 0
-               ? rc
-               : place(file, file->line,
-                     rule_book_set(file->book, file->rule, key, file->glob, number, &err),
-                     &err);
+    rc = rc != 0 ? rc
+                 : place(file, file->line,
+                       rule_book_set(file->book, file->rule, key, file->glob, number, &err),
+                       &err);
+    return keep_line(file, rc);
 }
 
 static int set_text(
@@ -350,7 +359,7 @@ static char *trim(char *text)
 static int begin_new(struct reading_file *file, const char *name)
 {
     file->section = SECTION_NEW;
-    file->custom = (struct rule_custom){0};
+    file->custom = (struct rule_custom){.line = file->section_line};
     file->has_series = file->has_test = file->has_limit = false;
     file->glob[0] = '\0';
     int rc = set_text(
@@ -425,6 +434,50 @@ static int take_line(struct reading_file *file, char *line)
 
 /* ---- the file ---- */
 
+/* A rule that is switched one way for a pattern and then the other way for all. */
+static void look_for_overruled(struct reading_file *file)
+{
+    for (size_t i = 0; i < file->book->n_overrides; i++) {
+        const struct rule_override *one = &file->book->overrides[i];
+        for (size_t k = i + 1; k < file->book->n_overrides; k++) {
+            const struct rule_override *later = &file->book->overrides[k];
+            bool is_same = later->rule == one->rule && later->param == one->param;
+            bool is_all = strcmp(later->glob, "*") == 0 ||
+                          (later->line != one->line && baro_glob(later->glob, one->glob) &&
+                              strpbrk(one->glob, "*?[") == NULL);
+            if (is_same && is_all) {
+                remark(file, one->line,
+                    "what is set here for '%s' has no effect: line %u sets it for '%s'",
+                    one->glob, later->line, later->glob);
+            }
+        }
+    }
+}
+
+/* Two bounds that leave nothing between them. */
+static void look_for_crossed(struct reading_file *file)
+{
+    for (size_t rule = 0; rule < rule_table_n; rule++) {
+        int low = rule_find_param(rule_table[rule], "min_ratio");
+        int high = rule_find_param(rule_table[rule], "max_ratio");
+        const double *values = file->book->params[rule];
+        if (low < 0 || high < 0 || values[low] < values[high]) {
+            continue;
+        }
+        for (size_t i = 0; i < file->n_settings; i++) {
+            const struct setting *setting = &file->settings[i];
+            if (strcmp(setting->rule, rule_table[rule]->name) == 0 &&
+                strstr(setting->key, "_ratio") != NULL) {
+                remark(file, setting->line,
+                    "min_ratio %g and max_ratio %g contradict each other: every step is "
+                    "too small or too large",
+                    values[low], values[high]);
+                break;
+            }
+        }
+    }
+}
+
 /* Parameters of a rule that is off everywhere. */
 static void look_for_vain(struct reading_file *file)
 {
@@ -469,6 +522,8 @@ int rule_file_parse(const char *name, const char *text, size_t n, struct rule_bo
     rc = rc != 0 ? rc : end_section(&file);
     if (rc == 0) {
         look_for_vain(&file);
+        look_for_overruled(&file);
+        look_for_crossed(&file);
     }
     for (size_t i = 0; i < file.n_settings; i++) {
         free(file.settings[i].glob);

@@ -49,6 +49,7 @@ struct rule_custom {
     uint32_t warm_up; /* readings that are only learnt from; 0: none, of JUMP and DROP 32 */
     int level;        /* enum baro_level; 0: BARO_WATCH */
     char text[256];   /* added to the sentence, may be empty */
+    uint32_t line;    /* of the file that it stands in; 0: of none */
 };
 
 /* A rule switched or tuned for some things only; later ones win. */
@@ -58,6 +59,7 @@ struct rule_override {
     int16_t param;                  /* -1: is_on counts */
     bool is_on;
     double value;
+    uint32_t line; /* as in rule_custom */
 };
 
 /* All a judge is to know. */

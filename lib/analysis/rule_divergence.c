@@ -47,8 +47,8 @@ enum {
 };
 
 struct memory {
-    struct robust window;
-    double begin; /* valid from N_FIRST readings on */
+    double recent[ROBUST_WINDOW]; /* a ring; sorted only where it is looked at */
+    double begin;                 /* valid from N_FIRST readings on */
     double last;
     double sum;
     double squares;
@@ -96,19 +96,32 @@ static void look_early(struct rule_context *context, struct memory *memory, doub
     }
 }
 
+/* The last readings, sorted. */
+static void sort_recent(const struct memory *memory, struct robust *out)
+{
+    uint32_t n = memory->n < ROBUST_WINDOW ? memory->n : ROBUST_WINDOW;
+    out->n = 0;
+    out->next = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        robust_push(out, memory->recent[(memory->n - n + i) % ROBUST_WINDOW]);
+    }
+}
+
 /* Has all that was learnt been lost? */
 static void look_lost(struct rule_context *context, struct memory *memory, double value)
 {
-    if (!(value > memory->begin)) { /* far from it, mostly */
+    bool had_learnt =
+        memory->n_blocks > 0 && memory->best + 10 * memory->best_error < memory->begin;
+    if (!had_learnt || !(value > memory->begin)) { /* far from it, mostly */
         memory->n_lost = 0;
         return;
     }
-    double median = robust_median(&memory->window);
-    double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&memory->window, median);
+    struct robust window;
+    sort_recent(memory, &window);
+    double median = robust_median(&window);
+    double deviation = ROBUST_MAD_TO_SIGMA * robust_mad(&window, median);
     double margin = fmax(3 * deviation, 0.1 * (memory->begin - memory->best));
-    bool had_learnt =
-        memory->n_blocks > 0 && memory->best + 10 * memory->best_error < memory->begin;
-    bool is_lost = had_learnt && value > memory->begin + margin;
+    bool is_lost = value > memory->begin + margin;
     memory->n_lost = is_lost ? memory->n_lost + 1 : 0;
     if (memory->n_lost == N_LOST) {
         note(context, LOST, memory->best_step, value, memory->best,
@@ -162,7 +175,9 @@ static void on_reading(
         return;
     }
     if (memory->n == N_FIRST) {
-        memory->begin = robust_median(&memory->window);
+        struct robust window;
+        sort_recent(memory, &window);
+        memory->begin = robust_median(&window);
     }
     if (memory->n >= N_FIRST && memory->n < N_EARLY) {
         look_early(context, memory, value);
@@ -175,10 +190,10 @@ static void on_reading(
         memory->block_step = context->step;
     }
     memory->last = value;
+    memory->recent[memory->n % ROBUST_WINDOW] = value;
     memory->n++;
     memory->sum += value;
     memory->squares += value * value;
-    robust_push(&memory->window, value);
     if (memory->n % BLOCK == 0) {
         double mean = memory->sum / BLOCK;
         double var = fmax(memory->squares / BLOCK - mean * mean, 0);

@@ -120,8 +120,9 @@ class Replayed(unittest.TestCase):
                           "[loss_spike on val/*]\non = no\n")
         done = self.place.baro("replay", "calm", "--rules", path)
         self.assertEqual(done.returncode, 0)
-        self.assertIn("the rule 'high' names nothing: no series fits 'nothing*'", done.stderr)
-        self.assertIn("no series fits 'val/*'", done.stderr)
+        self.assertIn("mine.conf:1: the rule 'high' names nothing: no series fits 'nothing*'",
+                      done.stderr)
+        self.assertIn("mine.conf:5: no series fits 'val/*'", done.stderr)
 
     def test_a_wrong_rules_file_is_refused_with_its_line(self):
         path = self.rules("# mine\n[los_spike]\n")

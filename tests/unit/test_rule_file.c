@@ -132,6 +132,11 @@ static void what_has_no_effect_or_contradicts_is_remarked(void **state)
          "[new low]\nseries = x\ntest = below\nlimit = 2\n",
             "r:5: 'high' and 'low' contradict each other: every value of x is above 1 or "
             "below 2"},
+        {"[loss_spike on eval/a]\non = no\n[loss_spike on eval/*]\non = yes\n",
+            "r:1: what is set here for 'eval/a' has no effect: line 3 sets it for 'eval/*'"},
+        {"[update_size]\nmin_ratio = 0.5\n",
+            "r:2: min_ratio 0.5 and max_ratio 0.2 contradict each other: every step is too "
+            "small or too large"},
     };
     for (size_t i = 0; i < BARO_LEN(cases); i++) {
         struct rule_book *book = rule_book_default();
