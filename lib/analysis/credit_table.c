@@ -27,6 +27,13 @@ static const struct credit_rule *find_exactly(const char *word, size_t n)
         credit_rules_softmax,
         credit_rules_norm,
         credit_rules_conv,
+        credit_rules_pool,
+        credit_rules_loss,
+        credit_rules_nll,
+        credit_rules_choice,
+        credit_rules_attention,
+        credit_rules_rnn,
+        credit_rules_cell,
     };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         for (const struct credit_rule *rule = tables[i]; rule->names != NULL; rule++) {
