@@ -258,6 +258,9 @@ struct axis chart_fit_y(
     }
     size_t share = MAX_SAMPLES / (2 * (chart->n_lines > 0 ? chart->n_lines : 1));
     for (size_t i = 0; i < chart->n_lines; i++) {
+        if (chart->lines[i].is_aside) {
+            continue;
+        }
         take_line(&s, &chart->lines[i], chart->x.lo, chart->x.hi, share > 16 ? share : 16);
     }
     size_t n_values = 0;

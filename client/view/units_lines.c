@@ -14,7 +14,14 @@
  * all others step back.
  */
 
-enum { N_SHADES = 5, MAX_FIRST = 6, MAX_ODD = 12, MAX_NAMED_ODD = 6, MAX_NAMED_MARKS = 8 };
+enum {
+    MOST_SPANS = 3,
+    N_SHADES = 5,
+    MAX_FIRST = 6,
+    MAX_ODD = 12,
+    MAX_NAMED_ODD = 6,
+    MAX_NAMED_MARKS = 8
+};
 
 static const float CLEAR_PX =
     8; /* an odd line nearer than that to others is not told apart */
@@ -226,10 +233,11 @@ static double first_bad(const struct units *units, uint32_t place)
 
 /* Whether a shown unit is drawn as a line of its own, and how many of its reason before it. */
 struct chosen {
-    bool *is_own;             /* n_shown: drawn as a line of its own */
-    bool *is_first;           /* NaN or an infinity began here */
-    bool *is_odd;             /* it left the others, and the eye sees it */
-    float named;              /* odd ones at least so far apart have their names */
+    bool *is_own;    /* n_shown: drawn as a line of its own */
+    bool *is_first;  /* NaN or an infinity began here */
+    bool *is_odd;    /* it left the others, and the eye sees it */
+    float named;     /* odd ones at least so far apart have their names */
+    float low, high; /* between which those that are not odd run; low > high: none */
     uint32_t highest, lowest; /* places; n_shown: none */
 };
 
@@ -311,6 +319,37 @@ static void choose_odd(const struct units *units, struct chosen *chosen)
     }
 }
 
+/* Where the lines run that stand for their like. */
+static void find_usual(const struct units *units, struct chosen *chosen)
+{
+    const struct model_sample *sample = units->sample;
+    const struct model_units *rows = &sample->lines;
+    chosen->low = INFINITY;
+    chosen->high = -INFINITY;
+    for (size_t i = 0; i < sample->n_shown; i++) {
+        for (size_t c = 0; c < rows->n && !units_is_far(sample, (uint32_t)i); c++) {
+            chosen->low = fminf(chosen->low, rows->lo[i * rows->n + c]);
+            chosen->high = fmaxf(chosen->high, rows->hi[i * rows->n + c]);
+        }
+    }
+}
+
+/* Whether a line is so far from the usual ones that a chart that holds it shows those as a ribbon:
+ * then it lies beyond the edge, and the chart says so. On a log axis there is room for all. */
+static bool would_squeeze(
+    const struct units *units, const struct chosen *chosen, uint32_t place)
+{
+    const struct model_units *rows = &units->sample->lines;
+    const float reach = MOST_SPANS * (chosen->high - chosen->low);
+    bool is_beyond = false;
+    for (size_t c = 0; c < rows->n; c++) {
+        const size_t at = place * rows->n + c;
+        is_beyond = is_beyond || rows->lo[at] < chosen->low - reach ||
+                    rows->hi[at] > chosen->high + reach;
+    }
+    return is_beyond && reach > 0 && units->sample->y.kind == AXIS_LINEAR;
+}
+
 static bool choose(struct frame *f, const struct units *units, struct chosen *chosen)
 {
     const struct model_sample *sample = units->sample;
@@ -327,6 +366,7 @@ static bool choose(struct frame *f, const struct units *units, struct chosen *ch
     choose_first(units, chosen);
     choose_ends(units, chosen);
     choose_odd(units, chosen);
+    find_usual(units, chosen);
     for (uint32_t i = 0; i < n; i++) {
         bool is_marked = units->marks != NULL && units->marks->n <= MAX_NAMED_MARKS &&
                          marks_has(units->marks, sample->shown[i]);
@@ -514,7 +554,8 @@ static void add_line(struct frame *f, const struct units *units,
         mark_holes(f, units, unit, &line);
     }
     line.name = is_named || is_picked_one || is_marked_one ? name : NULL;
-    line.alarmed = is_first || is_odd || is_picked_one;
+    line.is_aside = !is_first && !is_picked_one && would_squeeze(units, chosen, place);
+    line.alarmed = !line.is_aside && (is_first || is_odd || is_picked_one);
     line.weight = is_picked_one ? CHART_SELECTED : CHART_NORMAL;
     line.color = is_first                         ? f->theme->alarm
                  : is_picked_one || is_marked_one ? f->theme->accent
