@@ -80,7 +80,8 @@ static const struct cli_option alerts_options[] = {
 };
 
 static const struct cli_option why_options[] = {
-    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "what happened there; default: the gravest"},
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP",
+        "what happened there; default: the gravest"},
     OPTION_JSON,
 };
 
@@ -93,7 +94,19 @@ static const struct cli_option probes_options[] = {
 
 static const struct cli_option report_options[] = {
     {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "where to: .html, .png or .pdf"},
-    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "what happened there; default: the gravest"},
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP",
+        "what happened there; default: the gravest"},
+};
+
+static const struct cli_option credit_options[] = {
+    {"target", 0, CLI_TEXT, VALUE(target), "TARGET", "what to explain; default: loss"},
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "of the probe at or before it"},
+    {"mode", 0, CLI_TEXT, VALUE(mode), "MODE", "value (default), gradient or change"},
+    {"sample", 0, CLI_NUMBER, VALUE(sample), "ROW",
+        "of one sample: its place in the batch"},
+    {"against", 0, CLI_NUMBER, VALUE(against), "STEP",
+        "change since the probe at or before it"},
+    OPTION_JSON,
 };
 
 static const struct cli_option replay_options[] = {
@@ -217,6 +230,12 @@ const struct cli_command cli_commands[] = {
         "To keep or to send: a page for browsers that needs nothing from outside, a picture, or a "
         "PDF, by the ending of FILE.",
         report_options, BARO_LEN(report_options), cmd_report},
+    {"credit", "[RUN]", 0, 1, "Say of what a value or a gradient was made",
+        "Shares of the target, traced back operation by operation, with the units and samples that "
+        "contributed most. value: of what it was made; gradient: through which operations and from "
+        "which samples the loss pulls at it; change: what made it another than it was. TARGET is a "
+        "MODULE, one unit of it as MODULE[UNIT], a parameter's name, or a value's number as #7.",
+        credit_options, BARO_LEN(credit_options), cmd_credit},
     {"replay", "[RUN]", 0, 1, "Judge a run's stored history again",
         "The very rules of the daemon over what it stored: what they say, whether it is what was "
         "recorded, and how often they call. Tune a rules file on the past before you trust it.",

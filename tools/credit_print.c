@@ -173,6 +173,23 @@ static void push_edges(struct tree *tree, int32_t op, int depth)
     }
 }
 
+/* Name a share that ends in an operation, for people. */
+static const char *own_words(enum credit_own own)
+{
+    switch (own) {
+    case CREDIT_OWN_BIAS: return "bias";
+    case CREDIT_OWN_SHIFT: return "shift of the norm";
+    case CREDIT_OWN_SCALE: return "scale of the norm";
+    case CREDIT_OWN_NOISE: return "noise";
+    case CREDIT_OWN_WEIGHT: return "the optimiser";
+    case CREDIT_OWN_REST: return "what was not kept";
+    case CREDIT_OWN_UNKNOWN: return "not known";
+    case CREDIT_OWN_ROUND: return "rounding";
+    case CREDIT_OWN_COUNT:
+    default: return "?";
+    }
+}
+
 /* "bias 3.1 %, noise 2.0 %", and what is odd about the operation. */
 static void node_words(const struct credit_node *node, char *out, size_t out_bytes)
 {
@@ -181,7 +198,7 @@ static void node_words(const struct credit_node *node, char *out, size_t out_byt
     for (int own = 0; own < CREDIT_OWN_COUNT && n < out_bytes; own++) {
         if (fabs(node->own[own]) >= least_own) {
             n += (size_t)snprintf(out + n, out_bytes - n, "%s%s %.1f %%", n > 0 ? ", " : "",
-                credit_own_name((enum credit_own)own), node->own[own] * 100);
+                own_words((enum credit_own)own), node->own[own] * 100);
         }
     }
     if (node->is_unknown && n < out_bytes) {
@@ -363,7 +380,13 @@ static void show_unknown(
 void credit_print_text(
     const struct credit_asked *asked, const struct credit_finding *finding)
 {
-    (void)printf("%10s  in all %.6g\n", "", cli_number(finding->total));
+    if (finding->n_bad > 0 && asked->mode == CREDIT_VALUE) {
+        (void)printf("%12s%" PRId64
+                     " of its elements are not finite; shares are of these\n",
+            "", finding->n_bad);
+    } else {
+        (void)printf("%12sin all %.6g\n", "", cli_number(finding->total));
+    }
     show_tree(asked, finding);
     show_sources(asked, "Units", finding->units, finding->n_units, false);
     show_sources(asked, "Samples", finding->samples, finding->n_samples, true);
@@ -457,6 +480,9 @@ void credit_print_json(
         json_number(finding->fraction), "total", json_number(cli_number(finding->total)),
         "explained", json_number(finding->explained), "error_bound",
         json_number(finding->error_bound));
+    (void)json_object_set_new(
+        object, "n_elements", json_integer((json_int_t)finding->n_elements));
+    (void)json_object_set_new(object, "n_bad", json_integer((json_int_t)finding->n_bad));
     (void)json_object_set_new(object, "nodes", nodes_json(asked, finding));
     (void)json_object_set_new(object, "edges", edges_json(asked, finding));
     (void)json_object_set_new(
