@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training with and without watch(), through the real library: the same bits."""
+import math
 import struct
 
 import tap
@@ -177,6 +178,48 @@ def test_a_gan_with_all_that_is_wrapped_trains_alike():
         assert plain == seen, f"differs with seed {seed}"
         assert all(torch.equal(a, b) for a, b in zip(plain_state, seen_state))
         assert torch.equal(plain_rng, seen_rng), "random numbers were drawn"
+
+
+def train_to_ruin(seed, is_watched):
+    """A training that becomes NaN in the middle and goes on; what it leaves, bit for bit."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
+                          nn.Dropout(0.3), nn.Flatten(), nn.Linear(144, 5))
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    run = barograph.init(mode="offline" if is_watched else "off")
+    if is_watched:
+        run.watch(model, optimizer)
+    trace = []
+    for step in range(N_STEPS):
+        x = torch.randn(8, 1, 8, 8)
+        out = model(x) * (1e30 if step == 6 and seed == 0 else 1.0)
+        distance = (out - out.detach() * (step >= 6 and seed == 1)).pow(2).sum(1)
+        loss = distance.sqrt().mean() + torch.rand(()) * functional.dropout(out, 0.5).exp().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        trace += [bits(loss.item())] + [bits(float(p.grad.sum())) for p in model.parameters()]
+        optimizer.step()
+        run.log({"loss": loss.item()})
+    n_pushed = run.stats().get("n_pushed", 0)
+    run.finish()
+    return trace, list(model.state_dict().values()), torch.get_rng_state(), n_pushed
+
+
+def test_a_training_that_fails_goes_on_alike():
+    for seed in (0, 1):  # 0: its loss becomes NaN; 1: a gradient, while the loss is finite
+        plain, plain_state, plain_rng, _ = train_to_ruin(seed, False)
+        seen, seen_state, seen_rng, n_pushed = train_to_ruin(seed, True)
+        assert n_pushed > N_STEPS * 4, n_pushed
+        assert math.isfinite(struct.unpack("<d", plain[0])[0]), "it was never well"
+        assert any(not math.isfinite(struct.unpack("<d", one)[0]) for one in plain)
+        assert plain == seen, f"differs with seed {seed}"
+        assert all(same_bits(a, b) for a, b in zip(plain_state, seen_state))
+        assert torch.equal(plain_rng, seen_rng), "random numbers were drawn"
+
+
+def same_bits(a, b):
+    return bool(((a == b) | (a.isnan() & b.isnan())).all()) if a.is_floating_point() else (
+        torch.equal(a, b))
 
 
 def test_tied_weights_and_layers_called_twice_train_alike():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The moment of failure: seeded failures, each with the operation, unit, sample and cause."""
 import math
+import re
 
 import tap
 import fake
@@ -292,7 +293,9 @@ def check(name):
     assert origin["is_exact"], origin
     if case.module is not None:
         assert op["module"] == case.module, op
-    assert not op or op["source"].startswith("test_moment.py:"), op
+    lines = open(__file__, encoding="utf-8").read().splitlines()
+    assert not op or (op["source"].startswith("test_moment.py:") and not re.search(
+        r"step\(|backward\(", lines[int(op["source"].split(":")[1]) - 1])), op
     if case.row is not None:
         assert origin["rows"] == [case.row] and case.row in probe["rows"], origin
     if case.unit is not None:

@@ -7,6 +7,7 @@ with the outputs of the models and with what the loop took from elsewhere (targe
 in the same variables of the same functions, or among the tensors that autograd has saved for the
 loss, or among the parameters.
 """
+import sys
 import weakref
 
 import torch
@@ -254,6 +255,7 @@ class Replay:
 
     def run(self, template, gathered, loss):
         """Do it all; template None: the models alone."""
+        self._trace.replayed_by = sys._getframe(0).f_code
         if self._calls and self._calls[0].rng is not None:
             torch.set_rng_state(self._calls[0].rng)
         if template is None:
@@ -262,6 +264,7 @@ class Replay:
             return
         made, calls = {}, iter(self._calls)
         for line in template.program:
+            self._trace.source = line.source
             if line.call:
                 outputs = self._call(next(calls))
                 made.update(zip(line.outputs, outputs))

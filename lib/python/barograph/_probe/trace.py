@@ -62,25 +62,27 @@ class Ref:
 class Line:
     """One line of the program outside of models: an operation, or the call of a model."""
 
-    __slots__ = ("function", "args", "kwargs", "outputs", "has_grad", "call")
+    __slots__ = ("function", "args", "kwargs", "outputs", "has_grad", "call", "source")
 
-    def __init__(self, function, args, kwargs, has_grad=True, call=None):
+    def __init__(self, function, args, kwargs, has_grad=True, call=None, source=""):
         self.function = function
         self.args = args
         self.kwargs = kwargs
         self.outputs = []        # values; None: not a tensor
         self.has_grad = has_grad
         self.call = call
+        self.source = source
 
 
 class Call:
     """A call of a model from outside, as it was traced."""
 
-    __slots__ = ("module", "inputs", "outputs")
+    __slots__ = ("module", "inputs", "outputs", "source")
 
-    def __init__(self, module, inputs):
+    def __init__(self, module, inputs, source):
         self.module = module
         self.inputs = inputs
+        self.source = source
         self.outputs = []
 
 
@@ -124,6 +126,8 @@ class Trace(dispatch.TorchDispatchMode):
         self.program = []         # lines: what was done outside of models, and calls of models
         self.is_cut = False
         self.error = None         # what ended it early
+        self.replayed_by = None   # code that does a step again: what it does has this source:
+        self.source = ""
         self.inputs = {}          # id of a tensor that a model was given: (itself, name)
         self.n_batch = 0
         self.batch_place = 0      # axis of the batch in the model's input
@@ -223,7 +227,8 @@ class Trace(dispatch.TorchDispatchMode):
                 self._n_outer -= 1  # its own hook came first
             else:
                 self._enter_module(module, ())
-            self._call = Call(module, [self._value(tensor) for _, tensor in tensors])
+            self._call = Call(module, [self._value(tensor) for _, tensor in tensors],
+                              self._source())
         self._depth += 1
 
     def leave_model(self, tensors):
@@ -233,7 +238,7 @@ class Trace(dispatch.TorchDispatchMode):
         self._depth -= 1
         if self._depth == 0 and self._call is not None:
             del self._modules[self._n_outer:]
-            line = Line(None, None, None, call=self._call)
+            line = Line(None, None, None, call=self._call, source=self._call.source)
             line.outputs = self._call.outputs = [self._value(tensor) for tensor in tensors]
             self.program.append(line)
             self._call = None
@@ -292,6 +297,8 @@ class Trace(dispatch.TorchDispatchMode):
             attrs = f"{attrs} grad=False" if attrs else "grad=False"
         op = Op(spec.name, attrs, inputs, [], self._module(), self._source())
         op.line = line
+        if line is not None:
+            line.source = op.source
         if self._listener is not None:
             for tensor in written:
                 known = self._known.get(id(tensor))
@@ -468,9 +475,11 @@ class Trace(dispatch.TorchDispatchMode):
         return value
 
     def _source(self):
-        frame = sys._getframe(3)
+        frame = sys._getframe(2)
         while frame is not None:
             code = frame.f_code
+            if code is self.replayed_by:
+                return self.source
             if is_users(code.co_filename):
                 key = (code, frame.f_lineno)
                 text = self._sources.get(key)
