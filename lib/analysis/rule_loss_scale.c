@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -42,16 +43,6 @@ static bool applies(const struct judge_thing *thing)
     return thing->meaning == JUDGE_LOSS_SCALE;
 }
 
-static void note(struct rule_context *context, uint32_t code, double value, double usual)
-{
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .value = value,
-                           .usual = usual,
-                           .score = log2(usual / value),
-                           .unit = -1,
-                           .row = -1});
-}
-
 static void on_reading(
     struct rule_context *context, void *state, const struct reading *reading)
 {
@@ -74,10 +65,12 @@ static void on_reading(
     bool falls =
         memory->n >= 2 * (uint64_t)WINDOW && (highest - y > most - 0.01 || is_in_a_row);
     if (rule_latch(&memory->fall, falls, 1, WINDOW)) {
-        note(context, COLLAPSE, value, exp2(highest));
+        rule_note_value(
+            context, COLLAPSE, value, exp2(highest), log2(exp2(highest) / value));
     }
     if (rule_latch(&memory->low, value < context->params[MIN_SCALE], N_LOW, N_LOW)) {
-        note(context, TOO_LOW, value, context->params[MIN_SCALE]);
+        double least = context->params[MIN_SCALE];
+        rule_note_value(context, TOO_LOW, value, least, log2(least / value));
     }
     memory->ring[memory->n % WINDOW] = y;
     memory->n++;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/analysis/detect.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -33,11 +34,7 @@ static void on_reading(
         p[MIN_SCORE], p[MIN_RECENT], p[MIN_OVER_PEAK], p[MIN_RELATIVE], p[WARM_UP]};
     struct spike_finding found;
     if (spike_feed(state, &limits, reading->f64[0], &found)) {
-        rule_note(context, &(struct rule_fact){.value = found.value,
-                               .usual = found.usual,
-                               .score = found.score,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(context, 0, found.value, found.usual, found.score);
     }
 }
 

@@ -48,16 +48,6 @@ static bool applies(const struct judge_thing *thing)
     return thing->meaning == JUDGE_LR && !thing->is_eval;
 }
 
-static void note(struct rule_context *context, uint32_t code, double value, double usual)
-{
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .value = value,
-                           .usual = usual,
-                           .score = value / usual,
-                           .unit = -1,
-                           .row = -1});
-}
-
 /* A rise beyond all before it, after the schedule had ceased to rise. */
 static void look_at_ramp(struct rule_context *context, struct memory *memory, double value)
 {
@@ -97,7 +87,8 @@ static void on_reading(
     bool is_up = memory->largest > 0 && value > factor * memory->largest &&
                  value > factor * memory->last;
     if (is_up && memory->n >= MIN_READINGS) {
-        note(context, UP, value, memory->last > 0 ? memory->last : memory->largest);
+        double usual = memory->last > 0 ? memory->last : memory->largest;
+        rule_note_value(context, UP, value, usual, value / usual);
     }
     if (value <= 0 && memory->n > 0 && memory->last > 0.01 * memory->largest &&
         memory->last > 0) {
@@ -108,7 +99,8 @@ static void on_reading(
     memory->n_zero = value <= 0 ? memory->n_zero + 1 : 0;
     memory->is_watching &= value <= 0;
     if (memory->is_watching && memory->n_zero == ZERO_READINGS) {
-        note(context, ZERO, value, memory->before_zero);
+        rule_note_value(
+            context, ZERO, value, memory->before_zero, value / memory->before_zero);
     }
     look_at_ramp(context, memory, value);
     memory->largest = fmax(memory->largest, value);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_agree.h"
 #include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
-#include "lib/analysis/unit_stats.h"
 #include "lib/base/mem.h"
 
 /*
@@ -46,7 +46,7 @@ static const double first_slack = 2.5;
 
 enum { CODE_NEVER = 1, CODE_LOST };
 enum { FACT_BLOCK = 1, FACT_LOSS };
-enum { BLOCK = 32, MIN_UNITS = 4, FIRST_STEPS = 64, MIN_TENSORS = 2 };
+enum { BLOCK = 32, FIRST_STEPS = 64, MIN_TENSORS = 2 };
 
 /* Of the gradient of a tensor; floats behind it: u before. */
 struct tensor {
@@ -90,9 +90,7 @@ struct memory {
 
 static bool applies(const struct judge_thing *thing)
 {
-    bool is_grad = thing->is_tensor && thing->role == BARO_GRAD &&
-                   thing->n_units >= MIN_UNITS && !thing->is_eval;
-    return is_grad || judge_is_main_loss(thing);
+    return rule_agree_applies(thing) || judge_is_main_loss(thing);
 }
 
 static void on_loss(
@@ -124,16 +122,9 @@ static void on_gradient(
     if (!unit_fits(reading, n_units)) {
         return;
     }
-    const float *means = unit_column(reading, n_units, UNIT_MEAN);
-    float *before = rule_units(context, tensor);
-    double product = 0;
-    double norm = 0;
-    for (uint32_t u = 0; u < n_units; u++) {
-        float mean = unit_rounded(means[u]);
-        product += (double)mean * (double)before[u];
-        norm += (double)mean * (double)mean;
-        before[u] = mean;
-    }
+    struct rule_agreement found = rule_agree(reading, n_units, rule_units(context, tensor));
+    double product = found.product;
+    double norm = found.norm;
     bool is_there = isfinite(norm) && norm > 0;
     if (is_there && tensor->has_before && isfinite(product)) {
         tensor->sum += product / sqrt(norm * tensor->before_norm);

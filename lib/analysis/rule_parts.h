@@ -50,6 +50,18 @@ static inline double rule_median(double *values, size_t n)
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
+/** Note a fact of the reading that is about one number and no unit. */
+static inline void rule_note_value(
+    struct rule_context *context, uint32_t code, double value, double usual, double score)
+{
+    rule_note(context, &(struct rule_fact){.code = code,
+                           .value = value,
+                           .usual = usual,
+                           .score = score,
+                           .unit = -1,
+                           .row = -1});
+}
+
 /** Put a step into rule_fact.from_step, in which 0 means none: rule_since() gives it back. */
 static inline int64_t rule_from(int64_t step)
 {

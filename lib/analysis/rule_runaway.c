@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_agree.h"
 #include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
-#include "lib/analysis/unit_stats.h"
 #include "lib/base/mem.h"
 
 /*
@@ -40,7 +40,7 @@ static const struct rule_param params[] = {
     {"in_a_row", 4, 2, 1000, "readings in a row in which gradients pile up"},
 };
 
-enum { MIN_UNITS = 4, WARM_UP = 32, MIN_TENSORS = 2, CALM = 64 };
+enum { WARM_UP = 32, MIN_TENSORS = 2, CALM = 64 };
 
 static const double min_cosine = 0.6;
 static const double past_fade = 0.99; /* of the longest row, a reading */
@@ -82,15 +82,9 @@ struct run {
         agreed; /* int64_t by thing: step + 1 at which it last agreed; 0: never */
 };
 
-static bool is_gradient(const struct judge_thing *thing)
-{
-    return thing->is_tensor && thing->role == BARO_GRAD && thing->n_units >= MIN_UNITS &&
-           !thing->is_eval;
-}
-
 static bool applies(const struct judge_thing *thing)
 {
-    return is_gradient(thing) || judge_is_main_loss(thing);
+    return rule_agree_applies(thing) || judge_is_main_loss(thing);
 }
 
 static void end_row(struct pile *pile)
@@ -157,16 +151,9 @@ static void on_gradient(
     if (!unit_fits(reading, n_units)) {
         return;
     }
-    const float *means = unit_column(reading, n_units, UNIT_MEAN);
-    float *before = rule_units(context, pile);
-    double product = 0;
-    double norm = 0;
-    for (uint32_t u = 0; u < n_units; u++) {
-        float mean = unit_rounded(means[u]);
-        product += (double)mean * (double)before[u];
-        norm += (double)mean * (double)mean;
-        before[u] = mean;
-    }
+    struct rule_agreement found = rule_agree(reading, n_units, rule_units(context, pile));
+    double product = found.product;
+    double norm = found.norm;
     bool piles_up = isfinite(norm) && norm > pile->norm && pile->norm > 0 &&
                     product >= 0.5 * pile->norm &&
                     product * product > min_cosine * min_cosine * norm * pile->norm;
@@ -208,7 +195,7 @@ static size_t count_gradients(const struct rule_context *context)
     for (uint32_t id = 1; n_missing < RULE_MAX_GAP; id++) {
         const struct judge_thing *thing = rule_thing(context, id);
         n_missing = thing == NULL ? n_missing + 1 : 0;
-        n += thing != NULL && is_gradient(thing) ? 1 : 0;
+        n += thing != NULL && rule_agree_applies(thing) ? 1 : 0;
     }
     return n;
 }

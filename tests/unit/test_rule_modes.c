@@ -247,6 +247,35 @@ static void a_discriminator_that_wins_is_told(void **state)
     rig_close(&rig);
 }
 
+/* Labels of 0.9 leave the discriminator a loss of 0.325. */
+static void a_discriminator_that_lies_at_its_floor_has_won(void **state)
+{
+    (void)state;
+    for (int is_won = 0; is_won < 2; is_won++) {
+        struct judge_rig rig;
+        rig_open(&rig, "collapse");
+        uint32_t d = rig_scalar(&rig, "d_loss");
+        uint32_t g = rig_scalar(&rig, "g_loss");
+        for (int64_t step = 0; step < 300; step++) {
+            double fade = exp(-(double)step / 12);
+            rig_step(&rig, step, 0.1);
+            rig_value(&rig, d,
+                is_won != 0 ? 0.325 + 1.05 * fade + 0.004 * rig_normal(&rig)
+                            : 1.2 + 0.15 * rig_normal(&rig));
+            rig_value(&rig, g,
+                is_won != 0 ? 0.7 + 6 * (1 - fade) + 0.2 * rig_normal(&rig)
+                            : 0.9 + 0.1 * rig_normal(&rig));
+        }
+        rig_end(&rig, JUDGE_END_FINISHED);
+        if (is_won != 0) {
+            assert_in_range(rig_only(&rig)->noticed_step, 25, 90);
+        } else {
+            rig_assert_quiet(&rig);
+        }
+        rig_close(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +285,7 @@ int main(void)
         cmocka_unit_test(training_in_evaluation_mode_is_taken_from_the_watcher),
         cmocka_unit_test(evaluation_in_training_mode_is_told),
         cmocka_unit_test(a_discriminator_that_wins_is_told),
+        cmocka_unit_test(a_discriminator_that_lies_at_its_floor_has_won),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -387,6 +387,12 @@ static double falls_to_zero(struct judge_rig *rig, int64_t step)
     return step < 100 ? 1e-3 : 0;
 }
 
+static double rises_again(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 100 ? 1e-3 : 1e-3 * pow(1.04, (double)(step - 99));
+}
+
 static void schedules_are_no_jumps(void **state)
 {
     (void)state;
@@ -401,6 +407,7 @@ static void what_no_schedule_does_is_told(void **state)
     (void)state;
     assert_found("lr_jump", "lr", jumps, 300, 100, 100);
     assert_found("lr_jump", "train/lr", falls_to_zero, 300, 100, 110);
+    assert_found("lr_jump", "lr", rises_again, 300, 110, 110);
 }
 
 static void a_jump_with_an_event_is_intended(void **state)

@@ -231,6 +231,13 @@ static double rather_large(struct judge_rig *rig, int64_t step, int weight)
     return step < 100 ? recorded(rig, step, weight) : 0.4 * exp(0.1 * rig_normal(rig));
 }
 
+/* All weights at once by a factor of 6, as weight decay of 1 does. */
+static double all_leap(struct judge_rig *rig, int64_t step, int weight)
+{
+    (void)weight;
+    return (step < 100 ? 0.004 : 0.024) * exp(0.1 * rig_normal(rig));
+}
+
 static double tiny(struct judge_rig *rig, int64_t step, int weight)
 {
     (void)step;
@@ -280,6 +287,11 @@ static void steps_of_the_wrong_size_are_told(void **state)
     rig_close(&rig);
     run_updates(&rig, rather_large, 200);
     assert_int_equal(rig.found[0].step, 100);
+    rig_close(&rig);
+    run_updates(&rig, all_leap, 200);
+    assert_int_equal(rig_only(&rig)->step, 100);
+    assert_int_equal(rig.found[0].noticed_step, 101);
+    assert_int_equal(rig.found[0].causes[0], JUDGE_CAUSE_WEIGHT_DECAY);
     rig_close(&rig);
     run_updates(&rig, tiny, 100);
     assert_int_equal(rig_only(&rig)->step, 63);
