@@ -10,6 +10,7 @@ import ctypes
 import torch
 
 from .. import _native, _tensors
+from .trace import CONSTANT, Value
 
 REGULAR, ASKED, FAILURE = 1, 2, 3
 NOTHING, ROWS, ALL = range(3)
@@ -29,6 +30,12 @@ def rows_of(n_batch, n_rows, first=()):
             row = (row + 1) % n_batch
         taken.add(row)
     return sorted(taken)
+
+
+def seed():
+    """What torch's random numbers began with, as a tensor."""
+    number = torch.initial_seed()
+    return torch.tensor(number - (number >> 63 << 64))
 
 
 class Builder:
@@ -135,6 +142,10 @@ class Builder:
         return self._lib.baro_probe_value(self._probe, self._value_ref)
 
     # ---- the end ----
+
+    def constant(self, name, tensor):
+        """Add something that belongs to the step and to no operation."""
+        self._put(Value(-1, CONSTANT, name, tensor), tensor, ALL)
 
     def loss(self, value):
         """Say which value is the loss."""

@@ -9,10 +9,10 @@ import torch
 
 from . import cause
 from .again import Sandbox, is_replayable
-from .build import FAILURE, Builder, Store, rows_of
+from .build import FAILURE, Builder, Store, rows_of, seed
 from .program import Replay, nodes_of, saved_tensors
 from .search import Look, Origin, Search, places
-from .trace import CONSTANT, INPUT, RESULT, Op, Trace, Value
+from .trace import INPUT, RESULT, Op, Trace, Value
 
 N_ROWS = 16
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -271,7 +271,8 @@ class Moment:
                 builder.on_value(value, store.get(value))
             rng = self._owner.rng_of_step()
             if rng is not None:
-                builder.on_value(Value(len(trace.values), CONSTANT, "rng state", rng), rng)
+                builder.constant("rng state", rng)
+            builder.constant("torch seed", seed())
             for op in trace.ops:
                 builder.on_op(op)
             if loss is not None:

@@ -16,7 +16,7 @@ import weakref
 import torch
 
 from .._probe.again import Remembered
-from .._probe.build import ASKED, REGULAR, Builder, rows_of
+from .._probe.build import ASKED, REGULAR, Builder, rows_of, seed
 from .._probe.moment import Moment
 from .._probe.program import Template, user_frames
 from .._probe.trace import HINTS, Names, Trace, is_users
@@ -265,6 +265,7 @@ class Probes:
             raise trace.error
         if value is not None:
             builder.loss(value)
+        builder.constant("torch seed", seed())
         self._builder = None
         builder.end()
         if template is not None and frames:
@@ -343,8 +344,8 @@ class Probes:
         frames = user_frames(frame) if self._trace is not None or self._templates else []
         if self._trace is not None:
             self._end_trace(loss, frames)
-        if not loss.is_cpu:
-            return
+        if not loss.is_cpu and not self._watcher.is_forced:
+            return  # to look would be to wait for the device; after trouble it is worth it
         template = self._template(frames)
         gathered = template.gather(frames, loss) if template is not None else {}
         if math.isfinite(loss.item()):
@@ -467,6 +468,8 @@ class Probes:
             where = f" in '{origin.op.module}'" if origin.op is not None and origin.op.module else ""
             source = f" ({origin.op.source})" if origin.op is not None and origin.op.source else ""
             self._run.event(f"first not finite: {origin.cause}{where}{source}")
+            self._run.event(f"to do it again: torch {torch.__version__}, Python "
+                            f"{sys.version.split()[0]}, torch's seed {torch.initial_seed()}")
 
     def _fail(self, what, error):
         self._watcher.tell_failure(("probe", what, type(error).__name__),
@@ -500,7 +503,7 @@ def _to_look_at(model):
 
 def _is_bad(gradient, is_whole):
     """Tell whether a gradient is not finite; is_whole: look at all of it."""
-    if gradient is None or not gradient.is_cpu or gradient.is_sparse:
+    if gradient is None or gradient.is_sparse or not (gradient.is_cpu or is_whole):
         return False
     if (not is_whole and gradient.dtype is torch.float32 and gradient.is_contiguous()):
         first = (ctypes.c_float * min(gradient.numel(), N_LOOKED)).from_address(
