@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/reading.h"
 #include "lib/keys/allowed.h"
 #include "lib/push/baro.h"
-#include "tests/integration/daemon_rig.h"
+#include "tests/integration/sample_rig.h"
 
 enum { ASK_MS = 20000, N_KINDS = 4 };
 
@@ -157,6 +158,39 @@ static void a_link_that_was_refused_works_once_its_key_is_listed(void **state)
     link_close(link);
 }
 
+static void a_live_sample_ends_when_its_askers_key_is_revoked(void **state)
+{
+    enum { UNITS = 64 };
+    (void)state;
+    float row[UNITS * UNIT_STAT_COUNT] = {0};
+    struct pusher pusher;
+    pusher_init(&pusher, &rig, "sampled", 7);
+    pusher_declare_tensor(&pusher, 1, "w", BARO_WEIGHT, 4, UNITS);
+    assert_int_equal(pusher_hello(&pusher), 0);
+    for (int64_t step = 0; step < 20; step++) {
+        for (uint32_t unit = 0; unit < UNITS; unit++) {
+            row[UNITS + unit] = (float)(unit + step);
+        }
+        pusher_record(&pusher, READING_UNITS, 1, step, row, sizeof row);
+    }
+    pusher_flush(&pusher);
+    struct link *link = open_link("view");
+    Baro__SampleRequest request = sample_rig_request(&rig, "sampled");
+    request.is_live = true;
+    struct link_message message = {0};
+    const uint64_t n_ended = sample_rig_counter(&rig, "samples_ended");
+    const int64_t number = sample_rig_send(link, &request);
+    (void)sample_rig_done(link, number, 19, &message);
+    link_message_release(&message);
+    assert_true(sample_rig_counter(&rig, "samples_ended") == n_ended);
+    set_listed("view", false);
+    sample_rig_wait_ended(&rig);
+    assert_true(sample_rig_counter(&rig, "samples_ended") == n_ended + 1);
+    set_listed("view", true);
+    link_close(link);
+    pusher_finish(&pusher);
+}
+
 static struct baro_run *open_run(const char *kind, struct baro_err *err)
 {
     char path[256];
@@ -220,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_link_says_at_once_why_its_key_is_of_no_use),
         cmocka_unit_test(a_link_that_was_refused_works_once_its_key_is_listed),
+        cmocka_unit_test(a_live_sample_ends_when_its_askers_key_is_revoked),
         cmocka_unit_test(a_run_arrives_over_tcp_with_a_key_that_may_push),
         cmocka_unit_test(a_run_whose_key_is_refused_says_so_and_keeps_its_ring),
         cmocka_unit_test(a_run_without_a_key_is_not_opened_over_tcp),
