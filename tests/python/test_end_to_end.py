@@ -86,6 +86,32 @@ for i in range(50):
             range(50))
 
 
+def test_what_each_sample_gave_is_kept_and_watched():
+    """20 samples in 4 epochs, then all of class 1 are lost: told, and read back one by one."""
+    import random
+    import barograph
+    with live.daemon():
+        run = barograph.init(project="samples")
+        chance = random.Random(1)
+        for step in range(260):
+            indices = [(32 * step + i) % 320 for i in range(32)]
+            right = [not (i % 4 == 1 and step >= 200) and chance.random() > 0.02 for i in indices]
+            run.log({"loss": 1.0 / (1 + step)}, batch=indices, samples={
+                "loss": [0.5 + i for i in indices], "correct": right,
+                "label": [i % 4 for i in indices]})
+        run.finish(timeout=30)
+        told = [one for one in live.listing("alerts", run.id) if one.get("kind") == "flips"]
+        assert told and "class 1" in told[0]["text"], told
+        assert 200 <= told[0]["step"] <= 203, told
+        assert all(i % 4 == 1 for i in told[0]["samples"][2:8]), told
+        kept = live.listing("get", run.id, "samples[7]")
+        assert [one["step"] for one in kept][:3] == [0, 10, 20], kept[:3]
+        assert {(one["sample"], one["loss"], one["label"]) for one in kept} == {(7, 7.5, 3)}
+        assert len(live.listing("get", run.id, "samples", "--from", "3", "--to", "4")) == 64
+        replayed = live.listing("replay", run.id)
+        assert replayed[-1]["same_as_recorded"] is True, replayed[-1]
+
+
 def test_with_hardly_any_budget_the_loss_is_still_told():
     os.environ["BARO_BUDGET"] = "0"
     with live.daemon():
