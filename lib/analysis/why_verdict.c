@@ -407,9 +407,7 @@ static void decide(const struct weighing *weighing, struct why_verdict *verdict)
         [WHY_DATA] = "the data are to blame",
         [WHY_OPTIMISER] =
             "what moves the weights is to blame: learning rate, clipping, decay",
-        [WHY_ARCHITECTURE] =
-            "the model or its loss cannot stand what it meets: a formula or a "
-            "layer without a guard",
+        [WHY_ARCHITECTURE] = "the model or its loss meets what it cannot stand: no guard",
         [WHY_PRECISION] = "the number format is to blame: its range is too small here",
         [WHY_BUG] = "the program does not do what it should",
         [WHY_MACHINE] = "the machine or what runs beside is to blame, not the numbers"};
