@@ -510,6 +510,9 @@ static int find_put(const struct credit_io *io, bool is_before, struct put *put)
         return BARO_EUNSUPPORTED;
     }
     put->what = is_scatter ? 2 : io->n_in - 1;
+    if (is_scatter && !has(&side, 2)) {
+        put->what = io->n_in; /* a number */
+    }
     const struct credit_array *what = has(&side, put->what) ? &side.in[put->what] : NULL;
     const struct credit_array *shape = is_scatter ? &side.in[1] : what;
     if (shape == NULL || shape->value == NULL || (what != NULL && what->n != shape->n)) {

@@ -94,6 +94,9 @@ static int set_args(struct work *work)
         double number = 0;
         *arg = (struct arg){.input = PROBE_NONE, .number = otherwise, .number0 = otherwise};
         if (is_number || probe_attr(io->op, name, 0, &number) || next >= io->n_in) {
+            if (!is_number && next < io->n_in && io->in[next].value == NULL) {
+                next++; /* a number in a tensor's place */
+            }
             arg->number = number_of(io->op, name, otherwise);
             arg->number0 =
                 io->op0 != NULL ? number_of(io->op0, name, otherwise) : arg->number;
@@ -102,6 +105,9 @@ static int set_args(struct work *work)
             arg->input = io->in[input].value != NULL ? (int)input : PROBE_NONE;
         }
         work->n_tensors += is_number ? 0 : 1;
+    }
+    while (next < io->n_in && io->in[next].value == NULL) {
+        next++;
     }
     return next >= 1 && next >= io->n_in ? 0 : BARO_EUNSUPPORTED;
 }

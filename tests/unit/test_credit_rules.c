@@ -655,6 +655,10 @@ MOVE(stack, 12, in[i % 2][i / 2]) /* [2, 3] twice, dim 2 */
 MOVE(expand, 12, in[0][i / 6 * 3 + i % 3])
 MOVE(pad, 48, i % 8 >= 1 && i % 8 < 5 ? in[0][i / 8 * 4 + i % 8 - 1] : 2.5)
 
+MOVE(slice_put, 24, i % 4 == 1 || i % 4 == 3 ? in[1][i / 4 * 2 + i % 4 / 2] : in[0][i])
+MOVE(select_put, 24, i % 12 / 4 == 2 ? in[1][i / 12 * 4 + i % 4] : in[0][i])
+MOVE(strided, 4, in[0][1 + i / 2 * 12 + i % 2 * 2])
+
 static void c_windows(double *const *in, double *out, const double *p)
 {
     for (int i = 0; i < 2 * 3 * 2 * 2; i++) { /* windows of 2 at 0 and 2 */
@@ -685,6 +689,12 @@ static void elements_that_move(void **state)
         {"cat", "dim=-1", {0}, c_cat, {x, one}, 2, {2, 3, 5}, 3},
         {"stack", "dim=2", {0}, c_stack, {flat, flat}, 2, {2, 3, 2}, 3},
         {"expand", "size=[2, 2, 3]", {0}, c_expand, {thin}, 1, {2, 2, 3}, 3},
+        {"as_strided", "size=[2,2] stride=[12,2] storage_offset=1", {0}, c_strided, {x}, 1,
+            {2, 2}, 2, true},
+        {"slice_scatter", "dim=2 start=1 end=9223372036854775807 step=2", {0}, c_slice_put,
+            {x, {{2, 3, 2}, 3, 0.5, 1}}, 2, {2, 3, 4}, 3},
+        {"select_scatter", "dim=1 index=2", {0}, c_select_put, {x, {{2, 4}, 2, 0.5, 1}}, 2,
+            {2, 3, 4}, 3},
         {"constant_pad_nd", "pad=[1, 3] value=2.5", {0}, c_pad, {x}, 1, {2, 3, 8}, 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
