@@ -192,8 +192,7 @@ static void print_reasons(const struct finding *finding)
         [SAMPLE_NONFINITE] = "holds NaN or an infinity",
         [SAMPLE_LEAP] = "rises or falls at once much further than others do",
         [SAMPLE_ENVELOPE] = "the highest or the lowest of all somewhere",
-        [SAMPLE_OUTLIER] = "fewer are like it than like its neighbours, or it runs for a "
-                           "while where hardly another does",
+        [SAMPLE_OUTLIER] = "alone: few are like it, or few run where it does for a while",
         [SAMPLE_BLUE_NOISE] = "typical: it stands for those like it",
     };
     for (int reason = SAMPLE_REASON_COUNT - 1; reason > SAMPLE_NOT_SHOWN; reason--) {
