@@ -169,7 +169,8 @@ class Template:
 
     def fits(self, calls):
         """Tell whether a step has called the same models in the same order."""
-        return [ref() for ref in self.modules] == [one.module for one in calls]
+        return len(calls) == len(self.modules) and all(
+            ref() is one.module for ref, one in zip(self.modules, calls))
 
     def gather(self, frames, loss):
         """What this step has taken from outside, as {value: tensor}: by reference."""

@@ -38,7 +38,8 @@ CALM_LOSSES = 20        # after which another failure is another one
 MAX_CALLS = 16          # of models since the last backward() that are remembered
 MAX_TEMPLATES = 8
 MAX_LOOKED = 65536      # elements of the gradient that is looked at in every step
-N_LOOKED = 48           # of them, where they lie in memory one by one
+N_LOOKED = 16           # of them, where they lie in memory one by one
+_FEW = ctypes.c_float * N_LOOKED
 
 
 class Probes:
@@ -52,6 +53,7 @@ class Probes:
         self._calls = []           # of models since the last backward(), oldest first
         self._depth = 0            # calls under way
         self._hooked = []          # modules with hooks of ours in this step
+        self._on_enter, self._on_leave = Hook(self._enter), Hook(self._leave)
         self._key = f"barographprobe{id(self):x}"
         self._trace = None         # under way
         self._builder = None
@@ -73,7 +75,7 @@ class Probes:
         self._n_calm = CALM_LOSSES
         self._last = None          # of a finite loss: (loss, calls, template, gathered)
         self._n_within = 0         # calls of backward() under way
-        self._looked = {}          # id of a model: its parameters that are looked at
+        self._looked = weakref.WeakKeyDictionary()  # model: its parameters that are looked at
         self._scaled = []          # (weak reference to what GradScaler.scale() gave, it, the loss)
         self._was_asked = (False, False)
 
@@ -130,18 +132,16 @@ class Probes:
 
     def _hook(self, module):
         if self._key not in module._forward_pre_hooks:
-            module._forward_pre_hooks[self._key] = Hook(self._enter)
-            module._forward_hooks[self._key] = Hook(self._leave)
-            self._hooked.append(weakref.ref(module))
+            module._forward_pre_hooks[self._key] = self._on_enter
+            module._forward_hooks[self._key] = self._on_leave
+            self._hooked.append(module)
 
     def close(self):
         """The step is over: nothing of it is held."""
         self._stop_trace()
-        for ref in self._hooked:
-            module = ref()
-            if module is not None:
-                module._forward_pre_hooks.pop(self._key, None)
-                module._forward_hooks.pop(self._key, None)
+        for module in self._hooked:
+            module._forward_pre_hooks.pop(self._key, None)
+            module._forward_hooks.pop(self._key, None)
         self._hooked.clear()
         self._calls.clear()
         self._depth = 0
@@ -356,8 +356,12 @@ class Probes:
 
     def _template(self, frames):
         """The program of a traced step that fits this one; of calls that nobody has used: goes."""
+        if not self._templates:
+            return None
         known = self._templates.get(_line(frames)) if frames else None
-        for one in ([known] if known is not None else []) + list(self._templates.values()):
+        if known is not None and known.fits(self._calls):
+            return known
+        for one in self._templates.values():
             last = self._calls[-len(one.modules):] if one.modules else []
             if one.fits(last):
                 self._calls[:] = last
@@ -420,15 +424,17 @@ class Probes:
         """Look at a few of them; at all of them after trouble."""
         if self._last is None:
             return
+        is_whole = self._watcher.n_forced > 0
         for model in self._watcher.models:
-            known = self._looked.get(id(model))
-            if known is None or known[0] != model.parameters.n_scans:
-                known = self._looked[id(model)] = (model.parameters.n_scans, _to_look_at(model))
-            entries = model.parameters.entries
-            looked = ([entry.parameter for entry in entries] if self._watcher.is_forced
-                      else known[1])
+            if is_whole:
+                looked = [entry.parameter for entry in model.parameters.entries]
+            else:
+                known = self._looked.get(model)
+                if known is None or known[0] != model.parameters.n_scans:
+                    known = self._looked[model] = (model.parameters.n_scans, _to_look_at(model))
+                looked = known[1]
             for parameter in looked:
-                if _is_bad(parameter.grad, self._watcher.is_forced):
+                if _is_bad(parameter.grad, is_whole):
                     self.on_bad_gradient()
                     return
 
@@ -506,7 +512,7 @@ def _is_bad(gradient, is_whole):
     if gradient is None or gradient.is_sparse or not (gradient.is_cpu or is_whole):
         return False
     if (not is_whole and gradient.dtype is torch.float32 and gradient.is_contiguous()):
-        first = (ctypes.c_float * min(gradient.numel(), N_LOOKED)).from_address(
-            gradient.data_ptr())
-        return not math.isfinite(sum(first))
+        n = gradient.numel()
+        few = _FEW if n >= N_LOOKED else ctypes.c_float * n
+        return not math.isfinite(sum(few.from_address(gradient.data_ptr())))
     return not math.isfinite(gradient.sum().item()) and not bool(gradient.isfinite().all())
