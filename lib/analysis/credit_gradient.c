@@ -51,6 +51,9 @@ int credit_gradient_begin(struct credit *credit, struct baro_err *err)
             }
         }
     }
+    for (uint32_t i = 0; i < probe->n_values; i++) {
+        credit->value_bits[i] |= credit->n_left[i] == 1 ? CREDIT_IS_ONCE : 0;
+    }
     if ((credit->value_bits[probe->loss] & CREDIT_IS_BETWEEN) == 0) {
         return baro_err_set(err, BARO_ENOENT, "the loss was not made from %s",
             credit_value_text(probe, target, name, sizeof name));
@@ -323,6 +326,30 @@ static void close_node(
     node->is_singular = node->is_singular || desk->singular || desk->is_bad;
 }
 
+/* What the inputs got from this operation: known where nothing else gave them any; else anew. */
+static int pull_again(struct credit *credit, const struct credit_rule *rule)
+{
+    struct credit_desk *desk = &credit->desk;
+    bool is_known = rule != NULL && rule->gradient != NULL;
+    for (uint32_t k = 0; k < desk->io.n_in; k++) {
+        const int32_t value = desk->io.op->inputs[k];
+        is_known = is_known && (desk->tangent_in[k] == NULL ||
+                                   ((credit->value_bits[value] & CREDIT_IS_ONCE) != 0 &&
+                                       credit->of[value] != NULL));
+    }
+    if (!is_known) {
+        return pull(credit, rule);
+    }
+    for (uint32_t k = 0; k < desk->io.n_in; k++) {
+        if (desk->tangent_in[k] != NULL) {
+            desk->of_in[k] = credit_desk_zeros(desk, desk->in[k].n);
+            memcpy(desk->of_in[k], credit->of[desk->io.op->inputs[k]],
+                (size_t)desk->in[k].n * sizeof(float));
+        }
+    }
+    return 0;
+}
+
 /* From the target to the loss: one operation. */
 static int64_t push_on(struct credit *credit, int32_t at)
 {
@@ -336,7 +363,7 @@ static int64_t push_on(struct credit *credit, int32_t at)
         credit_desk_clear(desk);
         return 1;
     }
-    bool is_known = pull(credit, rule) == 0;
+    bool is_known = pull_again(credit, rule) == 0;
     const struct credit_flow came = enter(credit, at);
     double left = 0;
     if (is_known && came.size > 0) {

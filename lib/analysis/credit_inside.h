@@ -16,7 +16,7 @@ enum {
     CREDIT_IS_FIXED = 1,       /* made from parameters, buffers and constants alone */
     CREDIT_FROM_PARAMETER = 2, /* one of them is a parameter */
     CREDIT_IS_BETWEEN = 4,     /* gradient mode: on the way from the target to the loss */
-    CREDIT_IS_SEEN = 8         /* its strongest units and samples are ranked */
+    CREDIT_IS_ONCE = 8         /* likewise, and one operand only: its gradient is from there */
 };
 
 /* A probe and how many of its rows count. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/credit_dot.h"
 #include "lib/analysis/credit_matmul.h"
 #include "lib/analysis/credit_parts.h"
 #include "lib/analysis/credit_walk.h"
@@ -255,6 +256,10 @@ static void multiply_rows(
         }
         return;
     }
+    if (y.column != 1 && y.row == 1 && y.column == n && n_rows == m) {
+        credit_dot_rows(m, k, n, x, n, y.x, out);
+        return;
+    }
     float *owned = NULL;
     const struct credit_matrix straight = straighten(y, n, k, &owned);
     const int64_t room = (n_rows + ROWS - 1) / ROWS * ROWS;
@@ -369,12 +374,16 @@ static int gradient(const struct credit_io *io)
 static void multiply_pair(
     const struct product *p, struct credit_matrix x, struct credit_matrix y, float *out)
 {
-    float *owned = NULL;
-    const struct credit_matrix straight = straighten(y, p->k, p->n, &owned);
     baro_autofree float *product = baro_xcalloc((size_t)(p->m * p->n), sizeof *product);
-    credit_matmul(p->m, p->n, p->k, x, straight, product, p->n);
+    if (x.column == 1 && y.row == 1 && y.column == p->k) {
+        credit_dot_rows(p->m, p->n, p->k, x.x, x.row, y.x, product);
+    } else {
+        float *owned = NULL;
+        const struct credit_matrix straight = straighten(y, p->k, p->n, &owned);
+        credit_matmul(p->m, p->n, p->k, x, straight, product, p->n);
+        free(owned);
+    }
     add_scaled(out, 1, product, p->m * p->n, (float)p->alpha);
-    free(owned);
 }
 
 static int add_bias(const struct product *p, const float *bias, float *out)
