@@ -92,13 +92,11 @@ static void print_hops(const struct term *term, const struct why_story *story)
     for (size_t i = 0; i < story->n_hops; i++) {
         const struct why_hop *hop = &story->hops[i];
         char text[LINE_BYTES];
-        if (isfinite(hop->share)) {
-            (void)snprintf(text, sizeof text, "%s%s  %.0f %%",
-                i > 0 ? term_mark(term, "← ", "<- ") : "", hop->text, 100 * hop->share);
-        } else {
-            (void)snprintf(text, sizeof text, "%s%s",
-                i > 0 ? term_mark(term, "← ", "<- ") : "", hop->text);
-        }
+        char share[64];
+        why_hop_words(hop, share, sizeof share);
+        (void)snprintf(text, sizeof text, "%s%s%s%s",
+            i > 0 ? term_mark(term, "← ", "<- ") : "", hop->text,
+            share[0] != '\0' ? "; " : "", share);
         print_field(term, i == 0 ? "path" : "", 2, text);
     }
 }
@@ -320,10 +318,11 @@ static void print_ways_json(const struct term *term, const struct why_story *sto
     for (size_t i = 0; i < story->n_hops; i++) {
         const struct why_hop *hop = &story->hops[i];
         json_print(term,
-            json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "hop", "module",
+            json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "hop", "module",
                 json_text(hop->module), "op", json_text_or_null(hop->op_name), "value",
                 number_or_null(hop->number), "usual", number_or_null(hop->usual), "share",
-                number_or_null(hop->share), "text", json_text(hop->text)));
+                number_or_null(hop->share), "unit", index_or_null(hop->unit), "text",
+                json_text(hop->text)));
     }
     for (size_t i = 0; i < story->n_suspects; i++) {
         const struct why_suspect *suspect = &story->suspects[i];

@@ -38,19 +38,28 @@ static const Baro__Alert *find_alert(const Baro__AlertsReply *reply, uint64_t id
     return NULL;
 }
 
+static bool has_nonfinite(const Baro__AlertsReply *reply, const Baro__Incident *incident)
+{
+    for (size_t k = 0; k < incident->n_alerts; k++) {
+        const Baro__Alert *alert = find_alert(reply, incident->alerts[k]);
+        if (alert != NULL && strcmp(alert->kind, "nonfinite") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void choose_incident(struct why_reading *reading, int64_t step)
 {
     const Baro__AlertsReply *reply = reading->alerts;
     size_t n = reply->n_incidents;
-    baro_autofree uint32_t *levels = baro_xcalloc(n + 1, sizeof *levels);
-    baro_autofree int64_t *firsts = baro_xcalloc(n + 1, sizeof *firsts);
-    baro_autofree int64_t *lasts = baro_xcalloc(n + 1, sizeof *lasts);
+    baro_autofree struct why_choice *choices = baro_xcalloc(n + 1, sizeof *choices);
     for (size_t i = 0; i < n; i++) {
-        levels[i] = reply->incidents[i]->level;
-        firsts[i] = reply->incidents[i]->first_step;
-        lasts[i] = reply->incidents[i]->last_step;
+        const Baro__Incident *incident = reply->incidents[i];
+        choices[i] = (struct why_choice){incident->level, has_nonfinite(reply, incident),
+            incident->first_step, incident->last_step};
     }
-    reading->chosen = why_choose(levels, firsts, lasts, n, step != INT64_MIN, step);
+    reading->chosen = why_choose(choices, n, step != INT64_MIN, step);
     if (reading->chosen < n) {
         const Baro__Incident *incident = reply->incidents[reading->chosen];
         reading->incident = (struct why_incident){incident->id, incident->headline,

@@ -274,6 +274,18 @@ void why_tell(const struct why_facts *facts, struct why_story *out)
     write_looked(work);
 }
 
+void why_hop_words(const struct why_hop *hop, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (isfinite(hop->share)) {
+        why_say(out, size, "%.0f %%", 100 * hop->share);
+    }
+    if (hop->unit >= 0) {
+        why_say(out, size, "%sunit %" PRId64 " alone %.0f %%", out[0] != '\0' ? ", " : "",
+            hop->unit, 100 * hop->unit_share);
+    }
+}
+
 void why_origin_words(const struct why_story *story, char *out, size_t size)
 {
     const struct why_origin *origin = &story->origin;
@@ -283,7 +295,7 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
         why_say(out, size, "%s was not finite before any operation", origin->tensor);
         return;
     }
-    why_say(out, size, "%s of %s", origin->op,
+    why_say(out, size, "%s of %s", origin->breaks[0] != '\0' ? origin->breaks : origin->op,
         origin->tensor[0] != '\0' ? origin->tensor : "its operand");
     if (isfinite(origin->operand)) {
         why_say(out, size, " = %.5g", origin->operand);

@@ -190,7 +190,10 @@ struct why_verdict {
 
 /* The operation, or at least the tensor, in which it began. */
 struct why_origin {
-    char op[WHY_NAME_BYTES];     /* "exp"; "" without a probe */
+    char op[WHY_NAME_BYTES]; /* "exp"; "" without a probe */
+    char breaks
+        [WHY_NAME_BYTES]; /* the operation that operand and limit are of: op, or what gave a
+                                    backward op its infinity */
     char module[WHY_NAME_BYTES]; /* "" : in none, the loss */
     char tensor
         [WHY_NAME_BYTES]; /* as it is stored, without a probe; else what the operand is */
@@ -246,6 +249,8 @@ struct why_hop {
     double number; /* its largest size */
     double usual;  /* in calm; NaN: not known */
     double share;  /* of what made the operand; NaN: not known */
+    int64_t unit;  /* that made most of it; -1: none stands out */
+    double unit_share;
     char text[WHY_TEXT_BYTES];
 };
 
@@ -258,6 +263,14 @@ struct why_sample {
     int64_t last_step; /* of these; valid when n_before > 0 */
     double last_loss;  /* of that step; NaN: not known */
     double share;      /* of what made the operand; NaN: not known */
+    bool
+        has_course; /* the tensor before the operation is far larger whenever it is there */
+    uint32_t
+        thing; /* that tensor; its first and last such size, and the usual one without it */
+    int64_t first_step;
+    double first;
+    double last;
+    double without;
     char text[WHY_TEXT_BYTES];
 };
 
@@ -291,21 +304,31 @@ void why_plan(const struct why_facts *facts, struct why_plan *out);
 /** Tell the story. cost: that of shift_find() for each series, and of the credit of one value. */
 void why_tell(const struct why_facts *facts, struct why_story *out);
 
+/* An incident that may be investigated. */
+struct why_choice {
+    uint32_t level;
+    bool
+        is_nonfinite; /* a NaN or an infinity is among its alerts, or its failure was captured */
+    int64_t first_step;
+    int64_t last_step;
+};
+
 /**
- * Choose what to investigate: the gravest incident, the first of them; with a step the one that
- * lasted over it or is nearest to it.
+ * Choose what to investigate: the gravest incident, of several as grave the first with a NaN, else
+ * the first; with a step the one that lasted over it or is nearest to it.
  *
- * levels, first_steps, last_steps  n of them
- * returns  n when there is none
+ * returns  its place; n when there is none
  */
-size_t why_choose(const uint32_t *levels, const int64_t *first_steps,
-    const int64_t *last_steps, size_t n, bool has_step, int64_t step);
+size_t why_choose(const struct why_choice *choices, size_t n, bool has_step, int64_t step);
 
 /** Write a step with its thousands apart: 24,397. Returns out. */
 char *why_step(int64_t step, char out[32]);
 
 /** Name a cause in a word: "data", "optimiser", ... */
 const char *why_cause_name(enum why_cause cause);
+
+/** Say of a hop how much came through it, and by which unit: "82 %, unit 12 alone 40 %"; or "". */
+void why_hop_words(const struct why_hop *hop, char *out, size_t size);
 
 /**
  * Say what the operation of a story's origin was: its operand, where it breaks, and the operand in

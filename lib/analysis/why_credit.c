@@ -83,8 +83,8 @@ static void take_units(struct why_work *work, const struct credit_finding *findi
             const struct credit_source *source = &finding->units[i];
             if (source->value == hop->value && source->unit >= 0 &&
                 probe->values[hop->value].unit_axis >= 0 && fabs(source->share) > 0.1) {
-                why_say(hop->text, sizeof hop->text, "; unit %lld made %.0f %% of it",
-                    (long long)source->unit, 100 * source->share);
+                hop->unit = source->unit;
+                hop->unit_share = source->share;
                 break;
             }
         }

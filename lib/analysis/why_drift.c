@@ -436,12 +436,40 @@ static int compare_beats(const void *a, const void *b)
                               : (x->kind > y->kind) - (x->kind < y->kind);
 }
 
+/* What the tensor before the operation did whenever the bad sample was there. */
+static void tell_sample(struct why_work *work)
+{
+    const struct why_story *story = work->story;
+    const struct why_sample *sample = &story->samples[0];
+    const struct why_thing *thing = why_thing(work->facts, sample->thing);
+    if (story->n_samples == 0 || !sample->has_course || thing == NULL) {
+        return;
+    }
+    struct why_beat *beat = add_beat(work, WHY_BEAT_DRIFT, sample->first_step);
+    if (beat == NULL) {
+        return;
+    }
+    char step[32];
+    char label[WHY_NAME_BYTES];
+    (void)why_label(thing, -1, label);
+    beat->series = (struct why_want){thing->id, READING_SUMMARY, SUMMARY_ABS_MAX, -1};
+    (void)snprintf(beat->title, sizeof beat->title, "%s", label);
+    why_say(beat->text, sizeof beat->text,
+        "Whenever sample %" PRId64
+        " is in the batch, the largest size of %s is far out: %.4g at "
+        "step %s",
+        sample->sample, label, sample->first, why_step(sample->first_step, step));
+    why_say(beat->text, sizeof beat->text, ", %.4g at step %s; without it %.3g is usual",
+        sample->last, why_step(sample->last_step, step), sample->without);
+}
+
 void why_tell_beats(struct why_work *work)
 {
     const struct why_drift *setting = why_setting_drift(work);
     if (setting != NULL && is_telling(work, setting)) {
         tell_drift(work, setting, WHY_BEAT_SETTING);
     }
+    tell_sample(work);
     tell_origin(work);
     tell_loss(work);
     tell_drifts(work);

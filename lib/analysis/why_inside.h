@@ -35,7 +35,6 @@ struct why_drift {
 struct why_found {
     bool is_there;
     enum why_op op;
-    int operand;   /* which input of the operation broke it; -1: not known */
     int32_t value; /* that operand; PROBE_NONE: not known */
     double gain;   /* largest size now by that in calm, of the operand; NaN: not known */
     int jump;      /* the hop at which sizes leave what they are in calm; -1: none */

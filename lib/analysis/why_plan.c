@@ -382,21 +382,25 @@ void why_plan(const struct why_facts *facts, struct why_plan *out)
     }
 }
 
-size_t why_choose(const uint32_t *levels, const int64_t *first_steps,
-    const int64_t *last_steps, size_t n, bool has_step, int64_t step)
+static double distance_of(const struct why_choice *choice, int64_t step)
+{
+    return step < choice->first_step  ? (double)choice->first_step - (double)step
+           : step > choice->last_step ? (double)step - (double)choice->last_step
+                                      : 0;
+}
+
+size_t why_choose(const struct why_choice *choices, size_t n, bool has_step, int64_t step)
 {
     size_t best = n;
     double best_distance = (double)INFINITY;
     for (size_t i = 0; i < n; i++) {
-        double distance = 0;
-        if (has_step) {
-            distance = step < first_steps[i]  ? (double)first_steps[i] - (double)step
-                       : step > last_steps[i] ? (double)step - (double)last_steps[i]
-                                              : 0;
-        }
-        bool is_better = best == n || distance < best_distance ||
-                         (distance <= best_distance && levels[i] > levels[best]);
-        if (is_better) {
+        double distance = has_step ? distance_of(&choices[i], step) : 0;
+        bool is_graver =
+            best < n && (choices[i].level > choices[best].level ||
+                            (choices[i].level == choices[best].level &&
+                                choices[i].is_nonfinite && !choices[best].is_nonfinite));
+        if (best == n || distance < best_distance ||
+            (distance <= best_distance && is_graver)) {
             best = i;
             best_distance = distance;
         }

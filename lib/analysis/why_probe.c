@@ -19,7 +19,7 @@
  * there, else as the n-th of that name in that module.
  */
 
-enum { MAX_WAY = 4096 };
+enum { MAX_WAY = 4096, MAX_BACK = 8 };
 
 /* Numbers beyond so many times those in calm have left their course. */
 static const double GAIN = 3;
@@ -51,10 +51,14 @@ static const struct family {
         "prod einsum dot mv addmv addcmul addcdiv mse_loss "},
 };
 
+/* Of "exp_backward" it is the family of exp: what broke is one operation, whichever way. */
 static enum why_op family_of(const char *name)
 {
+    static const char backward[] = "_backward";
     char word[64];
     int n = (int)strcspn(name, ".");
+    const char *tail = strstr(name, backward);
+    n = tail != NULL && tail - name < n ? (int)(tail - name) : n;
     if (n == 0 || n > (int)sizeof word - 3) {
         return WHY_OP_OTHER;
     }
@@ -225,12 +229,38 @@ static double size_of(const struct probe_value *value)
 
 /* ---- the operand ---- */
 
+/* Of a backward operation: what is not finite, else what the forward pass left for it. */
+static int backward_operand_of(const struct probe *probe, const struct probe_op *op)
+{
+    int best = -1;
+    int most = 0;
+    for (uint32_t i = 0; i < op->n_inputs; i++) {
+        if (op->inputs[i] == PROBE_NONE) {
+            continue;
+        }
+        const struct probe_value *value = &probe->values[op->inputs[i]];
+        bool is_bad = value->n_nan + value->n_inf > 0;
+        bool is_gradient =
+            strncmp(value->name, "gradient", 8) == 0 ||
+            (value->op != PROBE_NONE && probe->ops[value->op].phase == PROBE_BACKWARD);
+        int weight = is_bad ? 3 : is_gradient ? 1 : 2;
+        if (weight > most) {
+            best = (int)i;
+            most = weight;
+        }
+    }
+    return best;
+}
+
 /* Which input of the operation broke it: the divisor, or the one that is furthest out. */
 static int operand_of(
     const struct probe *probe, const struct probe_op *op, enum why_op family)
 {
     int best = -1;
     double most = -1;
+    if (op->phase == PROBE_BACKWARD) {
+        return backward_operand_of(probe, op);
+    }
     for (uint32_t i = 0; i < op->n_inputs && i < 64; i++) {
         if (op->inputs[i] == PROBE_NONE) {
             continue;
@@ -251,14 +281,39 @@ static int operand_of(
     return best;
 }
 
+/* The operation that is to be explained and its operand. A backward operation that was given what
+ * is not finite already (0 times the infinite result of exp) stands for the one that made that. */
+static int32_t operand_and_op(
+    const struct probe *probe, const struct probe_op **out_op, int32_t *out_result)
+{
+    const struct probe_op *op = &probe->ops[probe->origin.op];
+    int32_t result = probe->origin.value;
+    int32_t value = PROBE_NONE;
+    for (int n = 0; n < MAX_BACK; n++) {
+        int at = operand_of(probe, op, family_of(op->name));
+        value = at >= 0 ? op->inputs[at] : PROBE_NONE;
+        const struct probe_value *operand =
+            value != PROBE_NONE ? &probe->values[value] : NULL;
+        bool is_bad = operand != NULL && operand->n_nan + operand->n_inf > 0;
+        if (!is_bad || operand->op == PROBE_NONE || op->phase != PROBE_BACKWARD) {
+            break;
+        }
+        result = value;
+        op = &probe->ops[operand->op];
+    }
+    *out_op = op;
+    *out_result = result;
+    return value;
+}
+
 int32_t why_operand_value(const struct probe *probe)
 {
+    const struct probe_op *op = NULL;
+    int32_t result = PROBE_NONE;
     if (!probe->has_origin || probe->origin.op == PROBE_NONE) {
         return probe->has_origin ? probe->origin.value : PROBE_NONE;
     }
-    const struct probe_op *op = &probe->ops[probe->origin.op];
-    int at = operand_of(probe, op, family_of(op->name));
-    return at >= 0 ? op->inputs[at] : PROBE_NONE;
+    return operand_and_op(probe, &op, &result);
 }
 
 const char *why_value_module(const struct probe *probe, int32_t value)
@@ -384,7 +439,8 @@ static void tell_hop(struct why_work *work, int32_t value)
         .op = of->op,
         .number = size_of(of),
         .usual = before != NULL ? size_of(before) : (double)NAN,
-        .share = (double)NAN};
+        .share = (double)NAN,
+        .unit = -1};
     const char *module = why_value_module(probe, value);
     (void)snprintf(hop->module, sizeof hop->module, "%s",
         of->op != PROBE_NONE  ? module
@@ -517,7 +573,7 @@ static double limit_of(enum why_op family, const struct probe_op *op,
 }
 
 /* What broke the operation, with its number now and in calm. */
-static void tell_operand(struct why_work *work, const struct probe_op *op)
+static void tell_operand(struct why_work *work, const struct probe_op *op, int32_t result)
 {
     const struct probe *probe = work->facts->failure;
     const struct probe *calm = work->facts->calm;
@@ -529,8 +585,8 @@ static void tell_operand(struct why_work *work, const struct probe_op *op)
     if (isnan(origin->operand)) {
         origin->operand = extreme_of_stats(operand, extreme);
     }
-    origin->limit =
-        limit_of(work->found.op, op, &probe->values[from->value], from->is_gradient);
+    origin->limit = limit_of(work->found.op, op, &probe->values[result], from->is_gradient);
+    (void)snprintf(origin->breaks, sizeof origin->breaks, "%s", op->name);
     const struct probe_value *before = calm_value(probe, calm, work->found.value);
     if (before != NULL) {
         origin->usual = extreme_of_stats(before, extreme);
@@ -580,8 +636,7 @@ void why_read_probe(struct why_work *work)
 {
     const struct probe *probe = work->facts->failure;
     struct why_found *found = &work->found;
-    *found = (struct why_found){.operand = -1,
-        .value = PROBE_NONE,
+    *found = (struct why_found){.value = PROBE_NONE,
         .gain = (double)NAN,
         .jump = -1,
         .input_gain = (double)NAN,
@@ -599,12 +654,12 @@ void why_read_probe(struct why_work *work)
     if (probe->origin.op == PROBE_NONE) {
         return;
     }
-    const struct probe_op *op = &probe->ops[probe->origin.op];
+    const struct probe_op *op = NULL;
+    int32_t result = PROBE_NONE;
+    found->value = operand_and_op(probe, &op, &result);
     found->op = family_of(op->name);
-    found->operand = operand_of(probe, op, found->op);
-    found->value = found->operand >= 0 ? op->inputs[found->operand] : PROBE_NONE;
     if (found->value != PROBE_NONE) {
-        tell_operand(work, op);
+        tell_operand(work, op, result);
         walk(work);
     }
 }

@@ -55,12 +55,12 @@ static void advise_exp(struct why_work *work)
     char *text = add(work);
     why_say(text, WHY_TEXT_BYTES,
         "Clamp %s to [-30, %.3g] before %s: at step %s it was %.4g", operand_name(origin),
-        bound, origin->op, why_step(work->story->step, step), origin->operand);
+        bound, origin->breaks, why_step(work->story->step, step), origin->operand);
     if (isfinite(origin->usual)) {
         why_say(text, WHY_TEXT_BYTES, ", at step %s at most %.4g",
             why_step(origin->calm_step, step), origin->usual);
     }
-    why_say(text, WHY_TEXT_BYTES, "; %s of more than %.4g does not fit %s.", origin->op,
+    why_say(text, WHY_TEXT_BYTES, "; %s of more than %.4g does not fit %s.", origin->breaks,
         limit, origin->dtype);
 }
 
@@ -83,7 +83,7 @@ static void advise_log(struct why_work *work)
     }
     why_say(add(work), WHY_TEXT_BYTES,
         "Keep %s away from 0: %s(%s.clamp_min(1e-7)); at this step its least was %.4g.",
-        operand_name(origin), origin->op, "x", origin->operand);
+        operand_name(origin), origin->breaks, "x", origin->operand);
 }
 
 static void advise_root(struct why_work *work)
@@ -94,7 +94,7 @@ static void advise_root(struct why_work *work)
     if (origin->is_gradient) {
         why_say(text, WHY_TEXT_BYTES,
             "Give the root a floor: %s has an infinite gradient at 0. ",
-            is_norm ? "the length of a vector" : origin->op);
+            is_norm ? "the length of a vector" : origin->breaks);
         why_say(text, WHY_TEXT_BYTES,
             "Write (%s + 1e-8).sqrt() instead, or leave such samples "
             "out (torch.where before the root, not behind it).",

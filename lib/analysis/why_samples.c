@@ -2,8 +2,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/robust.h"
 #include "lib/analysis/why_inside.h"
 #include "lib/base/mem.h"
 
@@ -12,6 +14,9 @@
  * samples they are; without a probe an alert may know the very sample. Then the batches before say
  * whether the same samples did no harm there: if so it is not the data alone.
  */
+
+/* A tensor so many times as large with a sample as without it follows the sample. */
+static const double FAR = 3;
 
 static const struct why_batch *batch_at(const struct why_facts *facts, int64_t step)
 {
@@ -121,6 +126,67 @@ static void look_back(const struct why_work *work, struct why_sample *sample)
     }
 }
 
+static bool holds(const struct why_batch *batch, int64_t sample)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->samples[i] == sample) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The sizes of the tensor that feeds the operation, or that was first in trouble. */
+static const struct why_series *fed_series(const struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    const char *module = work->found.is_there
+                             ? why_value_module(facts->failure, work->found.value)
+                             : work->story->origin.module;
+    for (size_t i = 0; i < facts->n_series && module[0] != '\0'; i++) {
+        const struct why_series *series = &facts->series[i];
+        const struct why_thing *thing = why_thing(facts, series->thing);
+        char own[WHY_NAME_BYTES];
+        if (!series->is_coarse && series->kind == READING_SUMMARY &&
+            series->stat == SUMMARY_ABS_MAX && thing != NULL && thing->role == BARO_ACT &&
+            why_is_module(why_module_of(thing, own), module)) {
+            return series;
+        }
+    }
+    return NULL;
+}
+
+/* How the tensor behaved whenever the sample was there, and when it was not. */
+static void follow(const struct why_work *work, struct why_sample *sample)
+{
+    const struct why_series *series = fed_series(work);
+    const struct why_facts *facts = work->facts;
+    struct robust *without = baro_xcalloc(1, sizeof *without);
+    size_t n_with = 0;
+    size_t b = 0;
+    for (size_t i = 0; series != NULL && i < series->n; i++) {
+        while (b < facts->n_batches && facts->batches[b].step < series->steps[i]) {
+            b++;
+        }
+        bool is_known = b < facts->n_batches &&
+                        facts->batches[b].step == series->steps[i] &&
+                        series->steps[i] < work->story->step && isfinite(series->values[i]);
+        if (is_known && holds(&facts->batches[b], sample->sample)) {
+            sample->first_step = n_with == 0 ? series->steps[i] : sample->first_step;
+            sample->first = n_with == 0 ? series->values[i] : sample->first;
+            sample->last = series->values[i];
+            n_with++;
+        } else if (is_known) {
+            robust_push(without, series->values[i]);
+        }
+    }
+    sample->without = robust_median(without);
+    sample->has_course = n_with >= 2 && sample->without > 0 &&
+                         fmin(sample->first, sample->last) > FAR * sample->without;
+    sample->thing = series != NULL ? series->thing : 0;
+    free(without);
+}
+
 static void say_sample(const struct why_work *work, struct why_sample *sample)
 {
     char step[32];
@@ -163,6 +229,9 @@ void why_tell_samples(struct why_work *work)
     }
     for (size_t i = 0; i < work->story->n_samples; i++) {
         look_back(work, &work->story->samples[i]);
+        if (work->story->samples[i].is_certain && work->story->samples[i].n_before > 1) {
+            follow(work, &work->story->samples[i]);
+        }
         say_sample(work, &work->story->samples[i]);
     }
 }

@@ -146,7 +146,7 @@ static void weigh_operation(struct weighing *weighing)
     case WHY_OP_SUM:
     case WHY_OP_OTHER:
     default:
-        if (!is_small) {
+        if (!is_small && isfinite(origin->operand)) {
             why_say(add(weighing, WHY_OPTIMISER, 1), WHY_TEXT_BYTES,
                 "numbers had grown to %.3g before they overflowed", origin->operand);
         }
@@ -159,7 +159,8 @@ static void weigh_way(struct weighing *weighing)
     const struct why_work *work = weighing->work;
     const struct why_found *found = &work->found;
     if (found->odd_input > ODD) {
-        why_say(add(weighing, WHY_DATA, 3), WHY_TEXT_BYTES,
+        why_say(add(weighing, WHY_DATA, fmin(2 + log10(found->odd_input), 5)),
+            WHY_TEXT_BYTES,
             "the inputs of the bad samples lie %.3g spreads from those of the others",
             found->odd_input);
     } else if (isfinite(found->odd_input)) {
@@ -187,13 +188,17 @@ static void weigh_credit(struct weighing *weighing)
     if (!isfinite(work->here) || !isfinite(work->came)) {
         return;
     }
+    /* Since a calm step long ago weights have changed in any training. */
+    int64_t apart = work->plan.step - work->facts->calm->step;
+    int64_t whole = work->plan.step - work->facts->run.first_step;
+    double weight = apart > whole / 4 ? 2.5 : 5;
     if (work->came > 0.1) {
-        why_say(add(weighing, WHY_DATA, 5 * fmin(work->came, 1)), WHY_TEXT_BYTES,
+        why_say(add(weighing, WHY_DATA, weight * fmin(work->came, 1)), WHY_TEXT_BYTES,
             "%.0f %% of the operand's change since calm came in with the data",
             100 * work->came);
     }
     if (work->here > 0.1) {
-        why_say(add(weighing, WHY_OPTIMISER, 5 * fmin(work->here, 1)), WHY_TEXT_BYTES,
+        why_say(add(weighing, WHY_OPTIMISER, weight * fmin(work->here, 1)), WHY_TEXT_BYTES,
             "%.0f %% of the operand's change since calm was made by changed weights",
             100 * work->here);
     }
@@ -215,6 +220,14 @@ static void weigh_samples(struct weighing *weighing)
         why_say(add(weighing, WHY_DATA, 1.5), WHY_TEXT_BYTES,
             "%s of the batch did it, the others did not",
             n_certain == 1 ? "one sample" : "two samples");
+    }
+    const struct why_sample *first = &story->samples[0];
+    if (story->n_samples > 0 && first->has_course) {
+        why_say(add(weighing, WHY_DATA, 2), WHY_TEXT_BYTES,
+            "sample %" PRId64
+            " was far out each time it was there: %.4g and more, where %.3g is "
+            "usual without it",
+            first->sample, fmin(first->first, first->last), first->without);
     }
     if (n_harmless > 0 && !work->is_data_spoilt) {
         add(weighing, WHY_DATA, -1.5); /* the same thing, from the other side */

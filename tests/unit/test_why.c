@@ -562,14 +562,15 @@ static void one_step_is_said_to_be_too_little(void **state)
 static void the_gravest_incident_is_chosen_or_the_one_at_a_step(void **state)
 {
     (void)state;
-    const uint32_t levels[] = {BARO_WATCH, BARO_ALARM, BARO_ALARM, BARO_WATCH};
-    const int64_t first[] = {10, 50, 90, 200};
-    const int64_t last[] = {20, 60, 95, 210};
-    assert_int_equal(why_choose(levels, first, last, 4, false, 0), 1);
-    assert_int_equal(why_choose(levels, first, last, 4, true, 15), 0);
-    assert_int_equal(why_choose(levels, first, last, 4, true, 195), 3);
-    assert_int_equal(why_choose(levels, first, last, 4, true, -1000), 0);
-    assert_int_equal(why_choose(levels, first, last, 0, false, 0), 0);
+    const struct why_choice choices[] = {{BARO_WATCH, false, 10, 20},
+        {BARO_ALARM, false, 50, 60}, {BARO_ALARM, true, 90, 95},
+        {BARO_ALARM, true, 120, 130}, {BARO_WATCH, true, 200, 210}};
+    assert_int_equal(why_choose(choices, 5, false, 0), 2);
+    assert_int_equal(why_choose(choices, 2, false, 0), 1);
+    assert_int_equal(why_choose(choices, 5, true, 15), 0);
+    assert_int_equal(why_choose(choices, 5, true, 195), 4);
+    assert_int_equal(why_choose(choices, 5, true, -1000), 0);
+    assert_int_equal(why_choose(choices, 0, false, 0), 0);
 }
 
 static void a_plan_is_bounded_whatever_the_run_has(void **state)

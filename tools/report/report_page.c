@@ -185,10 +185,10 @@ static void write_hops(struct sheet *sheet)
     for (size_t i = 0; i < story->n_hops; i++) {
         char text[LINE_BYTES];
         const struct why_hop *hop = &story->hops[i];
-        (void)snprintf(text, sizeof text, "%s", hop->text);
-        if (isfinite(hop->share)) {
-            (void)snprintf(text, sizeof text, "%s: %.0f %%", hop->text, 100 * hop->share);
-        }
+        char share[64];
+        why_hop_words(hop, share, sizeof share);
+        (void)snprintf(
+            text, sizeof text, "%s%s%s", hop->text, share[0] != '\0' ? "; " : "", share);
         write_field(sheet, i == 0 ? "path" : "", text);
     }
 }
