@@ -699,11 +699,11 @@ class Benches(unittest.TestCase):
     def test_benches_report_each_figure_beside_its_limit(self):
         temp = os.path.join(self.place.dir, "temp")
         os.mkdir(temp)
-        done = self.place.baro("bench", "ingest", "push", "--quick", "--json",
+        done = self.place.baro("bench", "ingest", "push", "credit", "--quick", "--json",
                                env={"TMPDIR": temp})
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = [json.loads(line) for line in done.stdout.splitlines()]
-        self.assertEqual({figure["bench"] for figure in figures}, {"ingest", "push"})
+        self.assertEqual({figure["bench"] for figure in figures}, {"ingest", "push", "credit"})
         for figure in figures:
             self.assertEqual(set(figure), {"bench", "case", "value", "unit", "limit", "ratio"})
             self.assertGreater(figure["value"], 0)

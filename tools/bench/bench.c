@@ -44,6 +44,8 @@ static const struct {
     {"codec", bench_codec, "the store's codec beside others, on recorded series"},
     {"rules", bench_rules,
         "what all rules cost per value, beside a mean of the same values"},
+    {"credit", bench_credit,
+        "of what one unit was made, beside a backward pass of torch and one in C"},
     {"sample", bench_sample, "the choice of lines, beside other choices of as many"},
     {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };

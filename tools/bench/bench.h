@@ -40,6 +40,8 @@ int bench_train(struct bench *bench);
 int bench_codec(struct bench *bench);
 /** Measure what all rules cost per value. */
 int bench_rules(struct bench *bench);
+/** Measure credit assignment, beside backward passes. */
+int bench_credit(struct bench *bench);
 /** Measure the choice of lines, beside other choices of as many. */
 int bench_sample(struct bench *bench);
 /** Measure the store: size, ranges, opening, load and memory; its cases have names. */
