@@ -316,6 +316,45 @@ static void show_tree(
 
 /* ---- units and samples ---- */
 
+/* Whether a sample was in the list before: by another value, where it counted for more. */
+static bool is_repeated(const struct credit_source *sources, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (sources[i].row == sources[at].row) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_source(struct table *table, const struct credit_asked *asked,
+    const struct credit_source *source, bool is_sample)
+{
+    char label[PROBE_LABEL_BYTES];
+    const struct probe_value *value = &asked->now->probe->values[source->value];
+    const int64_t id = is_sample ? probe_sample_id(asked->now, source->row) : -1;
+    const bool has_numbers = !is_sample || value->batch_axis >= 0;
+    table_cell(table, TERM_PLAIN, "%.1f %%", source->share * 100);
+    if (id >= 0) {
+        table_cell(table, TERM_ACCENT, "%" PRId64, id);
+    } else {
+        table_cell(table, TERM_ACCENT, is_sample ? "(row %" PRId64 ")" : "%" PRId64,
+            is_sample ? source->row : source->unit);
+    }
+    table_cell(
+        table, TERM_PLAIN, "%s", probe_label(asked->now->probe, source->value, label));
+    if (has_numbers) {
+        table_cell(table, TERM_PLAIN, "%.4g", cli_number(source->number));
+    } else {
+        table_cell(table, TERM_PLAIN, "%s", "");
+    }
+    if (asked->mode == CREDIT_CHANGE && has_numbers) {
+        table_cell(table, TERM_PLAIN, "%.4g", cli_number(source->before));
+    } else if (asked->mode == CREDIT_CHANGE) {
+        table_cell(table, TERM_PLAIN, "%s", "");
+    }
+}
+
 static void show_sources(const struct credit_asked *asked, const char *title,
     const struct credit_source *sources, size_t n, bool are_samples)
 {
@@ -324,27 +363,16 @@ static void show_sources(const struct credit_asked *asked, const char *title,
         {"OF", false, TABLE_CUT_MIDDLE}, {"VALUE", true, TABLE_WHOLE},
         {"BEFORE", true, TABLE_WHOLE}};
     const bool has_before = asked->mode == CREDIT_CHANGE;
+    int n_shown = 0;
     if (n == 0) {
         return;
     }
     struct table *table =
         table_create(&asked->cli->out, columns, BARO_LEN(columns) - !has_before);
-    for (size_t i = 0; i < n && i < MAX_SOURCES; i++) {
-        const struct credit_source *source = &sources[i];
-        char label[PROBE_LABEL_BYTES];
-        const int64_t id = are_samples ? probe_sample_id(asked->now, source->row) : -1;
-        table_cell(table, TERM_PLAIN, "%.1f %%", source->share * 100);
-        if (id >= 0) {
-            table_cell(table, TERM_ACCENT, "%" PRId64, id);
-        } else {
-            table_cell(table, TERM_ACCENT, are_samples ? "(row %" PRId64 ")" : "%" PRId64,
-                are_samples ? source->row : source->unit);
-        }
-        table_cell(
-            table, TERM_PLAIN, "%s", probe_label(asked->now->probe, source->value, label));
-        table_cell(table, TERM_PLAIN, "%.4g", cli_number(source->number));
-        if (has_before) {
-            table_cell(table, TERM_PLAIN, "%.4g", cli_number(source->before));
+    for (size_t i = 0; i < n && n_shown < MAX_SOURCES; i++) {
+        if (!are_samples || !is_repeated(sources, i)) {
+            add_source(table, asked, &sources[i], are_samples);
+            n_shown++;
         }
     }
     (void)printf("\n%s\n", title);
