@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 
-from . import report, split
+from . import report, split, why
 from .score import score
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -45,15 +45,19 @@ def chosen(arguments):
     """The cases that the options name, each with its seeds."""
     import fnmatch
     cases = []
-    for case in all_cases():
-        case.split = split.split_of(case)
+    more = []
+    if arguments.why:
+        from . import failures
+        more = failures.KINDS
+    for case in all_cases() + more:
+        case.split = "why" if case in more else split.split_of(case)
         if arguments.only:
             is_wanted = any(fnmatch.fnmatch(case.name, glob) for glob in arguments.only)
         elif arguments.quick:
             is_wanted = case.name in split.QUICK
         else:
             is_wanted = True
-        if is_wanted and arguments.split in ("all", case.split):
+        if is_wanted and (arguments.split in ("all", case.split) or case in more):
             cases += [(case, seed) for seed in range(1, arguments.seeds + 1)]
     # Those that wait much and work little begin first.
     return sorted(cases, key=lambda pair: not pair[0].is_killed)
@@ -81,6 +85,9 @@ def parse(argv):
     parser.add_argument("--rules", metavar="FILE", help="rules file for the daemon")
     parser.add_argument("--build", default=os.environ.get("BARO_BUILD_DIR") or
                         os.path.join(ROOT, "build"), metavar="DIR", help="build folder")
+    parser.add_argument("--why", action="store_true",
+                        help="measure 'baro why' instead: operation, module, sample, cause; with "
+                        "more kinds, in which one operation fails")
     parser.add_argument("--json", action="store_true",
                         help="one JSON object a line: runs, then a summary of each split")
     parser.add_argument("--list", action="store_true", help="list the kinds and their causes")
@@ -97,6 +104,7 @@ def run_one(case, seed, arguments, path):
             known = stage.perform(case, seed, arguments.build, arguments.every or None,
                                   arguments.rules, arguments.keep)
         result = score(case, known)
+        result["why"] = why.score_why(case, known)
     except Exception as error:
         result = {"name": case.name, "seed": seed, "group": case.group, "trouble":
                   str(error) if isinstance(error, stage.Trouble) else traceback.format_exc()}
@@ -162,10 +170,15 @@ def main(argv=None):
         if arguments.json:
             print(json.dumps(result), flush=True)
         else:
-            print(report.line(result), flush=True)
+            is_why = arguments.why and "trouble" not in result
+            print(why.line(result) if is_why else report.line(result), flush=True)
 
-    if not arguments.json:
+    if not arguments.json and not arguments.why:
         print(report.HEAD)
     run_all(cases, arguments, take)
-    report.summarise(results, arguments.json)
+    if arguments.why:
+        found = why.figures(results)
+        print(json.dumps({"summary": "why", **found})) if arguments.json else why.show(found)
+    else:
+        report.summarise(results, arguments.json)
     return 1 if any("trouble" in one for one in results) else 0

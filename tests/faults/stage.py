@@ -255,7 +255,8 @@ def again(case, seed, build, kept, rules=None):
         known = json.load(file)
     with Stage(build, None, os.path.join(place, "data")) as stage:
         options = ["--rules", rules] if rules else []
-        known.update(listed=stage.baro("replay", RUN_ID, *options), replayed=None)
+        known.update(listed=stage.baro("replay", RUN_ID, *options), replayed=None,
+                     why=stage.baro("why", RUN_ID, check=False))
     known["seconds"] = round(time.monotonic() - began, 2)
     return known
 
@@ -296,4 +297,5 @@ def gather(stage, case, seed, seconds):
     return {"seed": seed, "seconds": round(seconds, 2), "status": run["status"], "listed": listed,
             "n_readings": sum(one["points"] + one["unit_points"] for one in things),
             "losses": trained["losses"], "times": trained["times"], "first_step": trained["first_step"],
-            "truth": trained["truth"], "replayed": replayed}
+            "truth": trained["truth"], "replayed": replayed,
+            "why": stage.baro("why", RUN_ID, check=False)}
