@@ -162,11 +162,14 @@ static void write_missing(struct why_work *work)
             "before the first step.");
     }
     if (work->is_nonfinite && !work->found.is_there) {
-        why_say(miss(work), WHY_TEXT_BYTES,
-            "The operation that failed was not captured%s: with run.watch(model, optimizer) the "
-            "moment of failure is kept by itself, even if the process is killed (then run 'baro "
-            "recover' first).",
-            facts->failure != NULL ? " whole" : "");
+        why_say(miss(work), WHY_TEXT_BYTES, "%s",
+            facts->failure != NULL
+                ? "The step was captured, but not which operation failed: it was none of the "
+                  "model, and what the loss was computed from could not be had again. Compute it "
+                  "in a module, or in one function of the model's output and the targets."
+                : "The operation that failed was not captured: with run.watch(model, optimizer) "
+                  "the moment of failure is kept by itself, even if the process is killed (then "
+                  "run 'baro recover' first).");
     } else if (work->found.is_there && facts->calm == NULL) {
         why_say(miss(work), WHY_TEXT_BYTES,
             "No probe of a calm step is there to compare with: they are taken at the second step and "
@@ -301,7 +304,7 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
         why_say(out, size, " = %.5g", origin->operand);
     }
     if (isfinite(origin->limit)) {
-        why_say(out, size, "; %s breaks %s %.4g", origin->dtype,
+        why_say(out, size, "; %s breaks %s %.5g", origin->dtype,
             origin->limit > 0 ? "beyond" : "at", origin->limit);
     }
     if (isfinite(origin->usual)) {

@@ -16,6 +16,9 @@
 
 enum { SLICE_ELEMENTS = 1 << 22, MAX_SLICES = 512 };
 
+/* Shares beyond it are of parts that cancel each other: they say nothing to a person. */
+static const double MOST_SHARE = 1.5;
+
 /* The bad unit of the operand, if it has the same units as the result. */
 static int64_t unit_of(const struct probe *probe, const struct probe_value *operand)
 {
@@ -66,7 +69,8 @@ static void take_shares(struct why_work *work, const struct credit_finding *find
                 is_met = true;
             }
         }
-        hop->share = is_met && isfinite(share) ? share : (double)NAN;
+        bool is_telling = is_met && fabs(share) <= MOST_SHARE;
+        hop->share = is_telling ? share : (double)NAN;
     }
     if (story->n_hops > 0 && isnan(story->hops[0].share)) {
         story->hops[0].share = 1; /* the operand itself */
@@ -82,7 +86,8 @@ static void take_units(struct why_work *work, const struct credit_finding *findi
         for (size_t i = 0; i < finding->n_units; i++) {
             const struct credit_source *source = &finding->units[i];
             if (source->value == hop->value && source->unit >= 0 &&
-                probe->values[hop->value].unit_axis >= 0 && fabs(source->share) > 0.1) {
+                probe->values[hop->value].unit_axis >= 0 && fabs(source->share) > 0.1 &&
+                fabs(source->share) <= MOST_SHARE) {
                 hop->unit = source->unit;
                 hop->unit_share = source->share;
                 break;

@@ -38,6 +38,8 @@ static const double MEMBER_POINTS = 50;
 static const double MEMBER_FALL =
     0.75; /* from one module of the causal order to the next */
 static const double BEFORE_WEIGHT = 0.8; /* of members of an incident before */
+static const double RESULT_WEIGHT = 0.3; /* of what a NaN spoils behind it */
+static const double LAST_POINTS = 60;
 static const double FEEDER_POINTS = 30;
 static const double JUMP_POINTS = 40;
 static const double SHARE_POINTS = 40;
@@ -299,7 +301,7 @@ static double worth_of(const struct why_work *work, const struct why_drift *drif
 static void tell_drifts(struct why_work *work)
 {
     bool is_told[WHY_MAX_WANTS] = {false};
-    for (int n = 0; n < MAX_DRIFT_BEATS; n++) {
+    for (int n = 0; n < MAX_DRIFT_BEATS - work->found.is_there; n++) {
         size_t best = work->n_drifts;
         for (size_t i = 0; i < work->n_drifts; i++) {
             const struct why_drift *drift = &work->drifts[i];
@@ -515,6 +517,23 @@ static void note(struct why_suspect *suspect, int64_t step, int64_t unit, const 
     }
 }
 
+/* What failed in no module belongs to what is computed last, or takes from it. */
+static void rank_last(const struct why_work *work, struct ranking *ranking)
+{
+    const struct why_facts *facts = work->facts;
+    const struct why_thing *last = NULL;
+    for (size_t i = 0; i < facts->n_things; i++) {
+        bool is_output = facts->things[i].role == BARO_ACT && facts->things[i].rank == 0;
+        last = is_output && !judge_is_eval_name(facts->things[i].name) ? &facts->things[i]
+                                                                       : last;
+    }
+    char module[WHY_NAME_BYTES];
+    if (last != NULL) {
+        note(rank(ranking, why_module_of(last, module), LAST_POINTS), work->story->step, -1,
+            "It is computed last before the loss, in which it failed.");
+    }
+}
+
 static void rank_origin(const struct why_work *work, struct ranking *ranking)
 {
     const struct why_story *story = work->story;
@@ -524,6 +543,9 @@ static void rank_origin(const struct why_work *work, struct ranking *ranking)
     }
     note(rank(ranking, origin->module, ORIGIN_POINTS), story->step,
         origin->n_units > 0 ? origin->units[0] : -1, origin->cause);
+    if (origin->module[0] == '\0' && !origin->is_outside) {
+        rank_last(work, ranking);
+    }
     const struct probe *probe = work->facts->failure;
     const char *feeder = why_value_module(probe, work->found.value);
     bool is_loss = origin->module[0] == '\0' && !origin->is_outside;
@@ -555,10 +577,13 @@ static void rank_members(const struct why_work *work, struct ranking *ranking)
         (void)snprintf(module, sizeof module, "%s", alert->module);
         module[strcspn(module, "#")] = '\0';
         size_t n_before = ranking->n;
+        bool is_result = work->is_nonfinite && i > 0 && alert->step >= work->plan.step &&
+                         alert->role != BARO_ACT && alert->role != BARO_INPUT;
         struct why_suspect *suspect = rank(ranking, module, 0);
         bool is_new = ranking->n > n_before || (suspect != NULL && suspect->score < points);
         if (suspect != NULL && is_new) {
-            suspect->score += points * (alert->is_before ? BEFORE_WEIGHT : 1);
+            suspect->score += points * (alert->is_before ? BEFORE_WEIGHT : 1) *
+                              (is_result ? RESULT_WEIGHT : 1);
             points *= MEMBER_FALL;
         }
         note(suspect, alert->step, alert->unit, alert->text);

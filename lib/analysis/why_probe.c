@@ -586,7 +586,9 @@ static void tell_operand(struct why_work *work, const struct probe_op *op, int32
         origin->operand = extreme_of_stats(operand, extreme);
     }
     origin->limit = limit_of(work->found.op, op, &probe->values[result], from->is_gradient);
-    (void)snprintf(origin->breaks, sizeof origin->breaks, "%s", op->name);
+    const char *tail = strstr(op->name, "_backward");
+    int n = tail != NULL ? (int)(tail - op->name) : -1;
+    (void)snprintf(origin->breaks, sizeof origin->breaks, "%.*s", n, op->name);
     const struct probe_value *before = calm_value(probe, calm, work->found.value);
     if (before != NULL) {
         origin->usual = extreme_of_stats(before, extreme);

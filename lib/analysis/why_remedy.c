@@ -102,7 +102,7 @@ static void advise_root(struct why_work *work)
     } else {
         why_say(text, WHY_TEXT_BYTES,
             "Keep %s at or above 0: clamp_min(0) before %s; its least was %.4g.",
-            operand_name(origin), origin->op, origin->operand);
+            operand_name(origin), origin->breaks, origin->operand);
     }
 }
 
@@ -144,12 +144,12 @@ static void advise_operation(struct why_work *work)
     case WHY_OP_POWER:
         why_say(add(work), WHY_TEXT_BYTES,
             "Bound the base of %s (it was %.4g), or keep it above 0 where the exponent is below 1.",
-            origin->op, origin->operand);
+            origin->breaks, origin->operand);
         break;
     case WHY_OP_ARC:
         why_say(add(work), WHY_TEXT_BYTES,
-            "Clamp what goes into %s to (-1 + 1e-6, 1 - 1e-6): it was %.7g.", origin->op,
-            origin->operand);
+            "Clamp what goes into %s to (-1 + 1e-6, 1 - 1e-6): it was %.7g.",
+            origin->breaks, origin->operand);
         break;
     case WHY_OP_CAST:
     case WHY_OP_SUM:

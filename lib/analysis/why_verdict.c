@@ -133,14 +133,14 @@ static void weigh_operation(struct weighing *weighing)
         why_say(add(weighing, WHY_ARCHITECTURE, origin->is_gradient ? 3.5 : 2.5),
             WHY_TEXT_BYTES,
             "%s has no %s at %.4g, and nothing keeps its operand away from there",
-            origin->op, origin->is_gradient ? "finite gradient" : "finite value",
+            origin->breaks, origin->is_gradient ? "finite gradient" : "finite value",
             isfinite(origin->operand) ? origin->operand : 0.0);
         break;
     case WHY_OP_EXP:
     case WHY_OP_POWER:
     case WHY_OP_SOFTMAX:
         why_say(add(weighing, WHY_ARCHITECTURE, 1.5), WHY_TEXT_BYTES,
-            "nothing bounds what goes into %s", origin->op);
+            "nothing bounds what goes into %s", origin->breaks);
         break;
     case WHY_OP_CAST:
     case WHY_OP_SUM:
