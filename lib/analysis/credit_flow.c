@@ -44,6 +44,121 @@ static void ask(struct credit *credit, const struct credit_rule *rule)
     }
 }
 
+/* Which sample an element is of; -1: of none. */
+static int64_t row_of(
+    const struct credit *credit, const struct credit_array *array, int64_t i)
+{
+    if (!credit_has_rows(&credit->now, array->value)) {
+        return -1;
+    }
+    const int axis = array->value->batch_axis;
+    int64_t inner = array->shape[axis] / credit->now.n_rows;
+    const int64_t each = inner;
+    for (int d = axis + 1; d < array->n_dims; d++) {
+        inner *= array->shape[d];
+    }
+    return each > 0 ? i / inner % credit->now.n_rows : -1;
+}
+
+/* How much an input's element counts for outputs that are not finite. */
+static double badness(const struct credit_array *in, int64_t i, bool has_bad)
+{
+    if (in->x == NULL || !isfinite(in->x[i])) {
+        return in->x == NULL ? 0 : 1;
+    }
+    return has_bad ? 0 : fabs((double)in->x[i]);
+}
+
+/* Share outputs of one sample (-1: all) that are not finite out among the inputs. */
+static void share_bad_row(const struct credit *credit, int64_t row, double share)
+{
+    const struct credit_desk *desk = &credit->desk;
+    for (int has_bad = 1; has_bad >= 0; has_bad--) {
+        double sum = 0;
+        for (int is_second = 0; is_second <= 1; is_second++) {
+            for (uint32_t k = 0; k < desk->io.n_in; k++) {
+                const struct credit_array *in = &desk->in[k];
+                const bool may = desk->of_in[k] != NULL && in->value->dtype <= BARO_BF16;
+                for (int64_t i = 0; may && i < in->n; i++) {
+                    const int64_t of = row < 0 ? -1 : row_of(credit, in, i);
+                    if (of != row && of != -1) {
+                        continue;
+                    }
+                    const double part = badness(in, i, has_bad != 0);
+                    if (is_second) {
+                        desk->of_in[k][i] += (float)(share * part / sum);
+                    } else {
+                        sum += part;
+                    }
+                }
+            }
+            if (sum == 0) {
+                break;
+            }
+        }
+        if (sum > 0) {
+            return;
+        }
+    }
+}
+
+/*
+ * Outputs that are not finite have no terms to share by: their shares go to the elements of the
+ * inputs that are not finite, of the same sample; if there are none (it began here), by size. Takes
+ * these shares away from what the rule is given.
+ */
+static void share_bad(struct credit *credit, const double *bad, int64_t n_rows)
+{
+    for (int64_t row = -1; row < n_rows; row++) {
+        if (bad[row + 1] != 0) {
+            share_bad_row(credit, row, bad[row + 1]);
+        }
+    }
+}
+
+/* Take out what the rule cannot share; out_bad: by samples, those of none first. */
+static bool take_bad(struct credit *credit, double *out_bad)
+{
+    struct credit_desk *desk = &credit->desk;
+    bool has_any = false;
+    for (uint32_t k = 0; k < desk->io.n_out; k++) {
+        const struct credit_array *out = &desk->out[k];
+        const float *of = desk->of_out[k];
+        float *left = NULL;
+        for (int64_t i = 0; of != NULL && out->x != NULL && i < out->n; i++) {
+            if (of[i] == 0 || isfinite(out->x[i])) {
+                continue;
+            }
+            if (left == NULL) {
+                left = credit_desk_zeros(desk, out->n);
+                memcpy(left, of, (size_t)out->n * sizeof *left);
+                desk->of_out[k] = left;
+                has_any = true;
+            }
+            out_bad[row_of(credit, out, i) + 1] += (double)of[i];
+            left[i] = 0;
+        }
+    }
+    desk->singular = desk->singular || has_any;
+    return has_any;
+}
+
+/* Indices that an operation gives beside its values (a maximum's place) are made by no rule. */
+static double stop_indices(struct credit *credit)
+{
+    struct credit_desk *desk = &credit->desk;
+    double stopped = 0;
+    for (uint32_t k = 1; k < desk->io.n_out; k++) {
+        const int32_t value = desk->io.op->outputs[k];
+        if (desk->of_out[k] != NULL && desk->out[k].value->dtype > BARO_BF16 &&
+            desk->out[k].value->dtype != BARO_BOOL && credit->scale != 0) {
+            stopped += credit->flow_of[value].share / credit->scale;
+            desk->of_out[k] = NULL;
+        }
+    }
+    return stopped;
+}
+
 /* Take back what a rule wrote that could not go on. */
 static void forget(struct credit_desk *desk)
 {
@@ -403,11 +518,20 @@ int64_t credit_explain(struct credit *credit, int32_t op)
     const struct credit_flow came = take_outputs(credit, &way);
     way.keeps_weights = credit->mode == CREDIT_CHANGE && has_signal(&desk->io);
     ask(credit, rule);
+    const int64_t n_rows = credit->now.n_rows;
+    baro_autofree double *bad = baro_xcalloc((size_t)n_rows + 1, sizeof *bad);
+    const bool has_bad = credit->mode == CREDIT_VALUE && rule != NULL && !rule->sees_bad &&
+                         take_bad(credit, bad);
+    const double stopped = stop_indices(credit);
     const bool is_known = apply(credit, rule) == 0;
     if (!is_known) {
         forget(desk);
         pass_on(&desk->io);
     }
+    if (has_bad) {
+        share_bad(credit, bad, n_rows);
+    }
+    desk->own[CREDIT_OWN_UNKNOWN] += stopped;
     int64_t touched = 1;
     for (uint32_t k = 0; k < desk->io.n_in; k++) {
         touched += desk->in[k].n;

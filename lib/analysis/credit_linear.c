@@ -612,6 +612,7 @@ const struct credit_rule credit_rules_linear[] = {
         .change = gradient,
         .forward = forward,
         .only_weighs = true,
-        .takes_transposed = true},
+        .takes_transposed = true,
+        .sees_bad = true},
     {0},
 };

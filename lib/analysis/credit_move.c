@@ -683,6 +683,62 @@ static int build_triangle(const struct mover *mover)
     return 0;
 }
 
+static int build_diagonal(const struct mover *mover)
+{
+    const struct credit_io *io = mover->io;
+    if (!has(io, 0) || !has_out(io, 0) || io->in[0].n_dims < 2) {
+        return BARO_EUNSUPPORTED;
+    }
+    const struct credit_array *in = &io->in[0];
+    const int a = axis_of(io, "dim1", 0, in->n_dims, 0);
+    const int b = axis_of(io, "dim2", 0, in->n_dims, 1);
+    const int64_t offset = credit_attr_int(io, "offset", 0, 0);
+    if (a < 0 || b < 0 || a == b || is_part(in, a) || is_part(in, b)) {
+        return BARO_EUNSUPPORTED;
+    }
+    struct loops loops = {0};
+    int64_t in_step[BARO_MAX_DIMS];
+    strides_of(in, in_step);
+    strides_of(&io->out[0], loops.out_step);
+    for (int d = 0; d < in->n_dims; d++) {
+        if (d != a && d != b) {
+            loops.extent[loops.n] = in->shape[d];
+            loops.in_step[loops.n++] = in_step[d];
+        }
+    }
+    loops.in_base = offset > 0 ? offset * in_step[b] : -offset * in_step[a];
+    loops.extent[loops.n] = io->out[0].shape[io->out[0].n_dims - 1];
+    loops.in_step[loops.n++] = in_step[a] + in_step[b];
+    const int64_t rows = in->shape[a] - (offset < 0 ? -offset : 0);
+    const int64_t columns = in->shape[b] - (offset > 0 ? offset : 0);
+    if (loops.n != io->out[0].n_dims ||
+        loops.extent[loops.n - 1] > (rows < columns ? rows : columns)) {
+        return BARO_EUNSUPPORTED;
+    }
+    move(mover, 0, 0, &loops);
+    return 0;
+}
+
+/* pixel_shuffle: [..., c r r, h, w] to [..., c, h r, w r]. */
+static int build_shuffle(const struct mover *mover)
+{
+    const struct credit_io *io = mover->io;
+    const int64_t r = credit_attr_int(io, "upscale_factor", 0, 0);
+    const int n = io->n_in > 0 ? io->in[0].n_dims : 0;
+    if (!has_pair(io) || n < 3 || r < 1 || io->in[0].n != io->out[0].n ||
+        io->out[0].shape[n - 2] != io->in[0].shape[n - 2] * r) {
+        return BARO_EUNSUPPORTED;
+    }
+    const int64_t h = io->in[0].shape[n - 2];
+    const int64_t w = io->in[0].shape[n - 1];
+    const struct loops loops = {.n = 5,
+        .extent = {io->in[0].n / (r * r * h * w), r, r, h, w},
+        .in_step = {r * r * h * w, r * h * w, h * w, w, 1},
+        .out_step = {r * r * h * w, w * r, 1, r * w * r, r}};
+    move(mover, 0, 0, &loops);
+    return 0;
+}
+
 /* as_strided: places in the memory of a value that is contiguous and whole. */
 static int build_as_strided(const struct mover *mover)
 {
@@ -732,6 +788,8 @@ static const struct {
     {"constant_pad_nd", build_pad},
     {"tril triu", build_triangle},
     {"as_strided", build_as_strided},
+    {"diagonal", build_diagonal},
+    {"pixel_shuffle", build_shuffle},
 };
 
 /* Find what an operation does; those that are not in the table keep all elements in order. */

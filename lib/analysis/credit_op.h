@@ -93,6 +93,9 @@ struct credit_rule {
         only_weighs; /* value mode: fixed operands get no share where others are signals, and
                          are not asked for (weights of linear operations) */
     bool takes_transposed; /* see credit_array.xt */
+    bool
+        sees_bad; /* value mode: shares out outputs that are not finite itself; else the core
+                      does: among the inputs' elements of the sample that are not finite */
     bool is_route; /* each output element is one input element: forward() of the numbers
                       themselves gives the outputs that were not kept */
 };

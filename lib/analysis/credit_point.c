@@ -105,6 +105,12 @@ UNARY(acosh, acosh(x[0]), 1 / sqrt(x[0] * x[0] - 1))
 UNARY(atanh, atanh(x[0]), 1 / (1 - x[0] * x[0]))
 UNARY(lgamma, lgamma(x[0]), (double)NAN) /* value and change mode only */
 UNARY(threshold, x[0] > x[1] ? x[0] : x[2], x[0] > x[1] ? 1 : 0)
+UNARY(softshrink,
+    x[0] > x[1]    ? x[0] - x[1]
+    : x[0] < -x[1] ? x[0] + x[1]
+                   : 0,
+    fabs(x[0]) > x[1] ? 1 : 0)
+UNARY(hardshrink, fabs(x[0]) > x[1] ? x[0] : 0, fabs(x[0]) > x[1] ? 1 : 0)
 UNARY(not, x[0] == 0, 0)
 UNARY(isnan, x[0] != x[0], 0)
 UNARY(isinf, isinf(x[0]) ? 1 : 0, 0)
@@ -359,6 +365,10 @@ static bool is_steep_power(const double *x)
         d_threshold, p_threshold, NULL)                                                    \
     X("nan_to_num", "self * nan posinf neginf", (0, 0, 3.4028234e38, -3.4028234e38),       \
         (0, 1, -1, -1), PICK, f_nan_to_num, d_nan_to_num, p_nan_to_num, NULL)              \
+    X("softshrink", "self * lambd", (0, 0.5), (0, -1), ONE, f_softshrink, d_softshrink,    \
+        NULL, NULL)                                                                        \
+    X("hardshrink", "self * lambd", (0, 0.5), (0, -1), ONE, f_hardshrink, d_hardshrink,    \
+        NULL, NULL)                                                                        \
     X("logical_not bitwise_not", "self", (0), (0), ONE, f_not, d_not, NULL, NULL)          \
     X("isnan", "self", (0), (0), ONE, f_isnan, d_isnan, NULL, NULL)                        \
     X("isinf", "self", (0), (0), ONE, f_isinf, d_isinf, NULL, NULL)                        \
@@ -385,8 +395,7 @@ static bool is_steep_power(const double *x)
         near_zero_second)                                                                  \
     X("xlogy", "self other", (0, 1), (0, 0), ONE, f_xlogy, d_xlogy, NULL,                  \
         near_zero_second)                                                                  \
-    X("prelu _prelu_kernel", "self weight", (0, 0), (0, -1), ONE, f_prelu, d_prelu, NULL,  \
-        NULL)                                                                              \
+    X("_prelu_kernel", "self weight", (0, 0), (0, -1), ONE, f_prelu, d_prelu, NULL, NULL)  \
     X("logaddexp", "self other", (0, 0), (0, 0), ONE, f_logaddexp, d_logaddexp, NULL,      \
         NULL)                                                                              \
     X("eq", "self other", (0, 0), (0, 0), ONE, f_eq, d_eq, NULL, NULL)                     \

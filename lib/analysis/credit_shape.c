@@ -193,20 +193,23 @@ const struct credit_rule credit_rules_shape[] = {
         .gradient = gradient_same,
         .change = back,
         .forward = forward,
+        .sees_bad = true,
         .is_route = true},
     {.names =
             "t transpose permute swapaxes swapdims numpy_T mT expand expand_as broadcast_to "
             "slice narrow select unbind split split_with_sizes unsafe_split "
             "unsafe_split_with_sizes chunk unsafe_chunk cat concat concatenate stack flip roll "
-            "repeat tile unfold tril triu as_strided",
+            "repeat tile unfold tril triu as_strided diagonal pixel_shuffle",
         .value = back,
         .gradient = back,
         .forward = forward,
+        .sees_bad = true,
         .is_route = true},
     {.names = "constant_pad_nd copy",
         .value = back_pad,
         .gradient = back,
-        .forward = forward},
+        .forward = forward,
+        .sees_bad = true},
     {.names =
             "slice_scatter select_scatter as_strided_scatter diagonal_scatter view_scatter "
             "t_scatter transpose_scatter permute_scatter expand_scatter unbind_scatter "
@@ -214,24 +217,28 @@ const struct credit_rule credit_rules_shape[] = {
             "split_scatter unfold_scatter _unsafe_view_scatter reshape_scatter",
         .value = back_scatter,
         .gradient = back_scatter,
-        .forward = forward_scatter},
+        .forward = forward_scatter,
+        .sees_bad = true},
     {.names = "detach",
         .value = back,
         .gradient = gradient_none,
         .change = back,
         .forward = forward,
+        .sees_bad = true,
         .is_route = true},
     {.names = "embedding gather index index_select masked_select take take_along_dim",
         .value = credit_pick_value,
         .gradient = credit_pick_gradient,
         .change = credit_pick_change,
-        .forward = credit_pick_forward},
+        .forward = credit_pick_forward,
+        .sees_bad = true},
     {.names = "index_put _unsafe_index_put _index_put_impl scatter scatter_add index_copy "
               "index_add index_fill",
         .value = credit_put_back,
         .gradient = credit_put_back,
         .change = credit_put_change,
-        .forward = credit_put_forward},
+        .forward = credit_put_forward,
+        .sees_bad = true},
     {.names =
             "zeros ones empty full zeros_like ones_like empty_like full_like new_zeros new_ones "
             "new_empty new_full fill zero scalar_tensor arange linspace eye empty_strided "
@@ -239,13 +246,15 @@ const struct credit_rule credit_rules_shape[] = {
         .value = end_constant,
         .gradient = gradient_none,
         .change = end_constant,
-        .forward = forward_none},
+        .forward = forward_none,
+        .sees_bad = true},
     {.names =
             "rand randn rand_like randn_like normal bernoulli uniform randint randint_like "
             "randperm multinomial poisson exponential cauchy log_normal geometric random",
         .value = end_noise,
         .gradient = gradient_none,
         .change = end_noise,
-        .forward = forward_none},
+        .forward = forward_none,
+        .sees_bad = true},
     {0},
 };
