@@ -39,6 +39,8 @@ struct app {
     bool has_shown;       /* a run */
     bool must_upload_all; /* pixels have been drawn that the texture does not have */
     uint64_t start_ns;
+    uint64_t
+        tick_ns; /* of the last tick while something moves by itself; 0: nothing does */
     int status;
 };
 
@@ -276,6 +278,7 @@ static enum input_key key_of(SDL_Keycode code)
     case SDLK_KP_ENTER: return INPUT_ENTER;
     case SDLK_ESCAPE: return INPUT_ESCAPE;
     case SDLK_BACKSPACE: return INPUT_BACKSPACE;
+    case SDLK_HOME: return INPUT_HOME;
     default: return INPUT_NONE;
     }
 }
@@ -392,18 +395,31 @@ static bool on_event(struct app *app, const SDL_Event *event)
     }
 }
 
+/* Move what moves by itself; gives how long to wait for the next event. */
+static int tick(struct app *app)
+{
+    enum { FRAME_MS = 16, IDLE_MS = 1000 };
+    uint64_t now_ns = baro_now_ns();
+    if (app->view->is_playing && app->tick_ns != 0) {
+        app->must_draw |= view_tick(app->view, (double)(now_ns - app->tick_ns) * 1e-9);
+    }
+    app->tick_ns = app->view->is_playing ? now_ns : 0;
+    return app->view->is_playing ? FRAME_MS : IDLE_MS;
+}
+
 static void run_loop(struct app *app)
 {
     SDL_StartTextInput();
     while (!app->must_quit) {
         SDL_Event event;
+        int wait_ms = tick(app);
         if (app->must_draw) {
             draw(app);
             if (app->options->dump_frame != NULL) {
                 dump_when_complete(app);
             }
         }
-        if (app->must_quit || SDL_WaitEventTimeout(&event, 1000) == 0) {
+        if (app->must_quit || SDL_WaitEventTimeout(&event, wait_ms) == 0) {
             app->must_draw |= app->options->dump_frame != NULL;
             continue;
         }

@@ -242,6 +242,7 @@ static bool exchange(struct feed *feed)
         keeper_set_state(feed->keeper, MODEL_MISMATCH, err.text, baro_wall_ns());
     }
     look_at_connection(feed);
+    has_worked |= keeper_work(feed->keeper);
     return has_worked || rc != 0;
 }
 

@@ -45,6 +45,7 @@ void keeper_destroy(struct keeper *keeper)
     }
     free(keeper->entries);
     keeper_sample_reset(keeper, true);
+    keeper_probing_reset(keeper, true);
     sheet_finish(&keeper->units);
     hist_finish(&keeper->hist);
     part_unref(keeper->units_part);
@@ -83,6 +84,7 @@ void keeper_on_connect(struct keeper *keeper)
     keeper->units_cover.have = keeper->units_cover.asked = (struct grid){0};
     keeper->hist_cover.have = keeper->hist_cover.asked = (struct grid){0};
     keeper_sample_reset(keeper, false);
+    keeper_probing_reset(keeper, false);
     keeper->is_changed = true;
 }
 
@@ -174,6 +176,7 @@ static void change_run(struct keeper *keeper, uint32_t run)
     memset(keeper->pending, 0, sizeof keeper->pending);
     keeper->asking = NULL;
     keeper_sample_reset(keeper, true);
+    keeper_probing_reset(keeper, true);
     catalog_clear_run(keeper->catalog);
     keeper->has_things = keeper->has_alerts = false;
     keeper->needs &= NEED_SUBSCRIBE_ALL | NEED_RUNS;
@@ -394,7 +397,7 @@ static bool is_complete(struct keeper *keeper)
         return false;
     }
     return (keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover)) &&
-           keeper_sample_is_complete(keeper);
+           keeper_sample_is_complete(keeper) && keeper_probing_is_complete(keeper);
 }
 
 bool keeper_is_changed(const struct keeper *keeper)
@@ -426,6 +429,9 @@ struct model *keeper_publish(struct keeper *keeper)
     model->units = publish_units(keeper);
     model->sample = keeper_sample_publish(keeper);
     model->hist = publish_hist(keeper);
+    model->graph = keeper->wish.wants_graph ? part_ref(keeper->probing.graph) : NULL;
+    model->why = keeper_why_publish(keeper);
+    keeper_probing_note(keeper, model);
     keeper->is_changed = false;
     keeper->n_published++;
     return model;

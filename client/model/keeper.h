@@ -61,6 +61,13 @@ void keeper_sent(struct keeper *keeper, int64_t request);
 void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
     const struct keeper_frame *frames, size_t n_frames);
 
+/**
+ * Do a slice of the work that what arrived has left to do, of some milliseconds.
+ *
+ * returns  whether there is more
+ */
+bool keeper_work(struct keeper *keeper);
+
 /** Whether a new model would differ from the last one. */
 bool keeper_is_changed(const struct keeper *keeper);
 

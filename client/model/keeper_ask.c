@@ -194,7 +194,7 @@ bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
         return false;
     } else if (!ask_units(keeper, pending, out) && !ask_series(keeper, pending, out) &&
                !ask_hist(keeper, pending, out)) {
-        return false;
+        return keeper_probing_ask(keeper, out);
     }
     pending->is_open = pending->kind != PENDING_NEED && reaches_end(keeper, pending->grid);
     keeper->asking = pending;
@@ -222,7 +222,8 @@ static void forget(struct keeper *keeper, const struct pending *pending)
 
 void keeper_sent(struct keeper *keeper, int64_t request)
 {
-    if (keeper_sample_sent(keeper, request) || keeper->asking == NULL) {
+    if (keeper_sample_sent(keeper, request) || keeper_probing_sent(keeper, request) ||
+        keeper->asking == NULL) {
         return;
     }
     if (request > 0) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the keeper share: keeper.c, keeper_ask.c, keeper_take.c. */
+/* What the files of the keeper share: keeper.c, keeper_ask.c, keeper_take.c, ... */
 #ifndef CLIENT_MODEL_KEEPER_INNER_H
 #define CLIENT_MODEL_KEEPER_INNER_H
 
 #include "client/model/catalog.h"
 #include "client/model/hist.h"
+#include "client/model/inquiry.h"
 #include "client/model/keeper.h"
 #include "client/model/strip.h"
+#include "lib/base/probe_pieces.h"
 
 enum {
     KEEPER_MAX_PENDING = 4,   /* questions under way */
@@ -75,6 +77,63 @@ struct sampling {
         *parts[KEEPER_MAX_SAMPLES]; /* newest first, one a thing and statistic */
 };
 
+/* What is being asked of probes and for the story of the run. */
+enum probing_stage {
+    PROBING_REST, /* nothing */
+    PROBING_LIST_FAILURES,
+    PROBING_LIST,
+    PROBING_FETCH,     /* pieces of probes */
+    PROBING_WINDOW,    /* each reading near the trouble */
+    PROBING_PAST,      /* columns of all of the run */
+    PROBING_ONE_BATCH, /* how large they are */
+    PROBING_BATCHES,
+    PROBING_CREDIT, /* nothing is asked: there is work to do */
+};
+
+/* What a probe is fetched for. */
+enum probing_use {
+    PROBING_OF_GRAPH,
+    PROBING_OF_FAILURE,
+    PROBING_OF_CALM,
+    PROBING_USE_COUNT
+};
+
+/* A probe that is needed; step and serial 0: there is none. */
+struct fetch {
+    bool is_wanted; /* its bytes are still to come */
+    uint64_t serial;
+    int64_t step;
+    enum probe_reason reason;
+    char trouble[MODEL_TROUBLE_BYTES]; /* why it cannot be had; else "" */
+};
+
+/* Probes and the story of the run: keeper_probe.c, keeper_why.c. */
+struct probing {
+    enum probing_stage stage;
+    uint32_t run;
+    uint64_t request, cursor; /* 0: none */
+    bool is_out;              /* handed out by keeper_ask, not yet sent */
+    uint64_t begun_at;        /* n_published then */
+    uint64_t signature;       /* stands for what has happened in the run ... */
+    uint64_t told_signature;  /* ... and had when it was last begun */
+    struct probe_list list;
+    struct fetch fetches[PROBING_USE_COUNT];
+    const struct model_probe *loaded[PROBING_USE_COUNT]; /* parts */
+    enum probing_use use;                                /* that is being gathered */
+    bool is_gathering;
+    struct probe_gather gather;
+    struct model_graph *graph; /* a part, NULL: not looked for yet */
+    struct model *lists;       /* of the inquiry, a part */
+    size_t incident;           /* of lists */
+    struct inquiry *inquiry;   /* under way; NULL: none */
+    uint32_t n_batches;        /* to ask for */
+    struct model_why *told;    /* never shown itself: copies are; NULL: nothing yet */
+    struct credit *credit;     /* of told; NULL: none */
+    bool is_why_changed;
+    Baro__SeriesRef refs[WHY_MAX_WANTS];
+    Baro__SeriesRef *ref_pointers[WHY_MAX_WANTS];
+};
+
 struct keeper {
     struct catalog *catalog;
     enum model_state state;
@@ -95,6 +154,7 @@ struct keeper {
     uint64_t units_coarse; /* as in struct model_units */
     struct model_units *units_part;
     struct sampling sampling; /* of wish.sample */
+    struct probing probing;   /* of wish.wants_graph and .wants_why */
     struct cover hist_cover;  /* of wish.hist_thing */
     struct hist hist;
     bool hist_is_cut;
@@ -147,6 +207,44 @@ const struct model_sample *keeper_sample_publish(struct keeper *keeper);
 
 /** Whether the wished sample is there and done, or cannot be had. */
 bool keeper_sample_is_complete(struct keeper *keeper);
+
+/** Give the next question about probes or the story; false: none. */
+bool keeper_probing_ask(struct keeper *keeper, Baro__Envelope *out);
+
+/** Note the request number of what keeper_probing_ask gave; false: it gave nothing. */
+bool keeper_probing_sent(struct keeper *keeper, int64_t request);
+
+/** Take a message when it answers that question; false: it does not. */
+bool keeper_probing_take(struct keeper *keeper, const Baro__Envelope *envelope,
+    const struct keeper_frame *frames, size_t n_frames);
+
+/** Note what has happened in the run: whether the story has to be told anew. */
+void keeper_probing_note(struct keeper *keeper, const struct model *model);
+
+/** Forget what is under way; findings: what was found, too. */
+void keeper_probing_reset(struct keeper *keeper, bool findings);
+
+/** Whether all that is wished for has been found out, as far as it can be. */
+bool keeper_probing_is_complete(const struct keeper *keeper);
+
+/** Give back what a graph holds. */
+void keeper_finish_graph(void *part);
+
+/** The probes are there: plan the story. */
+void keeper_why_begin(struct keeper *keeper);
+
+/** As keeper_probing_ask, for the story; tells it when nothing is left to ask. */
+bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out);
+
+/** Take an answer for the story. */
+void keeper_why_take(struct keeper *keeper, const Baro__Envelope *envelope,
+    const struct keeper_frame *frames, size_t n_frames);
+
+/** The story as far as it is, a new reference; NULL: not wished for. */
+const struct model_why *keeper_why_publish(struct keeper *keeper);
+
+/** Forget the story under way; findings: the one that was told, too. */
+void keeper_why_reset(struct keeper *keeper, bool findings);
 
 /** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);

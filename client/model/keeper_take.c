@@ -385,7 +385,8 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
         take_news(keeper, envelope, frames, n_frames);
         return;
     }
-    if (keeper_sample_take(keeper, envelope, frames, n_frames)) {
+    if (keeper_sample_take(keeper, envelope, frames, n_frames) ||
+        keeper_probing_take(keeper, envelope, frames, n_frames)) {
         return;
     }
     for (size_t i = 0; i < KEEPER_MAX_PENDING; i++) {

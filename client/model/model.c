@@ -26,6 +26,30 @@ static void finish_model(void *part)
     part_unref(model->units);
     part_unref(model->sample);
     part_unref(model->hist);
+    part_unref(model->graph);
+    part_unref(model->why);
+}
+
+static void finish_probe(void *part)
+{
+    struct model_probe *probe = part;
+    probe_free((struct probe *)(uintptr_t)probe->probe);
+    free(probe->bytes);
+}
+
+struct model_probe *model_probe_create(
+    uint64_t serial, void *bytes, size_t n_bytes, struct baro_err *err)
+{
+    struct probe *parsed = NULL;
+    if (probe_parse(&parsed, bytes, n_bytes, err) != 0) {
+        free(bytes);
+        return NULL;
+    }
+    struct model_probe *probe = part_create(sizeof *probe, finish_probe);
+    probe->serial = serial;
+    probe->probe = parsed;
+    probe->bytes = bytes;
+    return probe;
 }
 
 struct model *model_create(void)
@@ -232,6 +256,7 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         a->columns != b->columns || a->coarse_columns != b->coarse_columns ||
         a->units_thing != b->units_thing || a->units_stat != b->units_stat ||
         a->units_columns != b->units_columns || a->hist_thing != b->hist_thing ||
+        a->wants_graph != b->wants_graph || a->wants_why != b->wants_why ||
         a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample)) {
         return false;
     }

@@ -11,7 +11,10 @@
 #include "client/model/grid.h"
 #include "client/model/part.h"
 #include "client/model/sheet.h"
+#include "lib/analysis/credit.h"
 #include "lib/analysis/sample.h"
+#include "lib/analysis/why.h"
+#include "lib/base/probe.h"
 #include "lib/base/reading.h"
 #include "proto/wire.h"
 
@@ -31,6 +34,9 @@ enum {
     MODEL_MAX_MEMBERS = 48,
     MODEL_MAX_SENTENCES = 4,
     MODEL_MAX_EVIDENCE = 6,
+    MODEL_MAX_CREDIT_NODES = 64,
+    MODEL_MAX_CREDIT_EDGES = 256,
+    MODEL_MAX_CREDIT_UNITS = 128,
     MODEL_TROUBLE_BYTES = 240
 };
 
@@ -241,6 +247,45 @@ struct model_hist {
     const float *shares;
 };
 
+/* Recorded operations of one step, put together and checked. A part. */
+struct model_probe {
+    uint64_t serial; /* of the run */
+    const struct probe *probe;
+    void *bytes; /* that it borrows from */
+};
+
+/* The operations of the run, as they are recorded now and then. */
+struct model_graph {
+    bool is_ready;                   /* it has been looked for */
+    const struct model_probe *probe; /* a part; the newest; NULL: there is none */
+    char
+        trouble[MODEL_TROUBLE_BYTES]; /* why there is none; "" when none was recorded yet */
+};
+
+/* Shares of what made the value that broke, as far as they are known. */
+struct model_credit {
+    struct credit_target target; /* of the failure probe */
+    bool is_done;
+    double fraction, total, explained, error_bound;
+    size_t n_nodes, n_edges, n_units;
+    struct credit_node nodes[MODEL_MAX_CREDIT_NODES];
+    struct credit_edge edges[MODEL_MAX_CREDIT_EDGES];
+    struct credit_source units[MODEL_MAX_CREDIT_UNITS];
+};
+
+/* The story of what went wrong in the run. */
+struct model_why {
+    bool has_story;    /* false: nothing is told yet, or there is nothing to tell of */
+    bool is_done;      /* nothing more comes unless something happens in the run */
+    char doing[64];    /* what is waited for; "" when done */
+    uint64_t incident; /* that it is about; 0: none */
+    struct why_story story;
+    const struct model_probe *failure, *calm; /* parts; NULL: there is none */
+    bool has_credit;
+    struct model_credit credit;        /* of the failure's operand */
+    char trouble[MODEL_TROUBLE_BYTES]; /* why there are no shares, or no failure; else "" */
+};
+
 struct model {
     enum model_state state;
     const char *endpoint;
@@ -259,6 +304,8 @@ struct model {
     const struct model_units *units;          /* NULL: none wished */
     const struct model_sample *sample; /* likewise; of the wished thing and statistic */
     const struct model_hist *hist;     /* likewise */
+    const struct model_graph *graph;   /* likewise */
+    const struct model_why *why;       /* likewise */
     uint64_t wish;                     /* serial of the wish that it answers */
     bool is_complete;                  /* all of the wish is there */
 };
@@ -274,6 +321,7 @@ struct model_wish {
     uint32_t units_columns;
     struct model_sample_wish sample;
     uint32_t hist_thing; /* 0: none */
+    bool wants_graph, wants_why;
     size_t n_refs;
     struct model_wish_ref {
         struct model_ref ref;
@@ -283,6 +331,10 @@ struct model_wish {
 
 /** Create an empty model: connecting, no lists. It is a part: part_ref, part_unref. */
 struct model *model_create(void);
+
+/** Take over the bytes of a probe; NULL when they do not parse (they are freed then). A part. */
+struct model_probe *model_probe_create(
+    uint64_t serial, void *bytes, size_t n_bytes, struct baro_err *err);
 
 /** Find a run by its number; NULL if there is none. */
 const struct model_run *model_run_find(const struct model *model, uint32_t run);

@@ -135,6 +135,8 @@ static void pick_run(struct view *view, uint32_t run)
         return;
     }
     view->run = run;
+    view->is_playing = false;
+    view->ops_of = 0;
     view->thing = 0;
     view->unit = -1;
     view->is_alone = view->is_brushing = false;
@@ -145,6 +147,31 @@ static void pick_run(struct view *view, uint32_t run)
     view->cursor_is_kept = false;
     view->wanted_tensor = NULL;
     fit(view);
+}
+
+/* List the operations of a module; those that are listed: no longer. */
+static void pick_ops(struct view *view, int64_t node)
+{
+    if (view->tree == NULL || node < 0 || (size_t)node >= view->tree->n) {
+        view->ops_of = 0;
+        return;
+    }
+    uint64_t hash = view_hash(&view->tree->nodes[node]);
+    view->ops_of = view->ops_of == hash ? 0 : hash;
+    view->scroll[VIEW_SCROLL_OPS] = 0;
+}
+
+/* Move the cursor over the visible steps by itself, or stop; from the end: from the beginning. */
+static void toggle_play(struct view *view)
+{
+    view->is_playing = !view->is_playing;
+    if (view->is_playing) {
+        view->is_live = false; /* the steps stay where they are */
+        view->is_fit = false;
+        bool is_within = view->cursor >= view->lo && view->cursor < view->hi - 1;
+        view->cursor = is_within ? view->cursor : fmax(ceil(view->lo), 0);
+        view->cursor_is_kept = true;
+    }
 }
 
 /* Do what a key does, by its name in the list of commands. */
@@ -168,6 +195,12 @@ static void act(
             view_fold(view, &view->tree->nodes[b]);
         }
         break;
+    case VIEW_FOLD_BOX:
+        if (view->tree != NULL && b >= 0 && (size_t)b < view->tree->n) {
+            view_toggle(view, &view->tree->nodes[b], VIEW_FOLDS_NETWORK);
+        }
+        break;
+    case VIEW_PICK_OPS: pick_ops(view, b); break;
     case VIEW_PICK_PAGE: show_page(view, (enum view_page)a); break;
     case VIEW_PICK_ALERT: go_to_alert(view, model, (uint64_t)a); break;
     case VIEW_PICK_THING: show_thing(view, model, (uint32_t)a); break;
@@ -319,6 +352,12 @@ bool input_char(struct view *view, const struct model *model, const char *text)
         break;
     case 'b': toggle_brush(view); break;
     case 'c': control_open(view, model); break;
+    case 'o':
+        if (view->page == VIEW_NETWORK) {
+            pick_ops(view, view->ops_hover);
+        }
+        break;
+    case 'p': toggle_play(view); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
     default: return false;
@@ -355,8 +394,17 @@ bool input_key(
     if (view->overlay == VIEW_CONTROL) {
         return control_key(view, key);
     }
+    if (key == INPUT_HOME) {
+        view->is_playing = false;
+        view->cursor_is_kept = false;
+        view->cursor = (double)NAN;
+        fit(view);
+        return true;
+    }
     if (key == INPUT_ESCAPE) {
         view->overlay = VIEW_PLAIN;
+        view->is_playing = false;
+        view->ops_of = 0;
         view->unit = -1;
         view->is_alone = view->is_brushing = false;
         marks_clear(&view->marks);
@@ -365,6 +413,7 @@ bool input_key(
         return true;
     }
     if (key == INPUT_LEFT || key == INPUT_RIGHT) {
+        view->is_playing = false;
         const struct model_run *run = shown_run(view, model);
         double by = (has_shift ? 10 : 1) * (key == INPUT_LEFT ? -1 : 1);
         double from = isnan(view->cursor) ? (view->lo + view->hi) / 2 : view->cursor;
@@ -418,7 +467,8 @@ bool input_move(struct view *view, float x, float y)
         return true;
     }
     const struct chart_layout *layout = layout_of(view, zone_at(view, x, y, true));
-    if (layout != NULL && draw_inside(layout->plot, x, y) && view->overlay == VIEW_PLAIN) {
+    if (layout != NULL && draw_inside(layout->plot, x, y) && view->overlay == VIEW_PLAIN &&
+        !view->is_playing) {
         view->cursor_is_kept = false;
     }
     (void)input_point(view);

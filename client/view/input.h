@@ -19,6 +19,7 @@ enum input_key {
     INPUT_ENTER,
     INPUT_ESCAPE,
     INPUT_BACKSPACE,
+    INPUT_HOME,
 };
 
 enum input_button { INPUT_MAIN, INPUT_SECOND };

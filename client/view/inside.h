@@ -171,6 +171,22 @@ void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing
 /** The distribution of a tensor, now and over time. */
 void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
 
+/* Whose folds. */
+enum view_folds { VIEW_FOLDS_TREE, VIEW_FOLDS_NETWORK };
+
+/** Free what was found of the network; NULL is fine. */
+void network_cache_destroy(struct network_cache *cache);
+
+/** A number that stands for the path of a node; never 0. */
+uint64_t view_hash(const struct tree_node *node);
+
+/** Whether a person has folded or unfolded a node, against what it is by itself. */
+bool view_is_toggled(
+    const struct view *view, const struct tree_node *node, enum view_folds of);
+
+/** Do that, or take it back. */
+void view_toggle(struct view *view, const struct tree_node *node, enum view_folds of);
+
 /** Whether a node of the tree is folded. */
 bool view_is_folded(const struct view *view, const struct tree_node *node);
 

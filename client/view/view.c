@@ -37,6 +37,7 @@ struct view *view_create(void)
     view->control.chosen = -1;
     view->unit_hover = -1;
     view->units_slot = -1;
+    view->ops_hover = -1;
     view->stat = UNIT_L2;
     view->is_fit = true;
     view->is_live = true;
@@ -58,6 +59,7 @@ void view_destroy(struct view *view)
         part_unref(view->tree_of);
         heat_cache_destroy(view->heat_cache);
         density_cache_destroy(view->density_cache);
+        network_cache_destroy(view->network_cache);
         marks_clear(&view->marks);
         free(view);
     }
@@ -86,18 +88,25 @@ void view_refit(struct view *view)
 
 /* ---- folds ---- */
 
-static uint64_t hash_path(const struct tree_node *node)
+uint64_t view_hash(const struct tree_node *node)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < node->path_n; i++) {
         hash = (hash ^ (uint8_t)node->path[i]) * UINT64_C(1099511628211);
     }
-    return hash;
+    return hash | 1;
 }
 
-bool view_is_folded(const struct view *view, const struct tree_node *node)
+/* Each kind of fold has hashes of its own. */
+static uint64_t hash_fold(const struct tree_node *node, enum view_folds of)
 {
-    uint64_t hash = hash_path(node);
+    return view_hash(node) ^ ((uint64_t)of << 1);
+}
+
+bool view_is_toggled(
+    const struct view *view, const struct tree_node *node, enum view_folds of)
+{
+    uint64_t hash = hash_fold(node, of);
     for (size_t i = 0; i < view->n_folds; i++) {
         if (view->folds[i] == hash) {
             return true;
@@ -106,9 +115,9 @@ bool view_is_folded(const struct view *view, const struct tree_node *node)
     return false;
 }
 
-void view_fold(struct view *view, const struct tree_node *node)
+void view_toggle(struct view *view, const struct tree_node *node, enum view_folds of)
 {
-    uint64_t hash = hash_path(node);
+    uint64_t hash = hash_fold(node, of);
     for (size_t i = 0; i < view->n_folds; i++) {
         if (view->folds[i] == hash) {
             view->folds[i] = view->folds[--view->n_folds];
@@ -118,6 +127,34 @@ void view_fold(struct view *view, const struct tree_node *node)
     if (view->n_folds < VIEW_MAX_FOLDS) {
         view->folds[view->n_folds++] = hash;
     }
+}
+
+bool view_is_folded(const struct view *view, const struct tree_node *node)
+{
+    return view_is_toggled(view, node, VIEW_FOLDS_TREE);
+}
+
+void view_fold(struct view *view, const struct tree_node *node)
+{
+    view_toggle(view, node, VIEW_FOLDS_TREE);
+}
+
+/* ---- playing ---- */
+
+bool view_tick(struct view *view, double seconds)
+{
+    const double all_in = 10;
+    if (!view->is_playing) {
+        return false;
+    }
+    double span = view->hi - view->lo;
+    view->cursor += span / all_in * fmin(fmax(seconds, 0), 0.25);
+    view->cursor_is_kept = true;
+    if (!(view->cursor < view->hi)) {
+        view->cursor = floor(view->hi);
+        view->is_playing = false;
+    }
+    return true;
 }
 
 /* ---- what is shown ---- */

@@ -44,6 +44,8 @@ enum view_act {
     VIEW_PICK_RUN,     /* a: run */
     VIEW_PICK_NODE,    /* a: thing, b: its node */
     VIEW_FOLD_NODE,    /* b: node */
+    VIEW_FOLD_BOX,     /* b: node, on the network page */
+    VIEW_PICK_OPS,     /* b: node whose operations are listed; the chosen one again: none */
     VIEW_PICK_PAGE,    /* a: enum view_page */
     VIEW_PICK_ALERT,   /* a: id of the alert: go where it happened */
     VIEW_PICK_THING,   /* a: thing: show it on the tensor page */
@@ -68,6 +70,7 @@ enum view_scroll {
     VIEW_SCROLL_PAGE,
     VIEW_SCROLL_HEAT,
     VIEW_SCROLL_UNITS,
+    VIEW_SCROLL_OPS,
     VIEW_SCROLL_COUNT
 };
 
@@ -112,6 +115,7 @@ struct view_found {
 
 struct heat_cache;
 struct density_cache;
+struct network_cache;
 
 struct view {
     /* choices */
@@ -136,6 +140,10 @@ struct view {
     struct view_found found[VIEW_MAX_FOUND];
     uint64_t folds[VIEW_MAX_FOLDS]; /* hashes of folded paths */
     size_t n_folds;
+    int net_depth; /* of the tree: from there on the network page folds by itself */
+    const struct model_things *net_depth_of; /* tree_of then; only compared */
+    uint64_t ops_of;   /* hash of the module whose operations are listed; 0: none */
+    int64_t ops_hover; /* node of the box under the pointer; -1: none */
     float scroll[VIEW_SCROLL_COUNT];
     float scroll_max[VIEW_SCROLL_COUNT]; /* found while drawing */
 
@@ -145,6 +153,7 @@ struct view {
     double lo, hi;       /* visible steps; set by view_draw when fit or live */
     double cursor;       /* step under the pointer; NAN: none */
     bool cursor_is_kept; /* set by keys or --at: stays without a pointer */
+    bool is_playing;     /* the cursor moves by itself: view_tick() */
 
     /* pointer */
     float mx, my;
@@ -175,6 +184,7 @@ struct view {
         *tree_of;                  /* a reference, so that it cannot be taken for another */
     struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
     struct density_cache *density_cache; /* units_lines.c; NULL: empty */
+    struct network_cache *network_cache; /* network_place.c; NULL: empty */
     int64_t units_slot;                  /* of the chart of units, -1: not on this page */
     uint64_t tree_shown;                 /* what the tree's scroll position belongs to */
     uint64_t heat_shown;                 /* what the layers' scroll position belongs to */
@@ -215,6 +225,14 @@ void view_destroy(struct view *view);
  */
 void view_draw(
     struct view *view, struct draw_list *list, const struct model *model, float w, float h);
+
+/**
+ * While playing: move the cursor by so much of the visible steps as goes with a time, all of them
+ * in ten seconds; it stops at their end.
+ *
+ * returns  whether the picture has to be drawn again
+ */
+bool view_tick(struct view *view, double seconds);
 
 /** Name a page ("overview", "tensor", "network", "alerts"). */
 const char *view_page_name(enum view_page page);

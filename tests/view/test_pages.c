@@ -50,7 +50,8 @@ static void the_network_page_says_where_it_began(void **state)
     stage.view->page = VIEW_NETWORK;
     oracle_connect(stage.keeper);
     stage_draw(&stage);
-    assert_true(stage_says(&stage, "modules in the order in which they ran"));
+    assert_true(stage_says(
+        &stage, "modules · in the order in which they ran: no step's operations"));
     assert_true(stage_says(&stage, "began here, step"));
     stage_assert_golden(&stage, "network");
     stage_end(&stage);
