@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "lib/base/probe_layout.h"
 #include "lib/base/probe_rows.h"
+#include "lib/base/probe_section.h"
 #include "lib/base/text.h"
 
 /*
@@ -21,38 +20,21 @@
  * tells where something happened, values without the rest of the graph do not.
  */
 
-enum { DATA_SHARE_DIVISOR = 4, FIRST_ROOM = 4096, FIRST_SLOTS = 64 };
-
-/* A section: bytes that grow. */
-struct section {
-    uint8_t *bytes;
-    size_t n;
-    size_t room;
-};
-
-/* Where texts or shapes begin, by their hash. */
-struct seen {
-    struct slot {
-        uint32_t place; /* plus one; 0: nothing is here */
-        uint32_t hash;
-    } * slots;
-    size_t n_slots; /* a power of two */
-    size_t n;
-};
+enum { DATA_SHARE_DIVISOR = 4 };
 
 struct probe_build {
     struct probe_head head;
     size_t max_bytes;
     size_t max_data_bytes;
-    struct section numbers;
-    struct section values;
-    struct section ops;
-    struct section operands;
-    struct section text;
-    struct section data;
-    struct section lists; /* the origin's units and rows */
-    struct seen texts;
-    struct seen shapes;
+    struct probe_section numbers;
+    struct probe_section values;
+    struct probe_section ops;
+    struct probe_section operands;
+    struct probe_section text;
+    struct probe_section data;
+    struct probe_section lists; /* the origin's units and rows */
+    struct probe_seen texts;
+    struct probe_seen shapes;
     bool is_finished;
     size_t n_bytes; /* once finished */
 };
@@ -72,30 +54,11 @@ static size_t total_bytes(const struct probe_build *build)
            build->data.n;
 }
 
-/* Make room for more; 0 or BARO_ENOMEM. The limit has been looked at before. */
-static int reserve(const struct probe_build *build, struct section *section, size_t more)
+/* Make room for more; the limit has been looked at before. */
+static int reserve(
+    const struct probe_build *build, struct probe_section *section, size_t more)
 {
-    const size_t need = section->n + more;
-    if (need <= section->room) {
-        return 0;
-    }
-    size_t room = need * 2 < FIRST_ROOM ? FIRST_ROOM : need * 2;
-    room = room > build->max_bytes && need <= build->max_bytes ? build->max_bytes : room;
-    uint8_t *bytes = realloc(section->bytes, room);
-    if (bytes == NULL) {
-        return BARO_ENOMEM;
-    }
-    section->bytes = bytes;
-    section->room = room;
-    return 0;
-}
-
-static void append(struct section *section, const void *bytes, size_t n)
-{
-    if (n > 0) {
-        memcpy(section->bytes + section->n, bytes, n);
-        section->n += n;
-    }
+    return probe_section_reserve(section, more, build->max_bytes);
 }
 
 /* Look whether so much more fits the limit; if not the probe is cut. */
@@ -107,66 +70,6 @@ static bool has_room(struct probe_build *build, size_t more)
         return false;
     }
     return true;
-}
-
-/* ---- texts and shapes, once each ---- */
-
-static struct slot *find_slot(const struct seen *seen, const struct section *section,
-    uint32_t hash, const void *bytes, size_t n)
-{
-    size_t i = hash & (seen->n_slots - 1);
-    while (seen->slots[i].place != 0) {
-        const size_t at = seen->slots[i].place - 1;
-        if (seen->slots[i].hash == hash && at + n <= section->n &&
-            memcmp(section->bytes + at, bytes, n) == 0) {
-            break;
-        }
-        i = (i + 1) & (seen->n_slots - 1);
-    }
-    return &seen->slots[i];
-}
-
-static int grow_seen(struct seen *seen)
-{
-    const size_t n_slots = seen->n_slots > 0 ? seen->n_slots * 2 : FIRST_SLOTS;
-    struct slot *slots = calloc(n_slots, sizeof *slots);
-    if (slots == NULL) {
-        return BARO_ENOMEM;
-    }
-    for (size_t k = 0; k < seen->n_slots; k++) {
-        size_t i = seen->slots[k].hash & (n_slots - 1);
-        while (seen->slots[k].place != 0 && slots[i].place != 0) {
-            i = (i + 1) & (n_slots - 1);
-        }
-        if (seen->slots[k].place != 0) {
-            slots[i] = seen->slots[k];
-        }
-    }
-    free(seen->slots);
-    seen->slots = slots;
-    seen->n_slots = n_slots;
-    return 0;
-}
-
-/* Give the place of some bytes in a section, which has them once; 0 or BARO_ENOMEM. */
-static int intern(const struct probe_build *build, struct seen *seen,
-    struct section *section, const void *bytes, size_t n, size_t *out_place)
-{
-    if (2 * (seen->n + 1) > seen->n_slots && grow_seen(seen) != 0) {
-        return BARO_ENOMEM;
-    }
-    const uint32_t hash = (uint32_t)XXH3_64bits(bytes, n);
-    struct slot *slot = find_slot(seen, section, hash, bytes, n);
-    if (slot->place == 0) {
-        if (reserve(build, section, n) != 0) {
-            return BARO_ENOMEM;
-        }
-        *slot = (struct slot){(uint32_t)section->n + 1, hash};
-        seen->n++;
-        append(section, bytes, n);
-    }
-    *out_place = slot->place - 1;
-    return 0;
 }
 
 /* Make text what a probe may hold: UTF-8 of a bounded length. */
@@ -194,8 +97,8 @@ static int intern_text(struct probe_build *build, const char *text, uint32_t *ou
     struct clean clean;
     size_t place = 0;
     clean_text(text, &clean);
-    const int rc =
-        intern(build, &build->texts, &build->text, clean.bytes, clean.n + 1, &place);
+    const int rc = probe_section_once(
+        &build->text, &build->texts, clean.bytes, clean.n + 1, build->max_bytes, &place);
     *out_place = (uint32_t)place;
     return rc;
 }
@@ -241,7 +144,7 @@ int probe_build_create(
     int rc = has_room(build, n_rows_bytes) ? 0 : BARO_ELIMIT;
     if (rc == 0 && (rc = reserve(build, &build->numbers, n_rows_bytes)) == 0 &&
         (rc = intern_text(build, "", &empty)) == 0) {
-        append(&build->numbers, options->rows, n_rows_bytes);
+        probe_section_append(&build->numbers, options->rows, n_rows_bytes);
         *out_build = build;
         return 0;
     }
@@ -357,14 +260,14 @@ int64_t probe_build_value(struct probe_build *build, const struct probe_value *v
         return BARO_ELIMIT;
     }
     if (intern_text(build, value->name, &record.name) != 0 ||
-        (n_shape > 0 && intern(build, &build->shapes, &build->numbers, value->shape,
-                            n_shape, &shape) != 0) ||
+        (n_shape > 0 && probe_section_once(&build->numbers, &build->shapes, value->shape,
+                            n_shape, build->max_bytes, &shape) != 0) ||
         reserve(build, &build->values, sizeof record) != 0) {
         return BARO_ENOMEM;
     }
     record.shape = (uint32_t)(shape / sizeof value->shape[0]);
     /* Its record first, so that elements never take its room. */
-    append(&build->values, &record, sizeof record);
+    probe_section_append(&build->values, &record, sizeof record);
     struct probe_value_record *kept =
         (struct probe_value_record *)(void *)build->values.bytes + build->head.n_values;
     kept->kept = (uint8_t)keep(build, value, span, &kept->data);
@@ -454,9 +357,10 @@ int64_t probe_build_op(struct probe_build *build, const struct probe_op *op)
         reserve(build, &build->operands, n_operands * 4) != 0) {
         return BARO_ENOMEM;
     }
-    append(&build->ops, &record, sizeof record);
-    append(&build->operands, op->inputs, op->n_inputs * sizeof *op->inputs);
-    append(&build->operands, op->outputs, op->n_outputs * sizeof *op->outputs);
+    probe_section_append(&build->ops, &record, sizeof record);
+    probe_section_append(&build->operands, op->inputs, op->n_inputs * sizeof *op->inputs);
+    probe_section_append(
+        &build->operands, op->outputs, op->n_outputs * sizeof *op->outputs);
     build->head.n_operands += (uint32_t)n_operands;
     link_operands(build, op);
     return build->head.n_ops++;
@@ -519,8 +423,8 @@ int probe_build_origin(struct probe_build *build, const struct probe_origin *ori
         intern_text(build, cut.cause, &head->origin_cause) != 0) {
         return BARO_ENOMEM;
     }
-    append(&build->lists, cut.units, cut.n_units * sizeof *cut.units);
-    append(&build->lists, cut.rows, cut.n_rows * sizeof *cut.rows);
+    probe_section_append(&build->lists, cut.units, cut.n_units * sizeof *cut.units);
+    probe_section_append(&build->lists, cut.rows, cut.n_rows * sizeof *cut.rows);
     head->origin_op = cut.op;
     head->origin_value = cut.value;
     head->origin_n_units = cut.n_units;

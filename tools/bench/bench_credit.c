@@ -477,9 +477,10 @@ static int measure_long(struct bench *bench)
     const int n_ops = bench_is_quick(bench) ? 1000 : N_LONG_OPS;
     struct made made = {0};
     double took[3][TURNS];
-    int rc = make_long(n_ops, &made)
-                 ? 0
-                 : bench_fail(bench, "the probe of the long graph could not be made");
+    int rc = 0;
+    if (!make_long(n_ops, &made) || made.bytes == NULL) {
+        return bench_fail(bench, "the probe of the long graph could not be made");
+    }
     baro_autofree void *copy = baro_xcalloc(made.n_bytes, 1);
     for (int t = 0; t < n_turns && rc == 0; t++) {
         struct probe *probe = NULL;
