@@ -486,21 +486,26 @@ static int ask_batches(struct why_reading *reading, int64_t from, int64_t to,
     return CLI_OK;
 }
 
-/* The batch of the step tells how large they are, and so how many of those before are cheap. */
+/* The batch of the step tells how large they are, and so how many of those before are cheap. Only so
+ * many steps are asked for: to find the newest of a million the daemon would read them all. */
 static int read_batches(struct why_reading *reading)
 {
     int64_t step = reading->plan.step;
+    int64_t first_step = reading->run->first_step;
     struct link_message first;
-    if (!reading->plan.wants_batches ||
-        ask_batches(reading, reading->run->first_step, step, 1, &first) != CLI_OK) {
-        return reading->plan.wants_batches ? CLI_FAILED : CLI_OK;
+    if (!reading->plan.wants_batches) {
+        return CLI_OK;
+    }
+    int64_t from = step - first_step > NEAR_STEPS ? step - NEAR_STEPS : first_step;
+    if (ask_batches(reading, from, step, 1, &first) != CLI_OK) {
+        return CLI_FAILED;
     }
     size_t n_numbers = first.frames[0].n_bytes / sizeof(int64_t) + 1;
     link_message_release(&first);
     size_t n = MAX_BATCH_NUMBERS / n_numbers;
     n = n < 1 ? 1 : n > MAX_BATCHES ? MAX_BATCHES : n;
-    int rc = ask_batches(
-        reading, reading->run->first_step, step, (uint32_t)n, &reading->batches_message);
+    from = step - first_step > (int64_t)n ? step - (int64_t)n : first_step;
+    int rc = ask_batches(reading, from, step, (uint32_t)n, &reading->batches_message);
     if (rc == CLI_OK) {
         take_batches(reading, &reading->batches_message.frames[0]);
     }

@@ -58,10 +58,10 @@ static bool is_nonfinite_trouble(const struct why_work *work)
 static void name_place(const struct why_story *story, char *text)
 {
     const struct why_origin *origin = &story->origin;
-    if (!origin->is_outside) {
-        why_say(text, WHY_TEXT_BYTES, " in %s",
-            origin->module[0] != '\0' ? origin->module : "the loss function");
-    }
+    why_say(text, WHY_TEXT_BYTES, " (%s",
+        origin->is_outside          ? origin->tensor
+        : origin->module[0] != '\0' ? origin->module
+                                    : "the loss function");
     if (origin->n_units_all > 0 && origin->n_units > 0) {
         why_say(text, WHY_TEXT_BYTES, ", unit %" PRId64, origin->units[0]);
         if (origin->n_units_all > 1) {
@@ -76,8 +76,9 @@ static void name_place(const struct why_story *story, char *text)
         }
     }
     if (origin->source[0] != '\0') {
-        why_say(text, WHY_TEXT_BYTES, " (%s)", origin->source);
+        why_say(text, WHY_TEXT_BYTES, ", %s", origin->source);
     }
+    why_say(text, WHY_TEXT_BYTES, ")");
 }
 
 static void write_headline(struct why_work *work)

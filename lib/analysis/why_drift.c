@@ -359,10 +359,14 @@ static void tell_alerts(struct why_work *work)
         for (int k = 0; k < n; k++) {
             is_known = is_known || strcmp(kinds[k], alert->kind) == 0;
         }
-        bool is_result = work->is_nonfinite && alert->step >= work->plan.step &&
-                         !is_about_numbers(alert->kind);
+        bool is_result =
+            work->is_nonfinite &&
+            (alert->step > work->plan.step ||
+                (alert->step == work->plan.step && !is_about_numbers(alert->kind)));
         if (is_known || is_result || alert->level < BARO_WATCH ||
-            (why_is_loss_alert(alert) && i > 0) || is_told_by_drift(work, alert)) {
+            (why_is_loss_alert(alert) &&
+                (i > 0 || alert->step == work->story->loss_step)) ||
+            is_told_by_drift(work, alert)) {
             continue;
         }
         kinds[n++] = alert->kind;

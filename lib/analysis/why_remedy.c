@@ -216,8 +216,9 @@ static void advise_samples(struct why_work *work)
     }
     why_say(text, WHY_TEXT_BYTES, "%s of the data set", n < story->n_samples ? " ..." : "");
     if (work->found.odd_input > 5) {
-        why_say(text, WHY_TEXT_BYTES, ": the inputs lie %.3g spreads from the others'",
-            work->found.odd_input);
+        char spreads[32];
+        why_say(text, WHY_TEXT_BYTES, ": the inputs lie %s spreads from the others'",
+            why_step((int64_t)fmin(work->found.odd_input, 1e15), spreads));
     }
     why_say(text, WHY_TEXT_BYTES, ".");
 }

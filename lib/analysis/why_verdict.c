@@ -158,11 +158,12 @@ static void weigh_way(struct weighing *weighing)
 {
     const struct why_work *work = weighing->work;
     const struct why_found *found = &work->found;
+    char spreads[32];
     if (found->odd_input > ODD) {
         why_say(add(weighing, WHY_DATA, fmin(2 + log10(found->odd_input), 5)),
             WHY_TEXT_BYTES,
-            "the inputs of the bad samples lie %.3g spreads from those of the others",
-            found->odd_input);
+            "the inputs of the bad samples lie %s spreads from those of the others",
+            why_step((int64_t)fmin(found->odd_input, 1e15), spreads));
     } else if (isfinite(found->odd_input)) {
         why_say(add(weighing, WHY_DATA, -1), WHY_TEXT_BYTES,
             "the inputs of the bad samples are like those of the others");

@@ -112,7 +112,7 @@ failing("fail_softmax_empty", lambda t: torch.stack([t, t], 1).masked_fill(
 # Forward all is well, the gradient is not.
 failing("fail_sqrt_grad", torch.sqrt, 1, "sqrt")
 failing("fail_pow_grad", lambda t: t.pow(0.5), 1, "pow", "sqrt")
-failing("fail_acos_grad", lambda t: torch.acos(t.clamp(max=1.0)), -1, "acos")
+failing("fail_acos_grad", lambda t: torch.acos(torch.where(t > 1.6, t / t, t / 2)), -1, "acos")
 failing("fail_length_grad", lambda t: (torch.stack([t, 0 * t], 1) ** 2).sum(1).sqrt(), 1, "sqrt")
 # The same in the loss function, outside any module.
 failing("fail_loss_exp", torch.exp, -199, "exp", is_in_loss=True)

@@ -97,7 +97,7 @@ class Probed(Why):
     def test_the_headline_names_operation_unit_and_sample(self):
         text = self.why("probed")
         self.assertIn("exp of 136 is more than 3.4e+38", " ".join(text.split()))
-        self.assertIn("in the loss function, unit 1, sample 42 (train.py:57)", " ".join(text.split()))
+        self.assertIn("(the loss function, unit 1, sample 42, train.py:57)", " ".join(text.split()))
         for label in ("what", "when", "path", "where", "who", "why", "try", "looked"):
             self.assertRegex(text, r"(?m)^%s +\S" % label)
 

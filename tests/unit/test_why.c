@@ -323,7 +323,7 @@ static void a_sample_that_overflows_exp_is_found_with_its_number(void **state)
     assert_true(story->origin.usual < 5);
     assert_int_equal(story->origin.calm_step, 100);
     assert_true(says(story->headline, "exp of 91.2"));
-    assert_true(says(story->headline, "exp_logvar, unit 1, sample 12 (train.py:57)"));
+    assert_true(says(story->headline, "(exp_logvar, unit 1, sample 12, train.py:57)"));
     assert_int_equal(story->n_samples, 1);
     assert_int_equal(story->samples[0].sample, 12);
     assert_int_equal(story->samples[0].row, BAD_ROW);
