@@ -17,6 +17,9 @@
  * holds to the last bit, so that what a finding does not explain can be seen.
  */
 
+/* More than this part of a share is not lost by rounding. */
+static const double MUCH = 1e-3;
+
 static bool is_given(const struct credit_array *array)
 {
     return array->value != NULL;
@@ -406,7 +409,7 @@ static bool send_input(struct credit *credit, struct way *way, uint32_t k)
 
 /* What of an operation's share is not sent nor owned has a reason, too. */
 static void book_rest(
-    struct credit *credit, const struct way *way, double came, bool is_known)
+    struct credit *credit, const struct way *way, struct credit_flow came, bool is_known)
 {
     struct credit_desk *desk = &credit->desk;
     double owned = 0;
@@ -422,13 +425,17 @@ static void book_rest(
         has_rows = has_rows || (is_given(&desk->in[k]) &&
                                    credit_has_rows(&credit->now, desk->in[k].value));
     }
+    /* Samples that were not kept went in: summed up, or what is more than rounding (a batch's
+     * mean and deviation are in all of its outputs). */
+    const double rest = came.share - way->sent - owned;
     const bool is_part =
-        way->is_crossing && has_rows && credit->now.n_rows < credit->now.probe->n_batch;
+        has_rows && credit->now.n_rows < credit->now.probe->n_batch &&
+        (way->is_crossing || fabs(rest) > MUCH * (came.size + fabs(way->sent)));
     const enum credit_own kind = desk->is_bad || !is_known ? CREDIT_OWN_UNKNOWN
                                  : is_part                 ? CREDIT_OWN_REST
                                                            : CREDIT_OWN_ROUND;
     double left[CREDIT_OWN_COUNT] = {0};
-    left[kind] = came - way->sent - owned;
+    left[kind] = rest;
     credit_note_own(credit, way->op, desk->own, credit->scale);
     credit_note_own(credit, way->op, left, 1);
 }
@@ -450,7 +457,8 @@ static void send_blind(struct credit *credit, struct way *way, double came,
     }
 }
 
-static void send_all(struct credit *credit, struct way *way, double came, bool is_known)
+static void send_all(
+    struct credit *credit, struct way *way, struct credit_flow came, bool is_known)
 {
     struct credit_desk *desk = &credit->desk;
     baro_autofree bool *is_blind = baro_xcalloc(desk->io.n_in, sizeof *is_blind);
@@ -462,7 +470,7 @@ static void send_all(struct credit *credit, struct way *way, double came, bool i
         }
     }
     if (n_blind > 0) {
-        send_blind(credit, way, came, n_blind, is_blind);
+        send_blind(credit, way, came.share, n_blind, is_blind);
     }
     book_rest(credit, way, came, is_known);
 }
@@ -536,7 +544,7 @@ int64_t credit_explain(struct credit *credit, int32_t op)
     for (uint32_t k = 0; k < desk->io.n_in; k++) {
         touched += desk->in[k].n;
     }
-    send_all(credit, &way, came.share, is_known);
+    send_all(credit, &way, came, is_known);
     struct credit_node *node = credit_node_at(credit, op);
     node->share = came.share;
     node->size = came.size;

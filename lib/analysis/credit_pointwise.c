@@ -45,6 +45,7 @@ struct work {
     int n_tensors; /* arguments that may be operands come first */
     struct credit_walk walk;
     bool has_signal;
+    struct credit_array slopes; /* of prelu: one for each channel, spread along axis 1 */
 };
 
 static const struct credit_point *find(const struct credit_io *io)
@@ -139,6 +140,15 @@ static int begin(const struct credit_io *io, struct work *work)
         work->has_signal = work->has_signal || !array->is_fixed;
         work->args[k].stride_place = n;
         operands[n++] = array;
+        if (k == 1 && array->n_dims == 1 && io->out[0].n_dims > 2 &&
+            credit_is_named(io, "prelu")) {
+            work->slopes = *array;
+            work->slopes.n_dims = io->out[0].n_dims - 1;
+            for (int d = 1; d < work->slopes.n_dims; d++) {
+                work->slopes.shape[d] = 1;
+            }
+            operands[n - 1] = &work->slopes;
+        }
     }
     return credit_walk_begin(&work->walk, &io->out[0], operands, n);
 }
