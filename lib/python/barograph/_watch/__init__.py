@@ -28,7 +28,8 @@ bit for bit, with and without watch(). Trouble of ours becomes one event, never 
     modules.py     its modules: hooks, outputs, gradients of them
     parameters.py  its weights and gradients; shared, frozen and unused ones
     optimizers.py  optimisers: step() wrapped on the object
-    patches.py     clipping and loss scaling
+    patches.py     clipping, loss scaling, backward()
+    probes.py      steps that are traced, failures that are captured (the work is in _probe/)
     ranks.py       weights that must be alike on all ranks
     cadence.py     the question to the governor
     layout.py      where batch and units lie

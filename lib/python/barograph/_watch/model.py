@@ -36,6 +36,7 @@ class Model:
         self.stepped = -1         # stamp of the step in which an optimiser last moved it
         self.n_steps = 0          # steps that it took part in
         self.n_moves = 0          # steps of its optimisers
+        self.looked = (-1, [])    # (scan of the parameters, those whose gradients are looked at)
         self._own = {}            # phase: views that libbaro is not asked about (every=K)
         self._inputs = {}         # (phase, suffix): view
         self._wanted_inputs = {}  # phase: stamp of the step in which an input is due

@@ -12,6 +12,7 @@ import math
 import sys
 import time
 import weakref
+from threading import get_ident
 
 import torch
 
@@ -52,6 +53,7 @@ class Probes:
         self._moment = Moment(self, run)
         self._calls = []           # of models since the last backward(), oldest first
         self._depth = 0            # calls under way
+        self._thread = 0           # that trains
         self._hooked = []          # modules with hooks of ours in this step
         self._on_enter, self._on_leave = Hook(self._enter), Hook(self._leave)
         self._key = f"barographprobe{id(self):x}"
@@ -75,7 +77,6 @@ class Probes:
         self._n_calm = CALM_LOSSES
         self._last = None          # of a finite loss: (loss, calls, template, gathered)
         self._n_within = 0         # calls of backward() under way
-        self._looked = weakref.WeakKeyDictionary()  # model: its parameters that are looked at
         self._scaled = []          # (weak reference to what GradScaler.scale() gave, it, the loss)
         self._was_asked = (False, False)
 
@@ -125,6 +126,7 @@ class Probes:
                 part = known.ref() if known is not None else None
                 if part is not None:
                     self._hook(part)
+        self._thread = get_ident()
         if module is not None:
             if self._key not in module._forward_hooks:
                 self._hook(module)
@@ -134,14 +136,16 @@ class Probes:
         if self._key not in module._forward_pre_hooks:
             module._forward_pre_hooks[self._key] = self._on_enter
             module._forward_hooks[self._key] = self._on_leave
-            self._hooked.append(module)
+            self._hooked.append(weakref.ref(module))
 
     def close(self):
         """The step is over: nothing of it is held."""
         self._stop_trace()
-        for module in self._hooked:
-            module._forward_pre_hooks.pop(self._key, None)
-            module._forward_hooks.pop(self._key, None)
+        for ref in self._hooked:
+            module = ref()
+            if module is not None:
+                module._forward_pre_hooks.pop(self._key, None)
+                module._forward_hooks.pop(self._key, None)
         self._hooked.clear()
         self._calls.clear()
         self._depth = 0
@@ -156,7 +160,6 @@ class Probes:
         """The run ends."""
         self.close()
         self._templates.clear()
-        self._looked.clear()
         self.is_on = False
 
     def _plan(self):
@@ -185,6 +188,8 @@ class Probes:
 
     def _enter(self, module, args):
         watcher = self._watcher
+        if get_ident() != self._thread:
+            return  # of a replica, in a thread of its own
         if self._depth == 0 and not self._n_within and transform() is None:
             began = watcher.clock()
             try:
@@ -215,6 +220,8 @@ class Probes:
         return known is not None and known.model.phase() == TRAIN
 
     def _leave(self, module, args, output):
+        if get_ident() != self._thread:
+            return
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and not self._n_within and self._calls and self._calls[-1].module is module:
             began = self._watcher.clock()
@@ -230,6 +237,9 @@ class Probes:
     # ---- a step that is traced as it happens ----
 
     def _start_trace(self, call):
+        if self._watcher.has_compiled or _has_compiled_something():
+            self._wanted, self._next_stamp = None, sys.maxsize
+            return  # a compiler would start anew, or leave its work aside for this step
         self._began_s = time.perf_counter()
         reason, self._wanted = self._wanted[0], None
         self._reason = reason
@@ -429,10 +439,9 @@ class Probes:
             if is_whole:
                 looked = [entry.parameter for entry in model.parameters.entries]
             else:
-                known = self._looked.get(model)
-                if known is None or known[0] != model.parameters.n_scans:
-                    known = self._looked[model] = (model.parameters.n_scans, _to_look_at(model))
-                looked = known[1]
+                if model.looked[0] != model.parameters.n_scans:
+                    model.looked = (model.parameters.n_scans, _to_look_at(model))
+                looked = model.looked[1]
             for parameter in looked:
                 if _is_bad(parameter.grad, is_whole):
                     self.on_bad_gradient()
@@ -480,6 +489,12 @@ class Probes:
     def _fail(self, what, error):
         self._watcher.tell_failure(("probe", what, type(error).__name__),
                                    f"no probe could be made ({what}): {error!r}")
+
+
+def _has_compiled_something():
+    """Tell whether torch.compile() has been at work in this process."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    return bool(getattr(utils, "counters", {}).get("frames"))
 
 
 def _line(frames):

@@ -305,6 +305,11 @@ class Watcher:
         self._has_trained |= phase == TRAIN
 
     @property
+    def has_compiled(self):
+        """True when a part of a model is compiled."""
+        return self._has_compiled
+
+    @property
     def is_forced(self):
         """True in the steps after trouble."""
         return self.n_forced > 0
