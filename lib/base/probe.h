@@ -67,7 +67,7 @@ struct probe_value {
                          or PROBE_NONE */
     int unit_axis;                /* or PROBE_NONE */
     int32_t op;                   /* that gives it; PROBE_NONE: from outside */
-    uint64_t count, n_nan, n_inf; /* of all elements */
+    uint64_t count, n_nan, n_inf; /* of all elements; count 0: not read */
     double min, max, mean, l2; /* of the finite ones of all elements; NaN: there are none */
     enum probe_kept kept;
     const void *data; /* row-major, aligned to 8 bytes; NULL: nothing is kept */

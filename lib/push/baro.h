@@ -335,7 +335,7 @@ struct baro_probe_value {
     const void *data;       /* NULL: not at hand, neither kept nor summarised */
     int batch_axis;         /* -1: none */
     int unit_axis;          /* -1: none */
-    int keep;               /* 0 statistics only, 1 the probe's rows, 2 all */
+    int keep; /* 0 statistics only, 1 the probe's rows (without batch_axis: all), 2 all */
 };
 
 /* One operation; values by the numbers that baro_probe_value() gave, -1: none. */
