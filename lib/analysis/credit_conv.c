@@ -26,7 +26,7 @@
  * Places are worked through in blocks, so that patches stay in the cache.
  */
 
-enum { AXES = 3, BLOCK_ELEMENTS = 1 << 18 };
+enum { AXES = 3, BLOCK_ELEMENTS = 1 << 18, FEW_CHANNELS = 4 };
 
 /* The relation of image and map, axes missing in front have length 1. */
 struct relation {
@@ -174,6 +174,68 @@ static void carry_block(const struct relation *r, const struct carry *carry, int
     }
 }
 
+static bool is_all_zero(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (x[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One line of the map under one weight: its places that meet the image, and where. */
+static void carry_line(const struct relation *r, const struct carry *carry, int64_t image,
+    int64_t map, int64_t weight, int64_t kw)
+{
+    const int64_t shift = kw * r->dilation[2] - r->padding[2];
+    const float w = carry->weight[weight];
+    float sum = 0;
+    for (int64_t m = 0; m < r->map[2]; m++) {
+        const int64_t i = m * r->stride[2] + shift;
+        if (i < 0 || i >= r->image[2]) {
+            continue;
+        }
+        const int64_t from = r->is_transposed ? image + i : map + m;
+        const int64_t to = r->is_transposed ? map + m : image + i;
+        if (carry->d_input != NULL) {
+            carry->d_input[to] += w * carry->from[from];
+        }
+        sum += carry->input[to] * carry->from[from];
+    }
+    if (carry->d_weight != NULL) {
+        carry->d_weight[weight] += sum;
+    }
+}
+
+/* Carry back one sample and group of few channels (depthwise), where patches would be mostly
+ * copying: line by line, for each weight. */
+static void carry_lines(const struct relation *r, const struct carry *carry)
+{
+    const int64_t window = r->window[0] * r->window[1];
+    for (int64_t row = 0; row < r->map_channels * r->image_channels * window; row++) {
+        const int64_t kd = row / r->window[1] % r->window[0];
+        const int64_t kh = row % r->window[1];
+        const int64_t image_channel = row / window % r->image_channels;
+        const int64_t map_channel = row / window / r->image_channels;
+        for (int64_t line = 0; line < r->map[0] * r->map[1]; line++) {
+            const int64_t d =
+                line / r->map[1] * r->stride[0] - r->padding[0] + kd * r->dilation[0];
+            const int64_t h =
+                line % r->map[1] * r->stride[1] - r->padding[1] + kh * r->dilation[1];
+            if (d < 0 || d >= r->image[0] || h < 0 || h >= r->image[1]) {
+                continue;
+            }
+            const int64_t image =
+                image_channel * r->image_places + (d * r->image[1] + h) * r->image[2];
+            const int64_t map = map_channel * r->map_places + line * r->map[2];
+            for (int64_t kw = 0; kw < r->window[2]; kw++) {
+                carry_line(r, carry, image, map, row * r->window[2] + kw, kw);
+            }
+        }
+    }
+}
+
 /* Carry what is known of the outputs back to input and weight, added to what is there. */
 static void carry_back(const struct relation *r, const struct carry *all)
 {
@@ -192,6 +254,13 @@ static void carry_back(const struct relation *r, const struct carry *all)
             .weight = all->weight + w,
             .d_input = all->d_input != NULL ? all->d_input + i * n_in : NULL,
             .d_weight = all->d_weight != NULL ? all->d_weight + w : NULL};
+        if (is_all_zero(one.from, n_out)) {
+            continue; /* one sample is asked for, mostly */
+        }
+        if (r->map_channels * r->image_channels <= FEW_CHANNELS) {
+            carry_lines(r, &one);
+            continue;
+        }
         for (int64_t begin = 0; begin < r->map_places; begin += block) {
             int64_t end = begin + block < r->map_places ? begin + block : r->map_places;
             carry_block(r, &one, begin, end, memory);

@@ -66,7 +66,8 @@ struct norm {
 /* Where in scale and shift an element's are: a channel for batch and group, a place for layer. */
 static int64_t scale_of(const struct norm *norm, int64_t element)
 {
-    const int64_t k = element / norm->scale_run % norm->scales;
+    const int64_t run = norm->scale_run == 1 ? element : element / norm->scale_run;
+    const int64_t k = run % norm->scales;
     return norm->rows != NULL ? norm->rows[k / norm->each] * norm->each + k % norm->each
                               : k;
 }
@@ -79,7 +80,9 @@ static double number_or(const float *x, int64_t i, double otherwise)
 /* The i-th element of a group. */
 static int64_t element_of(const struct norm *norm, int64_t group, int64_t i)
 {
-    return group * norm->group_step + i / norm->n_run * norm->run_step + i % norm->n_run;
+    const int64_t begin = group * norm->group_step;
+    return norm->n_runs == 1 ? begin + i
+                             : begin + i / norm->n_run * norm->run_step + i % norm->n_run;
 }
 
 /* The mean of both sides of an element's scale. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/analysis/credit_parts.h"
+#include "lib/analysis/credit_taps.h"
 #include "lib/base/mem.h"
 
 /*
@@ -10,7 +11,7 @@
  * pooling, upsampling, reflecting and replicating pads (weighted sums), and max pooling (a choice).
  *
  * A weighted sum of these is one on each axis in turn: for every output place of an axis a list of
- * input places with weights (`taps`), and the weight of an input element is the product of three.
+ * input places with weights (credit_taps.h), and the weight of an input element is the product of three.
  * Averages, with all their ways to count the border, are such products as well. So one routine has
  * them all, and only the lists differ. Value mode: eps rule, z_u = w_u a_u. Gradient: w_u. Change:
  * the same, as it is linear.
@@ -20,14 +21,13 @@
  * because the indices are often thrown away.
  */
 
-enum { AXES = 3, CUBIC_TAPS = 4 };
+enum { AXES = 3 };
 
-/* Weighted places of one axis: those of output o are [first[o], first[o + 1]). */
-struct taps {
-    int64_t n_in;
-    int64_t n_out;
-    int64_t *first;
-    int64_t *place;
+/* The input lines that an output line sees, with their weights. */
+struct lines {
+    int64_t at; /* the output line, of a plane; -1: none yet */
+    int64_t n;
+    int64_t *begin; /* place of each in its plane */
     float *weight;
 };
 
@@ -37,203 +37,17 @@ struct pool {
     int64_t planes; /* product of the axes in front */
     int64_t n_in;   /* elements of a plane */
     int64_t n_out;
-    struct taps taps[AXES];
+    struct credit_taps taps[AXES];
+    struct lines lines; /* of the output line under way */
 };
 
 static void finish(struct pool *pool)
 {
     for (int i = 0; i < AXES; i++) {
-        free(pool->taps[i].first);
-        free(pool->taps[i].place);
-        free(pool->taps[i].weight);
+        credit_taps_free(&pool->taps[i]);
     }
-}
-
-static void start_taps(struct taps *taps, int64_t most_each)
-{
-    taps->first = baro_xcalloc((size_t)taps->n_out + 1, sizeof *taps->first);
-    taps->place = baro_xcalloc((size_t)(taps->n_out * most_each), sizeof *taps->place);
-    taps->weight = baro_xcalloc((size_t)(taps->n_out * most_each), sizeof *taps->weight);
-}
-
-static void add_tap(struct taps *taps, int64_t o, int64_t place, double weight)
-{
-    const int64_t at = taps->first[o + 1]++;
-    taps->place[at] = place;
-    taps->weight[at] = (float)weight;
-}
-
-/* Places of an axis are filled in order: the next begins where this one ends. */
-static void open_output(struct taps *taps, int64_t o)
-{
-    taps->first[o + 1] = taps->first[o];
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Windows of equal length; a kernel_size of the input or more stands for one with a list of it. */
-static void window_taps(const struct credit_io *io, struct taps *taps, int axis)
-{
-    const int64_t size = credit_attr_int(io, "kernel_size", axis, 1);
-    const int64_t stride = credit_attr_int(io, "stride", axis, size);
-    const int64_t padding = credit_attr_int(io, "padding", axis, 0);
-    const int64_t dilation = credit_attr_int(io, "dilation", axis, 1);
-    const bool counts_padding = credit_attr_int(io, "count_include_pad", 0, 1) != 0;
-    const int64_t divisor = credit_attr_int(io, "divisor_override", 0, 0);
-    start_taps(taps, least(size > 0 ? size : 1, taps->n_in));
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        const int64_t begin = o * stride - padding;
-        int64_t count = least(begin + size, taps->n_in + padding) - begin;
-        const int64_t end = least(begin + size, taps->n_in);
-        if (!counts_padding) {
-            count = end - (begin > 0 ? begin : 0);
-        }
-        double weight = divisor == 0 ? 1.0 / (double)count : 1;
-        weight = divisor != 0 && axis == 0 ? 1.0 / (double)divisor : weight;
-        for (int64_t k = 0; k < size; k++) {
-            const int64_t place = begin + k * dilation;
-            if (place >= 0 && place < taps->n_in) {
-                add_tap(taps, o, place, weight);
-            }
-        }
-    }
-}
-
-static void adaptive_taps(const struct credit_io *io, struct taps *taps, int axis)
-{
-    (void)io;
-    (void)axis;
-    start_taps(taps, taps->n_in / taps->n_out + 2);
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        const int64_t begin = o * taps->n_in / taps->n_out;
-        const int64_t end = ((o + 1) * taps->n_in + taps->n_out - 1) / taps->n_out;
-        for (int64_t place = begin; place < end; place++) {
-            add_tap(taps, o, place, 1.0 / (double)(end - begin));
-        }
-    }
-}
-
-/* How many input places one output place is, as torch takes it: a scale that was given counts. */
-static double step_of(
-    const struct credit_io *io, const struct taps *taps, int axis, int n_axes)
-{
-    static const char *const scales[] = {"scales_d", "scales_h", "scales_w"};
-    double scale = credit_attr(io, "scale_factors", axis, 0);
-    scale =
-        credit_attr(io, n_axes == 1 ? "scales" : scales[AXES - n_axes + axis], 0, scale);
-    return scale > 0 ? 1 / scale : (double)taps->n_in / (double)taps->n_out;
-}
-
-static int64_t clamp_place(int64_t place, int64_t n)
-{
-    return place < 0 ? 0 : least(place, n - 1);
-}
-
-static void nearest_taps(
-    const struct credit_io *io, struct taps *taps, double step, double offset)
-{
-    (void)io;
-    start_taps(taps, 1);
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        /* in f32, as torch does, so that borders fall alike */
-        const float at = floorf(((float)o + (float)offset) * (float)step);
-        add_tap(taps, o, clamp_place((int64_t)at, taps->n_in), 1);
-    }
-}
-
-/* Where an output place lies in the input, of the interpolating ones. */
-static double source_place(
-    const struct credit_io *io, const struct taps *taps, double step, int64_t o)
-{
-    if (credit_attr_int(io, "align_corners", 0, 0) != 0) {
-        return taps->n_out > 1
-                   ? (double)o * (double)(taps->n_in - 1) / (double)(taps->n_out - 1)
-                   : 0;
-    }
-    return ((double)o + 0.5) * step - 0.5;
-}
-
-static void linear_taps(const struct credit_io *io, struct taps *taps, double step)
-{
-    start_taps(taps, 2);
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        double at = source_place(io, taps, step, o);
-        at = at > 0 ? at : 0;
-        const int64_t left = clamp_place((int64_t)at, taps->n_in);
-        const double fraction = at - (double)left;
-        add_tap(taps, o, left, 1 - fraction);
-        add_tap(taps, o, clamp_place(left + 1, taps->n_in), fraction);
-    }
-}
-
-/* Keys' cubic with a = -0.75. */
-static double cubic(double distance)
-{
-    const double a = -0.75;
-    const double d = fabs(distance);
-    return d <= 1  ? ((a + 2) * d - (a + 3)) * d * d + 1
-           : d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-                   : 0;
-}
-
-static void cubic_taps(const struct credit_io *io, struct taps *taps, double step)
-{
-    start_taps(taps, CUBIC_TAPS);
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        const double at = source_place(io, taps, step, o);
-        const int64_t left = (int64_t)floor(at);
-        for (int64_t k = left - 1; k <= left + 2; k++) {
-            add_tap(taps, o, clamp_place(k, taps->n_in), cubic(at - (double)k));
-        }
-    }
-}
-
-static void pad_taps(const struct credit_io *io, struct taps *taps, int axis, int n_axes)
-{
-    const bool is_reflected = strstr(io->op->name, "reflection") != NULL;
-    const int64_t front = credit_attr_int(io, "padding", 2 * (n_axes - 1 - axis), 0);
-    start_taps(taps, 1);
-    for (int64_t o = 0; o < taps->n_out; o++) {
-        open_output(taps, o);
-        int64_t place = o - front;
-        if (is_reflected) {
-            place = place < 0 ? -place : place;
-            place = place >= taps->n_in ? 2 * (taps->n_in - 1) - place : place;
-        }
-        add_tap(taps, o, clamp_place(place, taps->n_in), 1);
-    }
-}
-
-static bool has_word(const struct credit_io *io, const char *word)
-{
-    return strstr(io->op->name, word) != NULL;
-}
-
-/* The operation's lists for one of its axes. */
-static void fill_taps(const struct credit_io *io, struct taps *taps, int axis, int n_axes)
-{
-    const double step = step_of(io, taps, axis, n_axes);
-    if (has_word(io, "adaptive")) {
-        adaptive_taps(io, taps, axis);
-    } else if (has_word(io, "pool")) {
-        window_taps(io, taps, axis);
-    } else if (has_word(io, "nearest")) {
-        nearest_taps(io, taps, step, has_word(io, "exact") ? 0.5 : 0);
-    } else if (has_word(io, "cubic")) {
-        cubic_taps(io, taps, step);
-    } else if (has_word(io, "linear")) {
-        linear_taps(io, taps, step);
-    } else {
-        pad_taps(io, taps, axis, n_axes);
-    }
+    free(pool->lines.begin);
+    free(pool->lines.weight);
 }
 
 /* How many axes at the end the operation works on: its name says it, "..2d". */
@@ -245,6 +59,47 @@ static int count_axes(const struct credit_io *io)
         }
     }
     return 0;
+}
+
+static int64_t most_taps(const struct credit_taps *taps)
+{
+    int64_t most = 1;
+    for (int64_t o = 0; o < taps->n_out; o++) {
+        const int64_t n = taps->first[o + 1] - taps->first[o];
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static void start_lines(struct pool *pool)
+{
+    const int64_t most = most_taps(&pool->taps[0]) * most_taps(&pool->taps[1]);
+    pool->lines.at = -1;
+    pool->lines.begin = baro_xcalloc((size_t)most, sizeof *pool->lines.begin);
+    pool->lines.weight = baro_xcalloc((size_t)most, sizeof *pool->lines.weight);
+}
+
+/* Find the input lines of an output line of a plane, unless they are at hand. */
+static const struct lines *find_lines(struct pool *pool, int64_t at)
+{
+    struct lines *lines = &pool->lines;
+    const struct credit_taps *d = &pool->taps[0];
+    const struct credit_taps *h = &pool->taps[1];
+    if (lines->at == at) {
+        return lines;
+    }
+    const int64_t od = at / h->n_out;
+    const int64_t oh = at % h->n_out;
+    lines->at = at;
+    lines->n = 0;
+    for (int64_t i = d->first[od]; i < d->first[od + 1]; i++) {
+        for (int64_t j = h->first[oh]; j < h->first[oh + 1]; j++) {
+            lines->begin[lines->n] =
+                (d->place[i] * h->n_in + h->place[j]) * pool->taps[2].n_in;
+            lines->weight[lines->n++] = d->weight[i] * h->weight[j];
+        }
+    }
+    return lines;
 }
 
 static int begin(const struct credit_io *io, struct pool *pool)
@@ -272,41 +127,36 @@ static int begin(const struct credit_io *io, struct pool *pool)
         }
     }
     for (int i = 0; i < AXES; i++) {
-        struct taps *taps = &pool->taps[i];
+        struct credit_taps *taps = &pool->taps[i];
         const int axis = i - (AXES - pool->n_axes);
         taps->n_in = axis >= 0 ? in->shape[front + axis] : 1;
         taps->n_out = axis >= 0 ? out->shape[front + axis] : 1;
         pool->n_in *= taps->n_in;
         pool->n_out *= taps->n_out;
         if (axis >= 0) {
-            fill_taps(io, taps, axis, pool->n_axes);
+            credit_taps_fill(io, axis, pool->n_axes, taps);
         } else {
-            start_taps(taps, 1);
-            add_tap(taps, 0, 0, 1);
+            credit_taps_single(taps);
         }
     }
+    start_lines(pool);
     return 0;
 }
 
 /* Carry numbers of outputs back through the weights, added to `to`. */
-static void carry_plane(const struct pool *pool, const float *from, float *to)
+static void carry_plane(struct pool *pool, const float *from, float *to)
 {
-    const struct taps *d = &pool->taps[0];
-    const struct taps *h = &pool->taps[1];
-    const struct taps *w = &pool->taps[2];
+    const struct credit_taps *w = &pool->taps[2];
     for (int64_t o = 0; o < pool->n_out; o++) {
+        if (from[o] == 0) {
+            continue;
+        }
+        const struct lines *lines = find_lines(pool, o / w->n_out);
         const int64_t ow = o % w->n_out;
-        const int64_t oh = o / w->n_out % h->n_out;
-        const int64_t od = o / (w->n_out * h->n_out);
-        const int64_t n_h = h->first[oh + 1] - h->first[oh];
-        const int64_t n_rows = n_h * (d->first[od + 1] - d->first[od]);
-        for (int64_t row = 0; row < n_rows; row++) {
-            const int64_t i = d->first[od] + row / n_h;
-            const int64_t j = h->first[oh] + row % n_h;
-            const float part = from[o] * d->weight[i] * h->weight[j];
-            float *line = to + (d->place[i] * h->n_in + h->place[j]) * w->n_in;
+        for (int64_t i = 0; i < lines->n; i++) {
+            const float part = from[o] * lines->weight[i];
             for (int64_t k = w->first[ow]; k < w->first[ow + 1]; k++) {
-                line[w->place[k]] += part * w->weight[k];
+                to[lines->begin[i] + w->place[k]] += part * w->weight[k];
             }
         }
     }
@@ -351,23 +201,15 @@ static int sum_value(const struct credit_io *io)
 }
 
 /* An output of a plane: the weighted sum of its window. */
-static float sum_window(const struct pool *pool, const float *plane, int64_t o)
+static float sum_window(struct pool *pool, const float *plane, int64_t o)
 {
-    const struct taps *d = &pool->taps[0];
-    const struct taps *h = &pool->taps[1];
-    const struct taps *w = &pool->taps[2];
+    const struct credit_taps *w = &pool->taps[2];
+    const struct lines *lines = find_lines(pool, o / w->n_out);
     const int64_t ow = o % w->n_out;
-    const int64_t oh = o / w->n_out % h->n_out;
-    const int64_t od = o / (w->n_out * h->n_out);
-    const int64_t n_h = h->first[oh + 1] - h->first[oh];
-    const int64_t n_rows = n_h * (d->first[od + 1] - d->first[od]);
     float sum = 0;
-    for (int64_t row = 0; row < n_rows; row++) {
-        const int64_t i = d->first[od] + row / n_h;
-        const int64_t j = h->first[oh] + row % n_h;
-        const float *line = plane + (d->place[i] * h->n_in + h->place[j]) * w->n_in;
+    for (int64_t i = 0; i < lines->n; i++) {
         for (int64_t k = w->first[ow]; k < w->first[ow + 1]; k++) {
-            sum += d->weight[i] * h->weight[j] * w->weight[k] * line[w->place[k]];
+            sum += lines->weight[i] * w->weight[k] * plane[lines->begin[i] + w->place[k]];
         }
     }
     return sum;
@@ -388,23 +230,15 @@ static int sum_forward(const struct credit_io *io)
 }
 
 /* The place of the largest element of an output's window; a NaN counts as the largest. */
-static int64_t find_winner(const struct pool *pool, const float *plane, int64_t o)
+static int64_t find_winner(struct pool *pool, const float *plane, int64_t o)
 {
-    const struct taps *d = &pool->taps[0];
-    const struct taps *h = &pool->taps[1];
-    const struct taps *w = &pool->taps[2];
+    const struct credit_taps *w = &pool->taps[2];
+    const struct lines *lines = find_lines(pool, o / w->n_out);
     const int64_t ow = o % w->n_out;
-    const int64_t oh = o / w->n_out % h->n_out;
-    const int64_t od = o / (w->n_out * h->n_out);
-    const int64_t n_h = h->first[oh + 1] - h->first[oh];
-    const int64_t n_rows = n_h * (d->first[od + 1] - d->first[od]);
     int64_t best = -1;
-    for (int64_t row = 0; row < n_rows; row++) {
-        const int64_t line = (d->place[d->first[od] + row / n_h] * h->n_in +
-                                 h->place[h->first[oh] + row % n_h]) *
-                             w->n_in;
+    for (int64_t i = 0; i < lines->n; i++) {
         for (int64_t k = w->first[ow]; k < w->first[ow + 1]; k++) {
-            const int64_t at = line + w->place[k];
+            const int64_t at = lines->begin[i] + w->place[k];
             if (best < 0 || !(plane[at] <= plane[best])) {
                 best = best >= 0 && isnan(plane[best]) ? best : at;
             }
@@ -424,6 +258,10 @@ static int max_any(const struct credit_io *io)
     const bool has_work = rc == 0 && pool.output.from != NULL && pool.input.to != NULL;
     for (int64_t i = 0; has_work && i < pool.output.n; i++) {
         const int64_t plane = i / pool.n_out * pool.n_in;
+        const double from = (double)pool.output.from[i];
+        if (from == 0) {
+            continue;
+        }
         const float *now = pool.input.now + plane;
         const float *before = pool.input.before + plane;
         const int64_t winner = find_winner(&pool, now, i % pool.n_out);
@@ -437,7 +275,6 @@ static int max_any(const struct credit_io *io)
             credit_choice((double[]){(double)before[winner], (double)now[winner]},
                 (double[]){(double)before[other], (double)now[other]}, slopes);
         }
-        const double from = (double)pool.output.from[i];
         pool.input.to[plane + winner] += (float)(from * slopes[0]);
         pool.input.to[plane + other] += (float)(from * slopes[1]);
     }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/analysis/credit_parts.h"
+#include "lib/base/mem.h"
 
 /*
  * Softmax, log-softmax and logsumexp. With L = log sum e^x: log-softmax is x - L, softmax its
@@ -176,37 +177,35 @@ static int softmax_value(const struct credit_io *io)
     return 0;
 }
 
-/* What is known of dy_u, for softmax through its exponential. */
-static double of_log(const struct softmax *softmax, int64_t group, int64_t j,
-    const double x[2], const double l[2])
-{
-    const double from = known(softmax, softmax->output.from, group, j);
-    return softmax->kind == SOFTMAX && from != 0
-               ? from * exp(credit_log_secant_exp(x[0] - l[0], x[1] - l[1]))
-               : from;
-}
-
-static void slopes_group(const struct softmax *softmax, int64_t group, const double l[2])
+/* Slopes of one group; room has two numbers for each of its elements. */
+static void slopes_group(
+    const struct softmax *softmax, int64_t group, const double l[2], double *room)
 {
     const struct credit_groups *g = &softmax->groups;
-    const int64_t base = g->bases[group];
+    const bool is_compared = softmax->input.now != softmax->input.before;
     const double log_secant = credit_log_secant_exp(l[0], l[1]);
+    double *own = room;
+    double *q = room + g->n_each;
     double all = 0;
     for (int64_t j = 0; j < g->n_each; j++) {
-        const int64_t e = base + g->offsets[j];
+        const int64_t e = g->bases[group] + g->offsets[j];
         const double x[2] = {
             (double)softmax->input.before[e], (double)softmax->input.now[e]};
-        all += of_log(softmax, group, j, x, l);
+        q[j] = exp(credit_log_secant_exp(x[0], x[1]) - log_secant);
+        own[j] = known(softmax, softmax->output.from, group, j);
+        if (softmax->kind == SOFTMAX && own[j] != 0) { /* through the exponential */
+            own[j] *=
+                is_compared ? exp(credit_log_secant_exp(x[0] - l[0], x[1] - l[1])) : q[j];
+        }
+        all += own[j];
     }
-    all =
-        softmax->kind == LOGSUMEXP ? -known(softmax, softmax->output.from, group, 0) : all;
+    if (softmax->kind == LOGSUMEXP) {
+        all = -known(softmax, softmax->output.from, group, 0);
+        memset(own, 0, (size_t)g->n_each * sizeof *own);
+    }
     for (int64_t j = 0; j < g->n_each; j++) {
-        const int64_t e = base + g->offsets[j];
-        const double x[2] = {
-            (double)softmax->input.before[e], (double)softmax->input.now[e]};
-        const double q = exp(credit_log_secant_exp(x[0], x[1]) - log_secant);
-        const double own = softmax->kind == LOGSUMEXP ? 0 : of_log(softmax, group, j, x, l);
-        softmax->input.to[e] += (float)(own - (q > 0 ? q * all : 0));
+        softmax->input.to[g->bases[group] + g->offsets[j]] +=
+            (float)(own[j] - (q[j] > 0 ? q[j] * all : 0));
     }
 }
 
@@ -218,11 +217,16 @@ static int softmax_slopes(const struct credit_io *io)
         return rc;
     }
     const bool has_work = softmax.output.from != NULL && softmax.input.to != NULL;
+    baro_autofree double *room =
+        baro_xcalloc(2 * (size_t)softmax.groups.n_each, sizeof *room);
     for (int64_t group = 0; has_work && group < softmax.groups.n_groups; group++) {
-        const double l[2] = {log_sum(&softmax, softmax.input.before, group),
-            log_sum(&softmax, softmax.input.now, group)};
+        const double now = log_sum(&softmax, softmax.input.now, group);
+        const double l[2] = {softmax.input.now == softmax.input.before
+                                 ? now
+                                 : log_sum(&softmax, softmax.input.before, group),
+            now};
         if (isfinite(l[0]) && isfinite(l[1])) {
-            slopes_group(&softmax, group, l);
+            slopes_group(&softmax, group, l, room);
         }
     }
     credit_groups_finish(&softmax.groups);
