@@ -385,6 +385,22 @@ def test_an_inner_value_that_the_loss_uses_is_found():
     assert model.inner is not None
 
 
+def test_a_part_of_a_model_that_is_called_by_itself_keeps_its_name():
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = nn.Linear(4, 4)
+            self.power = nn.Hardtanh(-1e38, 1e38)
+
+        def forward(self, x):
+            return self.lin(x)
+
+    model = Parts()
+    library, _ = fail_with(model, lambda out, x: model.power(out * 1e9).pow(2).mean(), lr=0.0)
+    probe = failures(library)[0]
+    assert "hardtanh" in [op["name"] for op in probe["ops"] if op["module"] == "power"], probe
+
+
 def test_users_hooks_are_not_called_again_and_side_effects_are_undone():
     class Counting(nn.Module):
         def __init__(self):

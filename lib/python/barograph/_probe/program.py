@@ -265,7 +265,7 @@ class Replay:
             return
         made, calls = {}, iter(self._calls)
         for line in template.program:
-            self._trace.source = line.source
+            self._trace.source, self._trace.module = line.source, line.module
             if line.call:
                 outputs = self._call(next(calls))
                 made.update(zip(line.outputs, outputs))

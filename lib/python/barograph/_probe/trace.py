@@ -62,7 +62,8 @@ class Ref:
 class Line:
     """One line of the program outside of models: an operation, or the call of a model."""
 
-    __slots__ = ("function", "args", "kwargs", "outputs", "has_grad", "call", "source")
+    __slots__ = ("function", "args", "kwargs", "outputs", "has_grad", "call", "source",
+                 "module")
 
     def __init__(self, function, args, kwargs, has_grad=True, call=None, source=""):
         self.function = function
@@ -72,6 +73,7 @@ class Line:
         self.has_grad = has_grad
         self.call = call
         self.source = source
+        self.module = ""
 
 
 class Call:
@@ -126,8 +128,8 @@ class Trace(dispatch.TorchDispatchMode):
         self.program = []         # lines: what was done outside of models, and calls of models
         self.is_cut = False
         self.error = None         # what ended it early
-        self.replayed_by = None   # code that does a step again: what it does has this source:
-        self.source = ""
+        self.replayed_by = None   # code that does a step again: what it does is of these:
+        self.source = self.module = ""
         self.inputs = {}          # id of a tensor that a model was given: (itself, name)
         self.n_batch = 0
         self.batch_place = 0      # axis of the batch in the model's input
@@ -298,7 +300,7 @@ class Trace(dispatch.TorchDispatchMode):
         op = Op(spec.name, attrs, inputs, [], self._module(), self._source())
         op.line = line
         if line is not None:
-            line.source = op.source
+            line.source, line.module = op.source, op.module
         if self._listener is not None:
             for tensor in written:
                 known = self._known.get(id(tensor))
@@ -352,7 +354,7 @@ class Trace(dispatch.TorchDispatchMode):
             self._listener.on_op(op)
 
     def _module(self):
-        return self._modules[-1][1] if self._modules else ""
+        return self._modules[-1][1] if self._modules else self.module
 
     # ---- values ----
 
