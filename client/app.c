@@ -11,6 +11,7 @@
 #include "client/canvas.h"
 #include "client/draw/png.h"
 #include "client/feed.h"
+#include "client/meter.h"
 #include "client/screenshot.h"
 #include "client/view/input.h"
 #include "lib/base/clock.h"
@@ -27,6 +28,7 @@ struct app {
     struct canvas *canvas;
     struct view *view;
     struct feed *feed;
+    struct meter *meter;       /* NULL: none */
     const struct model *model; /* of the last frame */
     SDL_Window *window;
     SDL_Renderer *renderer;
@@ -128,6 +130,7 @@ static void close_all(struct app *app)
     part_unref(app->model);
     view_destroy(app->view);
     feed_close(app->feed);
+    meter_destroy(app->meter);
     if (app->texture != NULL) {
         SDL_DestroyTexture(app->texture);
     }
@@ -175,6 +178,7 @@ static void draw(struct app *app)
 {
     struct raster_box dirty[RASTER_MAX_DIRTY];
     struct view_control *control = &app->view->control;
+    uint64_t begin_ns = baro_now_ns();
     atomic_store(&app->is_woken, false);
     if (control->has_request) {
         control->has_request = false;
@@ -186,7 +190,7 @@ static void draw(struct app *app)
     app->model = model;
     size_t n = canvas_draw(app->canvas, app->view, model, dirty);
     refuse_lost_run(app);
-    (void)feed_wish(app->feed, &app->view->wish);
+    uint64_t serial = feed_wish(app->feed, &app->view->wish);
     if (app->must_upload_all) {
         const struct raster_box all = {0, 0, canvas_w(app->canvas), canvas_h(app->canvas)};
         upload(app, &all, 1);
@@ -201,6 +205,10 @@ static void draw(struct app *app)
     }
     app->must_present = false;
     app->must_draw = false;
+    if (app->meter != NULL) {
+        meter_frame(app->meter, app->view, model, begin_ns, n > 0,
+            model->is_complete && model->wish == serial);
+    }
 }
 
 /* For tests: what the window shows once the page is complete, as a PNG, and out. */
@@ -419,6 +427,7 @@ static void run_loop(struct app *app)
                 dump_when_complete(app);
             }
         }
+        app->must_quit |= app->meter != NULL && meter_is_over(app->meter);
         if (app->must_quit || SDL_WaitEventTimeout(&event, wait_ms) == 0) {
             app->must_draw |= app->options->dump_frame != NULL;
             continue;
@@ -434,6 +443,9 @@ int app_run(const struct options *options)
     struct app app = {.options = options, .must_draw = true, .must_present = true};
     struct baro_err err = {0};
     app.start_ns = baro_now_ns();
+    if (options->bench_window > 0) {
+        app.meter = meter_create(options->bench_window);
+    }
     app.status = open_window(&app);
     if (app.status == 0) {
         app.view = options_view(options);
@@ -445,6 +457,10 @@ int app_run(const struct options *options)
         } else {
             app.model = feed_model(app.feed);
             run_loop(&app);
+            if (app.meter != NULL && app.status == 0) {
+                app.status = meter_print(
+                    app.meter, app.view, canvas_w(app.canvas), canvas_h(app.canvas));
+            }
         }
     }
     close_all(&app);

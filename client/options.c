@@ -20,7 +20,7 @@ static const char HELP[] =
     "RUN is an id or its beginning, a name, PROJECT/NAME or latest; without it the newest run\n"
     "is shown.\n"
     "\n"
-    "  --page P          overview (default), tensor or alerts\n"
+    "  --page P          overview (default), tensor, network, alerts or why\n"
     "  --tensor NAME     show this tensor; NAME:ROLE where it has several roles\n"
     "  --stat S          of its units: mean, l2 (default), abs_max, frac_zero,\n"
     "                    n_nonfinite; of an update also: change\n"
@@ -49,6 +49,7 @@ enum {
     OPT_SCREENSHOT,
     OPT_DUMP_FRAME,
     OPT_BENCH_FRAMES,
+    OPT_BENCH_WINDOW,
     OPT_ENDPOINT,
     OPT_DIR,
     OPT_KEY,
@@ -70,6 +71,7 @@ static const struct option OPTIONS[] = {
     {"dump-frame", required_argument, NULL,
         OPT_DUMP_FRAME}, /* for tests: not in the help */
     {"bench-frames", required_argument, NULL, OPT_BENCH_FRAMES}, /* likewise */
+    {"bench-window", required_argument, NULL, OPT_BENCH_WINDOW}, /* for baro bench view */
     {"endpoint", required_argument, NULL, OPT_ENDPOINT},
     {"dir", required_argument, NULL, OPT_DIR},
     {"key", required_argument, NULL, OPT_KEY},
@@ -136,7 +138,8 @@ static int set_option(int option, const char *value, struct options *out)
         out->has_page = true;
         return out->page < VIEW_PAGE_COUNT
                    ? -1
-                   : refuse("page", value, "a page: overview, tensor or alerts");
+                   : refuse(
+                         "page", value, "a page: overview, tensor, network, alerts or why");
     case OPT_TENSOR: out->tensor = value; return -1;
     case OPT_STAT: {
         int stat = reading_stat_parse(READING_UNITS, value);
@@ -175,6 +178,11 @@ static int set_option(int option, const char *value, struct options *out)
         return *end == '\0' && out->bench_frames > 0 && out->bench_frames <= 100000
                    ? -1
                    : refuse("bench-frames", value, "a number of frames");
+    case OPT_BENCH_WINDOW:
+        out->bench_window = (int)strtol(value, &end, 10);
+        return *end == '\0' && out->bench_window > 0 && out->bench_window <= 600
+                   ? -1
+                   : refuse("bench-window", value, "a number of seconds");
     case OPT_ENDPOINT:
         (void)snprintf(out->endpoint, sizeof out->endpoint, "%s", value);
         return -1;
@@ -199,7 +207,10 @@ static int refuse_unknown(const char *word)
     const char *names[BARO_LEN(OPTIONS)];
     size_t n = 0;
     for (size_t i = 0; OPTIONS[i].name != NULL; i++) {
-        if (OPTIONS[i].val != OPT_DUMP_FRAME && OPTIONS[i].val != OPT_BENCH_FRAMES) {
+        bool is_hidden = OPTIONS[i].val == OPT_DUMP_FRAME ||
+                         OPTIONS[i].val == OPT_BENCH_FRAMES ||
+                         OPTIONS[i].val == OPT_BENCH_WINDOW;
+        if (!is_hidden) {
             names[n++] = OPTIONS[i].name;
         }
     }

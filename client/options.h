@@ -18,6 +18,7 @@ struct options {
     bool has_stat, has_page, has_at, has_unit;
     int64_t at, unit;
     int bench_frames; /* 0: none */
+    int bench_window; /* seconds; 0: none */
 };
 
 /**

@@ -47,6 +47,7 @@ static const struct {
     {"credit", bench_credit,
         "of what one unit was made, beside a backward pass of torch and one in C"},
     {"sample", bench_sample, "the choice of lines, beside other choices of as many"},
+    {"view", bench_view, "the window: frames, delays, starts, memory"},
     {"store", bench_store, "bytes, ranges, opening, load and memory of the store"},
 };
 
@@ -390,7 +391,7 @@ static int find_bench(const char *name)
         (void)cli_misuse("no bench '%s'; did you mean '%s'?", name, near);
     } else {
         (void)cli_misuse(
-            "no bench '%s'; there are summarise, push, ingest, train, codec and store",
+            "no bench '%s'; there are summarise, push, ingest, train, codec, view and store",
             name);
     }
     return -1;

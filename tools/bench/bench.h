@@ -44,6 +44,8 @@ int bench_rules(struct bench *bench);
 int bench_credit(struct bench *bench);
 /** Measure the choice of lines, beside other choices of as many. */
 int bench_sample(struct bench *bench);
+/** Measure the window: frames, delays, starts, memory. */
+int bench_view(struct bench *bench);
 /** Measure the store: size, ranges, opening, load and memory; its cases have names. */
 int bench_store(struct bench *bench);
 /* Names of those cases, NULL at the end. */
