@@ -18,8 +18,9 @@ struct job {
     float *c;
 };
 
-static inline __attribute__((always_inline)) float sum_of(lanes x)
+static inline __attribute__((always_inline)) float sum_of(const lanes *sum)
 {
+    const float *x = (const float *)sum;
     return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
 }
 
@@ -33,7 +34,7 @@ static inline __attribute__((always_inline)) void tile(
     int64_t p = 0;
     for (; p + LANES <= job->k; p += LANES) {
         for (int s = 0; s < b_rows; s++) {
-            lanes right = *(const lanes *)(b + s * job->k + p);
+            const lanes right = *(const lanes *)(b + s * job->k + p);
             for (int r = 0; r < a_rows; r++) {
                 sum[r][s] += *(const lanes *)(a + r * job->a_row + p) * right;
             }
@@ -41,7 +42,7 @@ static inline __attribute__((always_inline)) void tile(
     }
     for (int r = 0; r < a_rows; r++) {
         for (int s = 0; s < b_rows; s++) {
-            float rest = sum_of(sum[r][s]);
+            float rest = sum_of(&sum[r][s]);
             for (int64_t q = p; q < job->k; q++) {
                 rest += a[r * job->a_row + q] * b[s * job->k + q];
             }

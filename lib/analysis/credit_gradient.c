@@ -177,7 +177,7 @@ static void turn(struct credit *credit)
     credit->is_forward = true;
     credit->pending = credit->is_cut_off ? 1 : 0;
     credit->tangent[target] = along;
-    if (norm == 0) {
+    if (norm == 0 || gradient == NULL) {
         credit->leaf_share = credit->is_cut_off ? 0 : 1; /* there is nothing to explain */
         credit->is_done = true;
         return;

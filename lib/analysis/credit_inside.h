@@ -16,7 +16,7 @@ enum {
     CREDIT_IS_FIXED = 1,       /* made from parameters, buffers and constants alone */
     CREDIT_FROM_PARAMETER = 2, /* one of them is a parameter */
     CREDIT_IS_BETWEEN = 4,     /* gradient mode: on the way from the target to the loss */
-    CREDIT_IS_ONCE = 8         /* likewise, and one operand only: its gradient is from there */
+    CREDIT_IS_ONCE = 8 /* likewise, and one operand only: its gradient is from there */
 };
 
 /* A probe and how many of its rows count. */
@@ -65,7 +65,7 @@ struct credit {
     struct credit_view now, before;
     struct credit_target target;
     double total;
-    int64_t n_elements, n_bad; /* of the target */
+    int64_t n_elements, n_bad;   /* of the target */
     int64_t target_row;          /* among the kept ones; -1: all */
     int32_t *before_of;          /* value of now -> value of before */
     uint8_t *value_bits;         /* of each value */
@@ -169,14 +169,14 @@ void credit_note_edge(struct credit *credit, size_t first_edge, int32_t from, in
 
 /** Add contributions to the units and samples of a value. */
 void credit_note_parts(
-    struct credit *credit, int32_t value, const struct credit_array *array, const float *x);
+    struct credit *credit, int32_t at, const struct credit_array *array, const float *x);
 
 /** Add contributions to samples of the target as a whole. */
 void credit_note_crossing(
     struct credit *credit, const struct credit_array *array, const float *x);
 
 /** Rank the units and samples of a value: nothing more comes. */
-void credit_note_ready(struct credit *credit, int32_t value);
+void credit_note_ready(struct credit *credit, int32_t at);
 
 /** Rank the samples of the target as a whole: nothing more comes. */
 void credit_note_end(struct credit *credit);
@@ -200,7 +200,7 @@ int64_t credit_mask(
 
 /** Name a value for a person: its name, or the operation that gives it. */
 const char *credit_value_text(
-    const struct probe *probe, int32_t value, char *out, size_t out_bytes);
+    const struct probe *probe, int32_t at, char *out, size_t out_bytes);
 
 /* credit_flow.c: value and change mode. */
 
@@ -208,7 +208,7 @@ const char *credit_value_text(
 int64_t credit_explain(struct credit *credit, int32_t op);
 
 /** An operand of an operation is done with: ranks the value after the last. */
-void credit_pass_inputs(struct credit *credit, int32_t op);
+void credit_pass_inputs(struct credit *credit, int32_t at);
 
 /* credit_gradient.c */
 

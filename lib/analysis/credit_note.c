@@ -191,7 +191,7 @@ static void push(struct credit_top *top, const struct credit_source *source)
 static double mean_at(
     const struct credit_array *array, int axis, int64_t from, int64_t each)
 {
-    if (array->x == NULL || array->n == 0) {
+    if (array->x == NULL || array->n == 0 || each <= 0) {
         return (double)NAN;
     }
     int64_t outer = 1;
@@ -241,7 +241,7 @@ static void rank_axis(
     struct credit_top *top = is_unit ? &credit->units : &credit->samples;
     int64_t places[CREDIT_TOP_VALUE];
     const size_t n_places = choose(sums, n, places);
-    const int64_t each = what->now->shape[axis] / n;
+    const int64_t each = n > 0 ? what->now->shape[axis] / n : 0;
     for (size_t i = 0; i < n_places; i++) {
         const int64_t at = places[i];
         struct credit_source source = {.value = what->value,

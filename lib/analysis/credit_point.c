@@ -54,8 +54,9 @@ static double digamma(double x)
         return digamma(1 - x) - M_PI / tan(M_PI * x);
     }
     double sum = 0;
-    for (; x < 10; x += 1) {
+    while (x < 10) {
         sum -= 1 / x;
+        x += 1;
     }
     const double r = 1 / (x * x);
     return sum + log(x) - 0.5 / x - r * (1.0 / 12 - r * (1.0 / 120 - r / 252));
