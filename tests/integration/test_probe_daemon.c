@@ -302,5 +302,6 @@ int main(void)
         cmocka_unit_test(without_a_daemon_the_ring_brings_it_later),
         cmocka_unit_test(missing_pieces_are_told),
     };
+    TEST_THREADS_ONLY("a_probe_comes_back*"); /* the others fork with threads */
     return cmocka_run_group_tests(tests, set_up, clean);
 }
