@@ -751,6 +751,15 @@ static void c_put(double *const *in, double *out, const double *p)
     }
 }
 
+static void c_put_one(double *const *in, double *out, const double *p)
+{
+    memcpy(out, in[0], 10 * sizeof *out);
+    for (int i = 0; i < 3; i++) {
+        out[(int)in[1][i]] = in[2][0];
+    }
+}
+
+static const double twice3[] = {4, 4, 7};
 static const double rows6[] = {0, 3, 3, 1, 6, 2};
 static const double some3[] = {4, 0, 7};
 
@@ -777,18 +786,18 @@ static void elements_that_indices_choose(void **state)
         {"index", "", {0}, c_index, {x, two, five}, 3, {3, 4}, 2},
         {"masked_select", "", {0}, c_masked, {six, mask}, 2, {3}, 1},
         {"index_put", "accumulate=0", {0}, c_put, {ten, at, what}, 3, {10}, 1},
+        {"index_put", "accumulate=0", {0}, c_put_one, {ten, at, {{1}, 1, 0.5, 1}}, 3, {10},
+            1},
+        {"index_put", "accumulate=1", {1}, c_put, {ten, at, what}, 3, {10}, 1},
+        {"scatter", "dim=0", {0}, c_put, {ten, {{3}, 1, 0, 1, true, twice3}, what}, 3, {10},
+            1},
+        {"scatter_add", "dim=0", {1}, c_put, {ten, {{3}, 1, 0, 1, true, twice3}, what}, 3,
+            {10}, 1},
         {"scatter", "dim=0", {0}, c_put, {ten, at, what}, 3, {10}, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check(&cases[i]);
     }
-    const struct trial added = {
-        "scatter_add", "dim=0", {1}, c_put, {ten, at, what}, 3, {10}, 1};
-    static struct bench bench;
-    set_up(&bench, &added);
-    check_gradient(&bench, &added);
-    check_forward(&bench, &added);
-    check_change(&bench, &added);
 }
 
 static void the_examples_of_the_essays_are_right(void **state)
