@@ -127,7 +127,10 @@ static void list_alerts(struct why_reading *reading)
         for (size_t k = 0; (is_before || incident == chosen) && k < incident->n_alerts;
              k++) {
             const Baro__Alert *alert = find_alert(reply, incident->alerts[k]);
-            if (alert != NULL && n < reply->n_alerts) {
+            /* One that was noticed only afterwards may be dated back too far. */
+            bool is_late =
+                is_before && alert != NULL && alert->noticed_step > chosen->first_step;
+            if (alert != NULL && !is_late && n < reply->n_alerts) {
                 list[n++] = alert_of(alert, is_before);
             }
         }

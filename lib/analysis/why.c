@@ -18,7 +18,7 @@
  */
 
 /* The first alert stands for the origin where nothing was captured. */
-void why_first_alert(struct why_work *work)
+static void tell_first_alert(struct why_work *work)
 {
     const struct why_facts *facts = work->facts;
     struct why_origin *origin = &work->story->origin;
@@ -265,7 +265,7 @@ void why_tell(const struct why_facts *facts, struct why_story *out)
     }
     out->answer = work->found.is_there ? WHY_FROM_PROBE : WHY_FROM_READINGS;
     if (!work->found.is_there) {
-        why_first_alert(work);
+        tell_first_alert(work);
     }
     why_read_credit(work);
     why_tell_samples(work);

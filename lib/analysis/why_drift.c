@@ -33,11 +33,11 @@ static const double SLOW_RATIO = 4;
 static const double STILL_GOING = 0.2;
 static const double EARLY_PART = 0.25; /* of the run: what begins there is how it learns, */
 static const double EARLY_RATIO = 1000; /* unless it goes so far */
-static const double ORIGIN_POINTS = 100;
+static const double ORIGIN_POINTS = 160;
 static const double MEMBER_POINTS = 50;
 static const double MEMBER_FALL =
-    0.75; /* from one module of the causal order to the next */
-static const double BEFORE_WEIGHT = 0.8; /* of members of an incident before */
+    0.75;                              /* from one module of the causal order to the next */
+static const double BEFORE_WEIGHT = 1; /* of members of an incident before */
 static const double RESULT_WEIGHT = 0.3; /* of what a NaN spoils behind it */
 static const double LAST_POINTS = 60;
 static const double FEEDER_POINTS = 30;
@@ -305,8 +305,8 @@ static void tell_drifts(struct why_work *work)
         size_t best = work->n_drifts;
         for (size_t i = 0; i < work->n_drifts; i++) {
             const struct why_drift *drift = &work->drifts[i];
-            bool is_plain = drift->thing != NULL && drift->thing->role == 0;
-            if (is_told[i] || is_plain || !is_telling(work, drift)) {
+            if (is_told[i] || drift->thing == NULL || drift->thing->role == 0 ||
+                !is_telling(work, drift)) {
                 continue;
             }
             if (best == work->n_drifts ||

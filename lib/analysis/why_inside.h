@@ -78,9 +78,6 @@ bool why_is_loss(const struct why_thing *thing);
 /** Tell whether an alert says that the loss itself is in trouble. */
 bool why_is_loss_alert(const struct why_alert *alert);
 
-/** Tell whether an alert is about pace and processes, not about numbers. */
-bool why_is_pace(const char *kind);
-
 /** Write a thing with its role and unit, as people read it. Returns out. */
 char *why_label(const struct why_thing *thing, int64_t unit, char out[WHY_NAME_BYTES]);
 
@@ -98,9 +95,6 @@ int32_t why_operand_value(const struct probe *probe);
 
 /** Name the module that gave a value; "" when none did. */
 const char *why_value_module(const struct probe *probe, int32_t value);
-
-/** Give the origin when there is no probe: the first alert. why.c */
-void why_first_alert(struct why_work *work);
 
 /** Tell each series's course. why_drift.c */
 void why_read_series(struct why_work *work);

@@ -108,18 +108,6 @@ bool why_is_loss(const struct why_thing *thing)
     return thing->role == 0 && !thing->is_own && judge_is_main_loss(&judged);
 }
 
-bool why_is_pace(const char *kind)
-{
-    static const char *const kinds[] = {
-        "throughput", "straggler", "stalled", "killed", "silent", "failed"};
-    for (size_t i = 0; i < BARO_LEN(kinds); i++) {
-        if (strcmp(kind, kinds[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool why_is_loss_alert(const struct why_alert *alert)
 {
     static const char *const kinds[] = {"nonfinite", "loss_spike", "divergence"};
