@@ -149,21 +149,6 @@ const float *credit_mean(const struct credit_sides *sides, float **out_memory)
     return mean;
 }
 
-double credit_contribution(const struct credit_sides *sides, const float *slopes)
-{
-    double sum = 0;
-    for (int64_t i = 0; slopes != NULL && sides->now != sides->before && i < sides->n;
-         i++) {
-        sum += (double)slopes[i] * ((double)sides->now[i] - (double)sides->before[i]);
-    }
-    return sum;
-}
-
-double credit_output_change(const struct credit_sides *sides)
-{
-    return credit_contribution(sides, sides->now != NULL ? sides->from : NULL);
-}
-
 void credit_raise(const struct credit_io *io, double gain)
 {
     if (io->gain != NULL && gain > *io->gain) {
@@ -186,12 +171,6 @@ double credit_log_secant_exp(double a, double b)
         return 0.5 * a + 0.5 * b; /* also when they are equal and infinite */
     }
     return larger + log(-expm1(-d) / d);
-}
-
-double credit_secant_log(double a, double b)
-{
-    double d = (b - a) / a;
-    return fabs(d) < near ? 2 / (a + b) : log1p(d) / (b - a);
 }
 
 /* log(1 + e^x) without overflow */

@@ -75,12 +75,6 @@ void credit_divide(
 /** Give the mean of both sides; *out_memory is what has to be freed, NULL when both are one. */
 const float *credit_mean(const struct credit_sides *sides, float **out_memory);
 
-/** Sum up what an input's elements contribute: slope times change, of n elements. */
-double credit_contribution(const struct credit_sides *sides, const float *slopes);
-
-/** Sum up the change of an output's elements, each times its multiplier; 0 if not kept. */
-double credit_output_change(const struct credit_sides *sides);
-
 /** Raise the largest elasticity seen. */
 void credit_raise(const struct credit_io *io, double gain);
 
@@ -89,9 +83,6 @@ void credit_mark_singular(const struct credit_io *io);
 
 /** Logarithm of the logarithmic mean of e^a and e^b: of the secant slope of exp from a to b. */
 double credit_log_secant_exp(double a, double b);
-
-/** Secant slope of log between positive a and b. */
-double credit_secant_log(double a, double b);
 
 /** Secant slope of log(1 + e^x). */
 double credit_secant_softplus(double a, double b);
