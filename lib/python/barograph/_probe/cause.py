@@ -295,8 +295,8 @@ def of_gradient(name, inputs, outputs, incoming, gradient, bad):
         return f"the gradient of a division by {number(b if name == 'div' else x)} is more than " \
                f"{limit(gradient.dtype)}{tail}"
     if name == "exp" and y is not None and came == 0:
-        return f"0 * {number(y)}: the gradient of exp at {number(x)}, though nothing comes from " \
-               "above"
+        return f"0 * {number(y)}: nothing comes from above, but the slope of exp at {number(x)} " \
+               f"is {number(y)}"
     if name == "mul" and b is not None and came is not None:
         return f"the gradient of {number(x)} * {number(b)}, times {number(came)} from above, is " \
                f"{number(result)}"

@@ -532,7 +532,8 @@ class Names:
         self._modules = {}
         for module, path, hint_of in models:
             for name, part in module.named_modules():
-                self._modules.setdefault(id(part), (part, path(name), hint_of(part)))
+                own = path(name) or type(part).__name__  # as its output is called
+                self._modules.setdefault(id(part), (part, own, hint_of(part)))
                 for own, tensor in part._parameters.items():
                     self.add(tensor, PARAMETER, path(f"{name}.{own}" if name else own))
                 for own, tensor in part._buffers.items():
