@@ -536,7 +536,15 @@ int64_t credit_explain(struct credit *credit, int32_t op)
         forget(desk);
         pass_on(&desk->io);
     }
-    if (has_bad) {
+    if (has_bad) { /* nothing times what is not finite is not nothing */
+        for (uint32_t k = 0; k < desk->io.n_in; k++) {
+            if (desk->of_in[k] != NULL) {
+                (void)credit_clean(desk->of_in[k], desk->in[k].n);
+            }
+        }
+        for (int k = 0; k < CREDIT_OWN_COUNT; k++) {
+            desk->own[k] = isfinite(desk->own[k]) ? desk->own[k] : 0;
+        }
         share_bad(credit, bad, n_rows);
     }
     desk->own[CREDIT_OWN_UNKNOWN] += stopped;

@@ -311,13 +311,14 @@ static void add_to(const struct side *side, int64_t pair, const float *x, bool i
     if (is_straight) {
         const int64_t n = side->rows * side->columns;
         for (int64_t i = 0; i < n; i++) {
-            to[i] += is_times ? x[i] * with.x[i] : x[i];
+            to[i] += is_times && x[i] != 0 ? x[i] * with.x[i] : x[i];
         }
         return;
     }
     for (int64_t i = 0; i < side->rows; i++) {
         for (int64_t j = 0; j < side->columns; j++, x++) {
-            const float factor = is_times ? with.x[i * with.row + j * with.column] : 1.0f;
+            const float factor =
+                is_times && *x != 0 ? with.x[i * with.row + j * with.column] : 1.0f;
             to[side->is_turned ? j * side->rows + i : i * side->columns + j] += *x * factor;
         }
     }
