@@ -27,9 +27,13 @@ void header_draw(struct frame *f, struct draw_rect rect)
     const char *words[VIEW_PAGE_COUNT];
     int64_t values[VIEW_PAGE_COUNT];
     char alerts[48];
+    int n_pages = 0;
+    bool has_why = model->run == f->view->run && model->incidents->n > 0;
     for (int page = 0; page < VIEW_PAGE_COUNT; page++) {
-        words[page] = view_page_name((enum view_page)page);
-        values[page] = page;
+        if (page != VIEW_WHY || has_why || f->view->page == VIEW_WHY) {
+            words[n_pages] = view_page_name((enum view_page)page);
+            values[n_pages++] = page;
+        }
     }
     if (model->run == f->view->run && model->alerts->n > 0) {
         (void)snprintf(alerts, sizeof alerts, "alerts %zu", model->alerts->n);
@@ -40,7 +44,7 @@ void header_draw(struct frame *f, struct draw_rect rect)
     if (f->run == NULL) {
         return;
     }
-    float left = frame_switch(f, right, y, words, values, VIEW_PAGE_COUNT,
+    float left = frame_switch(f, right, y, words, values, (size_t)n_pages,
         (int64_t)f->view->page, VIEW_PICK_PAGE, true);
     char name[WORDS_MAX];
     char step[FORMAT_MAX];

@@ -331,6 +331,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case '2': show_page(view, VIEW_TENSOR); break;
     case '3': show_page(view, VIEW_NETWORK); break;
     case '4': show_page(view, VIEW_ALERTS); break;
+    case '5': show_page(view, VIEW_WHY); break;
     case '/':
         view->overlay = VIEW_FIND;
         view->find[0] = '\0';

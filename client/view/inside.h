@@ -152,6 +152,9 @@ void incidents_draw(struct frame *f, struct draw_rect list, float y);
 /** The network page. */
 void network_draw(struct frame *f, struct draw_rect rect);
 
+/** The why page. */
+void why_draw(struct frame *f, struct draw_rect rect);
+
 /** The alerts page. */
 void alerts_draw(struct frame *f, struct draw_rect rect);
 

@@ -12,16 +12,18 @@
 /* What lies over the page when asked for: the keys, and finding things by name. */
 
 static const char *const KEYS[][2] = {
-    {"1 2 3 4", "overview, tensor, network, alerts"},
+    {"1 2 3 4 5", "overview, tensor, network, alerts, why"},
     {"/", "find a run, tensor, scalar, command; “unit 123”"},
     {"[ ]", "previous, next alert"},
     {"space", "follow the run, or pause"},
     {"← →", "move the cursor by a step, with shift by ten"},
+    {"p home", "play the visible steps, or stop; live again"},
     {"f", "fit: all steps, fresh scales"},
     {"l", "linear or logarithmic: the chart under the pointer"},
     {"0", "zero in view, or not: the chart under the pointer"},
     {"s", "next statistic of the units; overview: smoothing"},
     {"b", "brush: drag over the lines of units to mark them everywhere"},
+    {"o", "network: the operations of the module under the pointer"},
     {"d", "the chosen unit's line alone, or among the others"},
     {"c", "ask the training to pause, save, slow down or stop"},
     {"e", "export the window as a PNG in the current folder"},
@@ -46,9 +48,11 @@ static const struct {
     {'2', "tensor page"},
     {'3', "network page"},
     {'4', "alerts page"},
+    {'5', "why page: what went wrong"},
     {']', "go to the next alert"},
     {'[', "go to the previous alert"},
     {' ', "follow the run, or pause"},
+    {'p', "play the visible steps"},
     {'f', "fit all steps"},
     {'l', "linear or logarithmic axis"},
     {'0', "zero in view"},
@@ -128,9 +132,9 @@ static void find_unit(struct view *view, const struct model *model)
 /* Commands by their words, said with their key. */
 static void find_commands(struct view *view)
 {
-    static const char *const kinds[] = {"key 1", "key 2", "key 3", "key 4", "key ]",
-        "key [", "key space", "key f", "key l", "key 0", "key s", "key b", "key c", "key d",
-        "key t", "key ?"};
+    static const char *const kinds[] = {"key 1", "key 2", "key 3", "key 4", "key 5",
+        "key ]", "key [", "key space", "key p", "key f", "key l", "key 0", "key s", "key b",
+        "key c", "key d", "key t", "key ?"};
     _Static_assert(BARO_LEN(kinds) == BARO_LEN(COMMANDS), "a key for each");
     for (size_t i = 0; i < BARO_LEN(COMMANDS) && view->find[0] != '\0'; i++) {
         add_found(view, &(struct view_found){VIEW_COMMAND, COMMANDS[i].key,

@@ -12,7 +12,7 @@
 #include "client/view/units.h"
 #include "lib/base/mem.h"
 
-static const char *const PAGE_NAMES[] = {"overview", "tensor", "network", "alerts"};
+static const char *const PAGE_NAMES[] = {"overview", "tensor", "network", "alerts", "why"};
 _Static_assert(BARO_LEN(PAGE_NAMES) == VIEW_PAGE_COUNT, "each page has a name");
 
 const char *view_page_name(enum view_page page)
@@ -329,6 +329,7 @@ static void draw_page(struct frame *f, struct draw_rect rect)
     case VIEW_TENSOR: tensor_draw(f, page); break;
     case VIEW_NETWORK: network_draw(f, page); break;
     case VIEW_ALERTS: alerts_draw(f, page); break;
+    case VIEW_WHY: why_draw(f, page); break;
     }
     draw_unclip(f->list);
     f->within = (struct draw_rect){0};

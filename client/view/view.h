@@ -18,7 +18,14 @@
 #include "client/model/tree.h"
 #include "client/view/marks.h"
 
-enum view_page { VIEW_OVERVIEW, VIEW_TENSOR, VIEW_NETWORK, VIEW_ALERTS, VIEW_PAGE_COUNT };
+enum view_page {
+    VIEW_OVERVIEW,
+    VIEW_TENSOR,
+    VIEW_NETWORK,
+    VIEW_ALERTS,
+    VIEW_WHY,
+    VIEW_PAGE_COUNT
+};
 
 enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL };
 
@@ -142,6 +149,7 @@ struct view {
     size_t n_folds;
     int net_depth; /* of the tree: from there on the network page folds by itself */
     const struct model_things *net_depth_of; /* tree_of then; only compared */
+    float why_h;       /* of all that the why page has, as it was last drawn */
     uint64_t ops_of;   /* hash of the module whose operations are listed; 0: none */
     int64_t ops_hover; /* node of the box under the pointer; -1: none */
     float scroll[VIEW_SCROLL_COUNT];
@@ -234,7 +242,7 @@ void view_draw(
  */
 bool view_tick(struct view *view, double seconds);
 
-/** Name a page ("overview", "tensor", "network", "alerts"). */
+/** Name a page ("overview", "tensor", "network", "alerts", "why"). */
 const char *view_page_name(enum view_page page);
 
 /** Find a page by name; VIEW_PAGE_COUNT when there is none. */
