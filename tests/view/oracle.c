@@ -7,6 +7,7 @@
 
 #include "lib/analysis/columns.h"
 #include "lib/base/mem.h"
+#include "lib/base/probe_pieces.h"
 
 enum { MAX_FRAMES = 64 };
 
@@ -378,6 +379,62 @@ static void answer_alerts(struct oracle *oracle, struct keeper *keeper)
     send(keeper, &envelope, oracle->request, NULL, 0);
 }
 
+/* One probe in one piece, or its numbers alone. */
+static void add_probe(const struct oracle *oracle, const Baro__RowsRequest *rows,
+    enum probe_reason reason, int64_t step, struct bytes *out)
+{
+    size_t n = 0;
+    if (!oracle->has_probe || step >= oracle->n_steps || step < rows->from_step ||
+        step > rows->to_step) {
+        return;
+    }
+    void *probe = oracle_probe(reason, step, &n);
+    const struct probe_piece piece = {
+        .serial = (uint64_t)reason, .n_pieces = 1, .reason = reason, .probe_bytes = n};
+    const size_t n_numbers = PROBE_PIECE_NUMBERS * sizeof(double);
+    uint8_t *payload = baro_xcalloc(1, n_numbers + n);
+    double numbers[PROBE_PIECE_NUMBERS];
+    probe_piece_numbers(&piece, numbers);
+    memcpy(payload, numbers, sizeof numbers);
+    memcpy(payload + n_numbers, probe, n);
+    add_record(
+        out, step, 0, (int)rows->kind, payload, n_numbers + (rows->n_columns == 0 ? n : 0));
+    free(payload);
+    free(probe);
+}
+
+/* Every reading of a series as it is. */
+static void answer_points(
+    struct oracle *oracle, struct keeper *keeper, const Baro__RangeRequest *range)
+{
+    struct keeper_frame frames[MAX_FRAMES] = {0};
+    size_t n_frames = range->n_series < MAX_FRAMES ? range->n_series : MAX_FRAMES;
+    Baro__RangeReply reply;
+    Baro__Envelope envelope;
+    baro__range_reply__init(&reply);
+    baro__envelope__init(&envelope);
+    for (size_t i = 0; i < n_frames; i++) {
+        const Baro__SeriesRef *ref = range->series[i];
+        double *at = baro_xcalloc((size_t)oracle->n_steps, 3 * sizeof *at);
+        size_t n = 0;
+        for (int64_t step = 0; step < oracle->n_steps; step++) {
+            if (step >= range->from_step && step <= range->to_step &&
+                oracle_has(ref->thing, step)) {
+                memcpy(&at[3 * n], &step, sizeof step);
+                at[3 * n++ + 2] = oracle_value(oracle, ref->thing, (int)ref->kind,
+                    (int)ref->stat, (int)ref->unit, step);
+            }
+        }
+        frames[i] = (struct keeper_frame){(const uint8_t *)at, n * 3 * sizeof *at};
+    }
+    envelope.body_case = BARO__ENVELOPE__BODY_RANGE_REPLY;
+    envelope.range_reply = &reply;
+    send(keeper, &envelope, oracle->request, frames, n_frames);
+    for (size_t i = 0; i < n_frames; i++) {
+        free((void *)(uintptr_t)frames[i].bytes);
+    }
+}
+
 static void answer_rows(
     struct oracle *oracle, struct keeper *keeper, const Baro__RowsRequest *rows)
 {
@@ -388,6 +445,12 @@ static void answer_rows(
         memcpy(payload, &level, sizeof level);
         memcpy(payload + 8, "learning rate cut", 17);
         add_record(&bytes, 100, 0, READING_EVENT, payload, sizeof payload);
+    }
+    oracle->n_rows += rows->kind != READING_EVENT && rows->kind != READING_SUMMARY ? 1 : 0;
+    if (rows->kind == READING_PROBE) {
+        add_probe(oracle, rows, PROBE_REGULAR, 2, &bytes);
+    } else if (rows->kind == READING_FAILURE) {
+        add_probe(oracle, rows, PROBE_FAILURE, oracle->bad_step, &bytes);
     }
     for (int64_t step = 0; rows->kind == READING_SUMMARY && step < oracle->n_steps;
          step++) {
@@ -561,7 +624,11 @@ static void answer_one(
         answer_rows(oracle, keeper, question->rows_request);
         break;
     case BARO__ENVELOPE__BODY_RANGE_REQUEST:
-        answer_range(oracle, keeper, question->range_request);
+        if (question->range_request->columns == 0) {
+            answer_points(oracle, keeper, question->range_request);
+        } else {
+            answer_range(oracle, keeper, question->range_request);
+        }
         break;
     case BARO__ENVELOPE__BODY_SAMPLE_REQUEST:
         answer_sample(oracle, keeper, question->sample_request);
@@ -591,6 +658,8 @@ void oracle_answer(struct oracle *oracle, struct keeper *keeper)
         oracle->n_asked++;
         keeper_sent(keeper, (int64_t)oracle->request);
         answer_one(oracle, keeper, &question);
+    }
+    while (keeper_work(keeper)) {
     }
 }
 

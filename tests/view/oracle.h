@@ -32,6 +32,8 @@ struct oracle {
     uint64_t n_ranges; /* of them: ranges */
     size_t n_refs;     /* series in the last range */
     uint64_t request;
+    bool has_probe;      /* a regular probe at step 2, and a failure one at bad_step */
+    uint64_t n_rows;     /* rows asked for, probes and batches */
     const char *lr_name; /* NULL: "lr" */
     double spacing;      /* told of every tensor, four times of its units; 0: not told */
     /* samples */
@@ -52,6 +54,9 @@ struct oracle {
 /** Value of a series at a step; INT: unit -1 for whole tensors and scalars. */
 double oracle_value(const struct oracle *oracle, uint32_t thing, int kind, int stat,
     int unit, int64_t step);
+
+/** The bytes of a probe of the oracle's network; the caller frees. oracle_probe.c */
+void *oracle_probe(enum probe_reason reason, int64_t step, size_t *out_n);
 
 /** Whether a thing has a reading at a step. */
 bool oracle_has(uint32_t thing, int64_t step);

@@ -544,6 +544,86 @@ static void a_name_that_several_runs_have_means_none_of_them(void **state)
     assert_false(baro_meant_near(runs, 4, "something else", near, sizeof near));
 }
 
+/* Take a model, look, and give it back. */
+static const struct model *publish(struct keeper *keeper)
+{
+    static const struct model *last;
+    part_unref(last);
+    last = keeper != NULL ? keeper_publish(keeper) : NULL;
+    return last;
+}
+
+static void probes_are_asked_for_only_where_a_page_shows_them(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 400, .bad_step = 310, .has_probe = true};
+    struct keeper *keeper = begin(&oracle);
+    assert_int_equal(oracle.n_rows, 0);
+    assert_null(publish(keeper)->graph);
+    assert_null(publish(keeper)->why);
+    wish.wants_graph = true;
+    keeper_set_wish(keeper, &wish, 2);
+    assert_false(publish(keeper)->is_complete);
+    oracle_answer(&oracle, keeper);
+    const struct model *model = publish(keeper);
+    assert_true(model->is_complete);
+    assert_int_equal(oracle.n_rows, 3); /* failures, regular ones, the newest of these */
+    assert_int_equal(model->graph->probe->probe->step, 2);
+    assert_null(model->why);
+    wish.wants_graph = false;
+    wish.wants_why = true;
+    keeper_set_wish(keeper, &wish, 3);
+    oracle_answer(&oracle, keeper);
+    model = publish(keeper);
+    assert_true(model->is_complete);
+    assert_true(model->why->is_done);
+    assert_int_equal(model->why->failure->probe->step, 310);
+    assert_int_equal(model->why->calm->probe->step, 2);
+    assert_true(model->why->credit.is_done);
+    assert_true(fabs(model->why->credit.explained - 1) < 0.01);
+    uint64_t n_rows = oracle.n_rows;
+    oracle_answer(&oracle, keeper);
+    assert_int_equal(oracle.n_rows, n_rows); /* what is told is not asked for again */
+    (void)publish(NULL);
+    keeper_destroy(keeper);
+}
+
+static void the_story_is_told_again_after_a_lost_connection(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 400, .bad_step = 310, .has_probe = true};
+    struct keeper *keeper = begin(&oracle);
+    Baro__Envelope question;
+    wish.wants_why = true;
+    keeper_set_wish(keeper, &wish, 2);
+    assert_true(keeper_ask(keeper, &question));
+    keeper_sent(keeper, 9999); /* never answered */
+    oracle_connect(keeper);
+    oracle_answer(&oracle, keeper);
+    assert_true(publish(keeper)->is_complete);
+    assert_true(publish(keeper)->why->has_story);
+    (void)publish(NULL);
+    keeper_destroy(keeper);
+}
+
+static void a_run_without_probes_has_a_graph_that_says_so(void **state)
+{
+    (void)state;
+    struct oracle oracle = {.n_steps = 400, .bad_step = 310};
+    struct keeper *keeper = begin(&oracle);
+    wish.wants_graph = wish.wants_why = true;
+    keeper_set_wish(keeper, &wish, 2);
+    oracle_answer(&oracle, keeper);
+    const struct model *model = publish(keeper);
+    assert_true(model->is_complete);
+    assert_true(model->graph->is_ready);
+    assert_null(model->graph->probe);
+    assert_null(model->why->failure);
+    assert_false(model->why->has_credit);
+    (void)publish(NULL);
+    keeper_destroy(keeper);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,6 +646,9 @@ int main(void)
         cmocka_unit_test(runs_that_branched_say_so),
         cmocka_unit_test(a_name_means_the_branch_that_carries_the_id),
         cmocka_unit_test(a_name_that_several_runs_have_means_none_of_them),
+        cmocka_unit_test(probes_are_asked_for_only_where_a_page_shows_them),
+        cmocka_unit_test(the_story_is_told_again_after_a_lost_connection),
+        cmocka_unit_test(a_run_without_probes_has_a_graph_that_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,73 @@ static void the_network_page_says_where_it_began(void **state)
     stage_end(&stage);
 }
 
+static void the_network_page_has_the_edges_of_the_operations(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_NETWORK;
+    stage.oracle.has_probe = true;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage.model->is_complete);
+    assert_true(stage_says(&stage, "3 modules · operations of step 2 · now"));
+    assert_true(stage_says(&stage, "1 op"));
+    assert_true(stage_says(&stage, "loss"));
+    stage_assert_golden(&stage, "network_graph");
+    for (size_t i = 0; i < stage.view->n_zones; i++) {
+        const struct view_zone *zone = &stage.view->zones[i];
+        if (zone->act == VIEW_PICK_OPS) {
+            (void)input_move(
+                stage.view, zone->rect.x + 2, zone->rect.y + 2); /* in its box */
+            break;
+        }
+    }
+    stage_draw(&stage);
+    (void)input_char(stage.view, stage.model, "o");
+    (void)input_leave(stage.view);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "1 operation in the order in which they ran"));
+    assert_true(stage_says(&stage, "mm"));
+    assert_true(stage_says(&stage, "train.py:57"));
+    stage_end(&stage);
+}
+
+static void the_why_page_tells_the_story_and_its_shares(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_WHY;
+    stage.oracle.has_probe = true;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage.model->is_complete);
+    assert_non_null(stage.model->why);
+    assert_true(stage.model->why->is_done);
+    assert_true(stage.model->why->credit.is_done);
+    assert_true(stage_says(&stage, "What broke"));
+    assert_true(stage_says(&stage, "unit 3"));
+    assert_true(stage_says(&stage, "Of what it was made"));
+    assert_true(stage_says(&stage, "encoder.fc1"));
+    stage_assert_golden(&stage, "why");
+    stage_end(&stage);
+}
+
+static void without_a_captured_step_the_why_page_says_how_to_have_one(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_WHY;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage.model->is_complete);
+    assert_false(stage.model->why->has_credit);
+    assert_false(stage_says(&stage, "Of what it was made"));
+    stage_end(&stage);
+}
+
 static void the_tensor_page_draws_all_units(void **state)
 {
     (void)state;
@@ -476,6 +543,7 @@ static void nothing_overlaps_or_is_cut_at_the_sizes_people_have(void **state)
                 stage.font = font;
             }
             stage.view->page = (enum view_page)page;
+            stage.oracle.has_probe = true;
             oracle_connect(stage.keeper);
             stage_draw(&stage);
             (void)snprintf(what, sizeof what, "%s at %.0f x %.0f",
@@ -560,6 +628,9 @@ int main(void)
         cmocka_unit_test(the_overview_says_the_alert_first),
         cmocka_unit_test(a_calm_run_is_said_to_be_fine),
         cmocka_unit_test(the_network_page_says_where_it_began),
+        cmocka_unit_test(the_network_page_has_the_edges_of_the_operations),
+        cmocka_unit_test(the_why_page_tells_the_story_and_its_shares),
+        cmocka_unit_test(without_a_captured_step_the_why_page_says_how_to_have_one),
         cmocka_unit_test(the_tensor_page_draws_all_units),
         cmocka_unit_test(a_tensor_without_units_shows_its_norm),
         cmocka_unit_test(a_tensor_says_how_often_it_is_measured_lately),
