@@ -12,8 +12,11 @@
  * Damage: every command's hash is folded, in order, into each cell of the screen that its box
  * touches. A cell whose hash equals that of the frame before shows the same pixels, so only
  * the others are repainted: the list is played again, cut to each of their rectangles. (The
- * method of the lite editor's rencache.)
+ * method of the lite editor's rencache.) Of lines and columns it is pieces of them that are
+ * folded into the cells that they touch: a curve that grows at its end is repainted there only.
  */
+
+enum { PIECE = 32 }; /* points of a line, or columns of a band, that are hashed together */
 
 #define HASH_PRIME UINT64_C(0x9E3779B97F4A7C15)
 
@@ -39,13 +42,6 @@ static uint64_t hash_cmd(const struct draw_cmd *cmd)
     case DRAW_FILL: return hash_float(hash, cmd->u.fill.radius);
     case DRAW_HAIR:
         return hash_word(hash_float(hash, cmd->u.hair.dash), cmd->u.hair.vertical);
-    case DRAW_POLYLINE:
-        hash = hash_float(hash, cmd->u.polyline.width);
-        return draw_hash(
-            hash, cmd->u.polyline.points, cmd->u.polyline.n * sizeof(struct draw_point));
-    case DRAW_BAND:
-        hash = hash_word(hash_float(hash, cmd->u.band.width), (uint64_t)cmd->u.band.x_px);
-        return draw_hash(hash, cmd->u.band.spans, cmd->u.band.n * sizeof(struct draw_span));
     case DRAW_FLOCK:
         hash = hash_word(hash_float(hash, cmd->u.flock.width), (uint64_t)cmd->u.flock.x_px);
         hash = hash_word(hash, (uint64_t)cmd->u.flock.n);
@@ -65,6 +61,8 @@ static uint64_t hash_cmd(const struct draw_cmd *cmd)
         hash = hash_word(hash, cmd->u.cells.n_columns);
         return draw_hash(hash, cmd->u.cells.colors,
             (size_t)cmd->u.cells.n_columns * cmd->u.cells.n_rows * sizeof(draw_color));
+    case DRAW_POLYLINE: /* in pieces */
+    case DRAW_BAND:
     case DRAW_CLIP:
     case DRAW_UNCLIP:
     case DRAW_OP_COUNT: break;
@@ -120,6 +118,83 @@ static bool is_empty(struct raster_box box)
     return box.x0 >= box.x1 || box.y0 >= box.y1;
 }
 
+/* Fold a hash into the cells that a box touches. */
+static void fold(struct raster *raster, struct raster_box box, uint64_t hash)
+{
+    if (is_empty(box)) {
+        return;
+    }
+    for (int y = box.y0 / RASTER_CELL; y <= (box.y1 - 1) / RASTER_CELL; y++) {
+        for (int x = box.x0 / RASTER_CELL; x <= (box.x1 - 1) / RASTER_CELL; x++) {
+            uint64_t *cell = &raster->cells[y * raster->cells_w + x];
+            *cell = hash_word(*cell, hash);
+        }
+    }
+}
+
+/* Fold a line into the cells, piece by piece; neighbours share a point, so that each segment,
+ * with its ends, is in a piece. What is not drawn (NaN) has no box. */
+static void fold_line(struct raster *raster, const struct draw_cmd *cmd, float scale,
+    struct raster_box clip, uint64_t hash)
+{
+    const struct draw_point *points = cmd->u.polyline.points;
+    const size_t n = cmd->u.polyline.n;
+    const float reach = cmd->u.polyline.width * scale / 2 + 2;
+    for (size_t from = 0; from < n && (from == 0 || from + 1 < n); from += PIECE) {
+        size_t to = from + PIECE < n ? from + PIECE + 1 : n;
+        float x0 = 1e9F, y0 = 1e9F, x1 = -1e9F, y1 = -1e9F;
+        for (size_t i = from; i < to; i++) {
+            if (isfinite(points[i].x) && isfinite(points[i].y)) {
+                x0 = points[i].x < x0 ? points[i].x : x0;
+                x1 = points[i].x > x1 ? points[i].x : x1;
+                y0 = points[i].y < y0 ? points[i].y : y0;
+                y1 = points[i].y > y1 ? points[i].y : y1;
+            }
+        }
+        if (x0 > x1) {
+            continue;
+        }
+        struct raster_box box = raster_box_around(
+            x0 * scale - reach, y0 * scale - reach, x1 * scale + reach, y1 * scale + reach);
+        fold(raster, raster_box_cut(box, clip),
+            draw_hash(hash, &points[from], (to - from) * sizeof *points));
+    }
+}
+
+/* The same of min/max columns: none reaches into its neighbour's. */
+static void fold_band(struct raster *raster, const struct draw_cmd *cmd, float scale,
+    struct raster_box clip, uint64_t hash)
+{
+    const struct draw_span *spans = cmd->u.band.spans;
+    const size_t n = cmd->u.band.n;
+    const float reach = cmd->u.band.width * scale / 2 + 2;
+    for (size_t from = 0; from < n; from += PIECE) {
+        size_t to = from + PIECE < n ? from + PIECE : n;
+        float y0 = 1e9F, y1 = -1e9F;
+        for (size_t i = from; i < to; i++) {
+            if (spans[i].top <= spans[i].bottom) {
+                y0 = spans[i].top < y0 ? spans[i].top : y0;
+                y1 = spans[i].bottom > y1 ? spans[i].bottom : y1;
+            }
+        }
+        if (y0 > y1) {
+            continue;
+        }
+        struct raster_box box = {cmd->u.band.x_px + (int)from,
+            raster_floor(y0 * scale - reach), cmd->u.band.x_px + (int)to,
+            raster_floor(y1 * scale + reach) + 1};
+        fold(raster, raster_box_cut(box, clip),
+            draw_hash(hash_word(hash, (uint64_t)box.x0), &spans[from],
+                (to - from) * sizeof *spans));
+    }
+}
+
+static uint64_t hash_clip(uint64_t hash, struct raster_box clip)
+{
+    hash = hash_word(hash, (uint64_t)clip.x0 << 32 | (uint32_t)clip.x1);
+    return hash_word(hash, (uint64_t)clip.y0 << 32 | (uint32_t)clip.y1);
+}
+
 static void hash_cells(struct raster *raster, const struct draw_list *list)
 {
     float scale = draw_scale(list);
@@ -132,22 +207,22 @@ static void hash_cells(struct raster *raster, const struct draw_list *list)
     size_t n = 0;
     const struct draw_cmd *cmds = draw_cmds(list, &n);
     for (size_t i = 0; i < n; i++) {
-        if (follow_clip(&clips, &cmds[i], scale)) {
+        const struct draw_cmd *cmd = &cmds[i];
+        if (follow_clip(&clips, cmd, scale)) {
             continue;
         }
         struct raster_box clip = clips.stack[clips.depth];
-        struct raster_box box = raster_box_cut(cmd_box(&cmds[i], scale), clip);
+        struct raster_box box = raster_box_cut(cmd_box(cmd, scale), clip);
         if (is_empty(box)) {
             continue;
         }
-        uint64_t hash = hash_cmd(&cmds[i]);
-        hash = hash_word(hash, (uint64_t)clip.x0 << 32 | (uint32_t)clip.x1);
-        hash = hash_word(hash, (uint64_t)clip.y0 << 32 | (uint32_t)clip.y1);
-        for (int y = box.y0 / RASTER_CELL; y <= (box.y1 - 1) / RASTER_CELL; y++) {
-            for (int x = box.x0 / RASTER_CELL; x <= (box.x1 - 1) / RASTER_CELL; x++) {
-                uint64_t *cell = &raster->cells[y * raster->cells_w + x];
-                *cell = hash_word(*cell, hash);
-            }
+        uint64_t part = hash_clip(hash_word((uint64_t)cmd->op + 1, cmd->color), clip);
+        if (cmd->op == DRAW_POLYLINE) {
+            fold_line(raster, cmd, scale, box, hash_float(part, cmd->u.polyline.width));
+        } else if (cmd->op == DRAW_BAND) {
+            fold_band(raster, cmd, scale, box, hash_float(part, cmd->u.band.width));
+        } else {
+            fold(raster, box, hash_clip(hash_cmd(cmd), clip));
         }
     }
 }

@@ -75,6 +75,15 @@ static void segment_rows(
     }
 }
 
+/* Whether a segment lies wholly left or right of what is painted. */
+static bool is_beside(
+    struct draw_point a, struct draw_point b, float half, const struct raster_box *clip)
+{
+    float reach = half + 2;
+    return (a.x > b.x ? a.x : b.x) + reach < (float)clip->x0 ||
+           (a.x < b.x ? a.x : b.x) - reach > (float)clip->x1;
+}
+
 static void mask_segment(struct raster *raster, const struct segment *s)
 {
     float xa = s->x, xb = s->x + s->ux * s->length;
@@ -158,8 +167,9 @@ void raster_stroke(struct raster *raster, const struct draw_point *points, size_
         bool has_after =
             i + 1 < n && is_drawable((struct draw_point){
                              points[i + 1].x * scale, points[i + 1].y * scale});
-        if (has_before || !has_after) {
-            struct segment s = make_segment(has_before ? before : at, at, half);
+        struct draw_point from = has_before ? before : at;
+        if ((has_before || !has_after) && !is_beside(from, at, half, &raster->clip)) {
+            struct segment s = make_segment(from, at, half);
             mask_segment(raster, &s);
         }
         before = at;
