@@ -335,9 +335,15 @@ static void draw_headline(struct frame *f, struct draw_rect row)
     if (worst != NULL) {
         struct draw_style style = {
             .size = THEME_SIZE_TEXT, .color = f->theme->accent, .align = DRAW_RIGHT};
-        struct draw_rect link = draw_string(f->list, right, y, &style, "see where");
+        bool has_story = f->model->incidents->n > 0;
+        struct draw_rect link =
+            draw_string(f->list, right, y, &style, has_story ? "why" : "see where");
         right = link.x - 16;
-        frame_zone(f, row, VIEW_PICK_ALERT, (int64_t)worst->id, 0);
+        if (has_story) {
+            frame_zone(f, row, VIEW_PICK_PAGE, VIEW_WHY, 0);
+        } else {
+            frame_zone(f, row, VIEW_PICK_ALERT, (int64_t)worst->id, 0);
+        }
     }
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TITLE,
         health == THEME_CALM ? f->theme->secondary : f->theme->text, row.x + 16, y,

@@ -247,7 +247,7 @@ void why_draw(struct frame *f, struct draw_rect rect)
     if (why->doing[0] != '\0') {
         y = faint(f, inner.x + 20, y + 12, inner.w, why->doing);
     }
-    float cards_h = why_cards_height(&why->story);
+    float cards_h = why_cards_height(&why->story, inner.w);
     why_cards_draw(f, (struct draw_rect){inner.x, y, inner.w, cards_h}, why);
     y += cards_h + (cards_h > 0 ? 16 : 0);
     if (why->story.answer != WHY_NOTHING) {

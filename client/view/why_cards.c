@@ -9,18 +9,30 @@
 
 /*
  * The causal chain: a card for each stage, left to right in time, with the series that shows it and
- * its sentence. When there are more stages than fit beside each other the last ones are shown, where
- * it broke among them, and it is said how many came before.
+ * its sentence. When there are more stages than fit beside each other the last ones are cards, where
+ * it broke among them, and those before are lines above.
  */
 
 static const float CARD_H = 204;
 static const float MIN_CARD_W = 196;
 static const float MAX_CARD_W = 340;
 static const float ARROW_W = 22;
+static const float LINE_H = 20; /* of an earlier stage */
+static const float LINES_GAP = 8;
 
-float why_cards_height(const struct why_story *story)
+/* How many stages are cards in a width, the last ones. */
+static size_t count_cards(const struct why_story *story, float w)
 {
-    return story->n_beats > 0 ? CARD_H : 0;
+    size_t n_fit = (size_t)fmaxf(floorf((w + ARROW_W) / (MIN_CARD_W + ARROW_W)), 1);
+    return story->n_beats < n_fit ? story->n_beats : n_fit;
+}
+
+float why_cards_height(const struct why_story *story, float w)
+{
+    size_t n = count_cards(story, w);
+    size_t n_lines = story->n_beats - n;
+    float lines_h = n_lines > 0 ? LINE_H * (float)n_lines + LINES_GAP : 0;
+    return n > 0 ? CARD_H + lines_h : 0;
 }
 
 static enum theme_health health_of(const struct why_beat *beat)
@@ -79,7 +91,8 @@ static void say_series(
 static void draw_gauge(
     struct frame *f, struct draw_rect rect, const struct why_origin *origin)
 {
-    double most = fmax(fabs(origin->operand), fabs(origin->limit)) * 1.04;
+    double usual = isfinite(origin->usual) ? fabs(origin->usual) : 0;
+    double most = fmax(fmax(fabs(origin->operand), fabs(origin->limit)), usual) * 1.04;
     const struct {
         const char *name;
         double value;
@@ -178,22 +191,40 @@ static void draw_card(struct frame *f, struct draw_rect card, const struct why_s
         const struct model_thing *thing = model_thing_find(f->model, beat->series.thing);
         frame_tip(f, card.x + card.w, card.y + card.h / 2);
         frame_tip_line(f, "%s", beat->title[0] != '\0' ? beat->title : kind_words(beat));
-        frame_tip_line(f, "%s", kind_words(beat));
+        frame_tip_line(f, "%.230s", beat->text);
         if (thing != NULL) {
             frame_tip_line(f, "the line: %s", thing->name);
         }
     }
 }
 
+/* A stage that there is no card for. */
+static void draw_line(struct frame *f, struct draw_rect row, const struct why_beat *beat)
+{
+    char text[WHY_TEXT_BYTES + 32];
+    char step[FORMAT_MAX];
+    frame_mark(f, health_of(beat), row.x + 5, row.y + 9);
+    (void)snprintf(text, sizeof text, "step %s", format_count(step, beat->step));
+    struct draw_rect box = frame_text(
+        f, FONT_MONO, THEME_SIZE_AXIS, f->theme->text, row.x + 20, row.y + 13, 0, text);
+    float x = fmaxf(box.x + box.w + 12, row.x + 110);
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, row.y + 13,
+        row.x + row.w - x, beat->text);
+}
+
 void why_cards_draw(struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
     const struct why_story *story = &why->story;
-    size_t n_fit = (size_t)fmaxf(floorf((rect.w + ARROW_W) / (MIN_CARD_W + ARROW_W)), 1);
-    size_t n = story->n_beats < n_fit ? story->n_beats : n_fit;
+    size_t n = count_cards(story, rect.w);
     size_t first = story->n_beats - n;
     if (n == 0) {
         return;
     }
+    for (size_t i = 0; i < first; i++) {
+        draw_line(f, (struct draw_rect){rect.x, rect.y, rect.w, LINE_H}, &story->beats[i]);
+        rect.y += LINE_H;
+    }
+    rect.y += first > 0 ? LINES_GAP : 0;
     float w = fminf((rect.w + ARROW_W) / (float)n - ARROW_W, MAX_CARD_W);
     for (size_t i = 0; i < n; i++) {
         float x = rect.x + (w + ARROW_W) * (float)i;

@@ -14,10 +14,17 @@
  * bias, a shift of a norm, noise) are a bar in its box.
  */
 
+static const double TIMES = 5; /* a share beyond it is said as a factor: it cancels */
+
 static char *say_share(char out[FORMAT_MAX], double share)
 {
     double percent = share * 100;
-    (void)snprintf(out, FORMAT_MAX, fabs(percent) < 9.95 ? "%.1f %%" : "%.0f %%", percent);
+    if (fabs(share) > TIMES) {
+        (void)snprintf(out, FORMAT_MAX, "%.0f ×", share);
+    } else {
+        (void)snprintf(
+            out, FORMAT_MAX, fabs(percent) < 9.95 ? "%.1f %%" : "%.0f %%", percent);
+    }
     return out;
 }
 
@@ -34,12 +41,8 @@ static void draw_flow(
     struct draw_point b = {to->rect.x, to->rect.y + to->rect.h / 2};
     draw_curve(f->list, a, b, width, color);
     if (fabs(flow->share) >= 0.05) {
-        struct draw_style style = {.role = FONT_MONO,
-            .size = THEME_SIZE_AXIS,
-            .color = f->theme->text,
-            .align = DRAW_RIGHT};
-        (void)draw_string(
-            f->list, a.x + 50, a.y - 6, &style, say_share(share, flow->share));
+        (void)frame_text(f, FONT_MONO, THEME_SIZE_AXIS, f->theme->text, a.x + 14, a.y - 6,
+            0, say_share(share, flow->share));
     }
 }
 
@@ -120,7 +123,11 @@ static void tip_of_node(
             op->module, op->source);
         for (uint32_t i = 0; i < op->n_inputs && i < 2; i++) {
             if (op->inputs[i] != PROBE_NONE) {
-                tip_of_value(f, "takes", &sketch->probe->values[op->inputs[i]]);
+                const struct probe_value *in = &sketch->probe->values[op->inputs[i]];
+                char lead[WORDS_MAX];
+                (void)snprintf(lead, sizeof lead, "takes %.120s",
+                    in->name[0] != '\0' ? in->name : probe_value_kind_name(in->kind));
+                tip_of_value(f, lead, in);
             }
         }
         tip_of_value(f, "gives", &sketch->probe->values[node->value]);
@@ -213,6 +220,15 @@ static void draw_node(
     }
 }
 
+static double largest_share(const struct model_credit *credit)
+{
+    double most = 0;
+    for (size_t i = 0; i < credit->n_edges; i++) {
+        most = fmax(most, fabs(credit->edges[i].share));
+    }
+    return most;
+}
+
 static void draw_title(struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
     const struct model_credit *credit = &why->credit;
@@ -223,6 +239,11 @@ static void draw_title(struct frame *f, struct draw_rect rect, const struct mode
     if (!credit->is_done) {
         (void)snprintf(text, sizeof text, "working it out: %.0f %%, ± %s so far",
             credit->fraction * 100, say_share(bound, credit->error_bound));
+    } else if (largest_share(credit) > 2) {
+        (void)snprintf(text, sizeof text,
+            "shares of the value that broke, back along the operations of step %lld; what is far "
+            "over 100 %% cancels with what is below 0",
+            (long long)why->failure->probe->step);
     } else {
         (void)snprintf(text, sizeof text,
             "shares of the value that broke, back along the operations of step %lld%s%s",

@@ -18,8 +18,8 @@ struct why_style {
 float why_paragraph(struct frame *f, float x, float y, float w,
     const struct why_style *style, const char *text);
 
-/** Height of the row of cards; 0: there are none. */
-float why_cards_height(const struct why_story *story);
+/** Height that the stages take in a width; 0: there are none. */
+float why_cards_height(const struct why_story *story, float w);
 
 /** The stages of the story as cards in the order of time. */
 void why_cards_draw(struct frame *f, struct draw_rect rect, const struct model_why *why);
