@@ -8,10 +8,10 @@
 
 /*
  * Do gradients pile up? Gradients of successive steps agree little once the first steep part of a
- * training is over: each batch has its own noise, and steps go to and fro. Where a gradient contains the
- * one before it, because zero_grad() is missing, or where the loss is climbed (a wrong sign), each
- * is the one before and more. With u_t the mean gradient of each unit of a tensor, a reading piles up
- * when
+ * training is over: each batch has its own noise, and steps go back and forth. Where a gradient
+ * contains the one before it, because zero_grad() is missing, or where the loss is climbed (a wrong
+ * sign), each is the one before and more. With u_t the mean gradient of each unit of a tensor, a
+ * reading piles up when
  *
  *   |u_t| > |u_before|,  u_t . u_before >= |u_before|^2 / 2,  and their cosine is above 0.6
  *

@@ -526,7 +526,7 @@ static void targets_are_found_by_words(void **state)
         assert_int_equal(target.unit, cases[i].wanted.unit);
         assert_int_equal(target.row, cases[i].wanted.row);
     }
-    static const char *const wrong[] = {"fc3", "fc1.wieght", "fc2[3]", "fc2[x]", "#12",
+    static const char *const wrong[] = {"fc3", "fc1.weightt", "fc2[3]", "fc2[x]", "#12",
         "#-1", "", "[1]", "loss[0]", "fc2[99999999999999999999]"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct credit_target target;
@@ -534,7 +534,7 @@ static void targets_are_found_by_words(void **state)
         assert_int_equal(credit_find_target(probe, wrong[i], &target, &err), BARO_ENOENT);
         assert_true(strlen(err.text) > 10);
     }
-    (void)credit_find_target(probe, "fc1.wieght", &(struct credit_target){0}, &err);
+    (void)credit_find_target(probe, "fc1.weightt", &(struct credit_target){0}, &err);
     assert_non_null(strstr(err.text, "fc1.weight"));
     rig_free(&rig);
 }
