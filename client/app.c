@@ -2,10 +2,12 @@
 #include "client/app.h"
 
 #include <SDL.h>
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "client/canvas.h"
@@ -13,6 +15,7 @@
 #include "client/feed.h"
 #include "client/meter.h"
 #include "client/screenshot.h"
+#include "client/view/capture.h"
 #include "client/view/input.h"
 #include "lib/base/clock.h"
 
@@ -39,6 +42,7 @@ struct app {
     atomic_bool is_woken; /* a wake event waits in SDL's queue */
     bool must_draw, must_quit, must_present;
     bool has_shown;       /* a run */
+    bool is_exporting;    /* the next key says what */
     bool must_upload_all; /* pixels have been drawn that the texture does not have */
     uint64_t start_ns;
     uint64_t
@@ -291,6 +295,25 @@ static enum input_key key_of(SDL_Keycode code)
     }
 }
 
+/* Ctrl c: the value under the pointer, with all its digits. */
+static void copy_value(struct app *app)
+{
+    char text[40];
+    struct view *view = app->view;
+    if (!view->under.has) {
+        (void)snprintf(view->notice, sizeof view->notice,
+            "Nothing to copy: no line is under the pointer");
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%.17g", view->under.value);
+    if (SDL_SetClipboardText(text) == 0) {
+        (void)snprintf(view->notice, sizeof view->notice, "Copied %s", text);
+    } else {
+        (void)snprintf(
+            view->notice, sizeof view->notice, "Not copied: %.200s", SDL_GetError());
+    }
+}
+
 static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
 {
     bool has_ctrl = (event->keysym.mod & KMOD_CTRL) != 0;
@@ -303,27 +326,41 @@ static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
         resize(app, fmaxf(app->scale / 1.125F, 0.5F));
         return true;
     }
+    if (has_ctrl && code == SDLK_c) {
+        copy_value(app);
+        return true;
+    }
     enum input_key key = key_of(code);
+    app->is_exporting = app->is_exporting && key == INPUT_NONE;
     bool has_shift = (event->keysym.mod & KMOD_SHIFT) != 0;
     return key != INPUT_NONE && input_key(app->view, app->model, key, has_shift);
 }
 
 /* A path in the current folder that is not taken yet: vae-beta-4-overview.png. */
-static void export_path(const struct app *app, char *out, size_t out_bytes)
+static void export_path(const struct app *app, const char *what, const char *ending,
+    char *out, size_t out_bytes)
 {
     const struct model_run *run = model_run_find(app->model, app->view->run);
     char name[96];
     (void)snprintf(name, sizeof name, "%.30s-%.40s-%s", run != NULL ? run->project : "baro",
-        run != NULL ? run->name : "view", view_page_name(app->view->page));
+        run != NULL ? run->name : "view", what);
     for (char *c = name; *c != '\0'; c++) {
         bool is_plain = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
                         (*c >= 'A' && *c <= 'Z') || *c == '_' || *c == '.';
         *c = is_plain ? *c : '-';
     }
-    (void)snprintf(out, out_bytes, "./%s.png", name);
+    (void)snprintf(out, out_bytes, "./%s.%s", name, ending);
     for (int i = 2; i < 10000 && access(out, F_OK) == 0; i++) {
-        (void)snprintf(out, out_bytes, "./%s-%d.png", name, i);
+        (void)snprintf(out, out_bytes, "./%s-%d.%s", name, i, ending);
     }
+}
+
+static void say_saved(struct app *app, const char *path)
+{
+    char *full = realpath(path, NULL);
+    (void)snprintf(app->view->notice, sizeof app->view->notice, "Saved %.240s",
+        full != NULL ? full : path);
+    free(full);
 }
 
 /* Key e: the window as it is, as a PNG; says where. */
@@ -336,27 +373,73 @@ static void export_window(struct app *app)
     notice[0] = '\0'; /* the last one is no part of the picture */
     (void)canvas_draw(app->canvas, app->view, app->model, dirty);
     app->must_upload_all = true;
-    export_path(app, path, sizeof path);
+    export_path(app, view_page_name(app->view->page), "png", path, sizeof path);
     if (png_save(path, canvas_pixels(app->canvas), canvas_w(app->canvas),
             canvas_h(app->canvas), &err) == 0) {
-        char *full = realpath(path, NULL);
-        (void)snprintf(
-            notice, sizeof app->view->notice, "Saved %.240s", full != NULL ? full : path);
-        free(full);
+        say_saved(app, path);
     } else {
         (void)snprintf(notice, sizeof app->view->notice, "Not saved: %.200s", err.text);
+    }
+}
+
+/* The chart under the pointer as CSV or SVG; says where. */
+static void export_chart(struct app *app, enum view_capture_kind kind)
+{
+    struct view *view = app->view;
+    char path[160];
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    if (!capture_ask(view, kind)) {
+        (void)snprintf(view->notice, sizeof view->notice, "This page has no chart to save");
+        return;
+    }
+    (void)canvas_draw(app->canvas, view, app->model, dirty);
+    app->must_upload_all = true;
+    export_path(app, view->capture.name, kind == VIEW_CAPTURE_CSV ? "csv" : "svg", path,
+        sizeof path);
+    FILE *file = view->capture.text != NULL ? fopen(path, "wxe") : NULL;
+    bool is_written = file != NULL && fwrite(view->capture.text, 1, view->capture.n_bytes,
+                                          file) == view->capture.n_bytes;
+    if (file != NULL && (fclose(file) != 0 || !is_written)) {
+        is_written = false;
+        (void)unlink(path);
+    }
+    if (is_written) {
+        say_saved(app, path);
+    } else {
+        (void)snprintf(view->notice, sizeof view->notice, "Not saved: %.100s: %.80s", path,
+            strerror(errno));
+    }
+    capture_clear(view);
+}
+
+/* The key behind e. */
+static void export_what(struct app *app, char key)
+{
+    app->is_exporting = false;
+    app->view->notice[0] = '\0';
+    switch (key) {
+    case 'p': export_window(app); break;
+    case 'c': export_chart(app, VIEW_CAPTURE_CSV); break;
+    case 's': export_chart(app, VIEW_CAPTURE_SVG); break;
+    default: break;
     }
 }
 
 static bool on_text(struct app *app, const char *text)
 {
     bool is_typing = app->view->overlay == VIEW_FIND || app->view->overlay == VIEW_CONTROL;
+    if (app->is_exporting) {
+        export_what(app, text[0]);
+        return true;
+    }
     if (!is_typing && text[0] == 'q') {
         app->must_quit = true;
         return false;
     }
     if (!is_typing && text[0] == 'e') {
-        export_window(app);
+        app->is_exporting = true;
+        (void)snprintf(app->view->notice, sizeof app->view->notice,
+            "Save: p the window as PNG · c the chart's readings as CSV · s the chart as SVG");
         return true;
     }
     return input_char(app->view, app->model, text);

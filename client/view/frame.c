@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/view/capture.h"
 #include "client/view/inside.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
@@ -377,6 +378,9 @@ struct view_slot *frame_chart(
     }
     chart_draw(f->list, f->theme, rect, chart, &slot->state, &slot->layout);
     slot->has_layout = true;
+    if (capture_wants(view, slot)) {
+        capture_chart(view, draw_font(f->list), rect, chart, slot);
+    }
     draw_selection(f, slot);
     frame_zone(f, rect, VIEW_CHART, slot - view->slots, of->thing);
     struct chart_hit hit;
@@ -386,6 +390,7 @@ struct view_slot *frame_chart(
         chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
         hover = (int)hit.line;
         tip_of_hit(f, chart, &hit);
+        view->under = (struct view_under){true, hit.value};
     }
     view->is_dirty |= hover != slot->hover;
     slot->hover = hover;

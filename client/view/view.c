@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/view/capture.h"
 #include "client/view/heat_row.h"
 #include "client/view/input.h"
 #include "client/view/inside.h"
@@ -61,6 +62,7 @@ void view_destroy(struct view *view)
         density_cache_destroy(view->density_cache);
         network_cache_destroy(view->network_cache);
         marks_clear(&view->marks);
+        capture_clear(view);
         free(view);
     }
 }
@@ -365,6 +367,7 @@ void view_draw(
     view->n_zones = 0;
     view->units_slot = -1;
     view->tip.n = 0;
+    view->under.has = false;
     draw_begin(list, w, h, view->theme->background);
     begin_wish(view, w, draw_scale(list));
     if (is_of_run) {

@@ -206,6 +206,21 @@ struct view {
         Baro__ControlKind kind;
         double value;
     } control;
+    struct view_under { /* the reading under the pointer */
+        bool has;
+        double value;
+    } under;
+    struct view_capture { /* a chart that is to be written; capture.h */
+        enum view_capture_kind {
+            VIEW_CAPTURE_NONE,
+            VIEW_CAPTURE_CSV,
+            VIEW_CAPTURE_SVG
+        } kind;
+        uint64_t id; /* of its slot */
+        char *text;  /* NULL: not written yet */
+        size_t n_bytes;
+        char name[64]; /* title of the chart */
+    } capture;
     struct view_tip {
         float x, y;
         char text[6][240];
