@@ -4,7 +4,10 @@
 What is remembered of each step is how its models were called: references, for that step only. A
 loss is looked at when backward() is called on it, gradients are looked at just before an optimiser
 uses them: at both times the weights are still those of the forward pass, so the step can be
-computed again (_probe/moment.py). A step is traced as it happens (_probe/trace.py) at the second
+computed again (_probe/moment.py). That is to guard a step. It costs a few ten microseconds, some
+hundred where the training keeps the processor's caches to itself, so it has an account: what it
+begins with guards the first thousands of steps, then as many as its share of the budget pays for,
+and all of them with every=K and after trouble. A step is traced as it happens (_probe/trace.py) at the second
 step of a run, then as rarely as the budget allows, and after trouble.
 """
 import ctypes
@@ -34,6 +37,8 @@ REST_STEPS = 16
 MAX_FIRST = 4           # probes at first: one of each backward() of a step
 N_ALL_DUE = 3           # steps in a row in which everything is due: somebody wants to know
 MAX_REST_S = 600.0
+GUARD_S = 0.3           # that guarding steps may take at first, and at most at once
+GUARD_SHARE = 0.4       # of the run's budget that it may take afterwards
 MAX_FAILURES = 4        # captured in one run
 CALM_LOSSES = 20        # after which another failure is another one
 MAX_CALLS = 16          # of models since the last backward() that are remembered
@@ -79,6 +84,10 @@ class Probes:
         self._n_within = 0         # calls of backward() under way
         self._scaled = []          # (weak reference to what GradScaler.scale() gave, it, the loss)
         self._was_asked = (False, False)
+        self._is_guarded = False   # the step under way
+        self._has_missed = False   # a failure in one that was not: said
+        self._guard_s = GUARD_S    # account of guarding
+        self._guard_at = time.perf_counter()
 
     # ---- what Moment asks ----
 
@@ -116,6 +125,11 @@ class Probes:
         """A step of training begins: be called when models are; module: one is called just now."""
         if not self.is_on:
             return
+        if not self._is_guarded:
+            self._is_guarded = self._may_guard()
+            if not self._is_guarded:
+                return
+        began = time.perf_counter()
         for model in self._watcher.models:
             root = model.ref()
             if root is None or not model.is_ours:
@@ -127,10 +141,25 @@ class Probes:
                 if part is not None:
                     self._hook(part)
         self._thread = get_ident()
+        if module is not None and self._key not in module._forward_hooks:
+            self._hook(module)
+        self._guard_s -= time.perf_counter() - began
         if module is not None:
-            if self._key not in module._forward_hooks:
-                self._hook(module)
             self._enter(module, args)
+
+    def _may_guard(self):
+        """Tell whether the step that begins is guarded."""
+        now = time.perf_counter()
+        earned = (now - self._guard_at) * GUARD_SHARE * self._run._share
+        self._guard_s = min(self._guard_s + earned, GUARD_S)
+        self._guard_at = now
+        return (self._guard_s > 0 or self._wanted is not None or self._watcher.n_forced > 0
+                or any(model.every is not None for model in self._watcher.models))
+
+    def _spent(self, began):
+        """Book time of guarding."""
+        self._guard_s -= self._watcher.clock() - began
+        self._watcher.add_spent(began)
 
     def _hook(self, module):
         if self._key not in module._forward_pre_hooks:
@@ -150,7 +179,9 @@ class Probes:
         self._calls.clear()
         self._depth = 0
         self._last = None
-        self._n_usual = max(self._n_backward, 1)
+        if self._is_guarded:
+            self._n_usual = max(self._n_backward, 1)
+        self._is_guarded = False
         self._n_backward = 0
         self._scaled.clear()
         if self.is_on:
@@ -197,7 +228,7 @@ class Probes:
             except Exception as error:
                 self._calls.clear()
                 self._fail("call", error)
-            watcher.add_spent(began)
+            self._spent(began)
         self._depth += 1
 
     def _begin_call(self, module, args):
@@ -232,7 +263,7 @@ class Probes:
                     self._trace.leave_model(tensors)
             except Exception as error:
                 self._fail("call", error)
-            self._watcher.add_spent(began)
+            self._spent(began)
 
     # ---- a step that is traced as it happens ----
 
@@ -328,7 +359,7 @@ class Probes:
     def on_backward(self, tensors, frame):
         """backward() is called on tensors, from a frame; to be followed by after_backward()."""
         self._n_within += 1
-        if not self.is_on or self._depth or self._n_within > 1:
+        if not self._is_guarded or not self.is_on or self._depth or self._n_within > 1:
             return
         began = self._watcher.clock()
         try:
@@ -344,7 +375,7 @@ class Probes:
         finally:
             self._n_backward += 1
             self._calls.clear()
-            self._watcher.add_spent(began)
+            self._spent(began)
 
     def after_backward(self):
         """It has returned, or raised."""
@@ -387,6 +418,11 @@ class Probes:
 
     def on_bad_value(self, frame):
         """A number that was logged is trouble, and no backward() was called on it."""
+        if self.is_on and not self._is_guarded and not self._has_missed:
+            self._has_missed = True
+            self._run.event("what first was not finite is not known: the budget did not pay for "
+                            "guarding this step; watch(every=1), or a larger BARO_BUDGET, guards "
+                            "more")
         if self.is_on and self._calls and not self._n_within:
             self._look_at_rest(user_frames(frame))
 
@@ -428,7 +464,7 @@ class Probes:
             self._fail("gradients", error)
         self._last = None
         self._calls.clear()
-        self._watcher.add_spent(began)
+        self._spent(began)
 
     def look_at_gradients(self):
         """Look at a few of them; at all of them after trouble."""
