@@ -24,7 +24,8 @@ struct finding {
     const struct probe *probe;
     struct graph *graph;
     struct origins *origins; /* of each value */
-    size_t n_places, edge_capacity;
+    const struct graph_place *places;
+    size_t edge_capacity;
 };
 
 static void add_origin(struct origins *origins, int32_t place)
@@ -91,8 +92,9 @@ static void place_ops(struct finding *finding, const struct graph_place *places,
         }
         graph->place_of_op[i] = place;
         if (place != GRAPH_NOWHERE && op->phase == PROBE_FORWARD) {
+            bool is_first = graph->n_ops[place] == 0;
             graph->first_op[place] =
-                i < graph->first_op[place] ? i : graph->first_op[place];
+                is_first || places[place].is_open ? i : graph->first_op[place];
             graph->n_ops[place]++;
         }
     }
@@ -105,6 +107,10 @@ static void follow(struct finding *finding, uint32_t at)
     const struct probe_op *op = &probe->ops[at];
     struct graph *graph = finding->graph;
     int32_t place = graph->place_of_op[at];
+    if (place != GRAPH_NOWHERE && finding->places[place].is_open &&
+        graph->first_op[place] != at) {
+        place = GRAPH_NOWHERE;
+    }
     struct origins all = {.n = 0};
     for (uint32_t i = 0; i < op->n_inputs; i++) {
         if (op->inputs[i] == PROBE_NONE) {
@@ -139,7 +145,7 @@ static void follow(struct finding *finding, uint32_t at)
 void graph_find(struct graph *out, const struct probe *probe,
     const struct graph_place *places, size_t n)
 {
-    struct finding finding = {.probe = probe, .graph = out, .n_places = n};
+    struct finding finding = {.probe = probe, .graph = out, .places = places};
     *out = (struct graph){
         .place_of_op = baro_xcalloc(probe->n_ops + 1, sizeof *out->place_of_op),
         .first_op = baro_xcalloc(n + 1, sizeof *out->first_op),

@@ -8,6 +8,8 @@
 #ifndef CLIENT_MODEL_GRAPH_H
 #define CLIENT_MODEL_GRAPH_H
 
+#include <stdbool.h>
+
 #include "client/model/flow.h"
 #include "lib/base/probe.h"
 
@@ -17,14 +19,18 @@ enum { GRAPH_NOWHERE = -1 };
 struct graph_place {
     const char *path;
     size_t n;
+    bool
+        is_open; /* modules within it are places of their own: it stands for its last operation,
+                     its output; what it does between them joins them */
 };
 
 /* What was found. Release with graph_finish(). */
 struct graph {
     int32_t *place_of_op; /* of each operation; GRAPH_NOWHERE: in none of the places */
-    uint32_t *first_op;   /* of each place: its first operation; n_ops: it has none */
-    uint32_t *n_ops;      /* of each place, forward ones */
-    uint8_t *has_input;   /* of each place: it takes what comes from outside */
+    uint32_t *first_op; /* of each place: its first operation, of an open one its last; the
+                             probe's n_ops: it has none */
+    uint32_t *n_ops;    /* of each place, forward ones */
+    uint8_t *has_input; /* of each place: it takes what comes from outside */
     uint8_t
         *has_loss; /* of each place: what it gives goes into the loss by no other place */
     size_t n_edges;

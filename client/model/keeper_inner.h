@@ -227,9 +227,6 @@ void keeper_probing_reset(struct keeper *keeper, bool findings);
 /** Whether all that is wished for has been found out, as far as it can be. */
 bool keeper_probing_is_complete(const struct keeper *keeper);
 
-/** Give back what a graph holds. */
-void keeper_finish_graph(void *part);
-
 /** The probes are there: plan the story. */
 void keeper_why_begin(struct keeper *keeper);
 

@@ -214,23 +214,23 @@ static enum probing_use next_fetch(struct probing *probing)
     return PROBING_USE_COUNT;
 }
 
+static void finish_graph(void *part)
+{
+    struct model_graph *graph = part;
+    part_unref(graph->probe);
+}
+
 static void make_graph(struct keeper *keeper)
 {
     struct probing *probing = &keeper->probing;
     const struct fetch *fetch = &probing->fetches[PROBING_OF_GRAPH];
-    struct model_graph *graph = part_create(sizeof *graph, keeper_finish_graph);
+    struct model_graph *graph = part_create(sizeof *graph, finish_graph);
     graph->is_ready = true;
     graph->probe = part_ref(probing->loaded[PROBING_OF_GRAPH]);
     (void)snprintf(graph->trouble, sizeof graph->trouble, "%s", fetch->trouble);
     part_unref(probing->graph);
     probing->graph = graph;
     keeper->is_changed = true;
-}
-
-void keeper_finish_graph(void *part)
-{
-    struct model_graph *graph = part;
-    part_unref(graph->probe);
 }
 
 /* All that is needed is there, or cannot be had. */

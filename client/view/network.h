@@ -25,7 +25,7 @@ struct network_box {
     size_t path_n;
     const struct model_thing *thing; /* that is shown; NULL: it has none in this role */
     uint32_t order; /* when it first ran; with a graph its place among the boxes */
-    uint32_t n_ops;                  /* known of; 0 without a graph */
+    uint32_t n_ops; /* known of; 0 without a graph */
     bool is_folded, has_children, has_origin;
     struct flow_place place;
     struct draw_rect rect;

@@ -67,7 +67,8 @@ static uint64_t hash_boxes(const struct network *net)
 {
     uint64_t hash = net->n + 1;
     for (size_t i = 0; i < net->n; i++) {
-        hash = draw_hash(hash, net->boxes[i].path, net->boxes[i].path_n);
+        hash = draw_hash(hash + (net->boxes[i].is_folded ? 1 : 0), net->boxes[i].path,
+            net->boxes[i].path_n);
     }
     return hash;
 }
@@ -86,7 +87,9 @@ static struct network_cache *find_graph(struct frame *f, const struct network *n
     struct network_cache *cache = baro_xcalloc(1, sizeof *cache);
     struct graph_place *places = baro_xcalloc(net->n + 1, sizeof *places);
     for (size_t i = 0; i < net->n; i++) {
-        places[i] = (struct graph_place){net->boxes[i].path, net->boxes[i].path_n};
+        const struct network_box *box = &net->boxes[i];
+        places[i] = (struct graph_place){
+            box->path, box->path_n, box->has_children && !box->is_folded};
     }
     cache->probe = part_ref(probe);
     cache->key = key;

@@ -55,8 +55,9 @@ static void modules_are_joined_across_operations_of_none(void **state)
 static void folding_modules_folds_their_edges(void **state)
 {
     (void)state;
-    const struct graph_place folded[] = {{"encoder", 7}, {"decoder", 7}};
-    const struct graph_place both[] = {{"encoder", 7}, {"encoder.fc1", 11}, {"dec", 3}};
+    const struct graph_place folded[] = {{"encoder", 7, false}, {"decoder", 7, false}};
+    const struct graph_place both[] = {
+        {"encoder", 7, true}, {"encoder.fc1", 11, false}, {"dec", 3, false}};
     void *bytes = NULL;
     struct probe *probe = parse(&bytes);
     struct graph graph;
@@ -77,11 +78,46 @@ static void folding_modules_folds_their_edges(void **state)
     free(bytes);
 }
 
+/* A block b: b.a, then an addition of its own, b.c, another addition. */
+static void an_open_module_stands_for_what_it_gives(void **state)
+{
+    (void)state;
+    static const int32_t in[4][2] = {{0, PROBE_NONE}, {1, 0}, {2, PROBE_NONE}, {3, 2}};
+    static const int32_t out[4] = {1, 2, 3, 4};
+    static const char *const modules[4] = {"b.a", "b", "b.c", "b"};
+    const struct graph_place places[] = {
+        {"b", 1, true}, {"b.a", 3, false}, {"b.c", 3, false}};
+    struct probe_value values[5] = {{.kind = PROBE_INPUT, .op = PROBE_NONE, .name = ""}};
+    struct probe_op ops[4];
+    for (int i = 0; i < 4; i++) {
+        values[i + 1] = (struct probe_value){.kind = PROBE_RESULT, .op = i, .name = ""};
+        ops[i] = (struct probe_op){.name = "add",
+            .module = modules[i],
+            .n_inputs = 2,
+            .n_outputs = 1,
+            .inputs = in[i],
+            .outputs = &out[i]};
+    }
+    const struct probe probe = {
+        .loss = PROBE_NONE, .n_values = 5, .n_ops = 4, .values = values, .ops = ops};
+    struct graph graph;
+    graph_find(&graph, &probe, places, 3);
+    assert_int_equal(graph.first_op[0], 3);
+    assert_int_equal(graph.n_ops[0], 2);
+    assert_true(has_edge(&graph, 1, 2)); /* through the addition */
+    assert_true(has_edge(&graph, 2, 0));
+    assert_true(has_edge(&graph, 1, 0)); /* past b.c */
+    assert_false(has_edge(&graph, 0, 2));
+    assert_int_equal(graph.n_edges, 3);
+    graph_finish(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(modules_are_joined_across_operations_of_none),
         cmocka_unit_test(folding_modules_folds_their_edges),
+        cmocka_unit_test(an_open_module_stands_for_what_it_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
