@@ -57,27 +57,39 @@ static int64_t product(const int64_t x[AXES])
     return x[0] * x[1] * x[2];
 }
 
+/* Where the window of a place begins, as depth, height and width of the image. */
+static void find_corner(const struct relation *r, int64_t place, int64_t out[AXES])
+{
+    out[0] = place / (r->map[1] * r->map[2]) * r->stride[0] - r->padding[0];
+    out[1] = place / r->map[2] % r->map[1] * r->stride[1] - r->padding[1];
+    out[2] = place % r->map[2] * r->stride[2] - r->padding[2];
+}
+
+/* Where in the image the line lies that is the row-th of a window; -1: outside of it. */
+static int64_t find_line(const struct relation *r, const int64_t corner[AXES], int64_t row)
+{
+    const int64_t channel = row / (r->window[0] * r->window[1]);
+    const int64_t d = corner[0] + row / r->window[1] % r->window[0] * r->dilation[0];
+    const int64_t h = corner[1] + row % r->window[1] * r->dilation[1];
+    if (d < 0 || d >= r->image[0] || h < 0 || h >= r->image[1]) {
+        return -1;
+    }
+    return channel * r->image_places + (d * r->image[1] + h) * r->image[2];
+}
+
 /* Write the windows of places [begin, end) as rows. */
 static void take_patches(
     const struct relation *r, const float *image, int64_t begin, int64_t end, float *out)
 {
-    const int64_t across = r->image[2] * r->image[1];
+    const int64_t n_lines = r->image_channels * r->window[0] * r->window[1];
+    int64_t corner[AXES];
     for (int64_t place = begin; place < end; place++) {
-        const int64_t at[AXES] = {place / (r->map[1] * r->map[2]),
-            place / r->map[2] % r->map[1], place % r->map[2]};
-        for (int64_t row = 0; row < r->image_channels * r->window[0] * r->window[1];
-             row++) {
-            const int64_t channel = row / (r->window[0] * r->window[1]);
-            const int64_t d = at[0] * r->stride[0] - r->padding[0] +
-                              row / r->window[1] % r->window[0] * r->dilation[0];
-            const int64_t h =
-                at[1] * r->stride[1] - r->padding[1] + row % r->window[1] * r->dilation[1];
-            const bool is_in = d >= 0 && d < r->image[0] && h >= 0 && h < r->image[1];
-            const float *line =
-                image + channel * r->image_places + d * across + h * r->image[2];
-            int64_t w = at[2] * r->stride[2] - r->padding[2];
+        find_corner(r, place, corner);
+        for (int64_t row = 0; row < n_lines; row++) {
+            const int64_t line = find_line(r, corner, row);
+            int64_t w = corner[2];
             for (int64_t k = 0; k < r->window[2]; k++, w += r->dilation[2]) {
-                *out++ = is_in && w >= 0 && w < r->image[2] ? line[w] : 0;
+                *out++ = line >= 0 && w >= 0 && w < r->image[2] ? image[line + w] : 0;
             }
         }
     }
@@ -87,27 +99,16 @@ static void take_patches(
 static void fold_patches(const struct relation *r, const float *patches, int64_t begin,
     int64_t end, float *image)
 {
-    const int64_t across = r->image[2] * r->image[1];
+    const int64_t n_lines = r->image_channels * r->window[0] * r->window[1];
+    int64_t corner[AXES];
     for (int64_t place = begin; place < end; place++) {
-        const int64_t at[AXES] = {place / (r->map[1] * r->map[2]),
-            place / r->map[2] % r->map[1], place % r->map[2]};
-        for (int64_t row = 0; row < r->image_channels * r->window[0] * r->window[1];
-             row++) {
-            const int64_t channel = row / (r->window[0] * r->window[1]);
-            const int64_t d = at[0] * r->stride[0] - r->padding[0] +
-                              row / r->window[1] % r->window[0] * r->dilation[0];
-            const int64_t h =
-                at[1] * r->stride[1] - r->padding[1] + row % r->window[1] * r->dilation[1];
-            const float *taken = patches;
-            patches += r->window[2];
-            if (d < 0 || d >= r->image[0] || h < 0 || h >= r->image[1]) {
-                continue;
-            }
-            float *line = image + channel * r->image_places + d * across + h * r->image[2];
-            int64_t w = at[2] * r->stride[2] - r->padding[2];
-            for (int64_t k = 0; k < r->window[2]; k++, w += r->dilation[2]) {
+        find_corner(r, place, corner);
+        for (int64_t row = 0; row < n_lines; row++, patches += r->window[2]) {
+            const int64_t line = find_line(r, corner, row);
+            int64_t w = corner[2];
+            for (int64_t k = 0; line >= 0 && k < r->window[2]; k++, w += r->dilation[2]) {
                 if (w >= 0 && w < r->image[2]) {
-                    line[w] += taken[k];
+                    image[line + w] += patches[k];
                 }
             }
         }
