@@ -156,7 +156,7 @@ class Viewer(unittest.TestCase):
 
     def test_wrong_options_are_refused_with_what_would_be_right(self):
         self.refuse(2, "did you mean --page", "--pgae", "tensor")
-        self.refuse(2, "overview, tensor or alerts", "--page", "ovreview")
+        self.refuse(2, "is not a page: overview, tensor, network", "--page", "ovreview")
         self.refuse(2, "dark or light", "--theme", "blue")
         self.refuse(2, "640x400", "--size", "10x10")
         self.refuse(2, "a step", "--at", "noon")
