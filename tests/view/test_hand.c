@@ -262,6 +262,45 @@ static void smoothing_never_rewrites_the_past(void **state)
     stage_end(&stage);
 }
 
+static void the_steps_are_played_to_their_end_and_home_is_live_again(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1280, 800);
+    stage.view->page = VIEW_NETWORK;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct view *view = stage.view;
+    assert_false(view_tick(view, 1)); /* nothing moves by itself */
+    (void)input_char(view, stage.model, "p");
+    assert_true(view->is_playing);
+    double lo = view->lo;
+    double hi = view->hi;
+    assert_true(fabs(view->cursor - lo) < 1.5);
+    double before = view->cursor;
+    assert_true(view_tick(view, 0.1));
+    assert_true(fabs(view->cursor - before - (hi - lo) / 100) < 1e-9);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "playing"));
+    int n = 0;
+    while (view_tick(
+        view, 5)) { /* a slow machine makes no leaps: a quarter of a second at most */
+        n++;
+    }
+    assert_true(n >= 38 && n <= 42);
+    assert_false(view->is_playing);
+    assert_true(fabs(view->cursor - floor(hi)) < 0.5);
+    (void)input_char(view, stage.model, "p"); /* from the end: from the beginning */
+    assert_true(view->is_playing && view->cursor < lo + 2);
+    (void)input_key(view, stage.model, INPUT_ESCAPE, false);
+    assert_false(view->is_playing);
+    (void)input_char(view, stage.model, "p");
+    (void)input_key(view, stage.model, INPUT_HOME, false);
+    assert_false(view->is_playing);
+    assert_true(isnan(view->cursor) && view->is_live && view->is_fit);
+    stage_end(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_command_is_found_by_its_words_and_done),
         cmocka_unit_test(smoothing_is_said_and_goes_away_again),
         cmocka_unit_test(smoothing_never_rewrites_the_past),
+        cmocka_unit_test(the_steps_are_played_to_their_end_and_home_is_live_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
