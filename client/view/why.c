@@ -247,12 +247,16 @@ void why_draw(struct frame *f, struct draw_rect rect)
     if (why->doing[0] != '\0') {
         y = faint(f, inner.x + 20, y + 12, inner.w, why->doing);
     }
+    if (why->story.answer == WHY_NOTHING) { /* nor is there anything behind it */
+        (void)faint(f, inner.x + 20, y + 14, inner.w - 20,
+            "When an incident opens, its story is told here.");
+        f->view->why_h = 0;
+        return;
+    }
     float cards_h = why_cards_height(&why->story, inner.w);
     why_cards_draw(f, (struct draw_rect){inner.x, y, inner.w, cards_h}, why);
     y += cards_h + (cards_h > 0 ? 16 : 0);
-    if (why->story.answer != WHY_NOTHING) {
-        y = draw_columns(f, (struct draw_rect){inner.x, y, inner.w, 0}, why);
-    }
+    y = draw_columns(f, (struct draw_rect){inner.x, y, inner.w, 0}, why);
     y = draw_missing(f, inner, y + 6, why);
     y += why_credit_draw(f, (struct draw_rect){inner.x, y + 4, inner.w, 0}, why);
     float content_h = y + scroll - rect.y + VIEW_PAD;

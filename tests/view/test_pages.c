@@ -124,6 +124,21 @@ static void without_a_captured_step_the_why_page_says_how_to_have_one(void **sta
     stage_end(&stage);
 }
 
+static void a_calm_run_has_nothing_to_explain(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1280, 800);
+    stage.oracle.bad_step = INT64_MAX;
+    stage.view->page = VIEW_WHY;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "Nothing is wrong with"));
+    assert_true(stage_says(&stage, "When an incident opens, its story is told here."));
+    assert_false(stage_says(&stage, "What broke"));
+    stage_end(&stage);
+}
+
 static void the_tensor_page_draws_all_units(void **state)
 {
     (void)state;
@@ -631,6 +646,7 @@ int main(void)
         cmocka_unit_test(the_network_page_has_the_edges_of_the_operations),
         cmocka_unit_test(the_why_page_tells_the_story_and_its_shares),
         cmocka_unit_test(without_a_captured_step_the_why_page_says_how_to_have_one),
+        cmocka_unit_test(a_calm_run_has_nothing_to_explain),
         cmocka_unit_test(the_tensor_page_draws_all_units),
         cmocka_unit_test(a_tensor_without_units_shows_its_norm),
         cmocka_unit_test(a_tensor_says_how_often_it_is_measured_lately),
