@@ -40,6 +40,7 @@ struct cli_values {
     bool is_all;
     bool is_dry_run;
     bool is_incidents;
+    bool is_steps;
     bool is_test;
     const char *size;   /* to prune to, or NULL */
     const char *output; /* where to write, or NULL */
@@ -174,6 +175,8 @@ int cmd_alerts(struct cli *cli);
 int cmd_why(struct cli *cli);
 /** Write an investigation to a file; cmd_report.c, report/report.c. */
 int cmd_report(struct cli *cli);
+/** Compare two runs, or two steps of one; cmd_compare.c. */
+int cmd_compare(struct cli *cli);
 /** Judge stored history again; cmd_replay.c. */
 int cmd_replay(struct cli *cli);
 /** List the probes of a run, or the operations of one; cmd_probes.c. */

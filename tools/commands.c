@@ -45,6 +45,11 @@ static const struct cli_option get_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option compare_options[] = {
+    {"steps", 0, CLI_FLAG, VALUE(is_steps), NULL, "compare two steps, A and B, of one run"},
+    OPTION_JSON,
+};
+
 static const struct cli_option sample_options[] = {
     {"stat", 0, CLI_TEXT, VALUE(stat), "STATISTIC", "of the units; default: l2"},
     {"lines", 0, CLI_NUMBER, VALUE(lines), "N", "about so many; default: as many as fit"},
@@ -236,6 +241,11 @@ const struct cli_command cli_commands[] = {
         "which samples the loss pulls at it; change: what made it another than it was. TARGET is a "
         "MODULE, one unit of it as MODULE[UNIT], a parameter's name, or a value's number as #7.",
         credit_options, BARO_LEN(credit_options), cmd_credit},
+    {"compare", "RUN_A RUN_B|--steps A B [GLOB]", 2, 4, "Compare two runs, or two steps of one",
+        "Settings that differ; of every scalar and tensor (GLOB chooses among NAME and NAME:ROLE) "
+        "the last reading of both sides, what differs most first: scalars by their values, tensors "
+        "by their l2 norms.",
+        compare_options, BARO_LEN(compare_options), cmd_compare},
     {"replay", "[RUN]", 0, 1, "Judge a run's stored history again",
         "The very rules of the daemon over what it stored: what they say, whether it is what was "
         "recorded, and how often they call. Tune a rules file on the past before you trust it.",

@@ -23,7 +23,7 @@ BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 COMMANDS = ["up", "down", "status", "runs", "sample", "series", "get", "export", "tail",
             "alerts", "replay", "rules", "recover", "prune", "verify", "bench", "completions",
             "help", "key", "notify",
-            "control", "why", "report", "probes", "credit"]
+            "control", "why", "report", "probes", "credit", "compare"]
 N_STEPS = 60
 BAD_STEP = 50
 
