@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/err.h"
 #include "lib/base/tensor.h"
+#include "tools/ask.h"
 #include "tools/json.h"
 
 /* ---- for programs ---- */
@@ -245,20 +245,13 @@ void alerts_print_all(const struct cli *cli, Baro__Incident *const *incidents,
 const Baro__AlertsReply *alerts_ask(
     struct cli *cli, uint32_t run, struct link_message *out_reply)
 {
-    struct baro_err err = {0};
     Baro__AlertsRequest body = BARO__ALERTS_REQUEST__INIT;
     body.run = run;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
     request.alerts_request = &body;
-    if (link_ask(cli->link, &request, CLI_TIMEOUT_MS, out_reply, &err) != 0) {
-        (void)cli_fail_err(&err);
-        return NULL;
-    }
-    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_ALERTS_REPLY) {
-        link_message_release(out_reply);
-        (void)cli_fail("the daemon gave another answer than alerts");
-        return NULL;
-    }
-    return out_reply->wire.envelope->alerts_reply;
+    const struct ask ask = {
+        .request = &request, .wanted = BARO__ENVELOPE__BODY_ALERTS_REPLY, .what = "alerts"};
+    return ask_for(cli, &ask, out_reply) == CLI_OK ? out_reply->wire.envelope->alerts_reply
+                                                   : NULL;
 }

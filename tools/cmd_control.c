@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "lib/link/link.h"
+#include "tools/ask.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/runs.h"
@@ -78,7 +78,6 @@ static void print(const struct cli *cli, const Baro__ControlReply *reply)
 
 static int ask(struct cli *cli, uint32_t run, Baro__Control *control)
 {
-    struct baro_err err = {0};
     struct link_message reply;
     Baro__ControlRequest body = BARO__CONTROL_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
@@ -86,16 +85,15 @@ static int ask(struct cli *cli, uint32_t run, Baro__Control *control)
     body.control = control;
     request.body_case = BARO__ENVELOPE__BODY_CONTROL_REQUEST;
     request.control_request = &body;
-    if (link_ask(cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    bool is_right = reply.wire.envelope->body_case == BARO__ENVELOPE__BODY_CONTROL_REPLY;
-    if (is_right) {
+    const struct ask question = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_CONTROL_REPLY,
+        .what = "to the request"};
+    const int rc = ask_for(cli, &question, &reply);
+    if (rc == CLI_OK) {
         print(cli, reply.wire.envelope->control_reply);
     }
     link_message_release(&reply);
-    return is_right ? CLI_OK
-                    : cli_fail("the daemon gave another answer than to the request");
+    return rc;
 }
 
 int cmd_control(struct cli *cli)

@@ -10,6 +10,7 @@
 
 #include "lib/analysis/columns.h"
 #include "lib/base/mem.h"
+#include "tools/ask.h"
 #include "tools/cli.h"
 #include "tools/damage.h"
 #include "tools/get_samples.h"
@@ -252,7 +253,6 @@ static int print_points(struct cli *cli, const Baro__RunInfo *run,
 static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
     Baro__SeriesRef *reference, struct link_message *out_reply)
 {
-    struct baro_err err = {0};
     Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
     body.run = run->run;
     body.n_series = 1;
@@ -263,15 +263,12 @@ static int ask_columns(struct cli *cli, const Baro__RunInfo *run,
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
     request.range_request = &body;
-    if (link_ask(cli->link, &request, GET_TIMEOUT_MS, out_reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_RANGE_REPLY ||
-        out_reply->n_frames != 1) {
-        link_message_release(out_reply);
-        return cli_fail("the daemon gave another answer than a range");
-    }
-    return CLI_OK;
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_RANGE_REPLY,
+        .what = "a range",
+        .n_frames = 1,
+        .timeout_ms = GET_TIMEOUT_MS};
+    return ask_for(cli, &ask, out_reply);
 }
 
 /* Print the columns of a range, and tell what is only known by summaries. */

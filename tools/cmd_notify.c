@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "lib/base/err.h"
 #include "lib/link/link.h"
+#include "tools/ask.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 
@@ -37,22 +37,17 @@ int cmd_notify(struct cli *cli)
         return cli_misuse("notify whom of what? 'baro notify --test' sends a test in each "
                           "way that barod was given");
     }
-    struct link *link = cli_link(cli);
-    struct baro_err err = {0};
     struct link_message reply;
-    if (link == NULL) {
-        return CLI_FAILED;
-    }
     Baro__NotifyRequest body = BARO__NOTIFY_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_NOTIFY_REQUEST;
     request.notify_request = &body;
-    if (link_ask(link, &request, NOTIFY_WAIT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (reply.wire.envelope->body_case != BARO__ENVELOPE__BODY_NOTIFY_REPLY) {
-        link_message_release(&reply);
-        return cli_fail("the daemon gave another answer than what came of the test");
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_NOTIFY_REPLY,
+        .what = "what came of the test",
+        .timeout_ms = NOTIFY_WAIT_MS};
+    if (ask_for(cli, &ask, &reply) != CLI_OK) {
+        return CLI_FAILED;
     }
     const Baro__NotifyReply *results = reply.wire.envelope->notify_reply;
     bool is_good = true;

@@ -7,6 +7,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "tools/ask.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/runs.h"
@@ -142,7 +143,6 @@ static void print_people(const struct prune *prune, const Baro__PruneReply *repl
 static int ask(struct prune *prune, struct link_message *out_reply)
 {
     struct cli *cli = prune->cli;
-    struct baro_err err = {0};
     Baro__PruneRequest body = BARO__PRUNE_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     body.is_dry_run = cli->values.is_dry_run;
@@ -152,14 +152,11 @@ static int ask(struct prune *prune, struct link_message *out_reply)
     body.is_all = cli->values.is_all;
     request.body_case = BARO__ENVELOPE__BODY_PRUNE_REQUEST;
     request.prune_request = &body;
-    if (link_ask(cli->link, &request, PRUNE_TIMEOUT_MS, out_reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_PRUNE_REPLY) {
-        link_message_release(out_reply);
-        return cli_fail("the daemon gave another answer than what it pruned");
-    }
-    return CLI_OK;
+    const struct ask question = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_PRUNE_REPLY,
+        .what = "what it pruned",
+        .timeout_ms = PRUNE_TIMEOUT_MS};
+    return ask_for(cli, &question, out_reply);
 }
 
 static int check_usage(const struct cli *cli, uint64_t *out_to_bytes)

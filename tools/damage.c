@@ -7,6 +7,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/reading_words.h"
+#include "tools/ask.h"
 
 enum { DAMAGE_TIMEOUT_MS = 60000, MAX_PRINTED = 40 };
 
@@ -61,7 +62,6 @@ static void add_told(
 static int ask_part(struct cli *cli, const struct damage_of *of,
     ProtobufCBinaryData *io_cursor, struct damage *damage, bool *io_is_found)
 {
-    struct baro_err err = {0};
     struct link_message reply;
     Baro__VerifyRequest body = BARO__VERIFY_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
@@ -71,18 +71,17 @@ static int ask_part(struct cli *cli, const struct damage_of *of,
     body.kind = of->kind;
     request.body_case = BARO__ENVELOPE__BODY_VERIFY_REQUEST;
     request.verify_request = &body;
-    int rc = link_ask(cli->link, &request, DAMAGE_TIMEOUT_MS, &reply, &err);
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_VERIFY_REPLY,
+        .what = "what it checked",
+        .timeout_ms = DAMAGE_TIMEOUT_MS};
+    const int rc = ask_for(cli, &ask, &reply);
     free(io_cursor->data);
     *io_cursor = (ProtobufCBinaryData){0};
-    if (rc != 0) {
-        return cli_fail_err(&err);
+    if (rc != CLI_OK) {
+        return rc;
     }
-    const Baro__Envelope *envelope = reply.wire.envelope;
-    if (envelope->body_case != BARO__ENVELOPE__BODY_VERIFY_REPLY) {
-        link_message_release(&reply);
-        return cli_fail("the daemon gave another answer than what it checked");
-    }
-    const Baro__VerifyReply *part = envelope->verify_reply;
+    const Baro__VerifyReply *part = reply.wire.envelope->verify_reply;
     for (size_t i = 0; i < part->n_damages; i++) {
         add_told(of, part->damages[i], damage);
         *io_is_found = true;

@@ -252,24 +252,14 @@ static int write_events(struct exporting *export)
 
 static int write_alerts(struct exporting *export)
 {
-    struct baro_err err = {0};
-    struct link_message reply;
-    Baro__AlertsRequest body = BARO__ALERTS_REQUEST__INIT;
-    body.run = export->run->run;
-    Baro__Envelope request = BARO__ENVELOPE__INIT;
-    request.body_case = BARO__ENVELOPE__BODY_ALERTS_REQUEST;
-    request.alerts_request = &body;
-    if (link_ask(export->cli->link, &request, CLI_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    const Baro__Envelope *envelope = reply.wire.envelope;
-    if (envelope->body_case != BARO__ENVELOPE__BODY_ALERTS_REPLY) {
-        link_message_release(&reply);
-        return cli_fail("the daemon gave another answer than alerts");
+    struct link_message message;
+    const Baro__AlertsReply *reply = alerts_ask(export->cli, export->run->run, &message);
+    if (reply == NULL) {
+        return CLI_FAILED;
     }
     export->sink->begin_list(export->sink, "alerts");
-    for (size_t i = 0; i < envelope->alerts_reply->n_alerts; i++) {
-        const Baro__Alert *alert = envelope->alerts_reply->alerts[i];
+    for (size_t i = 0; i < reply->n_alerts; i++) {
+        const Baro__Alert *alert = reply->alerts[i];
         if (alert->step >= export->plan.from && alert->step <= export->plan.to) {
             json_t *object = json_pack("{s:s}", "kind", "alert");
             json_t *facts = alert_to_json(alert);
@@ -281,7 +271,7 @@ static int write_alerts(struct exporting *export)
         }
     }
     export->sink->end_list(export->sink);
-    link_message_release(&reply);
+    link_message_release(&message);
     return CLI_OK;
 }
 

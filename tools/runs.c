@@ -9,29 +9,24 @@
 #include "lib/base/meant.h"
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
+#include "tools/ask.h"
 
 enum { RUNS_MAX_LISTED = 12 };
 
 int runs_ask(struct cli *cli, struct run_list *out_runs)
 {
     *out_runs = (struct run_list){0};
-    struct link *link = cli_link(cli);
-    if (link == NULL) {
-        return CLI_FAILED;
-    }
-    struct baro_err err = {0};
     Baro__RunsRequest body = BARO__RUNS_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_RUNS_REQUEST;
     request.runs_request = &body;
-    if (link_ask(link, &request, CLI_TIMEOUT_MS, &out_runs->message, &err) != 0) {
-        return cli_fail_err(&err);
+    const struct ask ask = {
+        .request = &request, .wanted = BARO__ENVELOPE__BODY_RUNS_REPLY, .what = "its runs"};
+    const int rc = ask_for(cli, &ask, &out_runs->message);
+    if (rc != CLI_OK) {
+        return rc;
     }
     const Baro__Envelope *reply = out_runs->message.wire.envelope;
-    if (reply->body_case != BARO__ENVELOPE__BODY_RUNS_REPLY) {
-        runs_release(out_runs);
-        return cli_fail("the daemon gave another answer than its runs");
-    }
     out_runs->runs = reply->runs_reply->runs;
     out_runs->n_runs = reply->runs_reply->n_runs;
     return CLI_OK;

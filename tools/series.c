@@ -9,6 +9,7 @@
 #include "lib/base/reading.h"
 #include "lib/base/tensor.h"
 #include "lib/base/text.h"
+#include "tools/ask.h"
 
 enum { NAME_BYTES = SERIES_LABEL_BYTES + 64 };
 
@@ -29,7 +30,6 @@ int things_ask(
     struct cli *cli, uint32_t run, const char *glob, struct thing_list *out_things)
 {
     *out_things = (struct thing_list){0};
-    struct baro_err err = {0};
     char pattern[SERIES_LABEL_BYTES];
     (void)snprintf(pattern, sizeof pattern, "%s", glob != NULL ? glob : "");
     Baro__SeriesRequest body;
@@ -39,14 +39,14 @@ int things_ask(
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_SERIES_REQUEST;
     request.series_request = &body;
-    if (link_ask(cli->link, &request, CLI_TIMEOUT_MS, &out_things->message, &err) != 0) {
-        return cli_fail_err(&err);
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_SERIES_REPLY,
+        .what = "the run's series"};
+    const int rc = ask_for(cli, &ask, &out_things->message);
+    if (rc != CLI_OK) {
+        return rc;
     }
     const Baro__Envelope *reply = out_things->message.wire.envelope;
-    if (reply->body_case != BARO__ENVELOPE__BODY_SERIES_REPLY) {
-        things_release(out_things);
-        return cli_fail("the daemon gave another answer than the run's series");
-    }
     out_things->things = reply->series_reply->things;
     out_things->n_things = reply->series_reply->n_things;
     return CLI_OK;

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/link/probes.h"
 #include "tools/alerts.h"
+#include "tools/ask.h"
 
 /*
  * Costs are bounded whatever the run has: one window of single readings and 512 columns of the rest
@@ -380,7 +381,6 @@ static int ask_range(struct why_reading *reading, int64_t from, int64_t to,
         references[i].unit = (int32_t)(plan->wants[i].unit >= 0 ? plan->wants[i].unit : 0);
         pointers[i] = &references[i];
     }
-    struct baro_err err = {0};
     Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
     body.run = reading->run->run;
     body.n_series = plan->n_wants;
@@ -391,15 +391,12 @@ static int ask_range(struct why_reading *reading, int64_t from, int64_t to,
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
     request.range_request = &body;
-    if (link_ask(reading->cli->link, &request, TIMEOUT_MS, out_reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_RANGE_REPLY ||
-        out_reply->n_frames != plan->n_wants) {
-        link_message_release(out_reply);
-        return cli_fail("the daemon gave another answer than a range");
-    }
-    return CLI_OK;
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_RANGE_REPLY,
+        .what = "a range",
+        .n_frames = plan->n_wants,
+        .timeout_ms = TIMEOUT_MS};
+    return ask_for(reading->cli, &ask, out_reply);
 }
 
 static int read_series(struct why_reading *reading)
@@ -468,7 +465,6 @@ static void take_batches(struct why_reading *reading, const struct link_frame *f
 static int ask_batches(struct why_reading *reading, int64_t from, int64_t to,
     uint32_t limit, struct link_message *out_reply)
 {
-    struct baro_err err = {0};
     Baro__RowsRequest body = BARO__ROWS_REQUEST__INIT;
     body.run = reading->run->run;
     body.kind = READING_BATCH;
@@ -478,15 +474,12 @@ static int ask_batches(struct why_reading *reading, int64_t from, int64_t to,
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
     request.rows_request = &body;
-    if (link_ask(reading->cli->link, &request, TIMEOUT_MS, out_reply, &err) != 0) {
-        return cli_fail_err(&err);
-    }
-    if (out_reply->wire.envelope->body_case != BARO__ENVELOPE__BODY_ROWS_REPLY ||
-        out_reply->n_frames != 1) {
-        link_message_release(out_reply);
-        return cli_fail("the daemon gave another answer than rows");
-    }
-    return CLI_OK;
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_ROWS_REPLY,
+        .what = "rows",
+        .n_frames = 1,
+        .timeout_ms = TIMEOUT_MS};
+    return ask_for(reading->cli, &ask, out_reply);
 }
 
 /* The batch of the step tells how large they are, and so how many of those before are cheap. Only so
