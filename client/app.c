@@ -17,6 +17,7 @@
 #include "client/screenshot.h"
 #include "client/view/capture.h"
 #include "client/view/input.h"
+#include "client/view/undo.h"
 #include "lib/base/clock.h"
 
 /*
@@ -41,8 +42,9 @@ struct app {
     Uint32 wake_event;
     atomic_bool is_woken; /* a wake event waits in SDL's queue */
     bool must_draw, must_quit, must_present;
-    bool has_shown;       /* a run */
-    bool is_exporting;    /* the next key says what */
+    bool has_shown;    /* a run */
+    bool is_exporting; /* the next key says what */
+    struct undo undo;
     bool must_upload_all; /* pixels have been drawn that the texture does not have */
     uint64_t start_ns;
     uint64_t
@@ -331,6 +333,16 @@ static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
         return true;
     }
     enum input_key key = key_of(code);
+    bool is_undo = (has_ctrl && code == SDLK_z) ||
+                   (key == INPUT_BACKSPACE && app->view->overlay == VIEW_PLAIN);
+    if (is_undo) {
+        app->view->notice[0] = '\0';
+        if (!undo_back(&app->undo, app->view)) {
+            (void)snprintf(app->view->notice, sizeof app->view->notice,
+                "Nothing to go back to: this is where you began");
+        }
+        return true;
+    }
     app->is_exporting = app->is_exporting && key == INPUT_NONE;
     bool has_shift = (event->keysym.mod & KMOD_SHIFT) != 0;
     return key != INPUT_NONE && input_key(app->view, app->model, key, has_shift);
@@ -517,6 +529,11 @@ static void run_loop(struct app *app)
         }
         do {
             app->must_draw |= on_event(app, &event);
+            if (event.type != app->wake_event) {
+                bool is_flowing =
+                    event.type == SDL_MOUSEWHEEL || event.type == SDL_MOUSEMOTION;
+                undo_note(&app->undo, app->view, is_flowing);
+            }
         } while (!app->must_quit && SDL_PollEvent(&event) != 0);
     }
 }

@@ -27,6 +27,7 @@ static const char *const KEYS[][2] = {
     {"d", "the chosen unit's line alone, or among the others"},
     {"c", "ask the training to pause, save, slow down or stop"},
     {"e", "export: p the window as PNG, c the chart’s readings, s the chart as SVG"},
+    {"ctrl z", "back to what was shown before"},
     {"ctrl c", "copy the value under the pointer"},
     {"t", "dark or light"},
     {"drag", "zoom into a range of steps; on the time axis too"},

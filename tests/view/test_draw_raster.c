@@ -214,6 +214,49 @@ static void repainting_only_what_changed_gives_the_same_bytes(void **state)
     }
 }
 
+/* A line and a band that have n points, some of them holes, over all of the width. */
+static void growing_frame(struct draw_list *list, size_t n)
+{
+    struct draw_point points[W];
+    struct draw_span spans[W];
+    draw_begin(list, W, H, 0xFF14171CU);
+    for (size_t i = 0; i < n; i++) {
+        bool is_hole = i % 41 == 40 || (i + 1 == n && n % 5 == 0);
+        points[i] =
+            (struct draw_point){2 * (float)i, is_hole ? NAN : 60 + (float)(i * 37 % 23)};
+        spans[i] = (struct draw_span){
+            is_hole ? 2 : 120 + (float)(i % 9), is_hole ? 1 : 130 + (float)(i * 3 % 11)};
+    }
+    draw_polyline(list, points, n, 1.25F, 0xA056B4E9U);
+    draw_band(list, 3, spans, n, 1.25F, 0xB0E69F00U);
+}
+
+static void a_growing_curve_is_repainted_where_it_grows(void **state)
+{
+    struct board b = make_board(1, false);
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    growing_frame(b.list, 70);
+    (void)raster_draw(b.raster, b.list, dirty, RASTER_MAX_DIRTY);
+    for (size_t n = 71; n < 140; n++) {
+        growing_frame(b.list, n);
+        size_t n_dirty = raster_draw(b.raster, b.list, dirty, RASTER_MAX_DIRTY);
+        assert_true(n_dirty <= RASTER_MAX_DIRTY);
+        struct raster *fresh = raster_create(W, H);
+        (void)raster_draw(fresh, b.list, NULL, 0);
+        assert_memory_equal(raster_pixels(fresh), raster_pixels(b.raster), 4 * W * H);
+        raster_destroy(fresh);
+    }
+    growing_frame(b.list, 140);
+    (void)raster_draw(b.raster, b.list, dirty, RASTER_MAX_DIRTY);
+    growing_frame(b.list, 141);
+    size_t n = raster_draw(b.raster, b.list, dirty, RASTER_MAX_DIRTY);
+    assert_true(n > 0);
+    for (size_t i = 0; i < n; i++) { /* the first half stays as it is */
+        assert_true(dirty[i].x0 >= 64);
+    }
+    free_board(&b);
+}
+
 static void only_changed_cells_are_reported(void **state)
 {
     struct board b = make_board(1, false);
@@ -410,6 +453,7 @@ int main(void)
         cmocka_unit_test(columns_have_soft_ends_and_exact_sums),
         cmocka_unit_test(a_flock_does_not_depend_on_the_order_of_its_lines),
         cmocka_unit_test(repainting_only_what_changed_gives_the_same_bytes),
+        cmocka_unit_test(a_growing_curve_is_repainted_where_it_grows),
         cmocka_unit_test(only_changed_cells_are_reported),
         cmocka_unit_test(the_same_list_gives_the_same_bytes_on_every_machine),
         cmocka_unit_test(text_has_ink_and_stays_inside_its_box),

@@ -6,6 +6,7 @@
 
 #include "client/view/input.h"
 #include "client/view/inside.h"
+#include "client/view/undo.h"
 #include "lib/base/mem.h"
 #include "tests/view/stage.h"
 
@@ -301,6 +302,41 @@ static void the_steps_are_played_to_their_end_and_home_is_live_again(void **stat
     stage_end(&stage);
 }
 
+static void what_was_shown_before_comes_back_step_by_step(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct undo undo = {0};
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    struct view *view = stage.view;
+    undo_note(&undo, view, false);
+    assert_false(undo_back(&undo, view));
+    view_set_range(view, 10, 50);
+    undo_note(&undo, view, true);
+    view_set_range(view, 20, 40); /* the wheel goes on */
+    undo_note(&undo, view, true);
+    undo_note(&undo, view, false); /* nothing happened */
+    (void)input_char(view, stage.model, "2");
+    undo_note(&undo, view, false);
+    assert_true(undo_back(&undo, view));
+    assert_int_equal(view->page, VIEW_OVERVIEW);
+    assert_true(fabs(view->lo - 20) < 1e-9 && fabs(view->hi - 40) < 1e-9);
+    assert_true(undo_back(&undo, view)); /* over all of the wheel's turns */
+    assert_true(view->is_fit);
+    assert_false(undo_back(&undo, view));
+    for (int i = 0; i < 3 * UNDO_MAX; i++) {
+        view_set_range(view, i, i + 10);
+        undo_note(&undo, view, false);
+    }
+    for (int i = 0; i < UNDO_MAX; i++) {
+        assert_true(undo_back(&undo, view));
+    }
+    assert_false(undo_back(&undo, view));
+    stage_end(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +350,7 @@ int main(void)
         cmocka_unit_test(smoothing_is_said_and_goes_away_again),
         cmocka_unit_test(smoothing_never_rewrites_the_past),
         cmocka_unit_test(the_steps_are_played_to_their_end_and_home_is_live_again),
+        cmocka_unit_test(what_was_shown_before_comes_back_step_by_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
