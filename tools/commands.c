@@ -241,7 +241,8 @@ const struct cli_command cli_commands[] = {
         "which samples the loss pulls at it; change: what made it another than it was. TARGET is a "
         "MODULE, one unit of it as MODULE[UNIT], a parameter's name, or a value's number as #7.",
         credit_options, BARO_LEN(credit_options), cmd_credit},
-    {"compare", "RUN_A RUN_B|--steps A B [GLOB]", 2, 4, "Compare two runs, or two steps of one",
+    {"compare", "RUN_A RUN_B|--steps A B [GLOB]", 2, 4,
+        "Compare two runs, or two steps of one",
         "Settings that differ; of every scalar and tensor (GLOB chooses among NAME and NAME:ROLE) "
         "the last reading of both sides, what differs most first: scalars by their values, tensors "
         "by their l2 norms.",

@@ -84,7 +84,7 @@ struct chart_line {
     draw_color color;
     enum chart_weight weight;
     bool alarmed;  /* always wholly inside the y range */
-    bool is_aside; /* not looked at for the y range: it may lie beyond, and is marked there */
+    bool is_aside; /* left out of the y range: what lies beyond is marked there */
     bool envelope; /* dense readings: an even softer min/max band under the mean */
 };
 
