@@ -110,8 +110,10 @@ def is_users(path):
     """Tell whether a file is the user's: neither torch's nor ours."""
     known = _places.get(path)
     if known is None:
-        known = _places[path] = not (path.startswith((_LIBRARY, _OURS)) or path.startswith("<")
-                                     and path != "<stdin>" and path != "<string>")
+        is_file = not path.startswith("<")
+        whole = os.path.abspath(path) if is_file else path  # PYTHONPATH may be relative
+        known = _places[path] = (not whole.startswith((_LIBRARY, _OURS)) if is_file
+                                 else path in ("<stdin>", "<string>"))
     return known
 
 
