@@ -26,7 +26,7 @@ static const char *const KEYS[][2] = {
     {"o", "network: the operations of the module under the pointer"},
     {"d", "the chosen unit's line alone, or among the others"},
     {"c", "ask the training to pause, save, slow down or stop"},
-    {"e", "export: p the window as PNG, c the chart’s readings, s the chart as SVG"},
+    {"e", "save: p window as PNG; c readings, s SVG of a chart"},
     {"ctrl z", "back to what was shown before"},
     {"ctrl c", "copy the value under the pointer"},
     {"t", "dark or light"},
