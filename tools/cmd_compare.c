@@ -16,6 +16,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
 #include "proto/wire.h"
+#include "tools/ask.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/runs.h"
@@ -74,8 +75,7 @@ static int ask_some(struct cli *cli, const struct side *side, struct found *foun
 {
     Baro__SeriesRef references[ASK_SERIES];
     Baro__SeriesRef *pointers[ASK_SERIES];
-    struct link_message reply = {0};
-    struct baro_err err = {0};
+    struct link_message reply;
     Baro__RangeRequest body = BARO__RANGE_REQUEST__INIT;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     for (size_t i = 0; i < n; i++) {
@@ -93,14 +93,17 @@ static int ask_some(struct cli *cli, const struct side *side, struct found *foun
     body.columns = 1;
     request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
     request.range_request = &body;
-    if (link_ask(cli->link, &request, ASK_TIMEOUT_MS, &reply, &err) != 0) {
-        return cli_fail_err(&err);
+    const struct ask ask = {.request = &request,
+        .wanted = BARO__ENVELOPE__BODY_RANGE_REPLY,
+        .what = "a range",
+        .n_frames = n,
+        .timeout_ms = ASK_TIMEOUT_MS};
+    if (ask_for(cli, &ask, &reply) != CLI_OK) {
+        return CLI_FAILED;
     }
-    const Baro__Envelope *envelope = reply.wire.envelope;
-    bool is_range =
-        envelope->body_case == BARO__ENVELOPE__BODY_RANGE_REPLY && reply.n_frames == n;
+    const uint32_t n_columns = reply.wire.envelope->range_reply->n_columns;
+    bool is_range = true;
     for (size_t i = 0; is_range && i < n; i++) {
-        uint32_t n_columns = envelope->range_reply->n_columns;
         is_range =
             reply.frames[i].n_bytes == (size_t)n_columns * sizeof(struct wire_column);
         if (is_range) {

@@ -179,16 +179,24 @@ static int build_transpose(const struct credit_mover *mover)
     return permute(mover, axes);
 }
 
+/* Loops over all axes of an array, the input or the output. */
+static struct credit_loops loops_of(
+    const struct credit_io *io, const struct credit_array *array)
+{
+    struct credit_loops loops = {.n = array->n_dims};
+    credit_strides(&io->in[0], loops.in_step);
+    credit_strides(&io->out[0], loops.out_step);
+    memcpy(loops.extent, array->shape, (size_t)loops.n * sizeof loops.extent[0]);
+    return loops;
+}
+
 static int build_flip(const struct credit_mover *mover)
 {
     const struct credit_io *io = mover->io;
     if (!credit_has_pair(io) || io->in[0].n != io->out[0].n) {
         return BARO_EUNSUPPORTED;
     }
-    struct credit_loops loops = {.n = io->in[0].n_dims};
-    credit_strides(&io->in[0], loops.in_step);
-    credit_strides(&io->out[0], loops.out_step);
-    memcpy(loops.extent, io->in[0].shape, (size_t)loops.n * sizeof loops.extent[0]);
+    struct credit_loops loops = loops_of(io, &io->in[0]);
     for (int i = 0; i < probe_attr_count(io->op, "dims"); i++) {
         const int axis = credit_attr_axis(io, "dims", i, loops.n, INT_MIN);
         if (axis < 0 || credit_is_part(&io->in[0], axis)) {
@@ -244,10 +252,7 @@ static int build_unfold(const struct credit_mover *mover)
         return BARO_EUNSUPPORTED;
     }
     const struct credit_array *in = &io->in[0];
-    struct credit_loops loops = {.n = io->out[0].n_dims};
-    credit_strides(in, loops.in_step);
-    credit_strides(&io->out[0], loops.out_step);
-    memcpy(loops.extent, io->out[0].shape, (size_t)loops.n * sizeof loops.extent[0]);
+    struct credit_loops loops = loops_of(io, &io->out[0]);
     const int64_t step = credit_attr_int(io, "step", 0, 1);
     loops.in_step[in->n_dims] = loops.in_step[axis];
     loops.in_step[axis] *= step;
@@ -270,10 +275,7 @@ static int build_pad(const struct credit_mover *mover)
     if (!credit_has_pair(io)) {
         return BARO_EUNSUPPORTED;
     }
-    struct credit_loops loops = {.n = io->in[0].n_dims};
-    credit_strides(&io->in[0], loops.in_step);
-    credit_strides(&io->out[0], loops.out_step);
-    memcpy(loops.extent, io->in[0].shape, (size_t)loops.n * sizeof loops.extent[0]);
+    struct credit_loops loops = loops_of(io, &io->in[0]);
     for (int d = 0; d < loops.n; d++) {
         const int place = 2 * (loops.n - 1 - d);
         const bool is_padded = place < probe_attr_count(io->op, "pad");
