@@ -109,14 +109,14 @@ static void print_flock(
 
 static void print_csv(FILE *out, const struct chart *chart)
 {
-    size_t n_flocks = chart->flock != NULL && chart->n_flocks == 0 ? 1 : chart->n_flocks;
+    size_t n_flocks = chart->n_flocks > 0 ? chart->n_flocks : 1;
     const char *title = chart->title != NULL ? chart->title : "";
     (void)fputs(HEAD, out);
     for (size_t i = 0; i < chart->n_lines; i++) {
         const struct chart_line *line = &chart->lines[i];
         print_line(out, line, line->name != NULL ? line->name : title, &chart->x);
     }
-    for (size_t i = 0; i < n_flocks; i++) {
+    for (size_t i = 0; chart->flock != NULL && i < n_flocks; i++) {
         print_flock(out, &chart->flock[i], i, &chart->x);
     }
 }
