@@ -43,12 +43,19 @@ static void say_range(const struct probe_value *value, char *out, size_t size)
     }
 }
 
+/* A value by its number; NULL for none. */
+static const struct probe_value *value_of(const struct probe *probe, int32_t value)
+{
+    return value != PROBE_NONE ? &probe->values[value] : NULL;
+}
+
 static const struct probe_value *output_of(
     const struct probe *probe, const struct probe_op *op)
 {
     for (uint32_t i = 0; i < op->n_outputs; i++) {
-        if (op->outputs[i] != PROBE_NONE) {
-            return &probe->values[op->outputs[i]];
+        const struct probe_value *out = value_of(probe, op->outputs[i]);
+        if (out != NULL) {
+            return out;
         }
     }
     return NULL;
@@ -66,8 +73,8 @@ static void tip_of_op(struct frame *f, struct draw_rect row, const struct probe 
         frame_tip_line(f, "%s", op->source);
     }
     for (uint32_t i = 0; i < op->n_inputs && i < 3; i++) {
-        if (op->inputs[i] != PROBE_NONE) {
-            const struct probe_value *in = &probe->values[op->inputs[i]];
+        const struct probe_value *in = value_of(probe, op->inputs[i]);
+        if (in != NULL) {
             say_shape(in, shape, sizeof shape);
             say_range(in, range, sizeof range);
             frame_tip_line(f, "takes %s%s%s: %s",
