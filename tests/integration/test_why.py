@@ -245,12 +245,12 @@ class Killed(unittest.TestCase):
             run.step(step)
             run.scalar("loss", 1.0 / (step + 3))
         run.sync()
-        wait_for(lambda: place.json("runs")[0]["steps"] == 40, "the steps are stored")
+        wait_for(lambda: any(one["steps"] == 40 for one in place.json("runs")),
+                 "the steps are stored")
         os.kill(run.process.pid, signal.SIGKILL)
         run.kill()
         wait_for(lambda: place.json("runs")[0]["status"] == "killed", "the run is killed")
-        text = " ".join(place.baro("why").stdout.split())
-        self.assertTrue("was killed at step 39" in text or "killed" in text, text)
+        self.assertIn("killed", place.baro("why").stdout)
 
 
 def main():
