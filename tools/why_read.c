@@ -92,27 +92,6 @@ static struct why_alert alert_of(const Baro__Alert *alert, bool is_before)
         .causes = alert->causes};
 }
 
-/* Whether an incident may have led to the chosen one: it was there just before, or beside it. */
-static bool may_have_led(const Baro__Incident *other, const Baro__Incident *chosen)
-{
-    return other != chosen && other->level >= BARO_WATCH &&
-           other->first_step <= chosen->last_step &&
-           other->last_step + NEAR_STEPS >= chosen->first_step;
-}
-
-static int compare_alerts(const void *a, const void *b)
-{
-    const struct why_alert *x = a;
-    const struct why_alert *y = b;
-    if (x->step != y->step) {
-        return x->step > y->step ? 1 : -1;
-    }
-    enum incident_stage of_x = incident_stage_of(x->kind, x->name, x->role);
-    enum incident_stage of_y = incident_stage_of(y->kind, y->name, y->role);
-    return of_x != of_y ? (of_x > of_y ? 1 : -1)
-                        : (x->thing > y->thing) - (x->thing < y->thing);
-}
-
 static void list_alerts(struct why_reading *reading)
 {
     const Baro__AlertsReply *reply = reading->alerts;
@@ -120,11 +99,18 @@ static void list_alerts(struct why_reading *reading)
         return;
     }
     const Baro__Incident *chosen = reply->incidents[reading->chosen];
+    const struct why_choice to = {.level = chosen->level,
+        .first_step = chosen->first_step,
+        .last_step = chosen->last_step};
     struct why_alert *list = baro_xcalloc(reply->n_alerts + 1, sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < reply->n_incidents; i++) {
         const Baro__Incident *incident = reply->incidents[i];
-        bool is_before = may_have_led(incident, chosen);
+        bool is_before = incident != chosen &&
+                         why_may_have_led(&(struct why_choice){.level = incident->level,
+                                              .first_step = incident->first_step,
+                                              .last_step = incident->last_step},
+                             &to);
         for (size_t k = 0; (is_before || incident == chosen) && k < incident->n_alerts;
              k++) {
             const Baro__Alert *alert = find_alert(reply, incident->alerts[k]);
@@ -136,7 +122,7 @@ static void list_alerts(struct why_reading *reading)
             }
         }
     }
-    qsort(list, n, sizeof *list, compare_alerts);
+    why_sort_alerts(list, n);
     reading->alert_list = list;
     reading->facts.alerts = list;
     reading->facts.n_alerts = n;

@@ -322,6 +322,7 @@ static void fill_alert(
         .role = texts_keep(catalog->texts, from->role),
         .text = texts_keep(catalog->texts, from->text),
         .advice = texts_keep(catalog->texts, from->advice),
+        .noticed_step = from->noticed_step,
         .level = level_of(from->level),
         .thing = from->thing,
         .unit = from->unit,

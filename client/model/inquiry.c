@@ -7,11 +7,7 @@
 
 #include "lib/base/mem.h"
 
-enum {
-    NEAR_STEPS = 64, /* an incident that ended so shortly before may have led to this one */
-    POINT_BYTES = 24,
-    POINT_VALUE_AT = 16
-};
+enum { POINT_BYTES = 24, POINT_VALUE_AT = 16 };
 
 struct inquiry {
     const struct model *model; /* a reference: names and sentences belong to it */
@@ -87,40 +83,29 @@ static struct why_alert alert_of(
         .samples = alert->samples};
 }
 
-static bool may_have_led(
-    const struct model_incident *other, const struct model_incident *chosen)
-{
-    return other != chosen && other->level >= BARO_WATCH &&
-           other->first_step <= chosen->last_step &&
-           other->last_step + NEAR_STEPS >= chosen->first_step;
-}
-
-static int compare_alerts(const void *a, const void *b)
-{
-    const struct why_alert *x = a;
-    const struct why_alert *y = b;
-    if (x->step != y->step) {
-        return x->step > y->step ? 1 : -1;
-    }
-    enum incident_stage of_x = incident_stage_of(x->kind, x->name, x->role);
-    enum incident_stage of_y = incident_stage_of(y->kind, y->name, y->role);
-    return of_x != of_y ? (of_x > of_y ? 1 : -1)
-                        : (x->thing > y->thing) - (x->thing < y->thing);
-}
-
 /* The causes that the incident has been given go with its first alert. */
 static void list_alerts(struct inquiry *inquiry, size_t chosen)
 {
     const struct model *model = inquiry->model;
     const struct model_incident *incident = &model->incidents->at[chosen];
+    const struct why_choice to = {.level = incident->level,
+        .first_step = incident->first_step,
+        .last_step = incident->last_step};
     inquiry->alerts = baro_xcalloc(model->alerts->n + 1, sizeof *inquiry->alerts);
     size_t n = 0;
     for (size_t i = 0; i < model->incidents->n; i++) {
         const struct model_incident *other = &model->incidents->at[i];
-        bool is_before = may_have_led(other, incident);
+        bool is_before = other != incident &&
+                         why_may_have_led(&(struct why_choice){.level = other->level,
+                                              .first_step = other->first_step,
+                                              .last_step = other->last_step},
+                             &to);
         for (size_t k = 0; (is_before || other == incident) && k < other->n_alerts; k++) {
             const struct model_alert *alert = find_alert(model, other->alerts[k]);
-            if (alert == NULL || n >= model->alerts->n) {
+            /* One that was noticed only afterwards may be dated back too far. */
+            bool is_late =
+                is_before && alert != NULL && alert->noticed_step > incident->first_step;
+            if (alert == NULL || is_late || n >= model->alerts->n) {
                 continue;
             }
             inquiry->alerts[n] = alert_of(model, alert, is_before);
@@ -131,7 +116,7 @@ static void list_alerts(struct inquiry *inquiry, size_t chosen)
             n++;
         }
     }
-    qsort(inquiry->alerts, n, sizeof *inquiry->alerts, compare_alerts);
+    why_sort_alerts(inquiry->alerts, n);
     inquiry->facts.alerts = inquiry->alerts;
     inquiry->facts.n_alerts = n;
 }

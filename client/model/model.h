@@ -95,6 +95,7 @@ struct model_things {
 struct model_alert {
     uint64_t id, incident;
     int64_t step, time_ns;
+    int64_t noticed_step; /* at whose completion it was noticed; step is where it shows */
     const char *kind, *tensor, *module, *role, *text, *advice;
     enum baro_level level;
     uint32_t thing;

@@ -321,6 +321,15 @@ struct why_choice {
  */
 size_t why_choose(const struct why_choice *choices, size_t n, bool has_step, int64_t step);
 
+/**
+ * Tell whether an incident may have led to another one: it is grave enough, and was there shortly
+ * before it or beside it.
+ */
+bool why_may_have_led(const struct why_choice *other, const struct why_choice *chosen);
+
+/** Put alerts in the order of causes: by step, then by where in a step things are computed. */
+void why_sort_alerts(struct why_alert *alerts, size_t n);
+
 /** Write a step with its thousands apart: 24,397. Returns out. */
 char *why_step(int64_t step, char out[32]);
 

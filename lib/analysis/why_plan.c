@@ -3,8 +3,10 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/incident.h"
 #include "lib/analysis/judge.h"
 #include "lib/analysis/why_inside.h"
 #include "lib/base/mem.h"
@@ -19,7 +21,13 @@
  * far as the incident goes, but no more than half a window.
  */
 
-enum { MAX_SCALARS = 16, MAX_UPSTREAM = 12, MAX_OF_MODULE = 8, MAX_MEMBERS = 32 };
+enum {
+    MAX_SCALARS = 16,
+    MAX_UPSTREAM = 12,
+    MAX_OF_MODULE = 8,
+    MAX_MEMBERS = 32,
+    NEAR_STEPS = 64 /* an incident that ended so shortly before may have led to this one */
+};
 
 static const double READINGS = 256; /* a window has at least so many, as rare as they are */
 
@@ -394,4 +402,28 @@ size_t why_choose(const struct why_choice *choices, size_t n, bool has_step, int
         }
     }
     return best;
+}
+
+bool why_may_have_led(const struct why_choice *other, const struct why_choice *chosen)
+{
+    return other->level >= BARO_WATCH && other->first_step <= chosen->last_step &&
+           other->last_step + NEAR_STEPS >= chosen->first_step;
+}
+
+static int compare_alerts(const void *a, const void *b)
+{
+    const struct why_alert *x = a;
+    const struct why_alert *y = b;
+    if (x->step != y->step) {
+        return x->step > y->step ? 1 : -1;
+    }
+    enum incident_stage of_x = incident_stage_of(x->kind, x->name, x->role);
+    enum incident_stage of_y = incident_stage_of(y->kind, y->name, y->role);
+    return of_x != of_y ? (of_x > of_y ? 1 : -1)
+                        : (x->thing > y->thing) - (x->thing < y->thing);
+}
+
+void why_sort_alerts(struct why_alert *alerts, size_t n)
+{
+    qsort(alerts, n, sizeof *alerts, compare_alerts);
 }
