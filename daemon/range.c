@@ -48,6 +48,7 @@ struct wanted {
     uint16_t kind;
     uint32_t first_column;
     uint32_t n_series; /* 1, or the number of units */
+    bool is_time;      /* when its rows came, not what they hold */
 };
 
 struct range {
@@ -70,6 +71,7 @@ struct pass {
     size_t max_points;
     uint64_t n_readings;
     uint64_t n_coarse;
+    const struct column_cut *cut; /* of add_times */
 };
 
 /* What the reply says of each series asked for. */
@@ -116,8 +118,13 @@ static int resolve(const struct run *run, const struct thing *thing,
     out->first_column = ref->stat;
     out->n_series = 1;
     if (ref->kind == READING_STEP && ref->thing == 0) {
-        return ref->stat == 0 ? 0
-                              : baro_err_set(err, BARO_EINVAL, "steps have no statistics");
+        out->first_column = 0;
+        out->is_time = ref->stat == STEP_TIME;
+        return ref->stat < STEP_STAT_COUNT
+                   ? 0
+                   : baro_err_set(err, BARO_EINVAL,
+                         "of steps there are %d statistics; %" PRIu32 " was asked for",
+                         STEP_STAT_COUNT, ref->stat);
     }
     if (thing == NULL) {
         return baro_err_set(err, BARO_ENOENT, "run %" PRIu32 " has no series %" PRIu32,
@@ -179,6 +186,21 @@ static int add_points(const struct store_block *block, void *payload)
     for (size_t row = 0; row < block->n_rows; row++) {
         pass->points[pass->n_points++] = (struct point){
             block->steps[row], block->times_ns[row], value_at(block, 0, row)};
+    }
+    pass->n_readings += block->n_rows;
+    return 0;
+}
+
+/* The times of rows, in seconds, as if they were readings. */
+static int add_times(const struct store_block *block, void *payload)
+{
+    struct pass *pass = payload;
+    for (size_t row = 0; row < block->n_rows; row++) {
+        uint32_t at = columns_find(pass->cut, block->steps[row]);
+        if (at < pass->cut->n_columns) {
+            column_add(
+                &pass->columns[at], block->steps[row], (double)block->times_ns[row] / 1e9);
+        }
     }
     pass->n_readings += block->n_rows;
     return 0;
@@ -268,6 +290,16 @@ static int read_columns(struct store *store, const struct column_cut *whole,
     return rc;
 }
 
+/* Add the columns of the times of a part; what was pruned has none. */
+static int read_times(struct store *store, const struct column_cut *whole,
+    const struct store_query *query, struct pass *pass, struct baro_err *err)
+{
+    struct column_cut cut = *whole;
+    cut.last_step = query->to_step;
+    pass->cut = &cut;
+    return store_read(store, query, add_times, pass, err);
+}
+
 /* Read all parts of a series. */
 static int read_parts(struct range *range, struct store *store,
     const struct column_cut *cut, const struct wanted *wanted, struct pass *pass,
@@ -280,8 +312,10 @@ static int read_parts(struct range *range, struct store *store,
         if (query.from_step > query.to_step) {
             continue; /* all of the range is of later parts */
         }
-        rc = range->n_columns > 0 ? read_columns(store, cut, &query, pass, &err)
-                                  : read_points(store, &query, pass, &err);
+        bool is_time = wanted->is_time && range->n_columns > 0;
+        rc = is_time                ? read_times(store, cut, &query, pass, &err)
+             : range->n_columns > 0 ? read_columns(store, cut, &query, pass, &err)
+                                    : read_points(store, &query, pass, &err);
         if (rc == BARO_ECORRUPT) {
             answer->damage = answer->damage.code == 0 ? err : answer->damage;
             rc = 0;

@@ -50,6 +50,8 @@ void keeper_destroy(struct keeper *keeper)
     hist_finish(&keeper->hist);
     part_unref(keeper->units_part);
     part_unref(keeper->hist_part);
+    keeper_destroy(keeper->other);
+    free(keeper->other_wish);
     catalog_destroy(keeper->catalog);
     free(keeper);
 }
@@ -67,13 +69,17 @@ void keeper_set_state(
     }
     keeper->state = state;
     keeper->is_connected = state == MODEL_READY;
+    if (keeper->other != NULL) {
+        keeper_set_state(keeper->other, state, trouble, wall_ns);
+    }
 }
 
 void keeper_on_connect(struct keeper *keeper)
 {
     memset(keeper->pending, 0, sizeof keeper->pending);
     keeper->asking = NULL;
-    keeper->needs = NEED_SUBSCRIBE_ALL | NEED_RUNS;
+    keeper->is_other_asking = false;
+    keeper->needs = (keeper->is_second ? 0U : NEED_SUBSCRIBE_ALL) | NEED_RUNS;
     if (keeper->wish.run != 0) {
         keeper->needs |= NEED_SUBSCRIBE_RUN | NEED_THINGS | NEED_ALERTS | NEED_EVENTS;
     }
@@ -85,6 +91,9 @@ void keeper_on_connect(struct keeper *keeper)
     keeper->hist_cover.have = keeper->hist_cover.asked = (struct grid){0};
     keeper_sample_reset(keeper, false);
     keeper_probing_reset(keeper, false);
+    if (keeper->other != NULL) {
+        keeper_on_connect(keeper->other);
+    }
     keeper->is_changed = true;
 }
 
@@ -278,6 +287,7 @@ void keeper_set_wish(struct keeper *keeper, const struct model_wish *wish, uint6
     change_entries(keeper, wish);
     memcpy(&keeper->wish, wish, offsetof(struct model_wish, refs));
     set_grids(keeper, wish);
+    keeper_other_wish(keeper, wish, serial);
     keeper->serial = serial;
     keeper->is_changed = true;
 }
@@ -397,12 +407,14 @@ static bool is_complete(struct keeper *keeper)
         return false;
     }
     return (keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover)) &&
-           keeper_sample_is_complete(keeper) && keeper_probing_is_complete(keeper);
+           keeper_sample_is_complete(keeper) && keeper_probing_is_complete(keeper) &&
+           (!keeper_has_other(keeper) || is_complete(keeper->other));
 }
 
 bool keeper_is_changed(const struct keeper *keeper)
 {
-    return keeper->is_changed || catalog_is_changed(keeper->catalog);
+    return keeper->is_changed || catalog_is_changed(keeper->catalog) ||
+           (keeper_has_other(keeper) && keeper_is_changed(keeper->other));
 }
 
 struct model *keeper_publish(struct keeper *keeper)
@@ -431,6 +443,7 @@ struct model *keeper_publish(struct keeper *keeper)
     model->hist = publish_hist(keeper);
     model->graph = keeper->wish.wants_graph ? part_ref(keeper->probing.graph) : NULL;
     model->why = keeper_why_publish(keeper);
+    model->other = keeper_has_other(keeper) ? keeper_publish(keeper->other) : NULL;
     keeper_probing_note(keeper, model);
     keeper->is_changed = false;
     keeper->n_published++;

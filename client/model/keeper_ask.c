@@ -170,12 +170,21 @@ static bool ask_hist(struct keeper *keeper, struct pending *pending, Baro__Envel
     return true;
 }
 
-bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
+/* A run that the other keeper wants is not given up: there is one connection for both. */
+static void drop_unsubscribe(struct keeper *keeper)
+{
+    if (keeper->peer != NULL && keeper->peer->wish.run == keeper->old_run) {
+        keeper->needs &= ~(unsigned)NEED_UNSUBSCRIBE_RUN;
+    }
+}
+
+static bool ask_own(struct keeper *keeper, Baro__Envelope *out)
 {
     if (!keeper->is_connected || keeper->asking != NULL) {
         return false;
     }
     baro__envelope__init(out);
+    drop_unsubscribe(keeper);
     if (keeper_sample_ask(keeper, out)) {
         return true;
     }
@@ -201,6 +210,16 @@ bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
     return true;
 }
 
+bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
+{
+    keeper->is_other_asking = false;
+    if (ask_own(keeper, out)) {
+        return true;
+    }
+    keeper->is_other_asking = keeper->other != NULL && ask_own(keeper->other, out);
+    return keeper->is_other_asking;
+}
+
 /* The question did not go out: it has to be asked again. */
 static void forget(struct keeper *keeper, const struct pending *pending)
 {
@@ -222,6 +241,11 @@ static void forget(struct keeper *keeper, const struct pending *pending)
 
 void keeper_sent(struct keeper *keeper, int64_t request)
 {
+    if (keeper->is_other_asking) {
+        keeper->is_other_asking = false;
+        keeper_sent(keeper->other, request);
+        return;
+    }
     if (keeper_sample_sent(keeper, request) || keeper_probing_sent(keeper, request) ||
         keeper->asking == NULL) {
         return;

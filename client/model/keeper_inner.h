@@ -160,6 +160,13 @@ struct keeper {
     bool hist_is_cut;
     struct model_hist *hist_part;
 
+    /* The second run has a keeper of its own, which asks through this one: keeper_other.c. */
+    struct keeper *other;          /* of wish.other_run; NULL: none was ever wished for */
+    const struct keeper *peer;     /* each of the two knows the other; NULL: there is one */
+    struct model_wish *other_wish; /* what it was last told */
+    bool is_second;                /* it is of a second run */
+    bool is_other_asking;          /* what keeper_ask handed out is of the other */
+
     uint64_t n_published;
     struct pending pending[KEEPER_MAX_PENDING];
     struct pending *asking; /* handed out by keeper_ask, not yet sent */
@@ -242,6 +249,13 @@ const struct model_why *keeper_why_publish(struct keeper *keeper);
 
 /** Forget the story under way; findings: the one that was told, too. */
 void keeper_why_reset(struct keeper *keeper, bool findings);
+
+/** Tell the keeper of the second run what is wished of it. */
+void keeper_other_wish(
+    struct keeper *keeper, const struct model_wish *wish, uint64_t serial);
+
+/** Whether a second run is wished for. */
+bool keeper_has_other(const struct keeper *keeper);
 
 /** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);

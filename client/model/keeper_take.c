@@ -189,13 +189,14 @@ static void add_to_series(
     keeper_touch_entry(keeper, entry);
 }
 
-static void on_value(struct keeper *keeper, const struct reading *reading)
+static void on_value(
+    struct keeper *keeper, const struct reading *reading, uint16_t stat, double value)
 {
-    struct model_ref ref = {reading->header.thing, reading->header.kind, 0, 0};
+    struct model_ref ref = {reading->header.thing, reading->header.kind, stat, 0};
     for (int coarse = 0; coarse < 2; coarse++) {
         struct entry *entry = keeper_find(keeper, ref, coarse != 0, NULL);
         if (entry != NULL) {
-            add_to_series(keeper, entry, reading->header.step, reading->f64[0]);
+            add_to_series(keeper, entry, reading->header.step, value);
         }
     }
 }
@@ -290,9 +291,12 @@ static void on_reading(struct keeper *keeper, const struct reading *reading)
     switch (reading->header.kind) {
     case READING_SCALAR:
         count_nonfinite(keeper, reading->header.thing, !isfinite(reading->f64[0]));
-        on_value(keeper, reading);
+        on_value(keeper, reading, 0, reading->f64[0]);
         break;
-    case READING_STEP: on_value(keeper, reading); break;
+    case READING_STEP:
+        on_value(keeper, reading, STEP_SECONDS, reading->f64[0]);
+        on_value(keeper, reading, STEP_TIME, (double)reading->header.time_ns / 1e9);
+        break;
     case READING_SUMMARY: on_summary(keeper, reading); break;
     case READING_UNITS: on_units(keeper, reading); break;
     case READING_EVENT: add_event(keeper, reading); break;
@@ -383,6 +387,9 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
 {
     if (envelope->request == 0) {
         take_news(keeper, envelope, frames, n_frames);
+        if (keeper->other != NULL) {
+            take_news(keeper->other, envelope, frames, n_frames);
+        }
         return;
     }
     if (keeper_sample_take(keeper, envelope, frames, n_frames) ||
@@ -399,5 +406,8 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
             }
             return;
         }
+    }
+    if (keeper->other != NULL) {
+        keeper_take(keeper->other, envelope, frames, n_frames);
     }
 }

@@ -28,6 +28,7 @@ static void finish_model(void *part)
     part_unref(model->hist);
     part_unref(model->graph);
     part_unref(model->why);
+    part_unref(model->other);
 }
 
 static void finish_probe(void *part)
@@ -198,20 +199,46 @@ const struct model_series *model_find(
     return NULL;
 }
 
-bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse)
+static bool add_ref(struct model_wish_ref *refs, size_t *n, size_t most,
+    struct model_ref ref, bool is_coarse)
 {
-    size_t first = wish->n_refs > N_LOOK_BACK ? wish->n_refs - N_LOOK_BACK : 0;
-    for (size_t i = first; i < wish->n_refs; i++) {
-        const struct model_wish_ref *have = &wish->refs[i];
-        if (model_ref_compare(have->ref, have->is_coarse, ref, is_coarse) == 0) {
+    size_t first = *n > N_LOOK_BACK ? *n - N_LOOK_BACK : 0;
+    for (size_t i = first; i < *n; i++) {
+        if (model_ref_compare(refs[i].ref, refs[i].is_coarse, ref, is_coarse) == 0) {
             return true;
         }
     }
-    if (wish->n_refs == MODEL_MAX_REFS) {
+    if (*n == most) {
         return false;
     }
-    wish->refs[wish->n_refs++] = (struct model_wish_ref){ref, is_coarse};
+    refs[(*n)++] = (struct model_wish_ref){ref, is_coarse};
     return true;
+}
+
+bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse)
+{
+    return add_ref(wish->refs, &wish->n_refs, MODEL_MAX_REFS, ref, is_coarse);
+}
+
+bool model_wish_add_other(struct model_wish *wish, struct model_ref ref, bool is_coarse)
+{
+    return add_ref(
+        wish->other_refs, &wish->n_other_refs, MODEL_MAX_OTHER_REFS, ref, is_coarse);
+}
+
+const struct model_thing *model_thing_like(
+    const struct model *model, const struct model_thing *thing)
+{
+    const struct model_thing *like = NULL;
+    for (size_t i = 0; i < model->things->n; i++) {
+        const struct model_thing *at = &model->things->at[i];
+        if (at->is_tensor == thing->is_tensor && at->role == thing->role &&
+            at->rank == thing->rank && strcmp(at->name, thing->name) == 0 &&
+            (like == NULL || at->epoch > like->epoch)) {
+            like = at;
+        }
+    }
+    return like;
 }
 
 static bool same_double(double a, double b)
@@ -250,6 +277,17 @@ uint32_t model_sample_place(const struct model_sample *sample, uint32_t unit)
     return place;
 }
 
+static bool refs_equal(
+    const struct model_wish_ref *a, const struct model_wish_ref *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (model_ref_compare(a[i].ref, a[i].is_coarse, b[i].ref, b[i].is_coarse) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
 {
     if (a->run != b->run || a->from_step != b->from_step || a->to_step != b->to_step ||
@@ -257,16 +295,13 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         a->units_thing != b->units_thing || a->units_stat != b->units_stat ||
         a->units_columns != b->units_columns || a->hist_thing != b->hist_thing ||
         a->wants_graph != b->wants_graph || a->wants_why != b->wants_why ||
+        a->other_run != b->other_run || a->other_from_step != b->other_from_step ||
+        a->other_to_step != b->other_to_step || a->n_other_refs != b->n_other_refs ||
         a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample)) {
         return false;
     }
-    for (size_t i = 0; i < a->n_refs; i++) {
-        if (model_ref_compare(a->refs[i].ref, a->refs[i].is_coarse, b->refs[i].ref,
-                b->refs[i].is_coarse) != 0) {
-            return false;
-        }
-    }
-    return true;
+    return refs_equal(a->refs, b->refs, a->n_refs) &&
+           refs_equal(a->other_refs, b->other_refs, a->n_other_refs);
 }
 
 enum baro_level model_thing_level(const struct model_thing *thing)

@@ -30,6 +30,7 @@ enum {
     MODEL_MAX_DIMS = 8,
     MODEL_MAX_SAMPLES = 16,
     MODEL_MAX_REFS = 4096,
+    MODEL_MAX_OTHER_REFS = 2048,
     MODEL_MAX_ALWAYS = 64,
     MODEL_MAX_MEMBERS = 48,
     MODEL_MAX_SENTENCES = 4,
@@ -307,8 +308,10 @@ struct model {
     const struct model_hist *hist;     /* likewise */
     const struct model_graph *graph;   /* likewise */
     const struct model_why *why;       /* likewise */
-    uint64_t wish;                     /* serial of the wish that it answers */
-    bool is_complete;                  /* all of the wish is there */
+    const struct model
+        *other;       /* of the wish's other run: its lists and series; NULL: none */
+    uint64_t wish;    /* serial of the wish that it answers */
+    bool is_complete; /* all of the wish is there */
 };
 
 /* What a page needs. Filled by views while they draw, answered by the keeper. */
@@ -323,11 +326,15 @@ struct model_wish {
     struct model_sample_wish sample;
     uint32_t hist_thing; /* 0: none */
     bool wants_graph, wants_why;
+    uint32_t other_run; /* a second run, seen beside the first; 0: none */
+    int64_t other_from_step, other_to_step; /* visible of it */
+    size_t n_other_refs;
     size_t n_refs;
     struct model_wish_ref {
         struct model_ref ref;
         bool is_coarse;
     } refs[MODEL_MAX_REFS];
+    struct model_wish_ref other_refs[MODEL_MAX_OTHER_REFS]; /* things of the other run */
 };
 
 /** Create an empty model: connecting, no lists. It is a part: part_ref, part_unref. */
@@ -371,6 +378,16 @@ int model_ref_compare(struct model_ref a, bool a_coarse, struct model_ref b, boo
 
 /** Add a series to a wish; one just added is not repeated. false when the wish is full. */
 bool model_wish_add(struct model_wish *wish, struct model_ref ref, bool is_coarse);
+
+/** Add a series of the other run to a wish, as model_wish_add. */
+bool model_wish_add_other(struct model_wish *wish, struct model_ref ref, bool is_coarse);
+
+/**
+ * Find in a model what a thing of another run is called there: same name, kind, role and rank, in
+ * its last form. NULL if there is none.
+ */
+const struct model_thing *model_thing_like(
+    const struct model *model, const struct model_thing *thing);
 
 /** Whether two wishes ask for the same sample. */
 bool model_sample_wish_equal(

@@ -33,6 +33,13 @@ enum reading_kind {
     READING_DECLARE = 65 /* Baro__Declare: names the thing that header.thing refers to */
 };
 
+/* What can be asked of steps: a READING_STEP's one double, or when it arrived. */
+enum step_stat {
+    STEP_SECONDS = 0, /* that the step took */
+    STEP_TIME,        /* wall time at its end, in seconds since 1970; not kept of pruned steps */
+    STEP_STAT_COUNT
+};
+
 /* Statistics of a whole tensor, in the order of a READING_SUMMARY's doubles. */
 enum summary_stat {
     SUMMARY_COUNT = 0,

@@ -43,17 +43,33 @@ bool oracle_has(uint32_t thing, int64_t step)
     return step % THINGS[thing].every == 0;
 }
 
+double oracle_time(const struct oracle *oracle, int64_t step)
+{
+    bool is_after = oracle->has_restart && step >= ORACLE_RESTART;
+    return ORACLE_BEGAN + ORACLE_STEP_S * (double)(step + 1) + (is_after ? 3600 : 0);
+}
+
+/* What a thing of either run is called in the enum. */
+static uint32_t own_thing(uint32_t thing)
+{
+    return thing > ORACLE_SECOND_BY ? thing - ORACLE_SECOND_BY : thing;
+}
+
 double oracle_value(
     const struct oracle *oracle, uint32_t thing, int kind, int stat, int unit, int64_t step)
 {
     double t = (double)step;
-    bool is_bad = thing == ORACLE_OUT && step >= oracle->bad_step;
+    bool is_bad = thing == ORACLE_OUT && step >= oracle->bad_step && !oracle->is_of_second;
+    if (kind == READING_STEP && stat == STEP_TIME) {
+        return oracle_time(oracle, step);
+    }
     if (kind == READING_STEP) {
         return 0.01 + 0.002 * noise(99, (uint64_t)step);
     }
     if (thing == ORACLE_LOSS) {
-        return step >= oracle->bad_step ? (double)NAN
-                                        : 2 / (1 + t / 50) + 0.1 * noise(1, (uint64_t)step);
+        return step >= oracle->bad_step && !oracle->is_of_second
+                   ? (double)NAN
+                   : 2 / (1 + t / 50) + 0.1 * noise(1, (uint64_t)step);
     }
     if (thing == ORACLE_LR) {
         return 0.001 / (1 + (double)(step / 100));
@@ -93,6 +109,8 @@ struct bytes {
 static void add_record(struct bytes *out, int64_t step, uint32_t thing, int kind,
     const void *payload, size_t n_payload)
 {
+    const int64_t time_ns =
+        (int64_t)((ORACLE_BEGAN + ORACLE_STEP_S * (double)(step + 1)) * 1e9);
     uint32_t n = record_bytes((uint32_t)n_payload);
     if (out->n + n > out->capacity) {
         out->capacity = out->n + n + 65536;
@@ -103,7 +121,7 @@ static void add_record(struct bytes *out, int64_t step, uint32_t thing, int kind
     struct record_header header = {.bytes = n,
         .seq = 1,
         .step = step,
-        .time_ns = 1000000000 + step,
+        .time_ns = time_ns,
         .thing = thing,
         .kind = (uint16_t)kind,
         .payload_bytes = (uint32_t)n_payload};
@@ -112,6 +130,12 @@ static void add_record(struct bytes *out, int64_t step, uint32_t thing, int kind
     header.check = record_check(at);
     memcpy(at, &header, sizeof header);
     out->n += n;
+}
+
+/* The id of a thing in the run at hand. */
+static uint32_t id_of(const struct oracle *oracle, uint32_t thing)
+{
+    return thing + (oracle->is_of_second ? ORACLE_SECOND_BY : 0);
 }
 
 static void add_summary(
@@ -129,7 +153,7 @@ static void add_summary(
     }
     memcpy(payload, stats, sizeof stats);
     memcpy(payload + sizeof stats, bins, sizeof bins);
-    add_record(out, step, thing, READING_SUMMARY, payload, sizeof payload);
+    add_record(out, step, id_of(oracle, thing), READING_SUMMARY, payload, sizeof payload);
 }
 
 static void add_units(
@@ -142,7 +166,7 @@ static void add_units(
                 (float)oracle_value(oracle, thing, READING_UNITS, stat, unit, step);
         }
     }
-    add_record(out, step, thing, READING_UNITS, values, sizeof values);
+    add_record(out, step, id_of(oracle, thing), READING_UNITS, values, sizeof values);
 }
 
 static void add_step(const struct oracle *oracle, struct bytes *out, int64_t step)
@@ -156,7 +180,9 @@ static void add_step(const struct oracle *oracle, struct bytes *out, int64_t ste
         }
         if (!is_tensor) {
             value = oracle_value(oracle, thing, READING_SCALAR, 0, -1, step);
-            add_record(out, step, thing, READING_SCALAR, &value, sizeof value);
+            value += oracle->is_of_second ? ORACLE_SECOND_MORE : 0;
+            add_record(
+                out, step, id_of(oracle, thing), READING_SCALAR, &value, sizeof value);
             continue;
         }
         add_summary(oracle, out, thing, step);
@@ -180,13 +206,16 @@ static struct wire_column *cut(const struct oracle *oracle, const Baro__SeriesRe
     int unit, const struct column_cut *cut)
 {
     struct wire_column *columns = baro_xcalloc(cut->n_columns, sizeof *columns);
+    const uint32_t thing = own_thing(ref->thing);
+    const double more =
+        oracle->is_of_second && ref->kind != READING_STEP ? ORACLE_SECOND_MORE : 0;
     for (int64_t step = 0; step < oracle->n_steps; step++) {
         uint32_t at = columns_find(cut, step);
-        if (at == cut->n_columns || !oracle_has(ref->thing, step)) {
+        if (at == cut->n_columns || !oracle_has(thing, step)) {
             continue;
         }
         double value =
-            oracle_value(oracle, ref->thing, (int)ref->kind, (int)ref->stat, unit, step);
+            more + oracle_value(oracle, thing, (int)ref->kind, (int)ref->stat, unit, step);
         struct wire_column *column = &columns[at];
         bool is_first = column->count == 0;
         column->first_step = is_first ? step : column->first_step;
@@ -264,8 +293,10 @@ static void answer_range(
 static void answer_runs(struct oracle *oracle, struct keeper *keeper)
 {
     Baro__RunDescription description;
+    Baro__RunDescription second;
     Baro__RunInfo info;
-    Baro__RunInfo *infos[1] = {&info};
+    Baro__RunInfo second_info;
+    Baro__RunInfo *infos[2] = {&info, &second_info};
     Baro__RunsReply reply;
     Baro__Envelope envelope;
     baro__run_description__init(&description);
@@ -275,7 +306,7 @@ static void answer_runs(struct oracle *oracle, struct keeper *keeper)
     description.run_id = (char *)(uintptr_t) "abc123";
     description.project = (char *)(uintptr_t) "vae";
     description.name = (char *)(uintptr_t) "beta-4";
-    info.run = 7;
+    info.run = ORACLE_RUN;
     info.description = &description;
     info.status = oracle->status;
     info.n_steps = oracle->n_steps;
@@ -283,8 +314,23 @@ static void answer_runs(struct oracle *oracle, struct keeper *keeper)
     bool is_bad = oracle->bad_step < oracle->n_steps;
     info.n_alerts = is_bad ? 1 : 0;
     info.worst_level = is_bad ? BARO_ALARM : 0;
+    info.first_time_ns = (int64_t)(ORACLE_BEGAN * 1e9);
+    info.last_time_ns = (int64_t)(oracle_time(oracle, info.last_step) * 1e9);
+    second = description;
+    second.run_id = (char *)(uintptr_t) "def456";
+    second.name = (char *)(uintptr_t) "beta-8";
+    second.config =
+        (char *)(uintptr_t) "{\"lr\": 0.001, \"batch\": 64, \"data\": \"faces\"}";
+    if (oracle->has_second) {
+        description.config =
+            (char *)(uintptr_t) "{\"lr\": 0.003, \"batch\": 64, \"warmup\": 100}";
+    }
+    second_info = info;
+    second_info.run = ORACLE_SECOND;
+    second_info.description = &second;
+    second_info.n_alerts = second_info.worst_level = 0;
     reply.runs = infos;
-    reply.n_runs = oracle->has_no_run ? 0 : 1;
+    reply.n_runs = oracle->has_no_run ? 0 : oracle->has_second ? 2 : 1;
     envelope.body_case = BARO__ENVELOPE__BODY_RUNS_REPLY;
     envelope.runs_reply = &reply;
     send(keeper, &envelope, oracle->request, NULL, 0);
@@ -316,13 +362,13 @@ static void answer_things(struct oracle *oracle, struct keeper *keeper)
         declare->shape = shape;
         declare->n_shape = is_tensor ? 2 : 0;
         declare->n_units = THINGS[thing].n_units;
-        info->thing = thing;
+        info->thing = id_of(oracle, thing);
         info->declare = declare;
         info->cadence = (double)THINGS[thing].every;
         info->spacing = is_tensor ? oracle->spacing : 0;
         info->unit_spacing = 4 * info->spacing;
         info->last_step = oracle->n_steps - 1;
-        bool is_bad = oracle->n_steps > oracle->bad_step &&
+        bool is_bad = oracle->n_steps > oracle->bad_step && !oracle->is_of_second &&
                       (thing == ORACLE_OUT || thing == ORACLE_LOSS);
         info->n_nonfinite = is_bad ? (uint64_t)(oracle->n_steps - oracle->bad_step) : 0;
         info->worst_level = is_bad && thing == ORACLE_OUT ? BARO_ALARM : 0;
@@ -373,7 +419,7 @@ static void answer_alerts(struct oracle *oracle, struct keeper *keeper)
     baro__envelope__init(&envelope);
     fill_alert(&alert, 1, oracle->bad_step, samples);
     reply.alerts = alerts;
-    reply.n_alerts = oracle->bad_step < oracle->n_steps ? 1 : 0;
+    reply.n_alerts = oracle->bad_step < oracle->n_steps && !oracle->is_of_second ? 1 : 0;
     envelope.body_case = BARO__ENVELOPE__BODY_ALERTS_REPLY;
     envelope.alerts_reply = &reply;
     send(keeper, &envelope, oracle->request, NULL, 0);
@@ -611,11 +657,36 @@ static void answer_sample(
     oracle_find(oracle, keeper, !(oracle->fraction > 0));
 }
 
+/* Which run a question is about; 0: none. */
+static uint32_t run_of(const Baro__Envelope *question)
+{
+    switch ((int)question->body_case) {
+    case BARO__ENVELOPE__BODY_SERIES_REQUEST: return question->series_request->run;
+    case BARO__ENVELOPE__BODY_ALERTS_REQUEST: return question->alerts_request->run;
+    case BARO__ENVELOPE__BODY_ROWS_REQUEST: return question->rows_request->run;
+    case BARO__ENVELOPE__BODY_RANGE_REQUEST: return question->range_request->run;
+    case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST: return question->subscribe_request->run;
+    default: return 0;
+    }
+}
+
+static void note_subscription(struct oracle *oracle, const Baro__Envelope *question)
+{
+    uint32_t run = run_of(question);
+    if (question->body_case == BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST && run != 0) {
+        uint64_t *n = question->subscribe_request->is_off ? oracle->n_unsubscribed
+                                                          : oracle->n_subscribed;
+        n[run == ORACLE_SECOND]++;
+    }
+}
+
 static void answer_one(
     struct oracle *oracle, struct keeper *keeper, const Baro__Envelope *question)
 {
     Baro__SubscribeReply subscribed;
     Baro__Envelope envelope;
+    oracle->is_of_second = run_of(question) == ORACLE_SECOND;
+    note_subscription(oracle, question);
     switch ((int)question->body_case) {
     case BARO__ENVELOPE__BODY_RUNS_REQUEST: answer_runs(oracle, keeper); break;
     case BARO__ENVELOPE__BODY_SERIES_REQUEST: answer_things(oracle, keeper); break;
@@ -661,22 +732,31 @@ void oracle_answer(struct oracle *oracle, struct keeper *keeper)
     }
     while (keeper_work(keeper)) {
     }
+    oracle->is_of_second = false;
 }
 
 void oracle_live(struct oracle *oracle, struct keeper *keeper, int64_t step)
 {
+    oracle_live_of(oracle, keeper, ORACLE_RUN, step);
+}
+
+void oracle_live_of(
+    struct oracle *oracle, struct keeper *keeper, uint32_t run, int64_t step)
+{
     struct bytes bytes = {0};
+    oracle->is_of_second = run == ORACLE_SECOND;
     add_step(oracle, &bytes, step);
     Baro__LiveRecords live;
     Baro__Envelope envelope;
     baro__live_records__init(&live);
     baro__envelope__init(&envelope);
-    live.run = 7;
+    live.run = run;
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RECORDS;
     envelope.live_records = &live;
     struct keeper_frame frame = {bytes.at, bytes.n};
     send(keeper, &envelope, 0, &frame, 1);
     free(bytes.at);
+    oracle->is_of_second = false;
 }
 
 void oracle_alert(struct oracle *oracle, struct keeper *keeper, uint64_t id, int64_t step)

@@ -10,6 +10,17 @@
 
 enum { ORACLE_UNITS = 16, ORACLE_N_THINGS = 8, ORACLE_BAD_UNIT = 3 };
 
+/* The two runs. Things of the second have ids that are greater by ORACLE_SECOND_BY, and its scalars
+ * and tensors hold ORACLE_SECOND_MORE more. It is never bad. */
+enum { ORACLE_RUN = 7, ORACLE_SECOND = 8, ORACLE_SECOND_BY = 100 };
+#define ORACLE_SECOND_MORE 0.25
+
+/* Steps begin at 2023-11-14 22:13:20 UTC and take ORACLE_STEP_S each; with has_restart an hour
+ * passes before step ORACLE_RESTART. */
+#define ORACLE_BEGAN  1700000000.0
+#define ORACLE_STEP_S 0.5
+enum { ORACLE_RESTART = 200 };
+
 /* Things of the run, by id. */
 enum oracle_thing {
     ORACLE_LOSS = 1,
@@ -26,6 +37,10 @@ struct oracle {
     int64_t n_steps;  /* committed: steps 0 .. n_steps - 1 */
     int64_t bad_step; /* INT64_MAX: never */
     bool has_no_run, has_no_tensors;
+    bool has_second;   /* there are two runs */
+    bool has_restart;  /* see ORACLE_RESTART */
+    bool is_of_second; /* the question at hand is about the second */
+    uint64_t n_subscribed[2], n_unsubscribed[2]; /* questions about each run */
     Baro__RunStatus status;
     uint64_t n_asked;  /* questions answered */
     uint64_t n_coarse; /* told of every series */
@@ -70,8 +85,15 @@ void oracle_answer(struct oracle *oracle, struct keeper *keeper);
 /** Send a finding of the last sample question: steps so far; done or still refining. */
 void oracle_find(struct oracle *oracle, struct keeper *keeper, bool is_done);
 
+/** Wall time at the end of a step, seconds since 1970. */
+double oracle_time(const struct oracle *oracle, int64_t step);
+
 /** Send the readings of one step as live records; they are not committed by it. */
 void oracle_live(struct oracle *oracle, struct keeper *keeper, int64_t step);
+
+/** The same of one of the two runs. */
+void oracle_live_of(
+    struct oracle *oracle, struct keeper *keeper, uint32_t run, int64_t step);
 
 /** Send an alert as the daemon does. */
 void oracle_alert(struct oracle *oracle, struct keeper *keeper, uint64_t id, int64_t step);
