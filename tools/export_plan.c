@@ -21,7 +21,7 @@ static const char *const kind_names[] = {
     "scalars", "steps", "summaries", "units", "histograms", "batches", "events", "alerts"};
 _Static_assert(BARO_LEN(kind_names) == EXPORT_KIND_COUNT, "a name for each kind");
 
-static const char STEP_TIME[] = "step_time";
+static const char step_time[] = "step_time";
 
 /* ---- kinds ---- */
 
@@ -204,7 +204,7 @@ static void add_run(struct export_plan *plan, const Baro__RunInfo *run)
     bool is_plain = plan->glob == NULL || plan->is_kinds_given;
     uint64_t n_steps = share_in_range(plan, run->first_step, run->last_step,
         run->n_steps > 0 ? (uint64_t)run->n_steps : 0);
-    if (export_has(plan, EXPORT_STEPS) && fits(plan, STEP_TIME)) {
+    if (export_has(plan, EXPORT_STEPS) && fits(plan, step_time)) {
         add_item(plan, (struct export_item){.kind = READING_STEP, .n_rows = n_steps});
     }
     if (export_has(plan, EXPORT_BATCHES) && is_plain) {
@@ -227,7 +227,7 @@ static int say_nothing_fits(const struct export_plan *plan, const struct thing_l
         names[i] = labels + i * SERIES_LABEL_BYTES;
         (void)thing_label(things->things[i], labels + i * SERIES_LABEL_BYTES);
     }
-    names[n_names - 1] = STEP_TIME;
+    names[n_names - 1] = step_time;
     const char *near = plan->glob != NULL && strpbrk(plan->glob, "*?[") == NULL
                            ? baro_nearest(plan->glob, names, n_names)
                            : NULL;

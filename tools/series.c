@@ -13,7 +13,7 @@
 
 enum { NAME_BYTES = SERIES_LABEL_BYTES + 64 };
 
-static const char STEP_TIME[] = "step_time";
+static const char step_time[] = "step_time";
 
 /* What stands behind a thing's label in the name of a series. */
 struct tail {
@@ -87,7 +87,7 @@ uint32_t thing_unit_stats(const Baro__ThingInfo *thing)
 char *thing_label(const Baro__ThingInfo *thing, char out[SERIES_LABEL_BYTES])
 {
     if (thing_is_run(thing)) {
-        (void)snprintf(out, SERIES_LABEL_BYTES, "%s", STEP_TIME);
+        (void)snprintf(out, SERIES_LABEL_BYTES, "%s", step_time);
     } else if (thing_is_tensor(thing)) {
         (void)snprintf(out, SERIES_LABEL_BYTES, "%s:%s", thing->declare->name,
             baro_role_name((enum baro_role)thing->declare->role));
@@ -365,7 +365,7 @@ static int say_no_series(const struct thing_list *things, const char *text)
         (void)snprintf(labels + (2 * i + 1) * NAME_BYTES, NAME_BYTES, "%s%.60s", label,
             is_tensor ? tail : "");
     }
-    names[n_names - 1] = STEP_TIME;
+    names[n_names - 1] = step_time;
     const char *near = baro_nearest(text, names, n_names);
     if (near != NULL) {
         return cli_fail("no series '%s'; did you mean '%s'?", text, near);
@@ -452,7 +452,7 @@ int series_find(const struct thing_list *things, const char *text,
 {
     struct tail tail = {0};
     const Baro__ThingInfo *thing = find_thing(things, text, &tail);
-    if (thing == NULL && strcmp(text, STEP_TIME) == 0) {
+    if (thing == NULL && strcmp(text, step_time) == 0) {
         out_reference->thing = 0;
         out_reference->kind = READING_STEP;
         return CLI_OK;
