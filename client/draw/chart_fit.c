@@ -98,18 +98,43 @@ static void take_flock(
     }
 }
 
-static int by_value(const void *a, const void *b)
+/* Put the value that would be k-th (from 0) if they were sorted in its place; returns it. */
+static double select_value(double *values, size_t n, size_t k)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    size_t lo = 0, hi = n - 1;
+    while (lo < hi) {
+        double pivot = values[lo + (hi - lo) / 2];
+        size_t i = lo, j = hi;
+        for (;;) {
+            while (values[i] < pivot) {
+                i++;
+            }
+            while (values[j] > pivot) {
+                j--;
+            }
+            if (i >= j) {
+                break;
+            }
+            double held = values[i];
+            values[i++] = values[j];
+            values[j--] = held;
+        }
+        /* All before i are at most, all behind j at least, the pivot. */
+        if (k <= j) {
+            hi = j;
+        } else {
+            lo = j + 1;
+        }
+    }
+    return values[k];
 }
 
 /* The central part of the samples, with the tails as far as they are short. */
 static void central(struct samples *s, double *out_lo, double *out_hi)
 {
-    qsort(s->values, s->n, sizeof *s->values, by_value);
     size_t cut = (size_t)(TAIL_FRAC * (double)s->n);
-    double lo = s->values[cut], hi = s->values[s->n - 1 - cut];
+    double lo = select_value(s->values, s->n, cut);
+    double hi = select_value(s->values, s->n, s->n - 1 - cut);
     double more = (hi - lo) * TAIL_ROOM;
     lo = fmax(s->least, lo - more);
     hi = fmin(s->most, hi + more);
@@ -137,9 +162,10 @@ static double choose_linear_to(struct samples *s)
     for (size_t i = 0; i < s->n; i++) {
         s->values[i] = fabs(s->values[i]);
     }
-    qsort(s->values, s->n, sizeof *s->values, by_value);
-    double typical = s->n > 0 ? s->values[s->n / 2] : 0;
-    typical = typical > 0 ? typical : s->n > 0 ? s->values[s->n - 1] : 0;
+    double typical = s->n > 0 ? select_value(s->values, s->n, s->n / 2) : 0;
+    if (!(typical > 0) && s->n > 0) {
+        typical = select_value(s->values, s->n, s->n - 1);
+    }
     return typical > 0 ? decade_below(typical) / 10 : 1;
 }
 
