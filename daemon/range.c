@@ -8,6 +8,7 @@
 
 #include "daemon/registry.h"
 #include "lib/analysis/columns.h"
+#include "lib/analysis/spread.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
@@ -24,6 +25,7 @@
  */
 
 enum { MAX_SERIES = 256, MAX_COLUMNS = 8192, EXPECTED = 16 };
+enum { SPREAD_UNIT = -2, SPREAD_AT_ONCE = 4096 }; /* units read at once for a spread */
 
 _Static_assert(
     sizeof(struct column) == sizeof(struct wire_column) &&
@@ -49,6 +51,7 @@ struct wanted {
     uint32_t first_column;
     uint32_t n_series; /* 1, or the number of units */
     bool is_time;      /* when its rows came, not what they hold */
+    bool is_spread;    /* not the units themselves are told, but how they lie */
 };
 
 struct range {
@@ -99,7 +102,7 @@ static int resolve_units(const struct thing *thing, const Baro__SeriesRef *ref,
 {
     uint32_t n_units = thing->declare->n_units;
     int n_stats = reading_unit_stats((enum baro_role)thing->declare->role);
-    if (ref->stat >= (uint32_t)n_stats || n_units == 0 || ref->unit < -1 ||
+    if (ref->stat >= (uint32_t)n_stats || n_units == 0 || ref->unit < SPREAD_UNIT ||
         ref->unit >= (int64_t)n_units) {
         return baro_err_set(err, BARO_EINVAL,
             "'%.100s' has %" PRIu32 " units and %d statistics of units; unit %" PRId32
@@ -108,6 +111,7 @@ static int resolve_units(const struct thing *thing, const Baro__SeriesRef *ref,
     }
     out->first_column = ref->stat * n_units + (ref->unit >= 0 ? (uint32_t)ref->unit : 0);
     out->n_series = ref->unit >= 0 ? 1 : n_units;
+    out->is_spread = ref->unit == SPREAD_UNIT;
     return 0;
 }
 
@@ -145,16 +149,30 @@ static int resolve(const struct run *run, const struct thing *thing,
         thing->declare->name, is_tensor ? "tensor" : "scalar", ref->kind, ref->stat);
 }
 
+/* How many series are told of what was asked for. */
+static uint32_t n_told(const struct wanted *wanted)
+{
+    return wanted->is_spread ? SPREAD_COUNT : wanted->n_series;
+}
+
 /* Refuse what would be too large before anything is read. */
 static int check_size(const struct range *range, struct baro_err *err)
 {
     uint64_t n_series = 0;
     for (size_t i = 0; i < range->n_wanted; i++) {
-        if (range->n_columns == 0 && range->wanted[i].n_series > 1) {
+        const struct wanted *wanted = &range->wanted[i];
+        if (range->n_columns == 0 && (wanted->n_series > 1 || wanted->is_spread)) {
             return baro_err_set(err, BARO_EINVAL,
                 "all units at once come as columns only: ask with columns, or for one unit");
         }
-        n_series += range->wanted[i].n_series;
+        uint64_t n_floats = (uint64_t)wanted->n_series * range->n_columns;
+        if (wanted->is_spread && n_floats * sizeof(float) > WIRE_MAX_REPLY_BYTES) {
+            return baro_err_set(err, BARO_ELIMIT,
+                "the spread of %" PRIu32 " units over %" PRIu32
+                " columns is too much at once: ask for fewer columns",
+                wanted->n_series, range->n_columns);
+        }
+        n_series += n_told(wanted);
     }
     uint64_t n_bytes = n_series * range->n_columns * sizeof(struct column);
     return n_bytes <= WIRE_MAX_REPLY_BYTES
@@ -349,9 +367,6 @@ static struct frame frame_of(
     const struct range *range, size_t n_series, struct answer *answer)
 {
     size_t n = n_series * range->n_columns;
-    for (size_t i = 0; i < n; i++) {
-        column_finish(&answer->columns[i]);
-    }
     if (range->is_packed) {
         return pack(answer->columns, n_series, range->n_columns);
     }
@@ -374,23 +389,58 @@ static struct column *need_columns(struct answer *answer, size_t n)
     return answer->columns;
 }
 
+/* Read the units some at a time and keep of them how they lie. */
+static int read_spread(struct range *range, struct store *store,
+    const struct column_cut *cut, const struct wanted *wanted, struct pass *pass,
+    struct answer *answer)
+{
+    struct spread *spread = spread_create(wanted->n_series, range->n_columns);
+    struct wanted some = *wanted;
+    int rc = 0;
+    for (uint32_t first = 0; rc == 0 && first < wanted->n_series; first += some.n_series) {
+        uint32_t left = wanted->n_series - first;
+        some.first_column = wanted->first_column + first;
+        some.n_series = left < SPREAD_AT_ONCE ? left : SPREAD_AT_ONCE;
+        pass->n_readings = pass->n_coarse = 0; /* the same for all of them */
+        pass->columns = need_columns(answer, (size_t)some.n_series * range->n_columns);
+        rc = read_parts(range, store, cut, &some, pass, answer);
+        spread_add(spread, pass->columns, some.n_series);
+    }
+    spread_columns(spread, need_columns(answer, (size_t)SPREAD_COUNT * range->n_columns));
+    spread_destroy(spread);
+    return rc;
+}
+
+/* Read all units, or one series. */
+static int read_series(struct range *range, struct store *store,
+    const struct column_cut *cut, const struct wanted *wanted, struct pass *pass,
+    struct answer *answer)
+{
+    size_t n = (size_t)wanted->n_series * range->n_columns;
+    pass->columns = need_columns(answer, n);
+    int rc = read_parts(range, store, cut, wanted, pass, answer);
+    for (size_t i = 0; i < n; i++) {
+        column_finish(&pass->columns[i]);
+    }
+    return rc;
+}
+
 static int answer_one(struct range *range, struct store *store,
     const struct column_cut *cut, size_t at, struct answer *answer)
 {
     const struct wanted *wanted = &range->wanted[at];
-    size_t n = (size_t)wanted->n_series * range->n_columns;
     struct pass pass = {.max_points = answer->bytes_left / sizeof(struct point)};
-    pass.columns = need_columns(answer, n);
-    int rc = read_parts(range, store, cut, wanted, &pass, answer);
+    int rc = wanted->is_spread ? read_spread(range, store, cut, wanted, &pass, answer)
+                               : read_series(range, store, cut, wanted, &pass, answer);
     if (range->n_columns > 0) {
-        range->job.frames[at] = frame_of(range, wanted->n_series, answer);
+        range->job.frames[at] = frame_of(range, n_told(wanted), answer);
     } else {
         size_t n_bytes = pass.n_points * sizeof *pass.points;
         range->job.frames[at] = (struct frame){pass.points, n_bytes, true};
         answer->bytes_left -= n_bytes;
     }
     range->job.n_frames++;
-    answer->n_series[at] = wanted->n_series;
+    answer->n_series[at] = n_told(wanted);
     answer->n_points[at] = pass.n_readings;
     answer->n_coarse[at] = pass.n_coarse;
     return rc;

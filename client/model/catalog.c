@@ -240,6 +240,12 @@ static size_t place_of_thing(const struct catalog *catalog, uint32_t thing)
     return lo;
 }
 
+const struct model_thing *catalog_things(const struct catalog *catalog, size_t *out_n)
+{
+    *out_n = catalog->things.n;
+    return catalog->things.items;
+}
+
 struct model_thing *catalog_thing(struct catalog *catalog, uint32_t thing)
 {
     struct model_thing *things = catalog->things.items;

@@ -36,6 +36,9 @@ void catalog_on_step(struct catalog *catalog, uint32_t run, int64_t step, int64_
 /** Bring things up to date; unknown ones are added. At most 65,536 are kept. */
 void catalog_set_things(struct catalog *catalog, Baro__ThingInfo *const *things, size_t n);
 
+/** All things, borrowed until they change; *out_n of them. */
+const struct model_thing *catalog_things(const struct catalog *catalog, size_t *out_n);
+
 /** Find a thing, to be changed in place with catalog_touch_things; NULL if unknown. */
 struct model_thing *catalog_thing(struct catalog *catalog, uint32_t thing);
 /** Say that a thing was changed in place. */

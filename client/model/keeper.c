@@ -46,6 +46,7 @@ void keeper_destroy(struct keeper *keeper)
     free(keeper->entries);
     keeper_sample_reset(keeper, true);
     keeper_probing_reset(keeper, true);
+    keeper_spread_reset(keeper, true);
     sheet_finish(&keeper->units);
     hist_finish(&keeper->hist);
     part_unref(keeper->units_part);
@@ -91,6 +92,8 @@ void keeper_on_connect(struct keeper *keeper)
     keeper->hist_cover.have = keeper->hist_cover.asked = (struct grid){0};
     keeper_sample_reset(keeper, false);
     keeper_probing_reset(keeper, false);
+    keeper_spread_reset(keeper, false);
+    keeper_moved_reset(keeper, false);
     if (keeper->other != NULL) {
         keeper_on_connect(keeper->other);
     }
@@ -186,6 +189,8 @@ static void change_run(struct keeper *keeper, uint32_t run)
     keeper->asking = NULL;
     keeper_sample_reset(keeper, true);
     keeper_probing_reset(keeper, true);
+    keeper_spread_reset(keeper, true);
+    keeper_moved_reset(keeper, true);
     catalog_clear_run(keeper->catalog);
     keeper->has_things = keeper->has_alerts = false;
     keeper->needs &= NEED_SUBSCRIBE_ALL | NEED_RUNS;
@@ -287,6 +292,7 @@ void keeper_set_wish(struct keeper *keeper, const struct model_wish *wish, uint6
     change_entries(keeper, wish);
     memcpy(&keeper->wish, wish, offsetof(struct model_wish, refs));
     set_grids(keeper, wish);
+    keeper_spread_wish(keeper, wish);
     keeper_other_wish(keeper, wish, serial);
     keeper->serial = serial;
     keeper->is_changed = true;
@@ -408,6 +414,7 @@ static bool is_complete(struct keeper *keeper)
     }
     return (keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover)) &&
            keeper_sample_is_complete(keeper) && keeper_probing_is_complete(keeper) &&
+           keeper_spread_is_complete(keeper) && keeper_moved_is_complete(keeper) &&
            (!keeper_has_other(keeper) || is_complete(keeper->other));
 }
 
@@ -443,6 +450,8 @@ struct model *keeper_publish(struct keeper *keeper)
     model->hist = publish_hist(keeper);
     model->graph = keeper->wish.wants_graph ? part_ref(keeper->probing.graph) : NULL;
     model->why = keeper_why_publish(keeper);
+    model->spreads = keeper_spread_publish(keeper, &model->n_spreads);
+    model->moved = keeper_moved_publish(keeper);
     model->other = keeper_has_other(keeper) ? keeper_publish(keeper->other) : NULL;
     keeper_probing_note(keeper, model);
     keeper->is_changed = false;

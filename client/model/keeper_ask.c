@@ -203,7 +203,8 @@ static bool ask_own(struct keeper *keeper, Baro__Envelope *out)
         return false;
     } else if (!ask_units(keeper, pending, out) && !ask_series(keeper, pending, out) &&
                !ask_hist(keeper, pending, out)) {
-        return keeper_probing_ask(keeper, out);
+        return keeper_spread_ask(keeper, out) || keeper_moved_ask(keeper, out) ||
+               keeper_probing_ask(keeper, out);
     }
     pending->is_open = pending->kind != PENDING_NEED && reaches_end(keeper, pending->grid);
     keeper->asking = pending;
@@ -247,6 +248,7 @@ void keeper_sent(struct keeper *keeper, int64_t request)
         return;
     }
     if (keeper_sample_sent(keeper, request) || keeper_probing_sent(keeper, request) ||
+        keeper_spread_sent(keeper, request) || keeper_moved_sent(keeper, request) ||
         keeper->asking == NULL) {
         return;
     }

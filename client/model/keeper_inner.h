@@ -7,6 +7,7 @@
 #include "client/model/hist.h"
 #include "client/model/inquiry.h"
 #include "client/model/keeper.h"
+#include "client/model/keeper_layers.h"
 #include "client/model/strip.h"
 #include "lib/base/probe_pieces.h"
 
@@ -155,6 +156,8 @@ struct keeper {
     struct model_units *units_part;
     struct sampling sampling; /* of wish.sample */
     struct probing probing;   /* of wish.wants_graph and .wants_why */
+    struct spreads spreads;   /* of wish.spreads */
+    struct moving moving;     /* of wish.moved */
     struct cover hist_cover;  /* of wish.hist_thing */
     struct hist hist;
     bool hist_is_cut;

@@ -268,6 +268,10 @@ static void on_single_units(struct keeper *keeper, const struct reading *reading
 static void on_units(struct keeper *keeper, const struct reading *reading)
 {
     on_single_units(keeper, reading);
+    const struct model_thing *any = catalog_thing(keeper->catalog, reading->header.thing);
+    if (any != NULL) {
+        keeper_spread_live(keeper, any, reading);
+    }
     const struct model_thing *thing = keeper_units_thing(keeper);
     if (thing == NULL || reading->header.thing != thing->thing ||
         (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
@@ -333,6 +337,7 @@ static void take_records(struct keeper *keeper, const Baro__LiveRecords *live,
     if (live->n_left_out > 0 && is_of_run) {
         mark_stale(keeper, &keeper->units_cover);
         mark_stale(keeper, &keeper->hist_cover);
+        keeper_spread_missed(keeper);
     }
 }
 
@@ -393,7 +398,9 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
         return;
     }
     if (keeper_sample_take(keeper, envelope, frames, n_frames) ||
-        keeper_probing_take(keeper, envelope, frames, n_frames)) {
+        keeper_probing_take(keeper, envelope, frames, n_frames) ||
+        keeper_spread_take(keeper, envelope, frames, n_frames) ||
+        keeper_moved_take(keeper, envelope, frames, n_frames)) {
         return;
     }
     for (size_t i = 0; i < KEEPER_MAX_PENDING; i++) {

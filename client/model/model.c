@@ -28,6 +28,11 @@ static void finish_model(void *part)
     part_unref(model->hist);
     part_unref(model->graph);
     part_unref(model->why);
+    for (size_t i = 0; i < model->n_spreads; i++) {
+        part_unref(model->spreads[i]);
+    }
+    part_unref(model->spreads);
+    part_unref(model->moved);
     part_unref(model->other);
 }
 
@@ -241,6 +246,63 @@ const struct model_thing *model_thing_like(
     return like;
 }
 
+bool model_wish_spread(struct model_wish *wish, struct model_spread_ref ref)
+{
+    for (size_t i = 0; i < wish->n_spreads; i++) {
+        if (wish->spreads[i].thing == ref.thing && wish->spreads[i].stat == ref.stat) {
+            return true;
+        }
+    }
+    if (wish->n_spreads == MODEL_MAX_SPREADS) {
+        return false;
+    }
+    wish->spreads[wish->n_spreads++] = ref;
+    return true;
+}
+
+const struct model_spread *model_spread_find(
+    const struct model *model, struct model_spread_ref ref)
+{
+    for (size_t i = 0; i < model->n_spreads; i++) {
+        const struct model_spread *spread = model->spreads[i];
+        if (spread->ref.thing == ref.thing && spread->ref.stat == ref.stat) {
+            return spread;
+        }
+    }
+    return NULL;
+}
+
+bool model_moved_wish_equal(
+    const struct model_moved_wish *a, const struct model_moved_wish *b)
+{
+    if (a->n_steps != b->n_steps) {
+        return false;
+    }
+    if (a->n_steps > 0 && (a->kind != b->kind || a->role != b->role)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->n_steps; i++) {
+        if (a->steps[i] != b->steps[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool spreads_equal(const struct model_wish *a, const struct model_wish *b)
+{
+    if (a->n_spreads != b->n_spreads || a->spread_columns != b->spread_columns) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_spreads; i++) {
+        if (a->spreads[i].thing != b->spreads[i].thing ||
+            a->spreads[i].stat != b->spreads[i].stat) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool same_double(double a, double b)
 {
     return !(a < b) && !(a > b);
@@ -297,7 +359,8 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         a->wants_graph != b->wants_graph || a->wants_why != b->wants_why ||
         a->other_run != b->other_run || a->other_from_step != b->other_from_step ||
         a->other_to_step != b->other_to_step || a->n_other_refs != b->n_other_refs ||
-        a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample)) {
+        a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample) ||
+        !spreads_equal(a, b) || !model_moved_wish_equal(&a->moved, &b->moved)) {
         return false;
     }
     return refs_equal(a->refs, b->refs, a->n_refs) &&

@@ -12,7 +12,9 @@
 #include "client/model/part.h"
 #include "client/model/sheet.h"
 #include "lib/analysis/credit.h"
+#include "lib/analysis/moved.h"
 #include "lib/analysis/sample.h"
+#include "lib/analysis/spread.h"
 #include "lib/analysis/why.h"
 #include "lib/base/probe.h"
 #include "lib/base/reading.h"
@@ -33,6 +35,8 @@ enum {
     MODEL_MAX_OTHER_REFS = 2048,
     MODEL_MAX_ALWAYS = 64,
     MODEL_MAX_MEMBERS = 48,
+    MODEL_MAX_SPREADS = 96,
+    MODEL_MAX_MOVED = 9, /* steps whose most moved units are wished for */
     MODEL_MAX_SENTENCES = 4,
     MODEL_MAX_EVIDENCE = 6,
     MODEL_MAX_CREDIT_NODES = 64,
@@ -249,6 +253,53 @@ struct model_hist {
     const float *shares;
 };
 
+/* Which statistic of all units of which tensor. */
+struct model_spread_ref {
+    uint32_t thing;
+    enum unit_stat stat;
+};
+
+/* How a statistic lies over the units of a tensor, over steps. A part. */
+struct model_spread {
+    struct model_spread_ref ref;
+    bool is_ready;
+    int64_t width;     /* steps in a column */
+    uint64_t n_coarse; /* readings of the range whose details were pruned */
+    size_t n;
+    struct model_spread_column {
+        int64_t first_step, last_step;
+        float rows[SPREAD_COUNT];
+        uint32_t n_units;     /* that have a reading */
+        uint32_t n_nonfinite; /* that held a NaN or an infinity */
+    } columns[];
+};
+
+/* What counts as having moved. */
+enum moved_kind {
+    MOVED_CHANGE,   /* UNIT_CHANGE of updates: 1 - cos of the weights before and after */
+    MOVED_RELATIVE, /* norm of the update of a unit against that of its weights */
+    MOVED_JUMP,     /* norm of a role against its mean over some readings before: |log2| */
+    MOVED_KIND_COUNT
+};
+
+/* Steps whose most moved units are wished for, of all layers. */
+struct model_moved_wish {
+    enum moved_kind kind;
+    enum baro_role role; /* of MOVED_JUMP */
+    uint32_t n_steps;    /* 0: none */
+    int64_t steps[MODEL_MAX_MOVED];
+};
+
+/* The units that moved most at some steps. A part. */
+struct model_moved {
+    struct model_moved_wish of;
+    struct model_moved_step {
+        bool is_ready;
+        uint32_t n_things, n_done; /* tensors that are looked at */
+        struct moved_list list;
+    } at[MODEL_MAX_MOVED]; /* of.n_steps */
+};
+
 /* Recorded operations of one step, put together and checked. A part. */
 struct model_probe {
     uint64_t serial; /* of the run */
@@ -308,6 +359,9 @@ struct model {
     const struct model_hist *hist;     /* likewise */
     const struct model_graph *graph;   /* likewise */
     const struct model_why *why;       /* likewise */
+    size_t n_spreads;
+    const struct model_spread *const *spreads; /* a part of parts, as wished; NULL: none */
+    const struct model_moved *moved;           /* NULL: none wished */
     const struct model
         *other;       /* of the wish's other run: its lists and series; NULL: none */
     uint64_t wish;    /* serial of the wish that it answers */
@@ -326,6 +380,10 @@ struct model_wish {
     struct model_sample_wish sample;
     uint32_t hist_thing; /* 0: none */
     bool wants_graph, wants_why;
+    uint32_t spread_columns;
+    size_t n_spreads;
+    struct model_spread_ref spreads[MODEL_MAX_SPREADS];
+    struct model_moved_wish moved;
     uint32_t other_run; /* a second run, seen beside the first; 0: none */
     int64_t other_from_step, other_to_step; /* visible of it */
     size_t n_other_refs;
@@ -388,6 +446,17 @@ bool model_wish_add_other(struct model_wish *wish, struct model_ref ref, bool is
  */
 const struct model_thing *model_thing_like(
     const struct model *model, const struct model_thing *thing);
+
+/** Wish for a spread, if it is not yet wished for; false when the wish is full. */
+bool model_wish_spread(struct model_wish *wish, struct model_spread_ref ref);
+
+/** Find a spread; NULL when it is not in this model. */
+const struct model_spread *model_spread_find(
+    const struct model *model, struct model_spread_ref ref);
+
+/** Whether two wishes ask for the same moved units. */
+bool model_moved_wish_equal(
+    const struct model_moved_wish *a, const struct model_moved_wish *b);
 
 /** Whether two wishes ask for the same sample. */
 bool model_sample_wish_equal(

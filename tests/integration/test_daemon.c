@@ -4,6 +4,7 @@
 
 #include "tests/testing.h"
 
+#include "lib/analysis/spread.h"
 #include "lib/base/mem.h"
 #include "tests/integration/daemon_rig.h"
 
@@ -274,8 +275,28 @@ static void columns_hold_the_extremes_of_all_units(void **state)
         }
     }
     link_message_release(&reply);
+    ref.unit = -2; /* how they lie */
+    reply = (struct link_message){0};
+    rig_ask(rig, &request, &reply);
+    assert_int_equal(reply.wire.envelope->range_reply->n_series[0], SPREAD_COUNT);
+    assert_int_equal(reply.wire.envelope->range_reply->n_points[0], STEPS);
+    columns = (const void *)reply.frames[0].bytes;
+    for (int c = 0; c < COLUMNS; c++) {
+        double middle = (edges[c] + edges[c + 1] - 1) / 2.0; /* mean of the steps */
+        int rank = (UNITS + 1) / 2 - 1;                      /* of the median, from 0 */
+        assert_int_equal(columns[c].count, UNITS);
+        assert_int_equal(columns[c].first_step, edges[c]);
+        assert_true(columns[SPREAD_LEAST * COLUMNS + c].min == edges[c]);
+        assert_true(columns[SPREAD_50 * COLUMNS + c].mean == 1000 * rank + middle);
+        assert_true(columns[SPREAD_MOST * COLUMNS + c].max ==
+                    1000 * (UNITS - 1) + edges[c + 1] - 1);
+    }
+    link_message_release(&reply);
     range.columns = 0;
     struct baro_err err = {0};
+    assert_int_equal(rig_ask_refused(rig, &request, &err), BARO_EINVAL);
+    ref.unit = -3;
+    range.columns = COLUMNS;
     assert_int_equal(rig_ask_refused(rig, &request, &err), BARO_EINVAL);
     pusher_finish(&pusher);
 }
