@@ -332,6 +332,13 @@ static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
         copy_value(app);
         return true;
     }
+    if (has_ctrl && code == SDLK_p) {
+        if (!overview_pin_hovered(app->view, app->model)) {
+            (void)snprintf(app->view->notice, sizeof app->view->notice,
+                "Nothing to pin: point at a scalar's chart on the overview");
+        }
+        return true;
+    }
     enum input_key key = key_of(code);
     bool is_undo = (has_ctrl && code == SDLK_z) ||
                    (key == INPUT_BACKSPACE && app->view->overlay == VIEW_PLAIN);
@@ -439,7 +446,8 @@ static void export_what(struct app *app, char key)
 
 static bool on_text(struct app *app, const char *text)
 {
-    bool is_typing = app->view->overlay == VIEW_FIND || app->view->overlay == VIEW_CONTROL;
+    bool is_typing = app->view->overlay == VIEW_FIND ||
+                     app->view->overlay == VIEW_CONTROL || app->view->overlay == VIEW_GLOB;
     if (app->is_exporting) {
         export_what(app, text[0]);
         return true;

@@ -346,6 +346,8 @@ uint64_t feed_wish(struct feed *feed, const struct model_wish *wish)
     if (is_new) {
         size_t bytes = wish->n_refs * sizeof wish->refs[0];
         memcpy(&feed->wish, wish, offsetof(struct model_wish, refs) + bytes);
+        memcpy(feed->wish.other_refs, wish->other_refs,
+            wish->n_other_refs * sizeof wish->other_refs[0]);
         feed->serial++;
     }
     uint64_t serial = feed->serial;

@@ -83,9 +83,10 @@ struct chart_line {
         gap; /* readings further apart in x are not joined, see chart_is_hole(); 0 = join all */
     draw_color color;
     enum chart_weight weight;
-    bool alarmed;  /* always wholly inside the y range */
-    bool is_aside; /* left out of the y range: what lies beyond is marked there */
-    bool envelope; /* dense readings: an even softer min/max band under the mean */
+    bool is_dashed; /* told from the others without its colour: of a second run */
+    bool alarmed;   /* always wholly inside the y range */
+    bool is_aside;  /* left out of the y range: what lies beyond is marked there */
+    bool envelope;  /* dense readings: an even softer min/max band under the mean */
 };
 
 /* Very many lines over the same x, all one colour: units of a tensor behind the chosen ones. */

@@ -18,6 +18,10 @@
 #define BAND_ALPHA 0.55F
 #define SOFT_ALPHA 0.32F
 
+/* Logical pixels from dash to dash, and the part of them that is drawn. */
+#define DASH_PERIOD 9.0F
+#define DASH_PART   0.6F
+
 /* Readings of one device column. */
 struct cell {
     double lo, hi, first, last; /* first and last may be NaN: not known */
@@ -299,16 +303,66 @@ static draw_color pen_color(const struct chart_line *line, bool is_hovered)
                                                       : line->color;
 }
 
+/* Where a line from a to b is at a pixel column. */
+static struct draw_point point_at(struct draw_point a, struct draw_point b, float x)
+{
+    float t = b.x > a.x ? (x - a.x) / (b.x - a.x) : 0;
+    return (struct draw_point){x, a.y + (b.y - a.y) * t};
+}
+
+/* A line of dashes: as long in x, wherever it begins, so that they do not move with the data. */
+static void draw_dashes(struct draw_list *list, const struct draw_point *points, size_t n,
+    float width, draw_color color)
+{
+    struct draw_point *dash = draw_scratch(list, (n + 2) * sizeof *dash);
+    size_t n_dash = 0;
+    for (size_t i = 0; dash != NULL && i + 1 < n; i++) {
+        struct draw_point from = points[i];
+        while (from.x < points[i + 1].x) {
+            float place = from.x / DASH_PERIOD - floorf(from.x / DASH_PERIOD);
+            bool is_on = place < DASH_PART - 1e-4F;
+            float left = (is_on ? DASH_PART : 1) - place;
+            float to = fminf(from.x + fmaxf(left, 1e-3F) * DASH_PERIOD, points[i + 1].x);
+            struct draw_point end = point_at(points[i], points[i + 1], to);
+            if (is_on && n_dash == 0) {
+                dash[n_dash++] = from;
+            }
+            if (is_on) {
+                dash[n_dash++] = end;
+            }
+            bool is_last = !is_on || left * DASH_PERIOD <= to - from.x + 1e-3F;
+            if (is_last && n_dash > 1) {
+                draw_polyline(list, dash, n_dash, width, color);
+            }
+            n_dash = is_last ? 0 : n_dash;
+            from = end;
+        }
+    }
+    if (n_dash > 1) {
+        draw_polyline(list, dash, n_dash, width, color);
+    }
+}
+
+static void stroke(struct chart_pen *pen, const struct chart_line *line,
+    const struct draw_point *points, size_t n, float width, draw_color color)
+{
+    if (line->is_dashed) {
+        draw_dashes(pen->list, points, n, width, color);
+    } else {
+        draw_polyline(pen->list, points, n, width, color);
+    }
+}
+
 /* The means of cells as polylines over a soft band. */
-static void draw_means(
-    struct chart_pen *pen, const struct cell *cells, float width, draw_color color)
+static void draw_means(struct chart_pen *pen, const struct chart_line *line,
+    const struct cell *cells, float width, draw_color color)
 {
     const struct chart_scale *scale = &pen->scale;
     size_t n_px = (size_t)scale->n_px, n = 0;
     struct draw_point *points = draw_scratch(pen->list, n_px * sizeof *points);
     for (size_t i = 0; i < n_px && points != NULL; i++) {
         if (cells[i].has && !cells[i].joined && n > 0) {
-            draw_polyline(pen->list, points, n, width, color);
+            stroke(pen, line, points, n, width, color);
             n = 0;
         }
         if (cells[i].has) {
@@ -318,7 +372,7 @@ static void draw_means(
         }
     }
     if (n > 0) {
-        draw_polyline(pen->list, points, n, width, color);
+        stroke(pen, line, points, n, width, color);
     }
 }
 
@@ -348,9 +402,11 @@ static void draw_dense(struct chart_pen *pen, const struct chart_line *line,
     }
     float width = pen_width(line, hovered);
     draw_color color = pen_color(line, hovered);
-    float softness = line->envelope ? SOFT_ALPHA : BAND_ALPHA;
+    float softness = line->envelope    ? SOFT_ALPHA
+                     : line->is_dashed ? 0.5F * SOFT_ALPHA
+                                       : BAND_ALPHA;
     draw_band(pen->list, scale->x_px, spans, n_px, width, draw_fade(color, softness));
-    draw_means(pen, cells, width, color);
+    draw_means(pen, line, cells, width, color);
 }
 
 /* Draw the points collected since the last break; one alone becomes a dot. */
@@ -362,7 +418,7 @@ static void draw_run(struct chart_pen *pen, const struct chart_line *line,
     if (n == 1) {
         draw_mark(pen->list, DRAW_MARK_DOT, points[0].x, points[0].y, 2 * width, color);
     } else if (n > 1) {
-        draw_polyline(pen->list, points, n, width, color);
+        stroke(pen, line, points, n, width, color);
     }
 }
 

@@ -46,6 +46,7 @@ void keeper_destroy(struct keeper *keeper)
     free(keeper->entries);
     keeper_sample_reset(keeper, true);
     keeper_probing_reset(keeper, true);
+    keeper_compare_reset(keeper, true);
     keeper_spread_reset(keeper, true);
     sheet_finish(&keeper->units);
     hist_finish(&keeper->hist);
@@ -92,6 +93,7 @@ void keeper_on_connect(struct keeper *keeper)
     keeper->hist_cover.have = keeper->hist_cover.asked = (struct grid){0};
     keeper_sample_reset(keeper, false);
     keeper_probing_reset(keeper, false);
+    keeper_compare_reset(keeper, false);
     keeper_spread_reset(keeper, false);
     keeper_moved_reset(keeper, false);
     if (keeper->other != NULL) {
@@ -189,6 +191,7 @@ static void change_run(struct keeper *keeper, uint32_t run)
     keeper->asking = NULL;
     keeper_sample_reset(keeper, true);
     keeper_probing_reset(keeper, true);
+    keeper_compare_reset(keeper, true);
     keeper_spread_reset(keeper, true);
     keeper_moved_reset(keeper, true);
     catalog_clear_run(keeper->catalog);
@@ -415,6 +418,7 @@ static bool is_complete(struct keeper *keeper)
     return (keeper->wish.hist_thing == 0 || is_covered(&keeper->hist_cover)) &&
            keeper_sample_is_complete(keeper) && keeper_probing_is_complete(keeper) &&
            keeper_spread_is_complete(keeper) && keeper_moved_is_complete(keeper) &&
+           keeper_compare_is_complete(keeper) &&
            (!keeper_has_other(keeper) || is_complete(keeper->other));
 }
 
@@ -452,6 +456,7 @@ struct model *keeper_publish(struct keeper *keeper)
     model->why = keeper_why_publish(keeper);
     model->spreads = keeper_spread_publish(keeper, &model->n_spreads);
     model->moved = keeper_moved_publish(keeper);
+    model->compare = keeper_compare_publish(keeper);
     model->other = keeper_has_other(keeper) ? keeper_publish(keeper->other) : NULL;
     keeper_probing_note(keeper, model);
     keeper->is_changed = false;

@@ -214,7 +214,9 @@ static bool ask_own(struct keeper *keeper, Baro__Envelope *out)
 bool keeper_ask(struct keeper *keeper, Baro__Envelope *out)
 {
     keeper->is_other_asking = false;
-    if (ask_own(keeper, out)) {
+    if (ask_own(keeper, out) ||
+        (keeper->is_connected && keeper->asking == NULL && !keeper->is_second &&
+            keeper_compare_ask(keeper, out))) {
         return true;
     }
     keeper->is_other_asking = keeper->other != NULL && ask_own(keeper->other, out);
@@ -247,9 +249,9 @@ void keeper_sent(struct keeper *keeper, int64_t request)
         keeper_sent(keeper->other, request);
         return;
     }
-    if (keeper_sample_sent(keeper, request) || keeper_probing_sent(keeper, request) ||
-        keeper_spread_sent(keeper, request) || keeper_moved_sent(keeper, request) ||
-        keeper->asking == NULL) {
+    if (keeper_compare_sent(keeper, request) || keeper_sample_sent(keeper, request) ||
+        keeper_probing_sent(keeper, request) || keeper_spread_sent(keeper, request) ||
+        keeper_moved_sent(keeper, request) || keeper->asking == NULL) {
         return;
     }
     if (request > 0) {

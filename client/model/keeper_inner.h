@@ -135,6 +135,37 @@ struct probing {
     Baro__SeriesRef *ref_pointers[WHY_MAX_WANTS];
 };
 
+enum comparing_stage { COMPARING_REST, COMPARING_VALUES, COMPARING_UNITS };
+
+enum { COMPARING_MAX_REFS = 72 };
+
+/* Units of a tensor on both sides, as far as they have been answered. */
+struct compared_units {
+    uint32_t thing;
+    int n_answered; /* sides */
+    uint32_t n[2];
+    float *values[2];
+};
+
+/* Two moments compared: keeper_compare.c. */
+struct comparing {
+    enum comparing_stage stage;
+    struct model_compare_wish asked; /* what is being found out, or was last */
+    uint64_t request;                /* 0: none */
+    bool is_out;                     /* handed out by keeper_ask, not yet sent */
+    uint64_t begun_at;               /* n_published then */
+    int side;                        /* at hand */
+    size_t next;                     /* pair of it */
+    size_t n, n_alone[2];
+    struct model_compared *pairs; /* under way */
+    uint32_t units_thing;         /* at hand */
+    size_t n_units;
+    struct compared_units units[MODEL_MAX_COMPARED_UNITS]; /* asked for longest ago first */
+    struct model_compare *found;                           /* a part; NULL: nothing yet */
+    Baro__SeriesRef refs[COMPARING_MAX_REFS];
+    Baro__SeriesRef *ref_pointers[COMPARING_MAX_REFS];
+};
+
 struct keeper {
     struct catalog *catalog;
     enum model_state state;
@@ -154,11 +185,12 @@ struct keeper {
     struct sheet units;
     uint64_t units_coarse; /* as in struct model_units */
     struct model_units *units_part;
-    struct sampling sampling; /* of wish.sample */
-    struct probing probing;   /* of wish.wants_graph and .wants_why */
-    struct spreads spreads;   /* of wish.spreads */
-    struct moving moving;     /* of wish.moved */
-    struct cover hist_cover;  /* of wish.hist_thing */
+    struct sampling sampling;   /* of wish.sample */
+    struct probing probing;     /* of wish.wants_graph and .wants_why */
+    struct spreads spreads;     /* of wish.spreads */
+    struct moving moving;       /* of wish.moved */
+    struct comparing comparing; /* of wish.compare */
+    struct cover hist_cover;    /* of wish.hist_thing */
     struct hist hist;
     bool hist_is_cut;
     struct model_hist *hist_part;
@@ -259,6 +291,25 @@ void keeper_other_wish(
 
 /** Whether a second run is wished for. */
 bool keeper_has_other(const struct keeper *keeper);
+
+/** Give the next question about two moments that are compared; false: none. */
+bool keeper_compare_ask(struct keeper *keeper, Baro__Envelope *out);
+
+/** Note the request number of what keeper_compare_ask gave; false: it gave nothing. */
+bool keeper_compare_sent(struct keeper *keeper, int64_t request);
+
+/** Take a message when it answers that question; false: it does not. */
+bool keeper_compare_take(struct keeper *keeper, const Baro__Envelope *envelope,
+    const struct keeper_frame *frames, size_t n_frames);
+
+/** Forget what is under way (the connection or a run is another); findings: those, too. */
+void keeper_compare_reset(struct keeper *keeper, bool findings);
+
+/** What is known, a new reference; NULL: nothing yet, or not wished for. */
+const struct model_compare *keeper_compare_publish(struct keeper *keeper);
+
+/** Whether all that is wished for is there. */
+bool keeper_compare_is_complete(struct keeper *keeper);
 
 /** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);

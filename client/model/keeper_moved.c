@@ -34,9 +34,22 @@ static const struct model_thing *weights_of(
     return NULL;
 }
 
+/* A unit of a single number has no direction: its change would be 0, or 2 when it turns. */
+static bool is_single(const struct model_thing *thing)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < thing->n_dims && i < MODEL_MAX_DIMS; i++) {
+        n *= thing->shape[i] > 0 ? thing->shape[i] : 1;
+    }
+    return n <= (int64_t)thing->n_units;
+}
+
 static bool is_of(const struct moved_entry *entry, const struct model_thing *thing)
 {
     enum baro_role role = entry->kind == MOVED_JUMP ? entry->role : BARO_UPDATE;
+    if (entry->kind == MOVED_CHANGE && is_single(thing)) {
+        return false;
+    }
     return thing->is_tensor && thing->n_units > 0 && thing->role == role &&
            thing->first_step <= entry->step;
 }

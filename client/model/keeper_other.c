@@ -38,6 +38,9 @@ void keeper_other_wish(
     }
     struct model_wish *told = keeper->other_wish;
     memset(told, 0, offsetof(struct model_wish, refs));
+    if (wish->other_run != keeper->other->wish.run) {
+        keeper_compare_reset(keeper, true);
+    }
     told->run = wish->other_run;
     told->from_step = wish->other_from_step;
     told->to_step = wish->other_to_step;

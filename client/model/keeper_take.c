@@ -397,7 +397,8 @@ void keeper_take(struct keeper *keeper, const Baro__Envelope *envelope,
         }
         return;
     }
-    if (keeper_sample_take(keeper, envelope, frames, n_frames) ||
+    if (keeper_compare_take(keeper, envelope, frames, n_frames) ||
+        keeper_sample_take(keeper, envelope, frames, n_frames) ||
         keeper_probing_take(keeper, envelope, frames, n_frames) ||
         keeper_spread_take(keeper, envelope, frames, n_frames) ||
         keeper_moved_take(keeper, envelope, frames, n_frames)) {

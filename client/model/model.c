@@ -34,6 +34,7 @@ static void finish_model(void *part)
     part_unref(model->spreads);
     part_unref(model->moved);
     part_unref(model->other);
+    part_unref(model->compare);
 }
 
 static void finish_probe(void *part)
@@ -339,6 +340,14 @@ uint32_t model_sample_place(const struct model_sample *sample, uint32_t unit)
     return place;
 }
 
+static bool compare_equal(
+    const struct model_compare_wish *a, const struct model_compare_wish *b)
+{
+    return a->is_wanted == b->is_wanted && a->is_steps == b->is_steps &&
+           a->to[0] == b->to[0] && a->to[1] == b->to[1] && a->n_units == b->n_units &&
+           memcmp(a->units, b->units, a->n_units * sizeof a->units[0]) == 0;
+}
+
 static bool refs_equal(
     const struct model_wish_ref *a, const struct model_wish_ref *b, size_t n)
 {
@@ -363,7 +372,8 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         !spreads_equal(a, b) || !model_moved_wish_equal(&a->moved, &b->moved)) {
         return false;
     }
-    return refs_equal(a->refs, b->refs, a->n_refs) &&
+    return compare_equal(&a->compare, &b->compare) &&
+           refs_equal(a->refs, b->refs, a->n_refs) &&
            refs_equal(a->other_refs, b->other_refs, a->n_other_refs);
 }
 

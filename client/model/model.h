@@ -33,6 +33,8 @@ enum {
     MODEL_MAX_SAMPLES = 16,
     MODEL_MAX_REFS = 4096,
     MODEL_MAX_OTHER_REFS = 2048,
+    MODEL_MAX_COMPARED = 8192,
+    MODEL_MAX_COMPARED_UNITS = 48,
     MODEL_MAX_ALWAYS = 64,
     MODEL_MAX_MEMBERS = 48,
     MODEL_MAX_SPREADS = 96,
@@ -339,6 +341,49 @@ struct model_why {
     char trouble[MODEL_TROUBLE_BYTES]; /* why there are no shares, or no failure; else "" */
 };
 
+/* What two moments are compared: a run up to a step each. */
+struct model_compare_wish {
+    bool is_wanted;
+    bool is_steps; /* both of the first run; else the second moment is of the second run */
+    int64_t to[2]; /* INT64_MAX: all that there is */
+    uint32_t n_units;
+    uint32_t units[MODEL_MAX_COMPARED_UNITS]; /* tensors whose units are wanted */
+};
+
+/* Statistics of a tensor's whole, as values of struct model_compared have them. */
+enum model_compared_stat {
+    COMPARED_L2, /* of a scalar: its value */
+    COMPARED_MEAN,
+    COMPARED_ABS_MAX,
+    COMPARED_STAT_COUNT
+};
+
+/* A series of both sides: its last readings. */
+struct model_compared {
+    uint32_t thing[2];
+    bool is_tensor;
+    bool has_units; /* as many on both sides */
+    bool has[2];    /* there is a reading */
+    int64_t step[2];
+    double values[2][COMPARED_STAT_COUNT];
+};
+
+/* The l2 norm of each unit of a tensor on both sides. */
+struct model_compared_units {
+    uint32_t thing; /* of the first side */
+    uint32_t n;
+    const float *values[2]; /* NaN: no reading */
+};
+
+struct model_compare {
+    struct model_compare_wish of; /* what it answers */
+    size_t n;
+    struct model_compared *at;
+    size_t n_alone[2]; /* series that one side only has */
+    size_t n_units;
+    struct model_compared_units units[MODEL_MAX_COMPARED_UNITS];
+};
+
 struct model {
     enum model_state state;
     const char *endpoint;
@@ -363,9 +408,10 @@ struct model {
     const struct model_spread *const *spreads; /* a part of parts, as wished; NULL: none */
     const struct model_moved *moved;           /* NULL: none wished */
     const struct model
-        *other;       /* of the wish's other run: its lists and series; NULL: none */
-    uint64_t wish;    /* serial of the wish that it answers */
-    bool is_complete; /* all of the wish is there */
+        *other; /* of the wish's other run: its lists and series; NULL: none */
+    const struct model_compare *compare; /* NULL: none wished, or nothing known yet */
+    uint64_t wish;                       /* serial of the wish that it answers */
+    bool is_complete;                    /* all of the wish is there */
 };
 
 /* What a page needs. Filled by views while they draw, answered by the keeper. */
@@ -384,6 +430,7 @@ struct model_wish {
     size_t n_spreads;
     struct model_spread_ref spreads[MODEL_MAX_SPREADS];
     struct model_moved_wish moved;
+    struct model_compare_wish compare;
     uint32_t other_run; /* a second run, seen beside the first; 0: none */
     int64_t other_from_step, other_to_step; /* visible of it */
     size_t n_other_refs;

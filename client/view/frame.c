@@ -76,6 +76,27 @@ const struct model_series *frame_series(
     return f->model->run == f->view->run ? model_find(f->model, ref, is_coarse) : NULL;
 }
 
+const struct model *frame_other(const struct frame *f)
+{
+    const struct model *other = f->model->other;
+    bool is_there = f->view->other_run != 0 && other != NULL &&
+                    other->run == f->view->other_run && other->has_things;
+    return is_there ? other : NULL;
+}
+
+const struct model_series *frame_other_series(
+    struct frame *f, struct model_ref ref, bool is_coarse)
+{
+    const struct model *other = frame_other(f);
+    (void)model_wish_add_other(&f->view->wish, ref, is_coarse);
+    return other != NULL ? model_find(other, ref, is_coarse) : NULL;
+}
+
+draw_color frame_other_color(const struct theme *theme)
+{
+    return theme_series(theme, 1);
+}
+
 static double finite_or_nan(double value)
 {
     return isfinite(value) ? value : (double)NAN;
@@ -127,16 +148,17 @@ static bool is_without_elements(
     return thing != NULL && thing->n_nonfinite == 0;
 }
 
-struct chart_line frame_line(
-    struct frame *f, const struct model_series *series, double cadence, draw_color color)
+/* The columns between two steps. */
+static struct chart_line line_between(struct frame *f, const struct model *model,
+    const struct model_series *series, double lo, double hi)
 {
-    struct chart_line line = {.color = color};
+    struct chart_line line = {0};
     if (series == NULL || series->n == 0) {
         return line;
     }
-    size_t first = first_visible(series, f->view->lo);
+    size_t first = first_visible(series, lo);
     size_t end = first;
-    while (end < series->n && (double)series->columns[end].first_step <= f->view->hi) {
+    while (end < series->n && (double)series->columns[end].first_step <= hi) {
         end++;
     }
     first -= first > 0 ? 1 : 0; /* so that the line comes in from the left edge */
@@ -146,14 +168,39 @@ struct chart_line frame_line(
     if (columns == NULL) {
         return line;
     }
-    bool is_hollow = is_without_elements(f->model, series);
+    bool is_hollow = is_without_elements(model, series);
     for (size_t i = first; i < end; i++) {
         if (!is_hollow || isfinite(series->columns[i].mean)) {
             columns[line.n_columns++] = column_of(&series->columns[i]);
         }
     }
     line.columns = columns;
-    line.gap = cadence > 0 ? 4 * cadence + 2 * (double)series->width : 0;
+    return line;
+}
+
+static double gap_of(const struct model_series *series, double cadence)
+{
+    return cadence > 0 && series != NULL ? 4 * cadence + 2 * (double)series->width : 0;
+}
+
+struct chart_line frame_line(
+    struct frame *f, const struct model_series *series, double cadence, draw_color color)
+{
+    struct chart_line line = line_between(f, f->model, series, f->view->lo, f->view->hi);
+    line.color = color;
+    line.gap = gap_of(series, cadence);
+    return line;
+}
+
+struct chart_line frame_other_line(
+    struct frame *f, const struct model_series *series, double cadence, draw_color color)
+{
+    const struct model_wish *wish = &f->view->wish;
+    struct chart_line line = line_between(f, f->model->other, series,
+        (double)wish->other_from_step, (double)wish->other_to_step);
+    line.color = color;
+    line.gap = gap_of(series, cadence);
+    line.is_dashed = true;
     return line;
 }
 
@@ -270,28 +317,32 @@ bool frame_is_steep(const struct chart_line *lines, size_t n_lines)
     return n > 0 && largest > steep * exp(logs / (double)n);
 }
 
-static void tip_of_hit(
-    struct frame *f, const struct chart *chart, const struct chart_hit *hit)
+static void tip_of_hit(struct frame *f, const struct chart *chart,
+    const struct chart_hit *hit, const struct xmap *map)
 {
     char value[FORMAT_MAX];
-    char step[FORMAT_MAX];
+    char step[96];
+    char high[FORMAT_MAX];
     char low[FORMAT_MAX];
     const char *name = chart->lines[hit->line].name;
     frame_tip(f, hit->at.x, hit->at.y);
     frame_tip_line(f, "%s", name != NULL ? name : chart->title);
+    if (map != NULL) {
+        (void)xaxis_words(step, sizeof step, f->view, map, xaxis_step(map, hit->x));
+    } else {
+        (void)snprintf(step, sizeof step, "step %s", format_count(value, (int64_t)hit->x));
+    }
     if ((hit->flags & (CHART_NAN | CHART_POS_INF | CHART_NEG_INF)) != 0) {
         const char *what = (hit->flags & CHART_NAN) != 0       ? "NaN"
                            : (hit->flags & CHART_POS_INF) != 0 ? "+Inf"
                                                                : "-Inf";
-        frame_tip_line(f, "%s at step %s", what, format_count(step, (int64_t)hit->x));
+        frame_tip_line(f, "%s at %s", what, step);
     } else if (hit->count > 1) {
         frame_tip_line(f, "%s to %s, mean %s", format_value(low, hit->min),
-            format_value(step, hit->max), format_value(value, hit->value));
-        frame_tip_line(
-            f, "%u readings from step %s", hit->count, format_count(step, (int64_t)hit->x));
+            format_value(high, hit->max), format_value(value, hit->value));
+        frame_tip_line(f, "%u readings from %s", hit->count, step);
     } else {
-        frame_tip_line(f, "%s at step %s", format_exact(value, hit->value),
-            format_count(step, (int64_t)hit->x));
+        frame_tip_line(f, "%s at %s", format_exact(value, hit->value), step);
     }
 }
 
@@ -301,7 +352,7 @@ static bool tip_of_alert(struct frame *f, const struct chart_layout *layout)
     const struct view *view = f->view;
     for (size_t i = f->model->alerts->n; i > 0; i--) {
         const struct model_alert *alert = &f->model->alerts->at[i - 1];
-        float px = chart_px_of_x(layout, (double)alert->step);
+        float px = xaxis_px(view, layout, (double)alert->step);
         bool is_low = view->my > layout->plot.y + layout->plot.h - 10;
         if (is_low && fabsf(px - view->mx) < 5) {
             frame_tip(f, px, view->my);
@@ -321,8 +372,9 @@ static void draw_selection(struct frame *f, const struct view_slot *slot)
     if (view->drag != DRAG_ZOOM && !is_brush) {
         return;
     }
-    float a = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->drag_x0));
-    float b = chart_px_of_x(layout, chart_x_at(&view->drag_layout, view->mx));
+    float a =
+        xaxis_px(view, layout, xaxis_step_at(view, &view->drag_layout, view->drag_x0));
+    float b = xaxis_px(view, layout, xaxis_step_at(view, &view->drag_layout, view->mx));
     float left = fmaxf(fminf(a, b), layout->plot.x);
     float right = fminf(fmaxf(a, b), layout->plot.x + layout->plot.w);
     float top = layout->plot.y;
@@ -340,6 +392,34 @@ static void draw_selection(struct frame *f, const struct view_slot *slot)
     }
 }
 
+/* Put a chart of lines alone on what the x axis counts; false: it counts steps. */
+static bool map_chart(struct frame *f, struct frame_chart *of)
+{
+    static const enum axis_unit units[] = {
+        AXIS_STEP, AXIS_ELAPSED, AXIS_CLOCK, AXIS_NUMBER};
+    _Static_assert(BARO_LEN(units) == XAXIS_KIND_COUNT, "each kind has a unit");
+    const struct xaxis *axis = &f->view->x;
+    struct chart *chart = &of->chart;
+    if (axis->shown == XAXIS_STEP || chart->flock != NULL || chart->backdrop != NULL) {
+        return false;
+    }
+    struct chart_line *lines = draw_scratch(f->list, (chart->n_lines + 1) * sizeof *lines);
+    for (size_t i = 0; lines != NULL && i < chart->n_lines; i++) {
+        bool is_other = i + of->n_other >= chart->n_lines;
+        lines[i] = chart->lines[i];
+        xaxis_map_line(f, is_other ? &axis->other_map : &axis->map, &lines[i]);
+    }
+    chart->lines = lines;
+    chart->n_lines = lines != NULL ? chart->n_lines : 0;
+    chart->x.unit = units[axis->shown];
+    chart->x.lo = xaxis_of(&axis->map, chart->x.lo);
+    chart->x.hi = xaxis_of(&axis->map, chart->x.hi);
+    chart->events = f->mapped_events;
+    chart->n_events = f->mapped_events != NULL ? f->n_events : 0;
+    chart->cursor = xaxis_of(&axis->map, chart->cursor);
+    return true;
+}
+
 struct view_slot *frame_chart(
     struct frame *f, struct draw_rect rect, struct frame_chart *of)
 {
@@ -347,11 +427,14 @@ struct view_slot *frame_chart(
     struct view_slot *slot = frame_slot(f, of->id);
     struct chart *chart = &of->chart;
     bool is_over = frame_is_over(f, rect);
+    const struct chart by_step = *chart;
     chart->x = (struct axis){
         .kind = AXIS_LINEAR, .unit = AXIS_STEP, .lo = view->lo, .hi = view->hi};
     chart->events = f->events;
     chart->n_events = f->n_events;
     chart->cursor = view->cursor;
+    const struct axis steps = chart->x;
+    bool is_mapped = map_chart(f, of);
     if (of->may_log && !slot->has_chosen && !slot->is_log &&
         frame_is_steep(chart->lines, chart->n_lines)) {
         slot->is_log = true;
@@ -379,7 +462,12 @@ struct view_slot *frame_chart(
     chart_draw(f->list, f->theme, rect, chart, &slot->state, &slot->layout);
     slot->has_layout = true;
     if (capture_wants(view, slot)) {
-        capture_chart(view, draw_font(f->list), rect, chart, slot);
+        struct chart written = *chart;
+        if (is_mapped && view->capture.kind == VIEW_CAPTURE_CSV) {
+            written.lines = by_step.lines;
+            written.x = steps;
+        }
+        capture_chart(view, draw_font(f->list), rect, &written, slot);
     }
     draw_selection(f, slot);
     frame_zone(f, rect, VIEW_CHART, slot - view->slots, of->thing);
@@ -389,7 +477,11 @@ struct view_slot *frame_chart(
         !tip_of_alert(f, &slot->layout) && !of->no_tip &&
         chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
         hover = (int)hit.line;
-        tip_of_hit(f, chart, &hit);
+        bool is_other = hit.line + of->n_other >= chart->n_lines;
+        tip_of_hit(f, chart, &hit,
+            !is_mapped ? NULL
+            : is_other ? &view->x.other_map
+                       : &view->x.map);
         view->under = (struct view_under){true, hit.value};
     }
     view->is_dirty |= hover != slot->hover;

@@ -171,7 +171,7 @@ static bool is_hit_at(const struct frame *f, const struct heat *heat,
     const struct view *view = f->view;
     size_t cell = heat->n_cells - 1;
     if (!isnan(step)) {
-        double place = (step - view->lo) / (view->hi - view->lo) * (double)heat->n_cells;
+        double place = xaxis_place(view, step) * (double)heat->n_cells;
         cell = place <= 0                      ? 0
                : place < (double)heat->n_cells ? (size_t)place
                                                : heat->n_cells - 1;
@@ -276,8 +276,8 @@ static void draw_label(struct frame *f, const struct heat *heat, float y,
 static void tip_of_row(struct frame *f, const struct heat *heat,
     const struct model_thing *thing, const struct heat_row *of)
 {
-    double step = f->view->lo + (double)((f->view->mx - heat->plot.x) / heat->plot.w) *
-                                    (f->view->hi - f->view->lo);
+    double step =
+        xaxis_step_of_place(f->view, (double)((f->view->mx - heat->plot.x) / heat->plot.w));
     const struct wire_column *reading = reading_of(f->view, of->series, step);
     char value[FORMAT_MAX];
     char at[FORMAT_MAX];
@@ -306,7 +306,7 @@ static void tip_of_row(struct frame *f, const struct heat *heat,
 
 static void draw_cursor(struct frame *f, struct draw_rect plot)
 {
-    double place = (f->view->cursor - f->view->lo) / (f->view->hi - f->view->lo);
+    double place = xaxis_place(f->view, f->view->cursor);
     if (place >= 0 && place <= 1) {
         draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
             draw_fade(f->theme->accent, 0.75F));
@@ -427,8 +427,10 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
     heat.n_cells = (size_t)fmaxf(plot_w * draw_scale(f->list) / 2, 8);
     heat.scroll = scroll_of(f, &heat, role);
     struct view_slot *slot = frame_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0));
-    slot->layout = (struct chart_layout){
-        .rect = heat.plot, .plot = heat.plot, .x = {.lo = f->view->lo, .hi = f->view->hi}};
+    slot->layout = (struct chart_layout){.rect = heat.plot,
+        .plot = heat.plot,
+        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
+            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
     slot->has_layout = true;
     struct draw_rect rows = {rect.x, heat.plot.y, rect.w, heat.plot.h};
     struct draw_rect within = f->within;

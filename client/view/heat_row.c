@@ -24,6 +24,7 @@ struct heat_key {
         *parts[N_PARTS]; /* norm, n_nan, n_pos_inf, n_neg_inf; or NULL */
     const struct theme *theme;
     double lo, hi, lasts;
+    uint64_t x_stamp; /* of what the x axis counts */
     size_t n_cells;
     uint32_t thing;
     bool is_soft;
@@ -65,7 +66,7 @@ static double usual_of(struct frame *f, const struct model_series *series)
 /* Column of the picture that a step falls into. */
 static size_t cell_of(const struct frame *f, double step, size_t n_cells)
 {
-    double place = (step - f->view->lo) / (f->view->hi - f->view->lo);
+    double place = xaxis_place(f->view, step);
     if (!(place > 0)) {
         return 0;
     }
@@ -141,6 +142,9 @@ static void fill_row(
             continue;
         }
         float t = deviation_of(column, usual);
+        if (xaxis_is_idle(&f->view->x.map, from, to)) { /* nothing lasts meanwhile */
+            to = fmax(to - 1, (double)column->last_step);
+        }
         size_t last = cell_of(f, to, n_cells);
         for (size_t cell = cell_of(f, from, n_cells); cell <= last; cell++) {
             if (fabsf(t) >= fabsf(far[cell])) {
@@ -167,9 +171,10 @@ static bool key_equal(const struct heat_key *a, const struct heat_key *b)
             return false;
         }
     }
-    return a->thing == b->thing && a->theme == b->theme && a->n_cells == b->n_cells &&
-           a->is_soft == b->is_soft && same_double(a->lo, b->lo) &&
-           same_double(a->hi, b->hi) && same_double(a->lasts, b->lasts);
+    return a->thing == b->thing && a->x_stamp == b->x_stamp && a->theme == b->theme &&
+           a->n_cells == b->n_cells && a->is_soft == b->is_soft &&
+           same_double(a->lo, b->lo) && same_double(a->hi, b->hi) &&
+           same_double(a->lasts, b->lasts);
 }
 
 static struct heat_key key_of(
@@ -180,6 +185,7 @@ static struct heat_key key_of(
     struct heat_key key = {.theme = f->theme,
         .lo = f->view->lo,
         .hi = f->view->hi,
+        .x_stamp = f->view->x.stamp,
         .n_cells = n_cells,
         .thing = thing->thing,
         .is_soft = is_soft};

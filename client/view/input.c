@@ -149,6 +149,42 @@ static void pick_run(struct view *view, uint32_t run)
     fit(view);
 }
 
+/* See a run beside the one shown; the one that is: no longer. */
+static void pick_other(struct view *view, const struct model *model, uint32_t run)
+{
+    const struct model_run *other = model_run_find(model, run);
+    if (run == view->other_run || run == view->run || other == NULL) {
+        view->other_run = 0;
+        (void)snprintf(view->notice, sizeof view->notice, "%s",
+            run == view->run && run != 0
+                ? "That is the run shown; another can be seen beside it"
+                : "One run alone");
+        return;
+    }
+    view->other_run = run;
+    (void)snprintf(view->notice, sizeof view->notice,
+        "%.120s is seen beside it, dashed; 7 compares the two", other->name);
+}
+
+static void open_glob(struct view *view, bool is_all)
+{
+    if (is_all) {
+        view->overview.glob[0] = '\0';
+        view->scroll[VIEW_SCROLL_PAGE] = 0;
+        return;
+    }
+    show_page(view, VIEW_OVERVIEW);
+    view->overlay = VIEW_GLOB;
+}
+
+static void pin_thing(struct view *view, const struct model *model, uint32_t id)
+{
+    const struct model_thing *thing = model_thing_find(model, id);
+    if (id == 0 || thing != NULL) {
+        overview_pin(view, thing != NULL ? thing->name : OVERVIEW_STEP_TIME);
+    }
+}
+
 /* List the operations of a module; those that are listed: no longer. */
 static void pick_ops(struct view *view, int64_t node)
 {
@@ -171,6 +207,16 @@ static void toggle_play(struct view *view)
         bool is_within = view->cursor >= view->lo && view->cursor < view->hi - 1;
         view->cursor = is_within ? view->cursor : fmax(ceil(view->lo), 0);
         view->cursor_is_kept = true;
+    }
+}
+
+/* Show a role; a statistic that only updates have gives way. */
+static void pick_role(struct view *view, enum baro_role role)
+{
+    view->heat_role = role;
+    if (role != BARO_UPDATE && view->page == VIEW_LAYERS &&
+        (view->layers.stat == FORM_RATIO || view->layers.stat == FORM_CHANGE)) {
+        view->layers.stat = FORM_L2;
     }
 }
 
@@ -212,7 +258,13 @@ static void act(
         break;
     case VIEW_SHOW_UNIT: show_unit(view, model, a, b); break;
     case VIEW_TOGGLE_ALONE: view->is_alone = !view->is_alone && view->unit >= 0; break;
-    case VIEW_PICK_HEAT: view->heat_role = (enum baro_role)a; break;
+    case VIEW_PICK_HEAT: pick_role(view, (enum baro_role)a); break;
+    case VIEW_LAYERS_STAT: view->layers.stat = (enum form_stat)a; break;
+    case VIEW_LAYERS_FORM: view->layers.form = (enum form)a; break;
+    case VIEW_LAYERS_SCALE: view->layers.is_shared = a != 0; break;
+    case VIEW_LAYERS_MOVED: view->layers.moved = (int)a; break;
+    case VIEW_LAYERS_STEP: layers_pick_step(view, (double)a); break;
+    case VIEW_LAYERS_TOP: view->layers.k = (size_t)a; break;
     case VIEW_TOGGLE_LIVE: view->is_live = !view->is_live; break;
     case VIEW_FIT: fit(view); break;
     case VIEW_CHART:
@@ -228,6 +280,11 @@ static void act(
         break;
     case VIEW_COMMAND: command(view, model, (char)a); break;
     case VIEW_CLOSE: view->overlay = VIEW_PLAIN; break;
+    case VIEW_PICK_OTHER: pick_other(view, model, (uint32_t)a); break;
+    case VIEW_FOLD_PROJECT: view_fold_hash(view, (uint64_t)a); break;
+    case VIEW_PICK_X: xaxis_choose(view, (enum xaxis_kind)a); break;
+    case VIEW_PIN: pin_thing(view, model, (uint32_t)a); break;
+    case VIEW_OPEN_GLOB: open_glob(view, a != 0); break;
     }
 }
 
@@ -296,6 +353,16 @@ static void toggle_zero(struct view *view)
     }
 }
 
+/* Draw histories in the next form. */
+static void next_form(struct view *view)
+{
+    if (view->page == VIEW_LAYERS) {
+        view->layers.form = (enum form)(((int)view->layers.form + 1) % FORM_COUNT);
+    } else if (view->page == VIEW_NETWORK) {
+        view->network.form = (enum form)(((int)view->network.form + 1) % FORM_COUNT);
+    }
+}
+
 /* Over the units a drag marks, or zooms. */
 static void toggle_brush(struct view *view)
 {
@@ -306,15 +373,44 @@ static void toggle_brush(struct view *view)
     }
 }
 
+static void add_text(char *to, size_t room, const char *text)
+{
+    size_t n = strlen(to);
+    size_t more = strlen(text);
+    if (n + more < room) {
+        memcpy(to + n, text, more + 1);
+    }
+}
+
+/* Take the last character away. */
+static void cut_text(char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0 && ((unsigned char)text[--n] & 0xC0U) == 0x80U) {
+    }
+    text[n] = '\0';
+}
+
 static bool find_char(struct view *view, const char *text)
 {
-    size_t n = strlen(view->find);
-    size_t more = strlen(text);
-    if (n + more < sizeof view->find) {
-        memcpy(view->find + n, text, more + 1);
-        view->found_at = 0;
-    }
+    add_text(view->find, sizeof view->find, text);
+    view->found_at = 0;
     return true;
+}
+
+static bool glob_char(struct view *view, const char *text)
+{
+    add_text(view->overview.glob, sizeof view->overview.glob, text);
+    view->scroll[VIEW_SCROLL_PAGE] = 0;
+    return true;
+}
+
+/* The run in the list under the pointer; 0: none. */
+static uint32_t hovered_run(const struct view *view)
+{
+    const struct view_zone *zone =
+        view->has_mouse ? zone_at(view, view->mx, view->my, false) : NULL;
+    return zone != NULL && zone->act == VIEW_PICK_RUN ? (uint32_t)zone->a : 0;
 }
 
 bool input_char(struct view *view, const struct model *model, const char *text)
@@ -325,6 +421,9 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     if (view->overlay == VIEW_CONTROL) {
         return control_char(view, text);
     }
+    if (view->overlay == VIEW_GLOB) {
+        return glob_char(view, text);
+    }
     view->notice[0] = '\0';
     switch (text[0]) {
     case '1': show_page(view, VIEW_OVERVIEW); break;
@@ -332,6 +431,8 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case '3': show_page(view, VIEW_NETWORK); break;
     case '4': show_page(view, VIEW_ALERTS); break;
     case '5': show_page(view, VIEW_WHY); break;
+    case '6': show_page(view, VIEW_LAYERS); break;
+    case '7': show_page(view, VIEW_COMPARE); break;
     case '/':
         view->overlay = VIEW_FIND;
         view->find[0] = '\0';
@@ -347,12 +448,38 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 's':
         if (view->page == VIEW_OVERVIEW) {
             next_smoothing(view);
+        } else if (view->page == VIEW_LAYERS) {
+            view->layers.stat =
+                (enum form_stat)(((int)view->layers.stat + 1) % FORM_STAT_COUNT);
         } else {
             next_stat(view, model);
         }
         break;
     case 'b': toggle_brush(view); break;
-    case 'c': control_open(view, model); break;
+    case 'v': next_form(view); break;
+    case 'y':
+        if (view->page == VIEW_LAYERS) {
+            view->layers.is_shared = !view->layers.is_shared;
+        }
+        break;
+    case 'h':
+        if (view->page == VIEW_LAYERS) {
+            view->layers.size = (view->layers.size + 1) % LAYERS_N_SIZES;
+        }
+        break;
+    case 'i':
+        if (view->page == VIEW_LAYERS) {
+            layers_pick_step(view, view->cursor);
+        }
+        break;
+    case 'k': control_open(view, model); break;
+    case 'c':
+        if (hovered_run(view) != 0) {
+            pick_other(view, model, hovered_run(view));
+        }
+        break;
+    case 'g': open_glob(view, false); break;
+    case 'x': xaxis_next(view, model); break;
     case 'o':
         if (view->page == VIEW_NETWORK) {
             pick_ops(view, view->ops_hover);
@@ -366,20 +493,31 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     return true;
 }
 
+/* Escape shows all scalars again. */
+static bool glob_key(struct view *view, enum input_key key)
+{
+    if (key == INPUT_BACKSPACE) {
+        cut_text(view->overview.glob);
+    } else if (key == INPUT_ESCAPE) {
+        view->overview.glob[0] = '\0';
+        view->overlay = VIEW_PLAIN;
+    } else if (key == INPUT_ENTER) {
+        view->overlay = VIEW_PLAIN;
+    }
+    view->scroll[VIEW_SCROLL_PAGE] = 0;
+    return true;
+}
+
 static bool find_key(struct view *view, const struct model *model, enum input_key key)
 {
-    size_t n = strlen(view->find);
     if (key == INPUT_ENTER && view->n_found > 0) {
         act(view, model, VIEW_FOUND, (int64_t)view->found_at, 0);
     } else if (key == INPUT_UP && view->found_at > 0) {
         view->found_at--;
     } else if (key == INPUT_DOWN && view->found_at + 1 < view->n_found) {
         view->found_at++;
-    } else if (key == INPUT_BACKSPACE && n > 0) {
-        do {
-            n--;
-        } while (n > 0 && ((unsigned char)view->find[n] & 0xC0U) == 0x80U);
-        view->find[n] = '\0';
+    } else if (key == INPUT_BACKSPACE) {
+        cut_text(view->find);
     } else if (key == INPUT_ESCAPE) {
         view->overlay = VIEW_PLAIN;
     }
@@ -394,6 +532,9 @@ bool input_key(
     }
     if (view->overlay == VIEW_CONTROL) {
         return control_key(view, key);
+    }
+    if (view->overlay == VIEW_GLOB) {
+        return glob_key(view, key);
     }
     if (key == INPUT_HOME) {
         view->is_playing = false;
@@ -431,13 +572,22 @@ bool input_key(
 
 /* ---- pointer ---- */
 
+/* What was under the pointer stays under it. */
+static void pan(struct view *view, float x)
+{
+    const struct chart_layout *layout = &view->drag_layout;
+    float by = view->drag_x0 - x;
+    view_set_range(view,
+        xaxis_step_at(view, layout, xaxis_px(view, layout, view->drag_lo) + by),
+        xaxis_step_at(view, layout, xaxis_px(view, layout, view->drag_hi) + by));
+}
+
 static void drag_to(struct view *view, float x)
 {
-    double from = chart_x_at(&view->drag_layout, view->drag_x0);
-    double to = chart_x_at(&view->drag_layout, x);
+    double from = xaxis_step_at(view, &view->drag_layout, view->drag_x0);
+    double to = xaxis_step_at(view, &view->drag_layout, x);
     if (view->drag == DRAG_PAN) {
-        double by = from - to;
-        view_set_range(view, view->drag_lo + by, view->drag_hi + by);
+        pan(view, x);
     } else if (view->drag == DRAG_TIMELINE && fabsf(x - view->drag_x0) >= CLICK_PX) {
         view_set_range(view, fmin(from, to), fmax(from, to));
     }
@@ -453,7 +603,7 @@ bool input_point(struct view *view)
         layout_of(view, zone_at(view, view->mx, view->my, true));
     bool is_in = layout != NULL && view->overlay == VIEW_PLAIN &&
                  draw_inside(layout->plot, view->mx, view->my);
-    view->cursor = is_in ? round(chart_x_at(layout, view->mx)) : (double)NAN;
+    view->cursor = is_in ? round(xaxis_step_at(view, layout, view->mx)) : (double)NAN;
     bool is_same = isnan(before) ? isnan(view->cursor) : fabs(view->cursor - before) < 0.5;
     return !is_same;
 }
@@ -539,8 +689,8 @@ static void set_y_range(struct view *view, float y)
 /* End of a brush: the next frame, which has the lines, marks what it touches. */
 static void end_brush(struct view *view, float x, float y)
 {
-    double from = chart_x_at(&view->drag_layout, view->drag_x0);
-    double to = chart_x_at(&view->drag_layout, x);
+    double from = xaxis_step_at(view, &view->drag_layout, view->drag_x0);
+    double to = xaxis_step_at(view, &view->drag_layout, x);
     double a = value_at(&view->drag_layout, view->drag_y0);
     double b = value_at(&view->drag_layout, y);
     view->brush =
@@ -554,8 +704,8 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
     view->drag = DRAG_NONE;
     bool is_click = drag == DRAG_NONE || fabsf(x - view->drag_x0) < CLICK_PX;
     if (drag == DRAG_ZOOM && !is_click) {
-        double from = chart_x_at(&view->drag_layout, view->drag_x0);
-        double to = chart_x_at(&view->drag_layout, x);
+        double from = xaxis_step_at(view, &view->drag_layout, view->drag_x0);
+        double to = xaxis_step_at(view, &view->drag_layout, x);
         view_set_range(view, fmin(from, to), fmax(from, to));
         if (view->drag_is_both) {
             set_y_range(view, y);
@@ -572,7 +722,13 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
         return true;
     }
     const struct view_zone *zone = zone_at(view, x, y, false);
-    if (button == INPUT_MAIN && is_click && zone != NULL) {
+    if (button == INPUT_MAIN && is_click && zone != NULL && view->has_shift &&
+        view->page == VIEW_LAYERS && zone->act == VIEW_CHART) {
+        layers_pick_step(view, view->cursor);
+    } else if (button == INPUT_MAIN && is_click && zone != NULL && view->has_ctrl &&
+        zone->act == VIEW_PICK_RUN) {
+        pick_other(view, model, (uint32_t)zone->a);
+    } else if (button == INPUT_MAIN && is_click && zone != NULL) {
         act(view, model, zone->act, zone->a, zone->b);
     }
     return true;
@@ -583,12 +739,11 @@ static void zoom_at(struct view *view, const struct model *model,
     const struct chart_layout *layout, double factor)
 {
     const struct model_run *run = shown_run(view, model);
-    double x = chart_x_at(layout, view->mx);
-    if (layout->x.hi - layout->x.lo > view->hi - view->lo + 1) {
-        x = fmin(fmax(x, view->lo), view->hi); /* on the time axis */
-    }
-    double lo = x - (x - view->lo) * factor;
-    double hi = x + (view->hi - x) * factor;
+    float from = xaxis_px(view, layout, view->lo); /* within the time axis below */
+    float to = xaxis_px(view, layout, view->hi);
+    float x = fminf(fmaxf(view->mx, from), to);
+    double lo = xaxis_step_at(view, layout, x - (x - from) * (float)factor);
+    double hi = xaxis_step_at(view, layout, x + (to - x) * (float)factor);
     if (run == NULL) {
         return;
     }

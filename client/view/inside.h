@@ -14,6 +14,8 @@ struct frame {
     const struct model_run *run; /* NULL: none */
     struct chart_event *events;  /* alerts and events of the run, for every chart */
     size_t n_events;
+    struct chart_event
+        *mapped_events; /* where the x axis has them, when it counts no steps */
     const struct model_alert *origin; /* where NaN or Inf began; NULL: nowhere */
     struct draw_rect within;          /* zones end at its edges; w 0: at none */
 };
@@ -22,6 +24,7 @@ struct frame {
 struct frame_chart {
     uint64_t id;        /* stays the same from frame to frame */
     struct chart chart; /* x, events and cursor are set by frame_chart */
+    size_t n_other;     /* so many lines, the last ones, are of the second run */
     uint32_t thing;     /* shown on the tensor page when clicked; 0: none */
     bool no_tip;        /* the page says itself what is under the pointer */
     bool may_log; /* becomes logarithmic by itself when few readings dwarf the others */
@@ -49,6 +52,17 @@ const struct model_series *frame_series(
 
 /** The visible columns of a series as a chart's columns, in scratch memory. */
 struct chart_line frame_line(
+    struct frame *f, const struct model_series *series, double cadence, draw_color color);
+
+/** The model of the second run; NULL: none is chosen, or it is not there yet. */
+const struct model *frame_other(const struct frame *f);
+
+/** As frame_series, of the second run, which has the thing. */
+const struct model_series *frame_other_series(
+    struct frame *f, struct model_ref ref, bool is_coarse);
+
+/** As frame_line, of a series of the second run. */
+struct chart_line frame_other_line(
     struct frame *f, const struct model_series *series, double cadence, draw_color color);
 
 /**
@@ -134,6 +148,15 @@ struct draw_rect overlay_box(struct frame *f, struct draw_rect rect, float w, fl
 /** Draw what can be asked of the training (control.h). */
 void control_draw(struct frame *f, struct draw_rect rect);
 
+/** Colour of all lines of the second run. */
+draw_color frame_other_color(const struct theme *theme);
+
+/** The row of choices above the charts: which runs, which scalars, what x counts. */
+void overview_tools(struct frame *f, struct draw_rect row);
+
+/** Draw what is typed to choose scalars. */
+void overview_draw_glob(struct frame *f, struct draw_rect rect);
+
 /** The tip, within a rectangle. */
 void tip_draw(struct frame *f, struct draw_rect within);
 
@@ -154,6 +177,12 @@ void network_draw(struct frame *f, struct draw_rect rect);
 
 /** The why page. */
 void why_draw(struct frame *f, struct draw_rect rect);
+
+/** The compare page. */
+void compare_draw(struct frame *f, struct draw_rect rect);
+
+/** The layers page. */
+void layers_draw(struct frame *f, struct draw_rect rect);
 
 /** The alerts page. */
 void alerts_draw(struct frame *f, struct draw_rect rect);
@@ -192,6 +221,15 @@ void view_toggle(struct view *view, const struct tree_node *node, enum view_fold
 
 /** Whether a node of the tree is folded. */
 bool view_is_folded(const struct view *view, const struct tree_node *node);
+
+/** A number that stands for a project in the list of runs. */
+uint64_t view_project_hash(const char *project);
+
+/** Whether what a number stands for is folded. */
+bool view_is_hash_folded(const struct view *view, uint64_t hash);
+
+/** Fold it, or unfold it. */
+void view_fold_hash(struct view *view, uint64_t hash);
 
 /** Fold a node, or unfold it. */
 void view_fold(struct view *view, const struct tree_node *node);

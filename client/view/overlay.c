@@ -13,7 +13,12 @@
 
 static const char *const KEYS[][2] = {
     {"1 2 3 4 5", "overview, tensor, network, alerts, why"},
+    {"7", "compare: two runs, or two steps of one"},
     {"/", "find a run, tensor, scalar, command; “unit 123”"},
+    {"ctrl click", "on a run: see it beside the one shown; c over it does too"},
+    {"g", "which scalars are shown: a part of the name, or a glob"},
+    {"ctrl p", "pin the chart under the pointer: it comes first"},
+    {"x", "x axis: steps, time since start, wall time, epochs"},
     {"[ ]", "previous, next alert"},
     {"space", "follow the run, or pause"},
     {"← →", "move the cursor by a step, with shift by ten"},
@@ -25,7 +30,7 @@ static const char *const KEYS[][2] = {
     {"b", "brush: drag over the lines of units to mark them everywhere"},
     {"o", "network: the operations of the module under the pointer"},
     {"d", "the chosen unit's line alone, or among the others"},
-    {"c", "ask the training to pause, save, slow down or stop"},
+    {"k", "ask the training to pause, save, slow down or stop"},
     {"e", "save: p window as PNG; c readings, s SVG of a chart"},
     {"ctrl z", "back to what was shown before"},
     {"ctrl c", "copy the value under the pointer"},
@@ -44,26 +49,29 @@ static const char *const KEYS[][2] = {
 /* What can be found by its name and done at once; the others need a pointer. */
 static const struct {
     char key;
-    const char *name;
+    const char *name, *said; /* said: how the key is called */
 } COMMANDS[] = {
-    {'1', "overview page"},
-    {'2', "tensor page"},
-    {'3', "network page"},
-    {'4', "alerts page"},
-    {'5', "why page: what went wrong"},
-    {']', "go to the next alert"},
-    {'[', "go to the previous alert"},
-    {' ', "follow the run, or pause"},
-    {'p', "play the visible steps"},
-    {'f', "fit all steps"},
-    {'l', "linear or logarithmic axis"},
-    {'0', "zero in view"},
-    {'s', "smoothing of scalars; next statistic of units"},
-    {'b', "brush units"},
-    {'c', "ask the training: pause, save, learning rate, stop"},
-    {'d', "chosen unit alone"},
-    {'t', "theme: dark or light"},
-    {'?', "keys and mouse"},
+    {'1', "overview page", "key 1"},
+    {'2', "tensor page", "key 2"},
+    {'3', "network page", "key 3"},
+    {'4', "alerts page", "key 4"},
+    {'5', "why page: what went wrong", "key 5"},
+    {'7', "compare page: two runs, or two steps", "key 7"},
+    {'g', "filter scalars by a glob", "key g"},
+    {'x', "x axis: steps, time since start, wall time, epochs", "key x"},
+    {']', "go to the next alert", "key ]"},
+    {'[', "go to the previous alert", "key ["},
+    {' ', "follow the run, or pause", "key space"},
+    {'p', "play the visible steps", "key p"},
+    {'f', "fit all steps", "key f"},
+    {'l', "linear or logarithmic axis", "key l"},
+    {'0', "zero in view", "key 0"},
+    {'s', "smoothing of scalars; next statistic of units", "key s"},
+    {'b', "brush units", "key b"},
+    {'k', "ask the training: pause, save, learning rate, stop", "key k"},
+    {'d', "chosen unit alone", "key d"},
+    {'t', "theme: dark or light", "key t"},
+    {'?', "keys and mouse", "key ?"},
 };
 
 struct draw_rect overlay_box(struct frame *f, struct draw_rect rect, float w, float h)
@@ -134,13 +142,9 @@ static void find_unit(struct view *view, const struct model *model)
 /* Commands by their words, said with their key. */
 static void find_commands(struct view *view)
 {
-    static const char *const kinds[] = {"key 1", "key 2", "key 3", "key 4", "key 5",
-        "key ]", "key [", "key space", "key p", "key f", "key l", "key 0", "key s", "key b",
-        "key c", "key d", "key t", "key ?"};
-    _Static_assert(BARO_LEN(kinds) == BARO_LEN(COMMANDS), "a key for each");
     for (size_t i = 0; i < BARO_LEN(COMMANDS) && view->find[0] != '\0'; i++) {
         add_found(view, &(struct view_found){VIEW_COMMAND, COMMANDS[i].key,
-                            COMMANDS[i].name, kinds[i], 0, 0});
+                            COMMANDS[i].name, COMMANDS[i].said, 0, 0});
     }
 }
 
@@ -158,6 +162,14 @@ static void update_found(struct view *view, const struct model *model)
         const struct model_run *run = &model->runs->at[i];
         add_found(
             view, &(struct view_found){VIEW_PICK_RUN, run->run, run->name, "run", 0, 0});
+    }
+    for (size_t i = 0; i < model->runs->n && view->find[0] != '\0'; i++) {
+        const struct model_run *run = &model->runs->at[i];
+        if (run->run != view->run) {
+            add_found(view,
+                &(struct view_found){VIEW_PICK_OTHER, run->run, run->name,
+                    run->run == view->other_run ? "no longer beside" : "see beside", 0, 0});
+        }
     }
     for (size_t i = 0; i < model->things->n; i++) {
         const struct model_thing *thing = &model->things->at[i];
@@ -243,5 +255,6 @@ void overlay_draw(struct frame *f, struct draw_rect rect)
     case VIEW_KEYS: draw_keys(f, rect); break;
     case VIEW_FIND: draw_find(f, rect); break;
     case VIEW_CONTROL: control_draw(f, rect); break;
+    case VIEW_GLOB: overview_draw_glob(f, rect); break;
     }
 }

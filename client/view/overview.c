@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -10,7 +11,9 @@
 
 /*
  * The overview: one sentence that says what matters, the loss large, all other scalars small
- * beside and below it, and the layers at a glance.
+ * beside and below it, and the layers at a glance. Scalars that the person pinned come first, those
+ * whose names do not fit what was typed are not shown. A second run's lines lie in the same charts,
+ * dashed; its scalars are those of the same names.
  */
 
 enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
@@ -36,6 +39,7 @@ struct scalar {
     struct model_ref ref[MAX_RANKS];
     uint32_t rank[MAX_RANKS];
     size_t n, n_ranks; /* lines, and ranks that have it */
+    uint32_t twin;     /* thing of the second run; 0: it has none */
     const char *title;
     double cadence;
     int order;
@@ -64,8 +68,12 @@ static int place_in(const char *const *names, size_t n, const char *name)
 }
 
 /* Pinned ones come first, in this order; the others as the run named them. */
-static int order_of(const struct model_thing *thing)
+static int order_of(const struct view *view, const struct model_thing *thing)
 {
+    int pin = overview_pin_place(view, thing->name);
+    if (pin >= 0) {
+        return pin - OVERVIEW_MAX_PINS;
+    }
     static const char *const first[] = {"loss", "train/loss", "train_loss"};
     static const char *const pinned[] = {
         "lr", "learning_rate", "grad_norm", "val/loss", "val_loss"};
@@ -107,15 +115,17 @@ static void add_line(struct scalar *into, const struct model_thing *thing)
 
 /* Put a thing into the scalar of its name, or begin one; when there are too many, those at the
  * end give way. Gives the new count. */
-static size_t add_scalar(struct scalar *scalars, size_t n, const struct model_thing *thing)
+static size_t add_scalar(
+    struct frame *f, struct scalar *scalars, size_t n, const struct model_thing *thing)
 {
-    struct scalar scalar = {
-        .title = thing->name, .cadence = thing->cadence, .order = order_of(thing)};
     size_t at = 0;
     while (at < n && strcmp(scalars[at].title, thing->name) != 0) {
         at++;
     }
     if (at == n) {
+        struct scalar scalar = {.title = thing->name,
+            .cadence = thing->cadence,
+            .order = order_of(f->view, thing)};
         if (n == MAX_SCALARS - 1 && scalars[n - 1].order <= scalar.order) {
             return n;
         }
@@ -131,74 +141,217 @@ static size_t add_scalar(struct scalar *scalars, size_t n, const struct model_th
     return n;
 }
 
-static size_t gather_scalars(const struct frame *f, struct scalar *out)
+/* Step times stand behind what the program logged, unless they are pinned. */
+static size_t add_step_times(struct frame *f, struct scalar *out, size_t n)
+{
+    int pin = overview_pin_place(f->view, OVERVIEW_STEP_TIME);
+    int order = pin >= 0 ? pin - OVERVIEW_MAX_PINS : STEP_ORDER;
+    size_t at = n;
+    while (at > 0 && out[at - 1].order > order) {
+        out[at] = out[at - 1];
+        at--;
+    }
+    out[at] = (struct scalar){.ref = {{0, READING_STEP, STEP_SECONDS, 0}},
+        .n = 1,
+        .n_ranks = 1,
+        .title = OVERVIEW_STEP_TIME,
+        .cadence = 1,
+        .order = order};
+    return n + 1;
+}
+
+/* Scalars of the second run by the names of the first's; remembered while neither list changes. */
+struct overview_twins {
+    const struct model_things *of, *other; /* references */
+    char glob[OVERVIEW_GLOB_BYTES];
+    size_t n, n_pins;
+    uint32_t at[MAX_SCALARS];
+};
+
+static void forget_twins(struct overview_twins *twins)
+{
+    part_unref(twins->of);
+    part_unref(twins->other);
+    twins->of = twins->other = NULL;
+}
+
+static uint32_t twin_of(const struct model *other, const char *name)
+{
+    for (size_t i = 0; i < other->things->n; i++) {
+        const struct model_thing *thing = &other->things->at[i];
+        if (!thing->is_tensor && thing->rank == 0 && strcmp(thing->name, name) == 0) {
+            return thing->thing;
+        }
+    }
+    return 0;
+}
+
+static void find_twins(struct frame *f, struct scalar *scalars, size_t n)
+{
+    struct view_overview *overview = &f->view->overview;
+    const struct model *other = frame_other(f);
+    if (other == NULL) {
+        return;
+    }
+    if (overview->twins == NULL) {
+        overview->twins = baro_xcalloc(1, sizeof *overview->twins);
+    }
+    struct overview_twins *twins = overview->twins;
+    bool is_same = twins->of == f->model->things && twins->other == other->things &&
+                   twins->n == n && twins->n_pins == overview->n_pins &&
+                   strcmp(twins->glob, overview->glob) == 0;
+    for (size_t i = 0; i < n && !is_same; i++) {
+        twins->at[i] = twin_of(other, scalars[i].title);
+    }
+    for (size_t i = 0; i < n; i++) {
+        scalars[i].twin = twins->at[i];
+    }
+    if (!is_same) {
+        forget_twins(twins);
+        twins->of = part_ref(f->model->things);
+        twins->other = part_ref(other->things);
+        twins->n = n;
+        twins->n_pins = overview->n_pins;
+        memcpy(twins->glob, overview->glob, sizeof twins->glob);
+    }
+}
+
+void overview_finish(struct view *view)
+{
+    struct view_overview *overview = &view->overview;
+    for (size_t i = 0; i < overview->n_pins; i++) {
+        free(overview->pins[i]);
+    }
+    if (overview->twins != NULL) {
+        forget_twins(overview->twins);
+        free(overview->twins);
+    }
+    *overview = (struct view_overview){0};
+}
+
+static size_t gather_scalars(struct frame *f, struct scalar *out)
 {
     const struct model_things *things = f->model->things;
+    struct view_overview *overview = &f->view->overview;
     size_t n = 0;
+    overview->n_all = overview->n_shown = 0;
     if (f->model->run != f->view->run) {
         return 0;
     }
     for (size_t i = 0; i < things->n; i++) {
         if (!things->at[i].is_tensor) {
-            n = add_scalar(out, n, &things->at[i]);
+            bool passes = overview_passes(overview->glob, things->at[i].name);
+            overview->n_all += things->at[i].rank == 0 ? 1 : 0;
+            overview->n_shown += passes && things->at[i].rank == 0 ? 1 : 0;
+            n = passes ? add_scalar(f, out, n, &things->at[i]) : n;
         }
     }
-    if (n == 0) {
+    if (overview->n_all == 0) {
         return 0;
     }
-    size_t at = n;
-    while (at > 0 && out[at - 1].order > STEP_ORDER) {
-        out[at] = out[at - 1];
-        at--;
+    if (overview_passes(overview->glob, OVERVIEW_STEP_TIME)) {
+        n = add_step_times(f, out, n);
     }
-    out[at] = (struct scalar){.ref = {{0, READING_STEP, 0}},
-        .n = 1,
-        .n_ranks = 1,
-        .title = "step time, s",
-        .cadence = 1,
-        .order = STEP_ORDER};
-    return n + 1;
+    find_twins(f, out, n);
+    return n;
+}
+
+/* ---- one chart ---- */
+
+/* What is said behind the title. */
+static void say_note(const struct frame *f, const struct scalar *scalar, bool is_smooth,
+    uint64_t n_coarse, char note[WORDS_MAX])
+{
+    note[0] = '\0';
+    if (scalar->n_ranks > scalar->n) {
+        (void)snprintf(note, WORDS_MAX, "%zu of %zu ranks", scalar->n, scalar->n_ranks);
+    } else if (scalar->n == 1 && scalar->rank[0] > 0) {
+        (void)snprintf(note, WORDS_MAX, "@%u", scalar->rank[0]);
+    } else if (scalar->ref[0].kind == READING_STEP && f->run->n_ranks > 1) {
+        (void)snprintf(note, WORDS_MAX, "all ranks");
+    }
+    if (is_smooth) {
+        size_t at = strlen(note);
+        (void)snprintf(note + at, WORDS_MAX - at, "%ssmoothed, half-life %.0f steps",
+            at > 0 ? " · " : "", f->view->smoothing);
+    }
+    (void)words_add_coarse(note, n_coarse);
+}
+
+/* The line of the second run, if it has this scalar; true then. */
+static bool add_twin(struct frame *f, const struct scalar *scalar, struct chart_line *out)
+{
+    const struct model *other = frame_other(f);
+    bool is_step = scalar->ref[0].kind == READING_STEP;
+    if (other == NULL || (scalar->twin == 0 && !is_step)) {
+        return false;
+    }
+    struct model_ref ref = scalar->ref[0];
+    ref.thing = is_step ? 0 : scalar->twin;
+    const struct model_thing *thing = model_thing_find(other, scalar->twin);
+    const struct model_run *run = model_run_find(f->model, f->view->other_run);
+    *out = frame_other_line(f, frame_other_series(f, ref, false),
+        thing != NULL ? thing->cadence : 1, frame_other_color(f->theme));
+    out->name = run != NULL ? run->name : NULL;
+    return true;
+}
+
+/* "pin" in the lower left corner of the chart under the pointer; "pinned" always. */
+static void draw_pin(struct frame *f, struct draw_rect rect, const struct scalar *scalar)
+{
+    bool is_pinned = overview_pin_place(f->view, scalar->title) >= 0;
+    struct draw_rect at = {rect.x + 4, rect.y + rect.h - 24, 52, 20};
+    if ((is_pinned || frame_is_over(f, rect)) && rect.h >= 90) {
+        bool is_over = frame_is_over(f, at);
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS,
+            is_over ? f->theme->accent : f->theme->secondary, at.x + 8, at.y + 14, at.w,
+            is_pinned ? "pinned" : "pin");
+        frame_zone(f, at, VIEW_PIN, scalar->ref[0].thing, 0);
+    }
 }
 
 /* Gives where its plot is. */
 static struct draw_rect draw_scalar(
     struct frame *f, struct draw_rect rect, const struct scalar *scalar, size_t color)
 {
-    struct chart_line lines[2 * MAX_RANKS];
+    struct chart_line lines[2 * MAX_RANKS + 2];
+    struct chart_line twin;
     size_t n_lines = scalar->n;
     char names[MAX_RANKS][16];
-    char note[WORDS_MAX] = "";
+    char note[WORDS_MAX];
     uint64_t n_coarse = 0;
     bool is_ready = true;
+    bool has_twin = add_twin(f, scalar, &twin);
     for (size_t i = 0; i < scalar->n; i++) {
         const struct model_series *series = frame_series(f, scalar->ref[i], false);
         is_ready = is_ready && series != NULL && series->is_ready;
         n_coarse += series != NULL ? series->n_coarse : 0;
-        lines[i] = frame_line(
-            f, series, scalar->cadence, theme_series(f->theme, scalar->n > 1 ? i : color));
+        size_t at = scalar->n > 1 ? i : f->view->other_run != 0 ? 0 : color;
+        lines[i] = frame_line(f, series, scalar->cadence, theme_series(f->theme, at));
         (void)snprintf(names[i], sizeof names[i], "@%u", scalar->rank[i]);
-        lines[i].name = scalar->n > 1 ? names[i] : NULL;
+        lines[i].name = scalar->n > 1 ? names[i] : has_twin ? f->run->name : NULL;
     }
     for (size_t i = 0; f->view->smoothing > 0 && i < scalar->n; i++) {
         lines[n_lines++] = frame_smooth(f, &lines[i], f->view->smoothing);
+        lines[n_lines - 1].name = lines[i].name;
         lines[i].weight = CHART_FAINT;
         lines[i].name = NULL;
     }
-    if (scalar->n_ranks > scalar->n) {
-        (void)snprintf(note, sizeof note, "%zu of %zu ranks", scalar->n, scalar->n_ranks);
-    } else if (scalar->n == 1 && scalar->rank[0] > 0) {
-        (void)snprintf(note, sizeof note, "@%u", scalar->rank[0]);
-    } else if (scalar->ref[0].kind == READING_STEP && f->run->n_ranks > 1) {
-        (void)snprintf(note, sizeof note, "all ranks");
+    bool is_smooth = n_lines > scalar->n;
+    if (has_twin && is_smooth) {
+        lines[n_lines++] = frame_smooth(f, &twin, f->view->smoothing);
+        twin.weight = CHART_FAINT;
+        twin.name = NULL;
     }
-    if (f->view->smoothing > 0 && n_lines > scalar->n) {
-        size_t at = strlen(note);
-        (void)snprintf(note + at, sizeof note - at, "%ssmoothed, half-life %.0f steps",
-            at > 0 ? " · " : "", f->view->smoothing);
+    if (has_twin) {
+        lines[n_lines++] = twin;
     }
-    (void)words_add_coarse(note, n_coarse);
+    say_note(f, scalar, is_smooth, n_coarse, note);
     struct frame_chart chart = {
         .id = frame_id(VIEW_OVERVIEW, scalar->ref[0].thing, scalar->ref[0].kind, 0),
+        .n_other = !has_twin   ? 0
+                   : is_smooth ? 2
+                               : 1,
         .chart = {.title = scalar->title,
             .note = note[0] != '\0' ? note : NULL,
             .lines = lines,
@@ -206,7 +359,9 @@ static struct draw_rect draw_scalar(
             .empty = is_ready ? NULL : "reading"},
     };
     draw_fill(f->list, rect, f->theme->panel);
-    return frame_chart(f, draw_inset(rect, 8, 6), &chart)->layout.plot;
+    struct draw_rect plot = frame_chart(f, draw_inset(rect, 8, 6), &chart)->layout.plot;
+    draw_pin(f, rect, scalar);
+    return plot;
 }
 
 /* How the charts stand: the loss takes the left, the others columns x rows at its right. */
@@ -350,13 +505,29 @@ static void draw_headline(struct frame *f, struct draw_rect row)
         right - row.x - 16, words_headline(text, f->model, f->run, worst));
 }
 
+/* What there is to draw instead of charts. */
+static void draw_none(struct frame *f, float x, float y, float w)
+{
+    char text[WORDS_MAX];
+    const struct view_overview *overview = &f->view->overview;
+    (void)snprintf(text, sizeof text, "%s",
+        f->model->has_things ? "No scalar has been logged yet." : "Reading.");
+    if (overview->n_all > 0) {
+        (void)snprintf(text, sizeof text,
+            "None of %zu scalars has a name like “%s”. g changes it, esc shows all.",
+            overview->n_all, overview->glob);
+    }
+    (void)frame_text(
+        f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y + 20, w, text);
+}
+
 void overview_draw(struct frame *f, struct draw_rect rect)
 {
     struct view *view = f->view;
     struct scalar scalars[MAX_SCALARS];
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
     size_t n = gather_scalars(f, scalars);
-    const float top = 36;
+    const float top = 36 + OVERVIEW_TOOLS_H;
     struct draw_rect area = {inner.x, 0, inner.w, inner.h - top - THEME_GAP};
     float heat_wish = view->tree->n > 0 ? heat_height(f) : 0;
     struct plan plan = {.area = area, .heat_h = fminf(heat_wish, area.h), .heat_y = 40};
@@ -367,14 +538,14 @@ void overview_draw(struct frame *f, struct draw_rect rect)
     float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, plan.content_h, area.h);
     plan.area.y = inner.y + top - scroll;
     draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, 28});
+    overview_tools(
+        f, (struct draw_rect){inner.x, inner.y + 28 - scroll, inner.w, OVERVIEW_TOOLS_H});
     struct draw_rect plot = {.x = inner.x + 8 + CHART_GUTTER,
         .w = inner.w * 0.6F}; /* where that of a loss would be */
     if (n > 0) {
         plot = draw_scalars(f, &plan, scalars, n);
     } else {
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
-            plan.area.y + 20, inner.w,
-            f->model->has_things ? "No scalar has been logged yet." : "Reading.");
+        draw_none(f, inner.x, plan.area.y, inner.w);
     }
     if (plan.heat_h > 0) {
         struct draw_rect heat = {inner.x, plan.area.y + plan.heat_y, inner.w, plan.heat_h};

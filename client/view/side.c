@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/view/inside.h"
+#include "client/view/side.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
-/* The left panel: runs above, the module tree of the chosen run below. */
+/*
+ * The left panel: runs above, the module tree of the chosen run below. Of several runs those of a
+ * project stand together, below its name; projects in the order of their newest run. A click on
+ * the name folds them away.
+ */
 
 static const float RUN_ROW = 42;
+static const float PROJECT_ROW = 26;
 static const float TITLE_ROW = 30;
 static const float INDENT = 14;
 static const float SPARK_W = 56;
@@ -23,12 +30,49 @@ static void draw_title(struct frame *f, struct draw_rect row, const char *text)
 
 /* ---- runs ---- */
 
-static void draw_run(struct frame *f, struct draw_rect row, const struct model_run *run)
+/* What a run is doing, how far it is, what is wrong with it. */
+static void say_run(const struct model_run *run, char line[WORDS_MAX])
+{
+    char step[FORMAT_MAX];
+    (void)format_count(step, run->last_step);
+    if (run->is_overwritten) {
+        (void)snprintf(
+            line, WORDS_MAX, "overwritten · %s · step %s", words_status(run), step);
+    } else if (run->parent != 0 && run->n_alerts == 0) {
+        char from[FORMAT_MAX];
+        (void)snprintf(line, WORDS_MAX, "%s · step %s · branch at %s", words_status(run),
+            step, format_count(from, run->branch_step));
+    } else if (run->n_alerts > 0) {
+        (void)snprintf(line, WORDS_MAX, "%s · step %s · %u alert%s", words_status(run),
+            step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
+    } else if (run->n_steps > 0) {
+        (void)snprintf(line, WORDS_MAX, "%s · step %s", words_status(run), step);
+    } else {
+        (void)snprintf(line, WORDS_MAX, "%s · no step yet", words_status(run));
+    }
+}
+
+/* "beside", where the second run is; gives the room left of it. */
+static float draw_beside(struct frame *f, struct draw_rect row, float w)
+{
+    struct draw_style style = {
+        .size = THEME_SIZE_AXIS, .color = f->theme->secondary, .align = DRAW_RIGHT};
+    draw_color color = frame_other_color(f->theme);
+    for (float y = row.y; y < row.y + row.h; y += 7) {
+        draw_fill(f->list, (struct draw_rect){row.x, y, 2, 4}, color);
+    }
+    struct draw_rect box =
+        draw_string(f->list, row.x + row.w - VIEW_PAD, row.y + 18.5F, &style, "beside");
+    return w - box.w - 8;
+}
+
+static void draw_run(
+    struct frame *f, struct draw_rect row, const struct model_run *run, bool is_grouped)
 {
     char name[WORDS_MAX];
-    char step[FORMAT_MAX];
     char line[WORDS_MAX];
     bool is_chosen = run->run == f->view->run;
+    bool is_other = run->run == f->view->other_run;
     if (is_chosen || frame_is_over(f, row)) {
         draw_fill(
             f->list, row, is_chosen ? f->theme->raised : draw_fade(f->theme->raised, 0.5F));
@@ -39,34 +83,156 @@ static void draw_run(struct frame *f, struct draw_rect row, const struct model_r
     float x = row.x + VIEW_PAD + 16;
     float w = row.w - VIEW_PAD * 2 - 16;
     frame_mark(f, words_run_health(run), row.x + VIEW_PAD + 4, row.y + 14);
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
-        run->is_overwritten ? f->theme->secondary : f->theme->text, x, row.y + 18.5F, w,
-        words_run(name, run));
-    (void)format_count(step, run->last_step);
-    if (run->is_overwritten) {
-        (void)snprintf(
-            line, sizeof line, "overwritten · %s · step %s", words_status(run), step);
-    } else if (run->parent != 0 && run->n_alerts == 0) {
-        char from[FORMAT_MAX];
-        (void)snprintf(line, sizeof line, "%s · step %s · branch at %s", words_status(run),
-            step, format_count(from, run->branch_step));
-    } else if (run->n_alerts > 0) {
-        (void)snprintf(line, sizeof line, "%s · step %s · %u alert%s", words_status(run),
-            step, run->n_alerts, run->n_alerts == 1 ? "" : "s");
-    } else if (run->n_steps > 0) {
-        (void)snprintf(line, sizeof line, "%s · step %s", words_status(run), step);
-    } else {
-        (void)snprintf(line, sizeof line, "%s · no step yet", words_status(run));
+    float name_w = is_other ? draw_beside(f, row, w) : w;
+    (void)words_run(name, run);
+    if (is_grouped) {
+        (void)snprintf(name, sizeof name, "%s%s", run->name, run->branch);
     }
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
+        run->is_overwritten ? f->theme->secondary : f->theme->text, x, row.y + 18.5F,
+        name_w, name);
+    say_run(run, line);
     (void)frame_text(
         f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, row.y + 34, w, line);
     frame_zone(f, row, VIEW_PICK_RUN, run->run, 0);
+}
+
+/* The name of a project, with how many runs it has and the worst of them when it is folded. */
+static void draw_project(
+    struct frame *f, struct draw_rect row, const struct side_project *project)
+{
+    char text[WORDS_MAX];
+    uint64_t hash = view_project_hash(project->name);
+    bool is_folded = view_is_hash_folded(f->view, hash);
+    float middle = row.y + row.h / 2;
+    draw_mark(f->list, is_folded ? DRAW_MARK_CHEVRON : DRAW_MARK_CHEVRON_DN,
+        row.x + VIEW_PAD + 4, middle, THEME_MARK, f->theme->secondary);
+    (void)snprintf(text, sizeof text, "%.200s", project->name);
+    float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_AXIS);
+    char n[WORDS_MAX];
+    (void)snprintf(n, sizeof n, "%zu run%s", project->n, project->n == 1 ? "" : "s");
+    struct draw_style style = {
+        .size = THEME_SIZE_AXIS, .color = f->theme->secondary, .align = DRAW_RIGHT};
+    float right = row.x + row.w - VIEW_PAD;
+    if (is_folded) {
+        frame_mark(f, project->worst, right - 4, middle);
+        right -= 16;
+    }
+    struct draw_rect count = draw_string(f->list, right, y, &style, n);
+    (void)frame_text(f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->secondary,
+        row.x + VIEW_PAD + 16, y, count.x - row.x - VIEW_PAD - 28, text);
+    frame_zone(f, row, VIEW_FOLD_PROJECT, (int64_t)hash, 0);
+}
+
+/* Health marks by how bad they are. */
+static int badness(enum theme_health health)
+{
+    return health == THEME_ALARM ? 3 : health == THEME_WATCH ? 2 : health == THEME_CALM;
+}
+
+/* Find the projects of the runs; texts of one model are kept once, so equal ones are the same. */
+static void group_runs(struct side_groups *groups, const struct model_runs *runs)
+{
+    groups->order = baro_xrealloc(groups->order, runs->n + 1, sizeof *groups->order);
+    groups->n = 0;
+    for (size_t i = 0; i < runs->n; i++) {
+        size_t at = 0;
+        while (at < groups->n && groups->projects[at].name != runs->at[i].project) {
+            at++;
+        }
+        if (at == groups->n) {
+            groups->projects =
+                baro_xrealloc(groups->projects, groups->n + 1, sizeof *groups->projects);
+            groups->projects[groups->n++] =
+                (struct side_project){.name = runs->at[i].project};
+        }
+        enum theme_health health = words_run_health(&runs->at[i]);
+        struct side_project *project = &groups->projects[at];
+        project->n++;
+        project->worst =
+            badness(health) > badness(project->worst) ? health : project->worst;
+    }
+    size_t n = 0;
+    for (size_t at = 0; at < groups->n; at++) {
+        for (size_t i = 0; i < runs->n; i++) {
+            if (runs->at[i].project == groups->projects[at].name) {
+                groups->order[n++] = (uint32_t)i;
+            }
+        }
+    }
+}
+
+static const struct side_groups *groups_of(struct frame *f)
+{
+    struct view *view = f->view;
+    if (view->side == NULL) {
+        view->side = baro_xcalloc(1, sizeof *view->side);
+    }
+    if (view->side->of != f->model->runs) {
+        part_unref(view->side->of);
+        view->side->of = part_ref(f->model->runs);
+        group_runs(view->side, f->model->runs);
+    }
+    return view->side;
+}
+
+void side_groups_destroy(struct side_groups *groups)
+{
+    if (groups != NULL) {
+        part_unref(groups->of);
+        free(groups->projects);
+        free(groups->order);
+        free(groups);
+    }
+}
+
+/* Height of all rows of the list. */
+static float runs_height(const struct frame *f, const struct side_groups *groups)
+{
+    float h = 0;
+    for (size_t i = 0; i < groups->n; i++) {
+        const struct side_project *project = &groups->projects[i];
+        bool is_folded =
+            groups->n > 1 && view_is_hash_folded(f->view, view_project_hash(project->name));
+        h += groups->n > 1 ? PROJECT_ROW : 0;
+        h += is_folded ? 0 : RUN_ROW * (float)project->n;
+    }
+    return h;
+}
+
+/* Rows that are seen, from a height on. */
+static void draw_rows(
+    struct frame *f, const struct side_groups *groups, struct draw_rect list, float y)
+{
+    size_t next = 0;
+    for (size_t i = 0; i < groups->n; i++) {
+        const struct side_project *project = &groups->projects[i];
+        bool is_folded =
+            groups->n > 1 && view_is_hash_folded(f->view, view_project_hash(project->name));
+        if (groups->n > 1) {
+            struct draw_rect row = {list.x, y, list.w, PROJECT_ROW};
+            if (y + PROJECT_ROW > list.y && y < list.y + list.h) {
+                draw_project(f, row, project);
+            }
+            y += PROJECT_ROW;
+        }
+        for (size_t k = 0; k < project->n && !is_folded; k++) {
+            struct draw_rect row = {list.x, y, list.w, RUN_ROW};
+            if (y + RUN_ROW > list.y && y + RUN_ROW / 2 < list.y + list.h) {
+                draw_run(
+                    f, row, &f->model->runs->at[groups->order[next + k]], groups->n > 1);
+            }
+            y += RUN_ROW;
+        }
+        next += project->n;
+    }
 }
 
 /* Runs take what they need, at most 40 % of the panel. Gives the height taken. */
 static float draw_runs(struct frame *f, struct draw_rect rect)
 {
     const struct model_runs *runs = f->model->runs;
+    const struct side_groups *groups = groups_of(f);
     char title[WORDS_MAX];
     (void)snprintf(title, sizeof title, "Runs");
     size_t n_overwritten = 0;
@@ -80,7 +246,7 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
         (void)snprintf(title, sizeof title, "%zu runs", runs->n);
     }
     draw_title(f, rect, title);
-    float content = RUN_ROW * (float)runs->n;
+    float content = runs_height(f, groups);
     struct draw_rect list = {rect.x, rect.y + TITLE_ROW, rect.w,
         fminf(content, fmaxf(rect.h * 0.4F - TITLE_ROW, RUN_ROW))};
     if (runs->n == 0) {
@@ -90,15 +256,12 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
     }
     float scroll = frame_scroll(f, VIEW_SCROLL_RUNS, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_RUNS, 0);
+    struct draw_rect within = f->within;
+    f->within = frame_within(f, list);
     draw_clip(f->list, list);
-    for (size_t i = 0; i < runs->n; i++) {
-        struct draw_rect row = {
-            list.x, list.y + RUN_ROW * (float)i - scroll, list.w, RUN_ROW};
-        if (row.y + row.h > list.y && row.y + row.h / 2 < list.y + list.h) {
-            draw_run(f, row, &runs->at[i]);
-        }
-    }
+    draw_rows(f, groups, list, list.y - scroll);
     draw_unclip(f->list);
+    f->within = within;
     frame_scroll_bar(f, list, content, scroll);
     return TITLE_ROW + list.h;
 }

@@ -10,10 +10,12 @@
 #include "client/view/heat_row.h"
 #include "client/view/input.h"
 #include "client/view/inside.h"
+#include "client/view/side.h"
 #include "client/view/units.h"
 #include "lib/base/mem.h"
 
-static const char *const PAGE_NAMES[] = {"overview", "tensor", "network", "alerts", "why"};
+static const char *const PAGE_NAMES[] = {
+    "overview", "tensor", "network", "alerts", "why", "layers", "compare"};
 _Static_assert(BARO_LEN(PAGE_NAMES) == VIEW_PAGE_COUNT, "each page has a name");
 
 const char *view_page_name(enum view_page page)
@@ -39,6 +41,7 @@ struct view *view_create(void)
     view->unit_hover = -1;
     view->units_slot = -1;
     view->ops_hover = -1;
+    view->layers.moved = -1;
     view->stat = UNIT_L2;
     view->is_fit = true;
     view->is_live = true;
@@ -61,8 +64,11 @@ void view_destroy(struct view *view)
         heat_cache_destroy(view->heat_cache);
         density_cache_destroy(view->density_cache);
         network_cache_destroy(view->network_cache);
+        side_groups_destroy(view->side);
         marks_clear(&view->marks);
         capture_clear(view);
+        overview_finish(view);
+        xaxis_finish(&view->x);
         free(view);
     }
 }
@@ -105,10 +111,8 @@ static uint64_t hash_fold(const struct tree_node *node, enum view_folds of)
     return view_hash(node) ^ ((uint64_t)of << 1);
 }
 
-bool view_is_toggled(
-    const struct view *view, const struct tree_node *node, enum view_folds of)
+bool view_is_hash_folded(const struct view *view, uint64_t hash)
 {
-    uint64_t hash = hash_fold(node, of);
     for (size_t i = 0; i < view->n_folds; i++) {
         if (view->folds[i] == hash) {
             return true;
@@ -117,9 +121,14 @@ bool view_is_toggled(
     return false;
 }
 
-void view_toggle(struct view *view, const struct tree_node *node, enum view_folds of)
+bool view_is_toggled(
+    const struct view *view, const struct tree_node *node, enum view_folds of)
 {
-    uint64_t hash = hash_fold(node, of);
+    return view_is_hash_folded(view, hash_fold(node, of));
+}
+
+void view_fold_hash(struct view *view, uint64_t hash)
+{
     for (size_t i = 0; i < view->n_folds; i++) {
         if (view->folds[i] == hash) {
             view->folds[i] = view->folds[--view->n_folds];
@@ -129,6 +138,20 @@ void view_toggle(struct view *view, const struct tree_node *node, enum view_fold
     if (view->n_folds < VIEW_MAX_FOLDS) {
         view->folds[view->n_folds++] = hash;
     }
+}
+
+void view_toggle(struct view *view, const struct tree_node *node, enum view_folds of)
+{
+    view_fold_hash(view, hash_fold(node, of));
+}
+
+uint64_t view_project_hash(const char *project)
+{
+    uint64_t hash = UINT64_C(14695981039346656037) ^ 0x70; /* apart from paths of nodes */
+    for (const char *at = project; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(1099511628211);
+    }
+    return hash & INT64_MAX;
 }
 
 bool view_is_folded(const struct view *view, const struct tree_node *node)
@@ -176,6 +199,15 @@ static void choose_run(struct view *view, const struct model *model)
     }
     view->run = run != NULL ? run->run : 0;
     view->thing = 0;
+}
+
+/* No run is seen beside itself, or when it is gone. */
+static void choose_other(struct view *view, const struct model *model)
+{
+    bool is_gone = model->has_runs && model_run_find(model, view->other_run) == NULL;
+    if (view->other_run == view->run || is_gone) {
+        view->other_run = 0;
+    }
 }
 
 /* NAME or NAME:ROLE, as a person writes it. */
@@ -245,7 +277,8 @@ static double round_up(double span)
 }
 
 /* The x range: all of the run, or a window that follows its newest step, or as it was left. */
-static void choose_range(struct view *view, const struct model_run *run)
+static void choose_range(
+    struct view *view, const struct model_run *run, const struct model_run *other)
 {
     if (run == NULL || run->n_steps == 0) {
         if (view->is_fit) {
@@ -256,11 +289,17 @@ static void choose_range(struct view *view, const struct model_run *run)
     }
     double first = (double)run->first_step;
     double last = (double)run->last_step;
+    bool goes_on = is_going_on(run);
+    if (other != NULL && other->n_steps > 0) { /* both are seen whole */
+        first = fmin(first, (double)other->first_step);
+        goes_on = goes_on || (is_going_on(other) && (double)other->last_step >= last);
+        last = fmax(last, (double)other->last_step);
+    }
     if (view->is_fit) {
         double span = fmax(last - first, 1);
         view->lo = first;
-        view->hi = is_going_on(run) && view->is_live ? first + round_up(span * 1.02)
-                                                     : last + fmax(span * 0.01, 0.5);
+        view->hi = goes_on && view->is_live ? first + round_up(span * 1.02)
+                                            : last + fmax(span * 0.01, 0.5);
     } else if (view->is_live && is_going_on(run)) {
         double span = view->hi - view->lo;
         view->hi = last + span * 0.04;
@@ -299,6 +338,19 @@ static void gather_events(struct frame *f)
     }
 }
 
+/* Where the x axis has them. */
+static void map_events(struct frame *f)
+{
+    if (f->view->x.shown == XAXIS_STEP || f->n_events == 0) {
+        return;
+    }
+    f->mapped_events = draw_scratch(f->list, f->n_events * sizeof *f->mapped_events);
+    for (size_t i = 0; f->mapped_events != NULL && i < f->n_events; i++) {
+        f->mapped_events[i] = f->events[i];
+        f->mapped_events[i].x = xaxis_of(&f->view->x.map, f->events[i].x);
+    }
+}
+
 static void begin_wish(struct view *view, float w, float scale)
 {
     struct model_wish *wish = &view->wish;
@@ -332,6 +384,8 @@ static void draw_page(struct frame *f, struct draw_rect rect)
     case VIEW_NETWORK: network_draw(f, page); break;
     case VIEW_ALERTS: alerts_draw(f, page); break;
     case VIEW_WHY: why_draw(f, page); break;
+    case VIEW_LAYERS: layers_draw(f, page); break;
+    case VIEW_COMPARE: compare_draw(f, page); break;
     }
     draw_unclip(f->list);
     f->within = (struct draw_rect){0};
@@ -355,13 +409,15 @@ void view_draw(
 {
     struct frame f = {.view = view, .list = list, .theme = view->theme, .model = model};
     choose_run(view, model);
+    choose_other(view, model);
     bool is_of_run = model->run == view->run && view->run != 0;
     f.run = model_run_find(model, view->run);
     if (is_of_run && model->has_things) {
         choose_thing(view, model);
     }
     update_tree(view, model);
-    choose_range(view, f.run);
+    choose_range(view, f.run,
+        view->x.wanted == XAXIS_STEP ? model_run_find(model, view->other_run) : NULL);
     view->frame++;
     view->is_dirty = false;
     view->n_zones = 0;
@@ -374,6 +430,8 @@ void view_draw(
         gather_events(&f);
         f.origin = frame_origin(model);
     }
+    xaxis_update(&f);
+    map_events(&f);
     if (w < VIEW_MIN_W || h < VIEW_MIN_H) {
         draw_too_small(&f, w, h);
         return;

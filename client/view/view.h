@@ -16,7 +16,10 @@
 #include "client/draw/chart.h"
 #include "client/model/model.h"
 #include "client/model/tree.h"
+#include "client/view/layers.h"
 #include "client/view/marks.h"
+#include "client/view/overview.h"
+#include "client/view/xaxis.h"
 
 enum view_page {
     VIEW_OVERVIEW,
@@ -24,10 +27,12 @@ enum view_page {
     VIEW_NETWORK,
     VIEW_ALERTS,
     VIEW_WHY,
+    VIEW_LAYERS,
+    VIEW_COMPARE,
     VIEW_PAGE_COUNT
 };
 
-enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL };
+enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL, VIEW_GLOB };
 
 enum {
     VIEW_MAX_ZONES = 2048,
@@ -61,14 +66,25 @@ enum view_act {
     VIEW_SHOW_UNIT,    /* a: unit, b: 1 + its tensor, 0: the one shown */
     VIEW_TOGGLE_ALONE, /* the chosen unit's line alone, or among the others */
     VIEW_PICK_HEAT,    /* a: enum baro_role of the heat strip */
+    VIEW_LAYERS_STAT,  /* a: enum form_stat */
+    VIEW_LAYERS_FORM,  /* a: enum form */
+    VIEW_LAYERS_SCALE, /* a 1: one y axis for all rows */
+    VIEW_LAYERS_MOVED, /* a: enum moved_kind */
+    VIEW_LAYERS_STEP,  /* a: step to be picked; a picked one: no longer */
+    VIEW_LAYERS_TOP,   /* a: so many are the most */
     VIEW_TOGGLE_LIVE,
     VIEW_FIT,
-    VIEW_CHART,    /* a: slot: cross-hair, zoom, pan */
-    VIEW_TIMELINE, /* a: slot: the whole run; drag chooses the range */
-    VIEW_SCROLL,   /* a: enum view_scroll, wheel only */
-    VIEW_FOUND,    /* a: index in what was found */
-    VIEW_COMMAND,  /* a: the key that does it */
-    VIEW_CLOSE,    /* of an overlay */
+    VIEW_CHART,      /* a: slot: cross-hair, zoom, pan */
+    VIEW_TIMELINE,   /* a: slot: the whole run; drag chooses the range */
+    VIEW_SCROLL,     /* a: enum view_scroll, wheel only */
+    VIEW_FOUND,      /* a: index in what was found */
+    VIEW_COMMAND,    /* a: the key that does it */
+    VIEW_CLOSE,      /* of an overlay */
+    VIEW_PICK_OTHER, /* a: run to be seen beside the first; the chosen one again, 0: none */
+    VIEW_FOLD_PROJECT, /* a: hash of its name */
+    VIEW_PICK_X,       /* a: enum xaxis_kind */
+    VIEW_PIN,          /* a: thing of the scalar; 0: step times */
+    VIEW_OPEN_GLOB,    /* type which scalars are shown; a 1: show all again */
 };
 
 enum view_scroll {
@@ -78,6 +94,7 @@ enum view_scroll {
     VIEW_SCROLL_HEAT,
     VIEW_SCROLL_UNITS,
     VIEW_SCROLL_OPS,
+    VIEW_SCROLL_LAYERS,
     VIEW_SCROLL_COUNT
 };
 
@@ -123,6 +140,7 @@ struct view_found {
 struct heat_cache;
 struct density_cache;
 struct network_cache;
+struct side_groups;
 
 struct view {
     /* choices */
@@ -130,6 +148,7 @@ struct view {
     enum view_page page;
     enum view_overlay overlay;
     uint32_t run;
+    uint32_t other_run;        /* a second one, seen beside it; 0: none */
     const char *wanted_run;    /* as on the command line; NULL: the newest */
     const char *wanted_tensor; /* NAME or NAME:ROLE; NULL: the first with an alert */
     bool has_lost_run;         /* wanted_run is not there */
@@ -140,6 +159,8 @@ struct view {
     struct marks marks;       /* units that were brushed */
     bool is_brushing;         /* a drag over the units marks them */
     enum baro_role heat_role; /* of the heat strip; 0: chosen by the view */
+    struct view_layers layers;
+    struct view_network network;
     double smoothing;         /* of scalars: half-life in steps; 0: none */
     uint64_t alert;           /* chosen alert; 0: none */
     char find[VIEW_FIND_BYTES];
@@ -155,7 +176,10 @@ struct view {
     float scroll[VIEW_SCROLL_COUNT];
     float scroll_max[VIEW_SCROLL_COUNT]; /* found while drawing */
 
+    struct view_overview overview;
+
     /* x axis */
+    struct xaxis x;      /* what it counts; all below are steps */
     bool is_fit;         /* all of the run */
     bool is_live;        /* follow the newest step */
     double lo, hi;       /* visible steps; set by view_draw when fit or live */
@@ -193,6 +217,7 @@ struct view {
     struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
     struct density_cache *density_cache; /* units_lines.c; NULL: empty */
     struct network_cache *network_cache; /* network_place.c; NULL: empty */
+    struct side_groups *side;            /* side.c; NULL: nothing drawn yet */
     int64_t units_slot;                  /* of the chart of units, -1: not on this page */
     uint64_t tree_shown;                 /* what the tree's scroll position belongs to */
     uint64_t heat_shown;                 /* what the layers' scroll position belongs to */
@@ -257,7 +282,7 @@ void view_draw(
  */
 bool view_tick(struct view *view, double seconds);
 
-/** Name a page ("overview", "tensor", "network", "alerts", "why"). */
+/** Name a page ("overview", "tensor", "network", "alerts", "why", ..., "compare"). */
 const char *view_page_name(enum view_page page);
 
 /** Find a page by name; VIEW_PAGE_COUNT when there is none. */

@@ -99,7 +99,7 @@ static void keys_change_pages_alerts_themes_and_scales(void **state)
     assert_true(input_char(stage.view, stage.model, "?"));
     stage_draw(&stage);
     stage_assert_golden(&stage, "keys");
-    assert_false(input_char(stage.view, stage.model, "x"));
+    assert_false(input_char(stage.view, stage.model, "w"));
     stage_end(&stage);
 }
 
@@ -112,23 +112,23 @@ static void a_training_is_asked_only_after_a_second_key(void **state)
     stage_draw(&stage);
     struct model_run *run =
         (struct model_run *)(uintptr_t)model_run_find(stage.model, stage.view->run);
-    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_true(input_char(stage.view, stage.model, "k"));
     assert_int_equal(stage.view->overlay, VIEW_PLAIN);
     assert_non_null(strstr(stage.view->notice, "is over"));
     run->status = BARO__RUN_STATUS__RUN_RUNNING;
-    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_true(input_char(stage.view, stage.model, "k"));
     assert_non_null(strstr(stage.view->notice, "looks at nothing"));
     run->is_steerable = true;
-    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_true(input_char(stage.view, stage.model, "k"));
     assert_int_equal(stage.view->overlay, VIEW_CONTROL);
     assert_true(
         input_key(stage.view, stage.model, INPUT_ENTER, false)); /* nothing is chosen */
     assert_false(stage.view->control.has_request);
-    (void)input_char(stage.view, stage.model, "c");
+    (void)input_char(stage.view, stage.model, "k");
     (void)input_char(stage.view, stage.model, "s");
     (void)input_key(stage.view, stage.model, INPUT_ESCAPE, false);
     assert_false(stage.view->control.has_request);
-    (void)input_char(stage.view, stage.model, "c");
+    (void)input_char(stage.view, stage.model, "k");
     (void)input_char(stage.view, stage.model, "s");
     (void)input_char(stage.view, stage.model, "l");
     (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
@@ -137,6 +137,157 @@ static void a_training_is_asked_only_after_a_second_key(void **state)
     assert_true(stage.view->control.value >= 0.5 && stage.view->control.value <= 0.5);
     assert_int_equal(stage.view->control.run, stage.view->run);
     assert_int_equal(stage.view->overlay, VIEW_PLAIN);
+    stage_end(&stage);
+}
+
+/* The middle of the row of a run in the list. */
+static void find_run(const struct view *view, uint32_t run, float *x, float *y)
+{
+    for (size_t i = 0; i < view->n_zones; i++) {
+        const struct view_zone *zone = &view->zones[i];
+        if (zone->act == VIEW_PICK_RUN && zone->a == run) {
+            *x = zone->rect.x + zone->rect.w / 2;
+            *y = zone->rect.y + zone->rect.h / 2;
+            return;
+        }
+    }
+    fail_msg("run %u is not in the list", run);
+}
+
+static void a_second_run_is_chosen_by_hand_and_drawn_dashed(void **state)
+{
+    (void)state;
+    struct stage stage;
+    float x = 0;
+    float y = 0;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.has_second = true;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "ctrl-click a run"));
+    find_run(stage.view, ORACLE_SECOND, &x, &y);
+    stage.view->has_ctrl = true;
+    (void)input_down(stage.view, x, y, INPUT_MAIN, 1);
+    (void)input_up(stage.view, stage.model, x, y, INPUT_MAIN);
+    stage.view->has_ctrl = false;
+    assert_int_equal(stage.view->run, ORACLE_RUN);
+    assert_int_equal(stage.view->other_run, ORACLE_SECOND);
+    stage_draw(&stage);
+    stage_draw(&stage);
+    assert_true(stage.model->is_complete);
+    assert_true(stage_says(&stage, "beside"));
+    size_t n = 0;
+    size_t n_dashes = 0;
+    const struct draw_cmd *cmds = draw_cmds(stage.list, &n);
+    for (size_t i = 0; i < n; i++) {
+        n_dashes += cmds[i].op == DRAW_POLYLINE && cmds[i].color == theme_dark.series[1];
+    }
+    assert_true(n_dashes > 40);
+    stage_assert_golden(&stage, "overview_two_runs");
+    (void)input_move(stage.view, x, y); /* c over its row: alone again */
+    assert_true(input_char(stage.view, stage.model, "c"));
+    assert_int_equal(stage.view->other_run, 0);
+    (void)input_char(stage.view, stage.model, "/");
+    for (const char *c = "beta-8"; *c != '\0'; c++) {
+        (void)input_char(stage.view, stage.model, (char[]){*c, '\0'});
+    }
+    stage_draw(&stage);
+    (void)input_key(stage.view, stage.model, INPUT_DOWN, false);
+    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
+    assert_int_equal(stage.view->run, ORACLE_RUN);
+    assert_int_equal(stage.view->other_run, ORACLE_SECOND);
+    stage_end(&stage);
+}
+
+/* Where a step is drawn in the first chart of the page. */
+static float px_of(const struct stage *stage, double step)
+{
+    for (size_t i = 0; i < stage->view->n_zones; i++) {
+        const struct view_zone *zone = &stage->view->zones[i];
+        if (zone->act == VIEW_CHART) {
+            return xaxis_px(stage->view, &stage->view->slots[zone->a].layout, step);
+        }
+    }
+    fail_msg("no chart");
+    return 0;
+}
+
+static void the_x_axis_counts_time_and_an_idle_hour_is_a_gap(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.oracle.has_restart = true;
+    stage.oracle.bad_step = INT64_MAX;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    float apart = px_of(&stage, ORACLE_RESTART) - px_of(&stage, ORACLE_RESTART - 1);
+    assert_true(apart < 3);
+    assert_true(input_char(stage.view, stage.model, "x"));
+    stage_draw(&stage);
+    assert_int_equal(stage.view->x.shown, XAXIS_ELAPSED);
+    apart = px_of(&stage, ORACLE_RESTART) - px_of(&stage, ORACLE_RESTART - 1);
+    assert_true(apart > 400); /* an hour of an hour and three minutes */
+    assert_true(stage_says(&stage, "+30 min"));
+    assert_true(input_char(stage.view, stage.model, "x"));
+    stage_draw(&stage);
+    assert_int_equal(stage.view->x.shown, XAXIS_CLOCK);
+    for (double step = 0; step < 400; step += 7) { /* there and back */
+        double x = xaxis_of(&stage.view->x.map, step);
+        assert_true(fabs(xaxis_step(&stage.view->x.map, x) - step) < 1e-3);
+        assert_true(fabs(x - oracle_time(&stage.oracle, (int64_t)step)) < 1);
+    }
+    float x = px_of(&stage, 300); /* the pointer finds its step, a zoom keeps it */
+    (void)input_move(stage.view, x, 300);
+    stage_draw(&stage);
+    assert_true(fabs(stage.view->cursor - 300) <= 2);
+    double before = stage.view->cursor;
+    (void)input_wheel(stage.view, stage.model, 0, 1);
+    stage_draw(&stage);
+    (void)input_move(stage.view, x, 300);
+    assert_true(fabs(stage.view->cursor - before) <= 2);
+    assert_true(input_char(stage.view, stage.model, "x")); /* it has no epochs */
+    assert_int_equal(stage.view->x.wanted, XAXIS_STEP);
+    stage_end(&stage);
+}
+
+static void a_glob_chooses_scalars_and_pins_put_them_first(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "grad_norm"));
+    assert_true(input_char(stage.view, stage.model, "g"));
+    assert_int_equal(stage.view->overlay, VIEW_GLOB);
+    for (const char *c = "*l?ss"; *c != '\0'; c++) {
+        (void)input_char(stage.view, stage.model, (char[]){*c, '\0'});
+    }
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "1 of 3 scalars"));
+    assert_false(stage_says(&stage, "grad_norm"));
+    (void)input_key(stage.view, stage.model, INPUT_ENTER, false);
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "1 of 3 scalars: *l?ss"));
+    (void)input_char(stage.view, stage.model, "g");
+    (void)input_char(stage.view, stage.model, "x"); /* typed, no command */
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "None of 3 scalars"));
+    (void)input_key(stage.view, stage.model, INPUT_ESCAPE, false);
+    stage_draw(&stage);
+    assert_int_equal(stage.view->overview.n_shown, 3);
+    float x = 0;
+    float y = 0;
+    overview_pin(stage.view, "lr");
+    stage_draw(&stage);
+    assert_true(stage_says(&stage, "pinned"));
+    assert_true(find_zone(stage.view, VIEW_CHART, &x, &y));
+    (void)input_move(stage.view, x, y);
+    assert_true(overview_pin_hovered(stage.view, stage.model)); /* it stands first now */
+    assert_int_equal(stage.view->overview.n_pins, 0);
+    assert_false(overview_passes("*acc", "loss"));
+    assert_true(overview_passes("OS", "loss"));
     stage_end(&stage);
 }
 
@@ -344,6 +495,9 @@ int main(void)
         cmocka_unit_test(the_wheel_keeps_the_step_under_the_pointer),
         cmocka_unit_test(keys_change_pages_alerts_themes_and_scales),
         cmocka_unit_test(a_training_is_asked_only_after_a_second_key),
+        cmocka_unit_test(a_second_run_is_chosen_by_hand_and_drawn_dashed),
+        cmocka_unit_test(the_x_axis_counts_time_and_an_idle_hour_is_a_gap),
+        cmocka_unit_test(a_glob_chooses_scalars_and_pins_put_them_first),
         cmocka_unit_test(typing_finds_a_tensor_and_enter_shows_it),
         cmocka_unit_test(a_paused_view_stands_still_while_steps_come),
         cmocka_unit_test(a_command_is_found_by_its_words_and_done),
