@@ -268,7 +268,7 @@ static void value_logits(
             head->of_a[e] = (float)share;
         }
     }
-    const double eps = credit_eps(head->z[1], n);
+    const double eps = credit_eps(head->z[1], head->of_a, n);
     for (int64_t e = 0; e < n; e++) {
         const double z = (double)head->z[1][e];
         const double ratio = isfinite(z) ? credit_ratio((double)head->of_a[e], z, eps) : 0;

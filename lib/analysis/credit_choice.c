@@ -251,8 +251,64 @@ static int choice_forward(const struct credit_io *io)
     return 0;
 }
 
+/*
+ * The place of the largest or smallest element has no slope. Value mode: its share is the chosen
+ * element's. Change mode: the place went from j to i because x_i - x_j changed its sign, so both have
+ * it by their part of that change.
+ */
+static int place_any(const struct credit_io *io)
+{
+    struct credit_sides input;
+    struct credit_sides output;
+    struct credit_groups g;
+    bool is_reduced[BARO_MAX_DIMS];
+    int rc = credit_input(io, 0, &input);
+    rc = rc == 0 ? credit_output(io, 0, &output) : rc;
+    if (rc != 0 || input.to == NULL || output.from == NULL || io->mode == CREDIT_GRADIENT) {
+        return rc;
+    }
+    if (input.now == NULL || output.now == NULL) {
+        return BARO_ENOENT;
+    }
+    rc = credit_reduced_axes(io, "dim", input.array, is_reduced);
+    rc = rc == 0 ? credit_groups_init(&g, input.array, is_reduced) : rc;
+    if (rc != 0) {
+        return rc;
+    }
+    rc = g.is_partial || output.n != g.n_groups ? BARO_EUNSUPPORTED : 0;
+    for (int64_t group = 0; rc == 0 && group < g.n_groups; group++) {
+        const float place[2] = {output.before[group], output.now[group]};
+        const double from = (double)output.from[group];
+        if (!(place[0] >= 0 && place[1] >= 0 && place[0] < (float)g.n_each &&
+                place[1] < (float)g.n_each)) {
+            continue;
+        }
+        const int64_t j = g.bases[group] + g.offsets[(int64_t)place[0]];
+        const int64_t i = g.bases[group] + g.offsets[(int64_t)place[1]];
+        if (io->mode == CREDIT_VALUE) {
+            input.to[i] += (float)from;
+            continue;
+        }
+        const double turned = (double)input.now[i] - (double)input.now[j] -
+                              (double)input.before[i] + (double)input.before[j];
+        const double slope =
+            turned != 0 ? from * (double)(place[1] - place[0]) / turned : 0;
+        input.to[i] += (float)slope;
+        input.to[j] -= (float)slope;
+    }
+    credit_groups_finish(&g);
+    return rc;
+}
+
+static int place_forward(const struct credit_io *io)
+{
+    (void)io; /* a place does not move with its element */
+    return 0;
+}
+
 const struct credit_rule credit_rules_choice[] = {
     {"amax amin max min aminmax median nanmedian kthvalue mode sort topk", choice_any,
         choice_any, choice_any, choice_forward},
+    {"argmax argmin", place_any, place_any, place_any, place_forward},
     {0},
 };

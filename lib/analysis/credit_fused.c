@@ -135,7 +135,7 @@ static int fused_any(const struct credit_io *io)
     const struct cell_result known = {of_hidden, fused.kind == CELL_LSTM ? of_new : NULL};
     const struct cell_of out = {fused.of[0], fused.of[1], fused.of_state};
     if (is_value) {
-        const double eps = credit_eps(fused.gates[0][1], fused.n * fused.row);
+        const double eps = credit_eps(fused.gates[0][1], NULL, fused.n * fused.row);
         credit_cell_shares(fused.kind, fused.n, fused.width, &points[1], &known, eps, &out);
     } else {
         credit_cell_slopes(fused.kind, fused.n, fused.width, points, &known, &out);

@@ -596,7 +596,7 @@ static int value(const struct credit_io *io)
     const double a_part = is_both ? 0.5 : p.a.to != NULL ? 1 : 0;
     const double b_part = is_both ? 0.5 : p.b.to != NULL ? 1 : 0;
     baro_autofree float *s = baro_xcalloc((size_t)io->out[0].n, sizeof *s);
-    divide(&p, y, credit_eps(y, io->out[0].n), a_part, b_part, s);
+    divide(&p, y, credit_eps(y, io->of_out[0], io->out[0].n), a_part, b_part, s);
     rc = share_bias(&p, s);
     if (rc == 0) {
         share_pairs(&p, s, a_part, b_part);

@@ -241,7 +241,7 @@ static int term_value(const struct credit_io *io)
         rc = BARO_ENOENT;
     }
     const bool has_work = rc == 0 && terms.output.from != NULL;
-    const double eps = has_work && !is_each ? credit_eps(terms.output.now, 1) : 0;
+    const double eps = has_work && !is_each ? credit_eps(terms.output.now, NULL, 1) : 0;
     for (int64_t e = 0; has_work && e < terms.operand[X].n; e++) {
         double o[OPERANDS];
         point(&terms, e, true, o);

@@ -109,7 +109,7 @@ static int nll_value(const struct credit_io *io)
     if (!is_each && nll.output.now == NULL) {
         return BARO_ENOENT;
     }
-    const double eps = is_each ? 0 : credit_eps(nll.output.now, 1);
+    const double eps = is_each ? 0 : credit_eps(nll.output.now, NULL, 1);
     for (int64_t i = 0; i < nll.n; i++) {
         const int64_t k = class_of(&nll, nll.target.now, i);
         if (k < 0) {

@@ -319,7 +319,7 @@ static int norm_value(const struct credit_io *io)
     if (norm.output.now == NULL) {
         return BARO_ENOENT;
     }
-    const double eps = credit_eps(norm.output.now, norm.output.n);
+    const double eps = credit_eps(norm.output.now, norm.output.from, norm.output.n);
     for (int64_t group = 0; group < norm.n_groups; group++) {
         struct moments m;
         struct sizes sizes = {0};

@@ -125,5 +125,15 @@ extern const struct credit_rule
     credit_rules_shape[]; /* view transpose cat index gather split ... */
 extern const struct credit_rule credit_rules_reduce[]; /* sum mean var norm ... */
 extern const struct credit_rule credit_rules_choice[]; /* max min median sort topk */
+extern const struct credit_rule
+    credit_rules_factors[]; /* glu, weight norm, bilinear: products of several factors */
+extern const struct credit_rule credit_rules_links[];    /* unfold, fold, packing */
+extern const struct credit_rule credit_rules_running[];  /* cumprod logcumsumexp */
+extern const struct credit_rule credit_rules_grid[];     /* grid_sample */
+extern const struct credit_rule credit_rules_bag[];      /* embedding_bag */
+extern const struct credit_rule credit_rules_distance[]; /* cdist */
+extern const struct credit_rule credit_rules_margin[];   /* multi_margin_loss */
+extern const struct credit_rule credit_rules_scatter[];  /* scatter_reduce */
+extern const struct credit_rule credit_rules_ctc[];      /* CTC */
 
 #endif

@@ -105,12 +105,13 @@ int64_t credit_full_count(const struct credit_array *array)
     return n;
 }
 
-double credit_eps(const float *z, int64_t n)
+double credit_eps(const float *z, const float *share, int64_t n)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++) {
-        double size = fabs((double)z[i]);
-        largest = size > largest && isfinite(size) ? size : largest;
+        const double size = fabs((double)z[i]);
+        const bool counts = share == NULL || share[i] != 0;
+        largest = size > largest && isfinite(size) && counts ? size : largest;
     }
     return eps_share * largest;
 }
@@ -118,7 +119,7 @@ double credit_eps(const float *z, int64_t n)
 void credit_divide(
     const struct credit_io *io, const float *z, const float *share, int64_t n, float *out)
 {
-    double eps = credit_eps(z, n);
+    double eps = credit_eps(z, share, n);
     double round = 0;
     double unknown = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -49,8 +49,13 @@ bool credit_is_named(const struct credit_io *io, const char *name);
 /** Count the elements that a value had, whatever was kept of it. */
 int64_t credit_full_count(const struct credit_array *array);
 
-/** Give the eps of the eps rule for an array: 1e-6 of its largest size. */
-double credit_eps(const float *z, int64_t n);
+/**
+ * Give the eps of the eps rule for an array: 1e-6 of the largest size of what is shared out (a mask
+ * of -1e9 that nothing came to does not make all the others nothing).
+ *
+ * share    of each element; NULL: all count
+ */
+double credit_eps(const float *z, const float *share, int64_t n);
 
 /**
  * Divide an output's share by the output, as the eps rule wants it.

@@ -113,6 +113,21 @@ int credit_pick_value(const struct credit_io *io)
     return 0;
 }
 
+/* The vector that stands for padding is not trained. */
+static void skip_padding(const struct credit_io *io, struct credit_places *places)
+{
+    const int64_t padding = credit_attr_int(io, "padding_idx", 0, -1);
+    if (!credit_is_named(io, "embedding") || padding < 0 || io->in[1].x == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < places->n; i++) {
+        const double index = (double)io->in[1].x[places->index[0][i]];
+        places->source[i] = index >= (double)padding && index <= (double)padding
+                                ? CREDIT_NOWHERE
+                                : places->source[i];
+    }
+}
+
 int credit_pick_gradient(const struct credit_io *io)
 {
     struct credit_places places;
@@ -121,6 +136,7 @@ int credit_pick_gradient(const struct credit_io *io)
         return rc;
     }
     if (io->of_out[0] != NULL) {
+        skip_padding(io, &places);
         add_back(&places, io->of_out[0], io->of_in[0], 1);
     }
     credit_places_finish(&places);

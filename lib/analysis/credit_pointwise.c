@@ -422,7 +422,7 @@ static int value(const struct credit_io *io)
         return rc;
     }
     const float *y = io->out[0].x;
-    double eps = y != NULL ? credit_eps(y, io->out[0].n) : 0;
+    double eps = y != NULL ? credit_eps(y, share, io->out[0].n) : 0;
     for (int64_t i = 0; i < io->out[0].n; i++, credit_walk_next(&work.walk)) {
         if (share[i] == 0) {
             continue;

@@ -209,7 +209,7 @@ static int share_added(const struct credit_io *io, const struct put *put)
     if (y == NULL || x == NULL || what == NULL) {
         return BARO_ENOENT;
     }
-    const double eps = credit_eps(y, io->out[0].n);
+    const double eps = credit_eps(y, io->of_out[0], io->out[0].n);
     baro_autofree float *s = baro_xcalloc((size_t)io->out[0].n, sizeof *s);
     for (int64_t i = 0; i < io->out[0].n; i++) {
         s[i] = (float)credit_ratio((double)io->of_out[0][i], (double)y[i], eps);

@@ -73,7 +73,8 @@ static int sum_value(const struct credit_io *io)
     const bool has_work = r.output.from != NULL && r.input.to != NULL;
     rc = has_work && r.output.now == NULL ? BARO_ENOENT : 0;
     const double factor = is_mean(io) ? 1 / r.groups.n_full : 1;
-    const double eps = rc == 0 && has_work ? credit_eps(r.output.now, r.output.n) : 0;
+    const double eps =
+        rc == 0 && has_work ? credit_eps(r.output.now, r.output.from, r.output.n) : 0;
     for (int64_t g = 0; rc == 0 && has_work && g < r.groups.n_groups; g++) {
         const double ratio =
             credit_ratio((double)r.output.from[g], (double)r.output.now[g], eps);
@@ -149,8 +150,9 @@ static int running_any(const struct credit_io *io)
     const bool is_value = io->mode == CREDIT_VALUE;
     const bool has_work = r.output.from != NULL && r.input.to != NULL;
     rc = has_work && is_value && r.output.now == NULL ? BARO_ENOENT : 0;
-    const double eps =
-        rc == 0 && has_work && is_value ? credit_eps(r.output.now, r.output.n) : 0;
+    const double eps = rc == 0 && has_work && is_value
+                           ? credit_eps(r.output.now, r.output.from, r.output.n)
+                           : 0;
     for (int64_t g = 0; rc == 0 && has_work && g < r.groups.n_groups; g++) {
         double sum = 0;
         for (int64_t j = r.groups.n_each - 1; j >= 0; j--) {

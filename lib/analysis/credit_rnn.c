@@ -318,7 +318,7 @@ static void back_step(const struct credit_io *io, const struct rnn *rnn, int run
     const struct linear map = {&rnn->weight[run][W_HIDDEN], &rnn->weight[run][B_HIDDEN],
         rnn->n, rnn->width, gates_row(rnn)};
     if (io->mode == CREDIT_VALUE) {
-        const double eps = credit_eps(points[1].input_gates, gates);
+        const double eps = credit_eps(points[1].input_gates, NULL, gates);
         credit_cell_shares(rnn->kind, rnn->n, rnn->width, &points[1], &known, eps, &out);
         memset(back->of_hidden, 0, (size_t)cells * sizeof(float));
         linear_shares(io, &map, back->of_hidden_gates, points[1].hidden_gates,

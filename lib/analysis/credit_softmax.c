@@ -160,7 +160,9 @@ static int softmax_value(const struct credit_io *io)
         return rc;
     }
     const double eps =
-        softmax.output.now != NULL ? credit_eps(softmax.output.now, softmax.output.n) : 0;
+        softmax.output.now != NULL && softmax.output.from != NULL
+            ? credit_eps(softmax.output.now, softmax.output.from, softmax.output.n)
+            : 0;
     const int64_t n = softmax.output.from != NULL ? softmax.groups.n_groups : 0;
     for (int64_t group = 0; group < n; group++) {
         const double l = log_sum(&softmax, softmax.input.now, group);

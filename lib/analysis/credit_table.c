@@ -34,6 +34,15 @@ static const struct credit_rule *find_exactly(const char *word, size_t n)
         credit_rules_attention,
         credit_rules_rnn,
         credit_rules_cell,
+        credit_rules_factors,
+        credit_rules_links,
+        credit_rules_running,
+        credit_rules_grid,
+        credit_rules_bag,
+        credit_rules_distance,
+        credit_rules_margin,
+        credit_rules_scatter,
+        credit_rules_ctc,
     };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         for (const struct credit_rule *rule = tables[i]; rule->names != NULL; rule++) {
