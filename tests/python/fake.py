@@ -50,8 +50,15 @@ class Fake:
         self.calls.append((step, "step"))
         return 0
 
+    def _name_of(self, t):
+        """A tensor's name; one that has been declared may go by its id alone."""
+        return t.name.decode() if t.name is not None else next(
+            key[0] for key, number in self.tensors.items() if number == t.id)
+
     def baro_declare_tensor(self, handle, reference):
         t = reference._obj
+        shape = [t.shape[d] for d in range(t.n_dims)]
+        self.calls.append((self.step, "declare", t.name.decode(), _ROLE_NAMES[t.role], shape))
         key = (t.name.decode(), _ROLE_NAMES[t.role])
         return self.tensors.setdefault(key, 1000 + len(self.tensors))
 
@@ -145,7 +152,7 @@ class Fake:
 
     def baro_tensor(self, handle, reference):
         t = reference._obj
-        name = t.name.decode()
+        name = self._name_of(t)
         if name in self.refuse:
             return -1
         shape = [t.shape[i] for i in range(t.n_dims)]

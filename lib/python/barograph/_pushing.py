@@ -256,7 +256,7 @@ class Pushing:
 
     def _declare(self, view):
         """Give a view its id in libbaro; False, and told, when it is refused."""
-        number = self._lib.baro_declare_tensor(self._handle, view.ref)
+        number = view.declare(lambda ref: self._lib.baro_declare_tensor(self._handle, ref))
         if number > 0:
             view.id = view.struct.id = number
             return True
@@ -285,7 +285,10 @@ class Pushing:
         except Exception as error:
             self._complain("spent", f"own time is not counted: {error!r}")
 
+    _gives_batches = False   # whoever trains says which samples a batch holds
+
     def _push_batch(self, batch):
+        self._gives_batches = True
         if _tensors.is_torch(batch):
             if not batch.is_cpu:
                 if batch.is_floating_point() or batch.is_complex() or batch.device.type == "meta":

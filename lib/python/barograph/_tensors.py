@@ -4,6 +4,7 @@
 A view borrows the array's memory for one call. Nothing is copied, converted or synchronised.
 """
 import ctypes
+import math
 import sys
 
 from . import _device, _native
@@ -38,7 +39,7 @@ class View:
 
     __slots__ = ("struct", "ref", "name", "role", "hint", "axis", "shape", "strides",
                  "dtype", "stamp", "due", "id", "place", "at", "owner", "phase", "is_broken",
-                 "_keep", "__weakref__")
+                 "n_rows", "_keep", "__weakref__")
 
     def __init__(self, name, role, struct=None, hint=None, axis=None):
         self.struct = _native.Tensor() if struct is None else struct
@@ -58,6 +59,7 @@ class View:
         self.owner = None         # whose it is: want(view) is called when it is due
         self.phase = None         # training, evaluation or without gradients
         self.is_broken = False    # failed once; left alone since
+        self.n_rows = None        # of a sparse gradient: of its parameter
         encoded = name_bytes(name)
         self._keep = (encoded, None, None)
         self.struct.name = encoded
@@ -74,6 +76,18 @@ class View:
         self.struct = struct
         self.ref = ctypes.byref(struct)
 
+    def declare(self, declare):
+        """What declare() says to the tensor. A sparse gradient is declared with all rows of its
+        parameter; from then on it goes by its id, for it has other rows each time."""
+        if self.n_rows is None:
+            return declare(self.ref)
+        extents = self._keep[1]
+        n_here, extents[0] = extents[0], self.n_rows
+        number = declare(self.ref)
+        extents[0] = n_here
+        self.struct.name = None
+        return number
+
     def _describe(self, dtype, shape, strides):
         number = _native.DTYPES.get(dtype)
         if number is None:
@@ -87,6 +101,7 @@ class View:
         extents = (ctypes.c_int64 * n_dims)(*shape)
         steps = (ctypes.c_int64 * n_dims)(*strides)
         struct = self.struct
+        struct.name = self._keep[0]
         struct.dtype = number
         struct.n_dims = n_dims
         struct.shape = extents
@@ -107,7 +122,10 @@ class View:
         shape = tensor.shape
         strides = tensor.stride()
         dtype = tensor.dtype
-        if shape != self.shape or strides != self.strides or dtype is not self.dtype:
+        if (self.n_rows is not None and self.id and dtype is self.dtype
+                and strides == self.strides and shape[1:] == self.shape[1:]):
+            self._keep[1][0] = shape[0]
+        elif shape != self.shape or strides != self.strides or dtype is not self.dtype:
             self._describe(torch_dtype(dtype), shape, strides)
             self.shape, self.strides, self.dtype = shape, strides, dtype
         self.struct.data = tensor.data_ptr()
@@ -242,6 +260,7 @@ def plain(tensor, view):
         return tensor
     if is_near and tensor.is_sparse:
         view.axis = 1 if tensor.dense_dim() > 0 else NO_UNITS
+        view.n_rows = math.prod(tensor.shape[:tensor.sparse_dim()])
         return tensor._values()
     check_torch(tensor)
     return tensor
