@@ -11,9 +11,12 @@
 /*
  * A sample is made in phases, each in steps of some milliseconds.
  *
- * FIRST   of a wide tensor a few hundred units are read, those that were shown before or else
- *         some from everywhere, at few columns, and a picture of them is told at once, with a coarse
- *         density: it is what can be known within 50 ms however many units there are.
+ * GLANCE  of a wide tensor a few steps of some hundred units are read, and a picture of them is told
+ *         at once, with a coarse density: it is what can be known within 50 ms however many units
+ *         and steps there are.
+ * FIRST   the same of those that were shown before, where there are some, or where rows are too
+ *         many to be read one by one.
+ * ROWS    all readings, as they came, to be kept (sample_rows.c); unless they are too many.
  * READ    the key columns of all units, a slice of them at a time.
  * CHOOSE  the sampler works; when what it tells has changed, but not more than ten times a second
  *         and with a fifth of the time at most, it is told.
@@ -27,9 +30,10 @@
  */
 
 enum {
-    FIRST_OF = 512,    /* with more units than that there is a first picture */
-    FIRST_UNITS = 192, /* of it */
-    FIRST_KEPT = 512,  /* but so many of those to keep */
+    FIRST_OF = 512,        /* with more units than that there is a first picture */
+    FIRST_UNITS = 192,     /* of it */
+    FEW_NUMBERS = 1 << 19, /* they are all read before a glance would be */
+    FIRST_KEPT = 512,      /* but so many of those to keep */
     FIRST_COLUMNS = 48,
     FIRST_SHADE = 4, /* px of the plot that are one of its density */
     FIRST_RUNS = 4,  /* of neighbours, evenly spaced */
@@ -53,6 +57,8 @@ static void destroy(struct task *task)
     sampler_destroy(job->sampler);
     density_finish(&job->density);
     sample_table_finish(&job->first);
+    sample_rows_finish(&job->rows);
+    sample_glance_finish(&job->glance);
     sample_picture_finish(&job->next);
     sample_picture_finish(&job->told);
     free(job->shades.bytes);
@@ -77,6 +83,7 @@ void sample_begin_read(struct sample_job *job, enum sample_job_phase phase,
     job->cut.edges = job->edges;
     job->slice = baro_xcalloc((size_t)SAMPLE_SLICE_UNITS * n, sizeof *job->slice);
     job->at = 0;
+    job->rows_from = phase == PHASE_MORE ? job->n_rows_seen : 0;
     job->phase = phase;
 }
 
@@ -93,8 +100,15 @@ int sample_read_slice(
 {
     const size_t left = job->source.n_units - job->at;
     const size_t n = left < SAMPLE_SLICE_UNITS ? left : SAMPLE_SLICE_UNITS;
-    int rc = sample_read(&job->source, call->store, &job->cut, (uint32_t)job->at,
-        (uint32_t)n, job->slice, &job->tally, err);
+    int rc = 0;
+    if (job->rows.is_off) {
+        rc = sample_read(&job->source, call->store, &job->cut, (uint32_t)job->at,
+            (uint32_t)n, job->slice, &job->tally, err);
+    } else {
+        memset(job->slice, 0, n * job->cut.n_columns * sizeof *job->slice);
+        job->tally.n_rows = sample_rows_columns(
+            &job->rows, job->rows_from, &job->cut, NULL, (uint32_t)job->at, n, job->slice);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -166,8 +180,8 @@ static bool has_changed(const struct sample_job *job)
 static enum task_state step_tell(
     struct sample_job *job, const struct task_call *call, struct baro_err *err)
 {
-    int rc =
-        sample_table_step(&job->next.table, &job->source, call->store, &job->tally, err);
+    int rc = sample_table_step(
+        &job->next.table, &job->rows, &job->source, call->store, &job->tally, err);
     if (rc != 0) {
         return rc > 0 ? TASK_BUSY : TASK_OVER;
     }
@@ -183,6 +197,13 @@ static enum task_state step_tell(
 }
 
 /* ---- the first picture ---- */
+
+static struct column_cut first_cut(const struct sample_job *job)
+{
+    const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
+    return columns_cut(job->extent.from_step, job->extent.to_step,
+        span < FIRST_COLUMNS ? (uint32_t)span + 1 : FIRST_COLUMNS);
+}
 
 static void begin_first(struct sample_job *job)
 {
@@ -204,9 +225,7 @@ static void begin_first(struct sample_job *job)
             units[n++] = k / a_run * (n_units / FIRST_RUNS) + k % a_run;
         }
     }
-    const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
-    const struct column_cut cut = columns_cut(job->extent.from_step, job->extent.to_step,
-        span < FIRST_COLUMNS ? (uint32_t)span + 1 : FIRST_COLUMNS);
+    const struct column_cut cut = first_cut(job);
     sample_table_init(&job->first, units, n, &cut);
     job->phase = PHASE_FIRST;
 }
@@ -260,30 +279,60 @@ static void make_first(struct sample_job *job, const struct sample_lines *lines)
     sampler_destroy(sampler);
 }
 
-static enum task_state step_first(
-    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+/* Make a picture of the first table and tell it, if there is anything to see. */
+static void tell_first(struct sample_job *job)
 {
     struct sample_table *first = &job->first;
-    int rc = sample_table_step(first, &job->source, call->store, &job->tally, err);
-    if (rc != 0) {
-        return rc > 0 ? TASK_BUSY : TASK_OVER;
-    }
+    const enum sample_job_phase behind =
+        job->rows.n > 0 || job->rows.is_off ? PHASE_READ : PHASE_ROWS;
     struct sample_lines lines;
     sample_lines_init(&lines, first->n, first->cut.n_columns);
     sample_lines_take(&lines, 0, first->n, first->columns);
     sample_lines_pack(&lines);
-    bool is_good = lines.view.n_steps > 0 && sample_axis_fit(job, &lines);
+    const bool is_good = lines.view.n_steps > 0 && sample_axis_fit(job, &lines);
     if (is_good) {
         make_first(job, &lines);
     }
     sample_lines_finish(&lines);
     sample_table_finish(first);
-    sample_begin_read(
-        job, PHASE_READ, job->extent.from_step, job->extent.to_step, POLYLINE_MAX_COLUMNS);
-    if (is_good) {
-        job->behind_tell = PHASE_READ;
-        job->phase = PHASE_TELL;
+    if (behind == PHASE_READ) {
+        sample_begin_read(job, PHASE_READ, job->extent.from_step, job->extent.to_step,
+            POLYLINE_MAX_COLUMNS);
     }
+    job->phase = is_good ? PHASE_TELL : behind;
+    job->behind_tell = behind;
+}
+
+static enum task_state step_first(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    struct sample_table *first = &job->first;
+    const bool has_rows = job->rows.n > 0;
+    int rc = sample_table_step(
+        first, has_rows ? &job->rows : NULL, &job->source, call->store, &job->tally, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    tell_first(job);
+    return TASK_BUSY;
+}
+
+static enum task_state step_glance(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    struct sample_glance *glance = &job->glance;
+    int rc = sample_glance_step(
+        glance, &job->source, call->store, job->extent.from_step, job->extent.to_step, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    const struct column_cut cut = first_cut(job);
+    sample_table_init(&job->first, glance->units, glance->n_units, &cut);
+    (void)sample_rows_columns(
+        &glance->rows, 0, &job->first.cut, NULL, 0, glance->n_units, job->first.columns);
+    job->first.at = job->first.n;
+    sample_glance_finish(glance);
+    tell_first(job);
     return TASK_BUSY;
 }
 
@@ -307,12 +356,40 @@ static enum task_state step_open(
         sample_tell_nothing(job, !job->ask.is_live);
         return TASK_BUSY;
     }
-    if (job->source.n_units > FIRST_OF && !job->is_again) {
-        begin_first(job);
-    } else {
-        sample_begin_read(job, PHASE_READ, job->extent.from_step, job->extent.to_step,
-            POLYLINE_MAX_COLUMNS);
+    job->wants_first = job->source.n_units > FIRST_OF && !job->is_again;
+    const bool is_little = job->extent.n_rows * job->source.n_units <= FEW_NUMBERS;
+    const bool can_glance = job->wants_first && !is_little &&
+                            job->ask.n_keep < FIRST_KEEP &&
+                            sample_glance_begin(&job->glance, &job->source, call->store,
+                                job->extent.from_step, job->extent.to_step);
+    job->wants_first = job->wants_first && !can_glance;
+    job->phase = can_glance ? PHASE_GLANCE : PHASE_ROWS;
+    return TASK_BUSY;
+}
+
+static enum task_state step_rows(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    struct sample_rows *rows = &job->rows;
+    int rc = sample_rows_step(
+        rows, &job->source, call->store, job->ask.from_step, job->ask.to_step, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
     }
+    rows->is_off = rows->is_off || rows->n == 0; /* they went meanwhile */
+    for (size_t i = 0; i < rows->n; i++) {
+        const int64_t step = rows->steps[i];
+        job->extent.from_step = step < job->extent.from_step ? step : job->extent.from_step;
+        job->extent.to_step = step > job->extent.to_step ? step : job->extent.to_step;
+    }
+    job->n_rows_seen = rows->n;
+    if (job->wants_first) {
+        job->wants_first = false;
+        begin_first(job);
+        return TASK_BUSY;
+    }
+    sample_begin_read(
+        job, PHASE_READ, job->extent.from_step, job->extent.to_step, POLYLINE_MAX_COLUMNS);
     return TASK_BUSY;
 }
 
@@ -410,12 +487,15 @@ static enum task_state step(struct task *task, const struct task_call *call)
     }
     switch (job->phase) {
     case PHASE_OPEN: state = step_open(job, call, &err); break;
+    case PHASE_GLANCE: state = step_glance(job, call, &err); break;
     case PHASE_FIRST: state = step_first(job, call, &err); break;
+    case PHASE_ROWS: state = step_rows(job, call, &err); break;
     case PHASE_READ: state = step_read(job, call, &err); break;
     case PHASE_CHOOSE: state = step_choose(job, call); break;
     case PHASE_SHADE: state = step_shade(job); break;
     case PHASE_TELL: state = step_tell(job, call, &err); break;
     case PHASE_IDLE: state = sample_idle(job, call, &err); break;
+    case PHASE_NEWS:
     case PHASE_MORE:
     case PHASE_APPEND: state = sample_more(job, call, &err); break;
     }

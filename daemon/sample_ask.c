@@ -151,7 +151,8 @@ size_t sample_ask_bytes(const struct sample_ask *ask, size_t n_units)
     const size_t height =
         ask->height < SAMPLE_MAX_DENSITY_SIDE ? ask->height : SAMPLE_MAX_DENSITY_SIDE;
     return sample_lines_bytes(n_units, POLYLINE_MAX_COLUMNS) + n_units * BYTES_A_LINE +
-           (size_t)2 * MAX_SHOWN_BYTES + width * height * BYTES_A_PIXEL +
+           sample_rows_bytes((uint32_t)n_units) + (size_t)2 * MAX_SHOWN_BYTES +
+           width * height * BYTES_A_PIXEL +
            SAMPLE_SLICE_UNITS * POLYLINE_MAX_COLUMNS * sizeof(struct column);
 }
 

@@ -5,6 +5,7 @@
 
 #include "daemon/sample.h"
 #include "daemon/sample_read.h"
+#include "daemon/sample_rows.h"
 #include "lib/analysis/density.h"
 #include "lib/analysis/sample.h"
 #include "lib/analysis/sample_lines.h"
@@ -57,14 +58,17 @@ struct sample_shades {
 
 enum sample_job_phase {
     PHASE_OPEN,   /* see what there is */
-    PHASE_FIRST,  /* read some units, for a picture at once */
-    PHASE_READ,   /* read all */
+    PHASE_GLANCE, /* read a little from everywhere, for a picture at once; or ... */
+    PHASE_FIRST,  /* ... some units */
+    PHASE_ROWS,   /* read all there is, to keep it, ... */
+    PHASE_READ,   /* ... and the key columns of all units */
     PHASE_CHOOSE, /* the sampler is at work */
     PHASE_SHADE,  /* density */
     PHASE_TELL,   /* read the lines shown, then tell */
     PHASE_IDLE,   /* live: wait for new readings; else: for the last finding to be taken */
-    PHASE_MORE,   /* live: read the new ones of all units */
-    PHASE_APPEND  /* live: hand them to the sampler */
+    PHASE_NEWS,   /* live: read the new rows, ... */
+    PHASE_MORE,   /* ... their columns, ... */
+    PHASE_APPEND  /* ... and hand those to the sampler */
 };
 
 struct sample_job {
@@ -79,6 +83,11 @@ struct sample_job {
 
     struct sample_extent extent; /* what the picture is of */
     struct sample_tally tally;
+    struct sample_rows rows;
+    struct sample_glance glance;
+    bool wants_first;          /* a first picture is made as soon as rows are there */
+    size_t n_rows_seen;        /* of rows: those that extent is of */
+    size_t rows_from;          /* those before are not for the lines being read */
     struct sample_lines lines; /* being read, or chosen from */
     struct column_cut cut;     /* of lines */
     int64_t *edges;
@@ -96,7 +105,10 @@ struct sample_job {
     bool has_news;             /* something was committed that it has not looked at */
     bool is_turning;           /* lines are still to be exchanged, some in each finding */
     bool is_awake;             /* since the last pause */
-    uint64_t cycle_cpu_ns;     /* task.cpu_ns then */
+    uint64_t cycle_cpu_ns;     /* task.cpu_ns then, and what choosing anew took since */
+    bool is_choosing;          /* anew */
+    uint64_t choice_cpu_ns;    /* task.cpu_ns when that began */
+    uint64_t next_choice_ns;   /* not before, unless it cannot wait */
     uint64_t pause_until_ns;
     bool is_refresh; /* everything was read again since the last pause */
     uint64_t next_refresh_ns;
@@ -148,7 +160,7 @@ void sample_begin_tell(struct sample_job *job, bool is_done, enum sample_job_pha
 enum task_state sample_idle(
     struct sample_job *job, const struct task_call *call, struct baro_err *err);
 
-/** PHASE_MORE and PHASE_APPEND. */
+/** PHASE_NEWS, PHASE_MORE and PHASE_APPEND. */
 enum task_state sample_more(
     struct sample_job *job, const struct task_call *call, struct baro_err *err);
 

@@ -8,7 +8,9 @@
  * A live sample goes on with the training. A commit wakes it, at most four times a second and
  * with about an eighth of a core's time (a large one still every two seconds); it reads the new readings
  * of all units and hands them to the sampler, which keeps the lines shown while they earn it, and
- * exchanges few of them in each finding (lib/analysis/sample_turn.c).
+ * exchanges few of them in each finding (lib/analysis/sample_turn.c). Choosing anew, which costs
+ * some hundred times as much as a frame does, has an eighth of a core of its own: it waits until it
+ * may, and frames go on with the lines that there are.
  *
  * What cannot be appended well (readings that left the chart, came late or repeat a step, or are
  * more than a picture has columns for) makes it stale: now and then it reads everything again, with what is shown
@@ -16,11 +18,12 @@
  * longer. Until then it goes on as it is.
  */
 
-enum { DENSITY_PART = 8 };
+enum { DENSITY_PART = 8, CHOOSE_UNITS = 512 };
 
 static const uint64_t PAUSE_NS = 250000000;
 static const uint64_t LONG_PAUSE_NS = 2000000000;
 static const uint64_t PAUSE_SHARE = 7; /* of the time that the last one took */
+static const uint64_t CHOICE_SHARE = 7;
 static const uint64_t REFRESH_NS = 2000000000;
 static const uint64_t REFRESH_SHARE = 40;
 
@@ -70,9 +73,8 @@ static enum task_state refresh(struct sample_job *job)
 }
 
 /* Read the new steps, in key columns of as many readings as the sampler's have. */
-static void begin_more(struct sample_job *job)
+static void begin_more(struct sample_job *job, uint64_t n_rows)
 {
-    const uint64_t n_rows = job->news.n_rows - job->extent.n_rows;
     const uint64_t each = sampler_readings_a_column(job->sampler);
     const uint64_t n_columns = (n_rows + each - 1) / each;
     const bool is_much = n_columns > POLYLINE_MAX_COLUMNS;
@@ -103,9 +105,13 @@ static enum task_state look(
         job->phase = PHASE_OPEN;
         return TASK_BUSY;
     }
+    if (was->has_any && !job->rows.is_off) {
+        job->phase = PHASE_NEWS;
+        return TASK_BUSY;
+    }
     if (was->has_any && news->has_any && news->to_step > was->to_step &&
         news->n_rows > was->n_rows) {
-        begin_more(job);
+        begin_more(job, news->n_rows - was->n_rows);
         return TASK_BUSY;
     }
     bool is_beyond = news->n_rows > was->n_rows && was->to_step == job->ask.to_step;
@@ -175,9 +181,61 @@ static bool append(struct sample_job *job)
     return true;
 }
 
+/* Choose anew where that is due, and may be: not while there is more to append, nor too often. */
+static bool choose(struct sample_job *job, const struct task_call *call)
+{
+    if (job->at < job->lines.view.n_steps || call->now_ns < job->next_choice_ns) {
+        (void)sampler_put_off(job->sampler);
+    }
+    const bool goes_on = sampler_step(job->sampler, CHOOSE_UNITS);
+    if (goes_on && !job->is_choosing) {
+        job->is_choosing = true;
+        job->choice_cpu_ns = job->task.cpu_ns;
+    } else if (!goes_on && job->is_choosing) {
+        const uint64_t spent_ns = job->task.cpu_ns - job->choice_cpu_ns;
+        job->is_choosing = false;
+        job->next_choice_ns = call->now_ns + CHOICE_SHARE * spent_ns;
+        job->cycle_cpu_ns += spent_ns; /* frames do not pay for it */
+    }
+    return goes_on;
+}
+
+/* PHASE_NEWS: new rows, as they came. */
+static enum task_state take_news(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err)
+{
+    struct sample_rows *rows = &job->rows;
+    int rc = sample_rows_step(
+        rows, &job->source, call->store, job->ask.from_step, job->ask.to_step, err);
+    if (rc != 0) {
+        return rc > 0 ? TASK_BUSY : TASK_OVER;
+    }
+    uint64_t n_in_time = 0;
+    job->news.from_step = job->extent.from_step;
+    job->news.to_step = job->extent.to_step;
+    for (size_t i = job->n_rows_seen; i < rows->n; i++) {
+        const int64_t step = rows->steps[i];
+        n_in_time += step > job->extent.to_step;
+        job->news.to_step = step > job->news.to_step ? step : job->news.to_step;
+    }
+    /* Rows that came late, or at a step that was there before, change what is there. */
+    job->is_stale = job->is_stale || rows->is_off || n_in_time < rows->n - job->n_rows_seen;
+    if (n_in_time > 0) {
+        begin_more(job, n_in_time);
+        return TASK_BUSY;
+    }
+    job->extent.n_rows = job->news.n_rows;
+    job->n_rows_seen = rows->n;
+    job->phase = PHASE_IDLE;
+    return TASK_BUSY;
+}
+
 enum task_state sample_more(
     struct sample_job *job, const struct task_call *call, struct baro_err *err)
 {
+    if (job->phase == PHASE_NEWS) {
+        return take_news(job, call, err);
+    }
     if (job->phase == PHASE_MORE) {
         int rc = sample_read_slice(job, call, err);
         if (rc != 0) {
@@ -186,16 +244,18 @@ enum task_state sample_more(
         sample_end_read(job);
         /* Rows at steps that were there before are not among these. */
         job->is_stale =
-            job->is_stale || job->tally.n_rows < job->news.n_rows - job->extent.n_rows;
+            job->is_stale ||
+            (job->rows.is_off && job->tally.n_rows < job->news.n_rows - job->extent.n_rows);
         job->is_stale = job->is_stale || sample_axis_is_left(job, &job->lines);
         job->at = 0;
         job->phase = PHASE_APPEND;
         return TASK_BUSY;
     }
-    if (sampler_step(job->sampler, SAMPLE_SLICE_UNITS) || append(job)) {
+    if (choose(job, call) || append(job)) {
         return TASK_BUSY;
     }
     job->extent = job->news;
+    job->n_rows_seen = job->rows.n;
     sample_lines_finish(&job->lines);
     sample_begin_tell(job, true, PHASE_IDLE);
     return TASK_BUSY;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/sample_rows.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
@@ -15,7 +16,8 @@
  */
 
 enum {
-    NEAR_UNITS = 32, /* no further apart: one read takes both, and those between */
+    UNITS_AT_ONCE = 64, /* of rows that are at hand */
+    NEAR_UNITS = 32,    /* no further apart: one read takes both, and those between */
     MOST_UNITS = 256,
     ROOM_COLUMNS = 1 << 16 /* that one read may give, unless it is of one unit */
 };
@@ -206,14 +208,45 @@ void sample_table_take(struct sample_table *table, const struct sample_table *fr
     table->n_taken = n_same < table->cut.n_columns ? n_taken : 0;
 }
 
+/* The columns of a table from one on; with that table's edges. */
+static struct column_cut tail_cut(const struct sample_table *table, uint32_t first_column)
+{
+    struct column_cut cut = table->cut;
+    if (first_column > 0) {
+        cut = columns_cut(
+            table->edges[first_column], cut.to_step, table->cut.n_columns - first_column);
+        cut.last_step = table->cut.last_step;
+        cut.edges = table->edges + first_column;
+    }
+    return cut;
+}
+
+/* Some units, from `at` of order to before `end`, out of rows that are at hand. */
+static void take_rows(struct sample_table *table, size_t *at, size_t end,
+    uint32_t first_column, const struct sample_rows *rows)
+{
+    const struct column_cut cut = tail_cut(table, first_column);
+    const size_t n = end - *at < UNITS_AT_ONCE ? end - *at : UNITS_AT_ONCE;
+    baro_autofree struct column *room = baro_xcalloc(n * cut.n_columns, sizeof *room);
+    uint32_t units[UNITS_AT_ONCE];
+    for (size_t i = 0; i < n; i++) {
+        units[i] = table->units[table->order[*at + i]];
+    }
+    (void)sample_rows_columns(rows, 0, &cut, units, 0, n, room);
+    for (size_t i = 0; i < n; i++, (*at)++) {
+        memcpy(row_of(table, table->order[*at]) + first_column, room + i * cut.n_columns,
+            cut.n_columns * sizeof *room);
+    }
+}
+
 /* One read of units that lie near each other, from `at` of order to before `end`: their columns
  * from the first on. */
 static int read_run(struct sample_table *table, size_t *at, size_t end,
     uint32_t first_column, const struct sample_source *source, struct store *store,
     struct sample_tally *tally, struct baro_err *err)
 {
-    struct column_cut cut = table->cut;
-    const size_t n_columns = cut.n_columns - first_column;
+    const struct column_cut cut = tail_cut(table, first_column);
+    const size_t n_columns = cut.n_columns;
     const uint32_t first = table->units[table->order[*at]];
     const size_t most =
         n_columns * MOST_UNITS <= ROOM_COLUMNS ? MOST_UNITS : ROOM_COLUMNS / n_columns;
@@ -229,12 +262,7 @@ static int read_run(struct sample_table *table, size_t *at, size_t end,
     }
     if (table->room == NULL) {
         table->room = baro_xcalloc(
-            MOST_UNITS + ROOM_COLUMNS + (size_t)cut.n_columns, sizeof *table->room);
-    }
-    if (first_column > 0) {
-        cut = columns_cut(table->edges[first_column], cut.to_step, (uint32_t)n_columns);
-        cut.last_step = table->cut.last_step;
-        cut.edges = table->edges + first_column;
+            MOST_UNITS + ROOM_COLUMNS + (size_t)table->cut.n_columns, sizeof *table->room);
     }
     int rc =
         sample_read(source, store, &cut, first, last - first + 1, table->room, tally, err);
@@ -247,15 +275,19 @@ static int read_run(struct sample_table *table, size_t *at, size_t end,
     return rc;
 }
 
-int sample_table_step(struct sample_table *table, const struct sample_source *source,
-    struct store *store, struct sample_tally *tally, struct baro_err *err)
+int sample_table_step(struct sample_table *table, const struct sample_rows *rows,
+    const struct sample_source *source, struct store *store, struct sample_tally *tally,
+    struct baro_err *err)
 {
+    const bool is_tail = table->at_tail < table->n_taken;
+    size_t *at = is_tail ? &table->at_tail : &table->at;
+    const size_t end = is_tail ? table->n_taken : table->n;
+    const uint32_t first_column = is_tail ? table->tail : 0;
     int rc = 0;
-    if (table->at_tail < table->n_taken) {
-        rc = read_run(
-            table, &table->at_tail, table->n_taken, table->tail, source, store, tally, err);
-    } else if (table->at < table->n) {
-        rc = read_run(table, &table->at, table->n, 0, source, store, tally, err);
+    if (*at < end && rows != NULL && !rows->is_off) {
+        take_rows(table, at, end, first_column, rows);
+    } else if (*at < end) {
+        rc = read_run(table, at, end, first_column, source, store, tally, err);
     }
     return rc != 0 ? rc : table->at < table->n || table->at_tail < table->n_taken ? 1 : 0;
 }

@@ -44,6 +44,8 @@ int sample_read(const struct sample_source *source, struct store *store,
     const struct column_cut *cut, uint32_t first_unit, uint32_t n_units, struct column *out,
     struct sample_tally *tally, struct baro_err *err);
 
+struct sample_rows;
+
 /* Columns of some units, wherever they are. */
 struct sample_table {
     struct column_cut cut;
@@ -80,8 +82,14 @@ void sample_table_take(struct sample_table *table, const struct sample_table *fr
 bool sample_cut_growing(int64_t least, int64_t from_step, int64_t to_step, uint32_t most,
     struct column_cut *out);
 
-/** Read some more; returns 1 when there is more to do, 0 when all is there, or a code. */
-int sample_table_step(struct sample_table *table, const struct sample_source *source,
-    struct store *store, struct sample_tally *tally, struct baro_err *err);
+/**
+ * Read some more.
+ *
+ * rows     to take them from, unless they are off; NULL: from the store
+ * returns  1 when there is more to do, 0 when all is there, or a code
+ */
+int sample_table_step(struct sample_table *table, const struct sample_rows *rows,
+    const struct sample_source *source, struct store *store, struct sample_tally *tally,
+    struct baro_err *err);
 
 #endif

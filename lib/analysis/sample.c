@@ -315,6 +315,11 @@ bool sampler_step(struct sampler *s, size_t n_work)
             enter(s, SAMPLE_SCORE);
         }
         break;
+    case SAMPLE_DUE:
+        s->leap_most = NAN;
+        sampler_measure_radius(s, n_first);
+        enter(s, SAMPLE_SCORE);
+        break;
     case SAMPLE_SCORE:
         if (!sampler_score(s, n_work)) {
             begin_throw_all(s);
@@ -369,7 +374,7 @@ float sampler_median_radius(const struct sampler *s)
 static double find_fraction(const struct sampler *s)
 {
     /* Shares of the whole by phase, for 10^5 lines of 10^3 steps; within a phase by its place. */
-    static const double before[] = {0, 0.02, 0.04, 0.3, 0.5, 0.75, 0.9, 1, 1};
+    static const double before[] = {0, 0.02, 0.04, 0.3, 0.3, 0.5, 0.75, 0.9, 1, 1};
     double n = (double)s->n_lines;
     double within = 0;
     switch (s->phase) {
@@ -378,6 +383,7 @@ static double find_fraction(const struct sampler *s)
     case SAMPLE_ASSIGN: within = (double)s->at / n; break;
     case SAMPLE_READ_FIRST:
     case SAMPLE_THROW_FIRST:
+    case SAMPLE_DUE:
     case SAMPLE_SCORE:
     case SAMPLE_COVER:
     case SAMPLE_TURN:

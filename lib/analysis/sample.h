@@ -106,6 +106,14 @@ void sampler_append(struct sampler *sampler, const float *values, const uint8_t 
 /** Likewise, of several steps at once: they take as much of the time axis as they are. */
 void sampler_append_news(struct sampler *sampler, const struct sample_news *news);
 
+/**
+ * Put off a new choice that has just become due: what is shown goes on as it is until the next
+ * sampler_append(). For who has other things to do first.
+ *
+ * returns  false, and nothing is changed: it is under way, or lines that must be shown have no place
+ */
+bool sampler_put_off(struct sampler *sampler);
+
 /** Tell how many readings a key column stands for by now: no more of them should come at once. */
 size_t sampler_readings_a_column(const struct sampler *sampler);
 

@@ -24,6 +24,7 @@ enum sample_phase {
     SAMPLE_READ_FIRST,
     SAMPLE_THROW_FIRST,
     SAMPLE_READ_REST,
+    SAMPLE_DUE, /* live: a new choice, which may be put off */
     SAMPLE_SCORE,
     SAMPLE_THROW_ALL,
     SAMPLE_ASSIGN,
@@ -115,6 +116,7 @@ struct sampler {
     size_t steps_in_last;
     size_t n_appended_columns; /* since the last whole choice */
     size_t n_full;             /* lines shown by it */
+    bool is_urgent;            /* DUE: it must not be put off */
 };
 
 /** Give a line's heights. */

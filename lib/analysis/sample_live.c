@@ -176,11 +176,19 @@ static void review(struct sampler *s, size_t n_urgent)
     const bool is_overfull = s->n_shown * OVERFULL_DEN > s->n_full * OVERFULL_NUM;
     const bool is_longer = s->n_appended_columns * REDO_QUARTER >= s->n_columns;
     if (s->n_lines > s->target && (is_longer || is_overfull || n_urgent == SAMPLE_SPARE)) {
-        s->leap_most = NAN;
-        sampler_measure_radius(s, s->n_lines < SAMPLE_FIRST ? s->n_lines : SAMPLE_FIRST);
-        s->phase = SAMPLE_SCORE;
+        s->is_urgent = n_urgent == SAMPLE_SPARE || s->n_shown == s->n_slots;
+        s->phase = SAMPLE_DUE;
         s->at = 0;
     }
+}
+
+bool sampler_put_off(struct sampler *s)
+{
+    if (s->phase != SAMPLE_DUE || s->is_urgent) {
+        return false;
+    }
+    s->phase = SAMPLE_DONE;
+    return true;
 }
 
 void sampler_append_news(struct sampler *s, const struct sample_news *news)
