@@ -17,6 +17,7 @@ class Fake:
 
     def __init__(self, refuse=()):
         self.calls = []
+        self.declared = []    # tensors: (name, role, shape)
         self.step = None
         self.names = {}
         self.refuse = refuse
@@ -58,7 +59,7 @@ class Fake:
     def baro_declare_tensor(self, handle, reference):
         t = reference._obj
         shape = [t.shape[d] for d in range(t.n_dims)]
-        self.calls.append((self.step, "declare", t.name.decode(), _ROLE_NAMES[t.role], shape))
+        self.declared.append((t.name.decode(), _ROLE_NAMES[t.role], shape))
         key = (t.name.decode(), _ROLE_NAMES[t.role])
         return self.tensors.setdefault(key, 1000 + len(self.tensors))
 

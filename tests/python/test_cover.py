@@ -147,8 +147,8 @@ def test_sparse_gradients_are_seen_as_they_lie_there_and_stay_so():
         assert [shape for _, name, role, shape, _, _ in library.of("tensor")
                 if role == "grad"] == [[2, 3], [4, 3]], library.of("tensor")
         # One series: with the rows of the weight, whatever was looked up first.
-        assert [shape for _, _, role, shape in library.of("declare")
-                if role == "grad"] == [[10, 3]], library.of("declare")
+        assert [shape for _, role, shape in library.declared
+                if role == "grad"] == [[10, 3]], library.declared
         assert not told(library), told(library)
 
 
