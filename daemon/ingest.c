@@ -334,6 +334,27 @@ static void note_run(
         header->time_ns > run->last_time_ns ? header->time_ns : run->last_time_ns;
 }
 
+/* In a run of several ranks: keep whose a row of the run itself is. */
+static void append_rank(
+    struct barod *barod, const struct stream *stream, const struct store_row *of)
+{
+    bool is_own = of->thing == 0 && of->kind != READING_DROPS &&
+                  of->kind != READING_PROBE && of->kind != READING_FAILURE;
+    if (!is_own || !rules_has_ranks(stream->run)) {
+        return;
+    }
+    const double numbers[2] = {(double)stream->hello->rank, (double)of->kind};
+    struct store_row row = {
+        .run = of->run,
+        .kind = READING_RANK,
+        .n_f64 = 2,
+        .step = of->step,
+        .time_ns = of->time_ns,
+        .payload = (const uint8_t *)numbers,
+    };
+    bundle_append(barod->open, &row);
+}
+
 /* One checked reading goes to the store, to the rules and to those who watch. */
 static void take_reading(struct barod *barod, struct stream *stream, struct thing *thing,
     struct reading *reading)
@@ -353,6 +374,7 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
         .payload = (const uint8_t *)reading->f64,
     };
     bundle_append(barod->open, &row);
+    append_rank(barod, stream, &row);
     note_run(stream->run, stream, header);
     if (thing != NULL) {
         note_thing(barod, stream, thing, reading);
@@ -378,6 +400,7 @@ static bool fits_thing(const struct record_header *header, const struct thing *t
     case READING_PROBE:
     case READING_FAILURE:
     case READING_DROPS: return header->thing == 0;
+    case READING_RANK:
     case READING_KIND_END:
     case READING_RUN:
     case READING_DECLARE:

@@ -33,7 +33,8 @@ static const uint64_t min_free_bytes = UINT64_C(64) << 10; /* worth a compaction
 const uint64_t room_last_kinds =
     UINT64_C(1) << READING_BATCH | UINT64_C(1) << READING_EVENT |
     UINT64_C(1) << READING_STATUS | UINT64_C(1) << READING_DROPS |
-    UINT64_C(1) << READING_SAMPLES | UINT64_C(1) << READING_FAILURE;
+    UINT64_C(1) << READING_SAMPLES | UINT64_C(1) << READING_FAILURE |
+    UINT64_C(1) << READING_RANK;
 
 struct room {
     struct store *store;

@@ -225,6 +225,7 @@ static bool find_layout(
         [READING_PROBE] = PROBE_PIECE_NUMBERS,
         [READING_FAILURE] = PROBE_PIECE_NUMBERS,
         [READING_SAMPLES] = 1,
+        [READING_RANK] = 2,
     };
     if (kind == 0 || kind >= READING_KIND_END) {
         return false;

@@ -34,6 +34,16 @@ enum {
     WAIT_PACES = 4 /* usual step times, before a step is judged as it is */
 };
 
+bool rules_has_ranks(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        if (run->streams[i]->hello->rank > 0) {
+            return true;
+        }
+    }
+    return run->description->n_ranks > 1;
+}
+
 bool rules_is_nonfinite(const struct reading *reading)
 {
     if (reading->header.kind == READING_SCALAR) {

@@ -10,6 +10,9 @@
 #include "lib/analysis/judge.h"
 #include "lib/base/reading.h"
 
+/** Tell whether a run has several ranks, as far as is known. */
+bool rules_has_ranks(const struct run *run);
+
 /** Tell whether a scalar or summary is or holds a non-finite value. */
 bool rules_is_nonfinite(const struct reading *reading);
 

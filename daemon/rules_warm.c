@@ -16,8 +16,8 @@
  * A judge that is made again sees the last ALARM_WARM_STEPS steps that its stream told, fewer where
  * that would be more than MAX_BYTES: a second or so of reading at most, once per stream and
  * restart. What the judge had learnt from before that is lost: a rule that compares with a longer
- * past begins anew. Of several ranks, steps are told by all, and their batches are left out: stored
- * rows of the run itself do not say whose they are.
+ * past begins anew. Of several ranks it sees what READING_RANK says to be its own; where there is
+ * none, it sees each step once, and no batches.
  */
 
 enum { MAX_BYTES = 64 << 20 };
@@ -38,8 +38,8 @@ static bool is_wanted(const struct warming *warming, const struct store_group_in
 {
     if (group->thing == 0) {
         return group->kind == READING_STEP || group->kind == READING_EVENT ||
-               ((group->kind == READING_BATCH || group->kind == READING_SAMPLES) &&
-                   !warming->has_ranks);
+               group->kind == READING_BATCH || group->kind == READING_SAMPLES ||
+               group->kind == READING_RANK;
     }
     const struct thing *thing = registry_thing(warming->stream->run, group->thing);
     return thing != NULL && thing->rank == warming->stream->hello->rank;
@@ -88,7 +88,9 @@ static void add_page(struct warming *warming, const struct row_page *page,
         bool is_own = warming->stream->created_ns == 0 ||
                       header.time_ns >= warming->stream->created_ns;
         if (is_own && reading_check(&header, payload, n_units, role, &reading, NULL) == 0) {
-            weave_add(warming->weave, &reading, group->thing);
+            bool is_told = group->thing == 0 && warming->has_ranks; /* by READING_RANK */
+            weave_add(warming->weave, &reading, group->thing,
+                is_told ? WEAVE_ANY_RANK : (int64_t)warming->stream->hello->rank);
         }
     }
 }
@@ -121,11 +123,17 @@ static void read_group(struct warming *warming, const struct store_group_info *g
     } while (cursor != 0 && weave_bytes(warming->weave) < 2 * (size_t)MAX_BYTES);
 }
 
-static int feed(const struct reading *reading, uint32_t thing, void *payload)
+static int feed(const struct reading *reading, uint32_t thing, int64_t rank, void *payload)
 {
     struct warming *warming = payload;
     int64_t step = reading->header.step;
-    bool is_clock = reading->header.kind == READING_STEP && warming->has_ranks;
+    bool is_anyones = rank == WEAVE_ANY_RANK;
+    bool is_of_rank =
+        reading->header.kind == READING_BATCH || reading->header.kind == READING_SAMPLES;
+    if (is_anyones ? is_of_rank : rank != (int64_t)warming->stream->hello->rank) {
+        return 0;
+    }
+    bool is_clock = reading->header.kind == READING_STEP && is_anyones;
     if (is_clock && warming->has_clock && step == warming->last_clock) {
         return 0; /* another rank's */
     }
@@ -143,7 +151,7 @@ void rules_warm(struct barod *barod, struct stream *stream)
         .barod = barod,
         .stream = stream,
         .judged = stream->alarm,
-        .has_ranks = stream->run->description->n_ranks > 1,
+        .has_ranks = rules_has_ranks(stream->run),
     };
     baro_autofree struct store_group_info *groups = NULL;
     size_t n_groups = 0;

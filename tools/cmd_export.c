@@ -105,11 +105,12 @@ __attribute__((format(printf, 2, 3))) static void note(
     }
 }
 
-static bool has_batches(struct exporting *export)
+/* Whether the run has any of batches, or of results of samples. */
+static bool has_rows(struct exporting *export, enum reading_kind kind)
 {
     const struct rows_wanted wanted = {
         .run = export->run->run,
-        .kind = READING_BATCH,
+        .kind = kind,
         .from = export->plan.from,
         .to = export->plan.to,
     };
@@ -138,8 +139,11 @@ static void note_left_out(struct exporting *export)
     if (plan->has_histograms_out) {
         add_word(list, sizeof list, "histograms");
     }
-    if (plan->glob == NULL && has_batches(export)) {
+    if (plan->glob == NULL && has_rows(export, READING_BATCH)) {
         add_word(list, sizeof list, "batches");
+    }
+    if (plan->glob == NULL && has_rows(export, READING_SAMPLES)) {
+        add_word(list, sizeof list, "results of samples");
     }
     if (plan->glob == NULL && is_csv) {
         add_word(list, sizeof list, "events, alerts and the run's config");

@@ -99,7 +99,7 @@ static const char *reason_of(const struct replay *replay)
 {
     return replay->damage[0] != '\0' ? "readings are damaged"
            : replay->n_pruned > 0    ? "old readings were pruned"
-           : replay->has_ranks       ? "how the ranks' readings interleaved is not kept"
+           : replay->lacks_ranks     ? "an older daemon did not keep whose the steps are"
            : replay->has_restarts    ? "the run was resumed"
                                      : "";
 }

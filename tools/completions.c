@@ -37,7 +37,7 @@ static const char *words_of(const struct cli_option *option)
     const char *value = option->value != NULL ? option->value : "";
     return strcmp(value, "FORM") == 0 ? "csv jsonl npz"
            : strcmp(value, "KINDS") == 0
-               ? "scalars steps summaries units histograms batches events alerts all"
+               ? "scalars steps summaries units histograms batches results events alerts all"
                : NULL;
 }
 

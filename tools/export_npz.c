@@ -7,6 +7,8 @@
  *     .../histogram/ends, every, exponents, signs, counts    bins of row i end at ends[i]
  *     .../units/steps, .../units/times_ns, .../units/mean    statistics of units: [rows, units]
  *     batches/steps, times_ns, sizes, ends, samples    samples of row i end at ends[i]
+ *     results/steps, times_ns, sizes, ends             results of single samples, likewise; of each
+ *         samples, losses, correct, labels             NaN, -1 and -1 where they were not given
  *     run, events, alerts, notes                       JSON lines as bytes (uint8)
  *
  * "#2" behind the series' name means its second epoch, "@1" rank 1.
@@ -62,6 +64,8 @@ static void write_base(const struct export_item *item, char out[BASE_BYTES])
     char rank[16] = "";
     if (item->kind == READING_BATCH) {
         (void)snprintf(label, sizeof label, "batches");
+    } else if (item->kind == READING_SAMPLES) {
+        (void)snprintf(label, sizeof label, "results");
     }
     if (item->thing != NULL) {
         (void)thing_epoch_label(item->thing, label);
@@ -98,6 +102,11 @@ static void begin_item(struct export_sink *sink, const struct export_item *item)
         static const size_t sample[] = {sizeof(int64_t)};
         lanes[n++] = sizeof(uint64_t);
         spool_reset(&npz->parts, sample, BARO_LEN(sample));
+    } else if (item->kind == READING_SAMPLES) {
+        static const size_t result[] = {
+            sizeof(int64_t), sizeof(float), sizeof(int16_t), sizeof(int16_t)};
+        lanes[n++] = sizeof(uint64_t);
+        spool_reset(&npz->parts, result, BARO_LEN(result));
     }
     spool_reset(&npz->rows, lanes, n);
 }
@@ -119,6 +128,21 @@ static void add_samples(struct spool *parts, const struct row *row)
 {
     for (size_t at = 0; at + sizeof(int64_t) <= row->extra_bytes; at += sizeof(int64_t)) {
         memcpy(spool_place(parts, 0), row->extra + at, sizeof(int64_t));
+        spool_add(parts);
+    }
+}
+
+static void add_results(struct spool *parts, const struct row *row)
+{
+    for (size_t at = 0; at + sizeof(struct reading_sample) <= row->extra_bytes;
+         at += sizeof(struct reading_sample)) {
+        struct reading_sample sample;
+        memcpy(&sample, row->extra + at, sizeof sample);
+        int16_t correct = sample.correct;
+        memcpy(spool_place(parts, 0), &sample.index, sizeof sample.index);
+        memcpy(spool_place(parts, 1), &sample.loss, sizeof sample.loss);
+        memcpy(spool_place(parts, 2), &correct, sizeof correct);
+        memcpy(spool_place(parts, 3), &sample.label, sizeof sample.label);
         spool_add(parts);
     }
 }
@@ -154,10 +178,15 @@ static void add_row(
     } else if (item->stats == 0) {
         memcpy(spool_place(rows, lane++), row->f64, sizeof(double));
     }
+    bool has_parts = item->with_histogram;
     if (item->kind == READING_BATCH) {
         add_samples(&npz->parts, row);
+        has_parts = true;
+    } else if (item->kind == READING_SAMPLES) {
+        add_results(&npz->parts, row);
+        has_parts = true;
     }
-    if (item->with_histogram || item->kind == READING_BATCH) {
+    if (has_parts) {
         memcpy(spool_place(rows, lane), &npz->parts.n, sizeof npz->parts.n);
     }
     spool_add(rows);
@@ -192,6 +221,13 @@ static void end_item(struct export_sink *sink, const struct export_item *item)
         write_lane(npz, rows, lane++, base, "sizes", NPZ_F64, 0);
         write_lane(npz, rows, lane, base, "ends", NPZ_U64, 0);
         write_lane(npz, &npz->parts, 0, base, "samples", NPZ_I64, 0);
+    } else if (item->kind == READING_SAMPLES) {
+        write_lane(npz, rows, lane++, base, "sizes", NPZ_F64, 0);
+        write_lane(npz, rows, lane, base, "ends", NPZ_U64, 0);
+        write_lane(npz, &npz->parts, 0, base, "samples", NPZ_I64, 0);
+        write_lane(npz, &npz->parts, 1, base, "losses", NPZ_F32, 0);
+        write_lane(npz, &npz->parts, 2, base, "correct", NPZ_I16, 0);
+        write_lane(npz, &npz->parts, 3, base, "labels", NPZ_I16, 0);
     } else if (item->stats == 0) {
         write_lane(npz, rows, lane, base, "values", NPZ_F64, 0);
     }

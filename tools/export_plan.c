@@ -17,8 +17,8 @@ static const uint32_t USUAL_KINDS = 1U << EXPORT_SCALARS | 1U << EXPORT_STEPS |
                                     1U << EXPORT_SUMMARIES | 1U << EXPORT_EVENTS |
                                     1U << EXPORT_ALERTS;
 
-static const char *const kind_names[] = {
-    "scalars", "steps", "summaries", "units", "histograms", "batches", "events", "alerts"};
+static const char *const kind_names[] = {"scalars", "steps", "summaries", "units",
+    "histograms", "batches", "results", "events", "alerts"};
 _Static_assert(BARO_LEN(kind_names) == EXPORT_KIND_COUNT, "a name for each kind");
 
 static const char step_time[] = "step_time";
@@ -43,7 +43,7 @@ static int parse_kind(const char *word, uint32_t *kinds)
         return cli_misuse("--kind: no kind '%s'; did you mean '%s'?", word, near);
     }
     return cli_misuse("--kind: no kind '%s'; there are scalars, steps, summaries, units, "
-                      "histograms, batches, events, alerts and all",
+                      "histograms, batches, results, events, alerts and all",
         word);
 }
 
@@ -209,6 +209,9 @@ static void add_run(struct export_plan *plan, const Baro__RunInfo *run)
     }
     if (export_has(plan, EXPORT_BATCHES) && is_plain) {
         add_item(plan, (struct export_item){.kind = READING_BATCH, .n_rows = n_steps});
+    }
+    if (export_has(plan, EXPORT_RESULTS) && is_plain) {
+        add_item(plan, (struct export_item){.kind = READING_SAMPLES, .n_rows = n_steps});
     }
     if (!is_plain) {
         plan->kinds &= ~(1U << EXPORT_EVENTS | 1U << EXPORT_ALERTS);

@@ -28,7 +28,7 @@ struct text_sink {
     struct out_file *out;
     bool is_csv;
     struct head heads[MAX_HEADS]; /* by statistic; scalars have one */
-    struct head other;            /* of histograms and batches */
+    struct head other;            /* of histograms, batches and results */
 };
 
 /* ---- heads ---- */
@@ -41,6 +41,7 @@ static const char *kind_word(enum reading_kind kind)
     case READING_SUMMARY: return "summary";
     case READING_UNITS: return "units";
     case READING_BATCH: return "batch";
+    case READING_SAMPLES: return "results";
     default: return "?";
     }
 }
@@ -69,6 +70,12 @@ static const char *statistic_of(enum reading_kind kind, int stat)
            : kind == READING_SUMMARY ? summary_stat_name(stat)
            : kind == READING_UNITS   ? unit_stat_name(stat)
                                      : NULL;
+}
+
+/* Whether a row names samples, and is no series'. */
+static bool is_of_samples(const struct export_item *item)
+{
+    return item->kind == READING_BATCH || item->kind == READING_SAMPLES;
 }
 
 static const char *role_of(const struct export_item *item)
@@ -101,7 +108,7 @@ static void put_json_head(
     json_t *object = json_object();
     const char *role = role_of(item);
     (void)json_object_set_new(object, "kind", json_string(kind));
-    if (item->kind != READING_BATCH) {
+    if (!is_of_samples(item)) {
         (void)json_object_set_new(object, "series", json_text(name_of(item)));
     }
     if (item->thing != NULL) {
@@ -154,9 +161,9 @@ static void begin_item(struct export_sink *sink, const struct export_item *item)
             make_head(text, item, kind_word(item->kind), stat, &text->heads[stat]);
         }
     }
-    if (item->with_histogram || item->kind == READING_BATCH) {
-        make_head(
-            text, item, item->with_histogram ? "histogram" : "batch", -1, &text->other);
+    if (item->with_histogram || is_of_samples(item)) {
+        make_head(text, item, item->with_histogram ? "histogram" : kind_word(item->kind),
+            -1, &text->other);
     }
 }
 
@@ -245,6 +252,48 @@ static void write_batch(struct text_sink *text, const struct row *row)
     out_write(text->out, "]}\n", 3);
 }
 
+/* A field of a sample that may not be there: null. */
+static void write_field(
+    struct text_sink *text, const char *name, bool is_there, double value)
+{
+    char piece[128];
+    int n = snprintf(piece, sizeof piece, ", \"%s\": ", name);
+    bool has_quotes = is_there && !isfinite(value);
+    n += snprintf(piece + n, sizeof piece - (size_t)n, "%s", has_quotes ? "\"" : "");
+    if (is_there) {
+        n += (int)number_write_f32((float)value, piece + n);
+    } else {
+        n += snprintf(piece + n, sizeof piece - (size_t)n, "null");
+    }
+    n += snprintf(piece + n, sizeof piece - (size_t)n, "%s", has_quotes ? "\"" : "");
+    out_write(text->out, piece, (size_t)n);
+}
+
+/* {..., "results": [{"sample": 7, "loss": 0.25, "correct": true, "label": 3}, ...]} */
+static void write_results(struct text_sink *text, const struct row *row)
+{
+    size_t n_samples = row->extra_bytes / sizeof(struct reading_sample);
+    write_long_head(text, row);
+    out_write(text->out, ", \"results\": [", 14);
+    for (size_t i = 0; i < n_samples; i++) {
+        struct reading_sample sample;
+        char piece[128];
+        memcpy(&sample, row->extra + i * sizeof sample, sizeof sample);
+        int n = snprintf(piece, sizeof piece, "%s{\"sample\": %lld", i > 0 ? ", " : "",
+            (long long)sample.index);
+        out_write(text->out, piece, (size_t)n);
+        write_field(text, "loss", !isnan(sample.loss), (double)sample.loss);
+        n = snprintf(piece, sizeof piece, ", \"correct\": %s",
+            sample.correct < 0   ? "null"
+            : sample.correct > 0 ? "true"
+                                 : "false");
+        out_write(text->out, piece, (size_t)n);
+        write_field(text, "label", sample.label >= 0, (double)sample.label);
+        out_write(text->out, "}", 1);
+    }
+    out_write(text->out, "]}\n", 3);
+}
+
 static void write_units(
     struct text_sink *text, const struct export_item *item, const struct row *row)
 {
@@ -268,6 +317,8 @@ static void write_row(
         write_units(text, item, row);
     } else if (item->kind == READING_BATCH) {
         write_batch(text, row);
+    } else if (item->kind == READING_SAMPLES) {
+        write_results(text, row);
     } else if (item->kind != READING_SUMMARY) {
         write_reading(text, &text->heads[0], row, -1, row->f64[0], false);
     }

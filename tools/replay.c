@@ -16,8 +16,9 @@
  * History is read group by group (a thing and a kind of its readings) and woven into steps, one
  * window of steps after the other, so that memory stays bounded. Where steps go back, all of it is one
  * window. Each reading is fed to the judge of its process: the one of its rank that had opened the
- * run last at the reading's time. Rows of the run itself (steps, batches, events) do not say whose
- * they are: with several ranks each rank takes each step once, and batches are left out.
+ * run last at the reading's time. Rows of the run itself (steps, batches, events) belong to the rank
+ * that a READING_RANK names. Where there is none, because an older daemon has written them, each
+ * rank takes each step once, and batches are left out.
  */
 
 enum { WINDOW_BYTES = 48 << 20, SUMMARY_BYTES = 400, ROW_BYTES = 96 };
@@ -181,10 +182,14 @@ static void feed_process(struct replaying *state, struct process *process,
     }
 }
 
-/* A row of the run itself is every rank's; see the essay. */
+/* A row of the run itself that is every rank's; see the essay. */
 static void feed_ranks(struct replaying *state, const struct reading *reading)
 {
     bool is_clock = reading->header.kind == READING_STEP;
+    state->replay->lacks_ranks = true;
+    if (reading->header.kind == READING_BATCH || reading->header.kind == READING_SAMPLES) {
+        return;
+    }
     for (size_t i = 0; i < state->n_processes; i++) {
         uint32_t rank = state->processes[i].rank;
         if (i > 0 && state->processes[i - 1].rank == rank) {
@@ -204,15 +209,14 @@ static void feed_ranks(struct replaying *state, const struct reading *reading)
     }
 }
 
-static int feed(const struct reading *reading, uint32_t thing, void *payload)
+static int feed(const struct reading *reading, uint32_t thing, int64_t rank, void *payload)
 {
     struct replaying *state = payload;
-    if (thing == 0 && state->replay->has_ranks) {
+    if (rank == WEAVE_ANY_RANK) {
         feed_ranks(state, reading);
         return 0;
     }
-    uint32_t rank = thing == 0 ? state->processes[0].rank : state->by_id[thing]->rank;
-    struct process *process = process_at(state, rank, reading->header.time_ns);
+    struct process *process = process_at(state, (uint32_t)rank, reading->header.time_ns);
     if (process != NULL) {
         feed_process(state, process, reading, thing);
     }
@@ -237,7 +241,10 @@ static int on_row(const struct row *row, void *payload)
         .f32 = row->f32,
         .extra = row->extra,
     };
-    weave_add(state->weave, &reading, state->thing);
+    int64_t rank = state->thing != 0          ? (int64_t)state->by_id[state->thing]->rank
+                   : state->replay->has_ranks ? WEAVE_ANY_RANK
+                                              : (int64_t)state->processes[0].rank;
+    weave_add(state->weave, &reading, state->thing, rank);
     state->n_read++;
     return CLI_OK;
 }
@@ -268,6 +275,7 @@ static int read_group(struct replaying *state, const Baro__ThingInfo *thing,
     state->thing = wanted.thing;
     state->n_f64 = kind == READING_SUMMARY ? SUMMARY_STAT_COUNT
                    : kind == READING_UNITS ? 0
+                   : kind == READING_RANK  ? 2
                                            : 1;
     state->n_f32 = wanted.n_units * wanted.n_unit_stats;
     struct rows_told told = {0};
@@ -281,14 +289,12 @@ static int read_group(struct replaying *state, const Baro__ThingInfo *thing,
 
 static int read_window(struct replaying *state, int64_t from, int64_t to)
 {
-    static const enum reading_kind own[] = {
-        READING_STEP, READING_BATCH, READING_SAMPLES, READING_EVENT, READING_STATUS};
+    static const enum reading_kind own[] = {READING_STEP, READING_BATCH, READING_SAMPLES,
+        READING_EVENT, READING_STATUS, READING_RANK};
+    size_t n_own = BARO_LEN(own) - (state->replay->has_ranks ? 0 : 1);
     int rc = CLI_OK;
-    for (size_t i = 0; rc == CLI_OK && i < BARO_LEN(own); i++) {
-        bool is_of_rank = own[i] == READING_BATCH || own[i] == READING_SAMPLES;
-        if (!is_of_rank || !state->replay->has_ranks) {
-            rc = read_group(state, NULL, own[i], from, to);
-        }
+    for (size_t i = 0; rc == CLI_OK && i < n_own; i++) {
+        rc = read_group(state, NULL, own[i], from, to);
     }
     for (size_t id = 1; rc == CLI_OK && id < state->n_ids; id++) {
         const Baro__ThingInfo *thing = state->by_id[id];

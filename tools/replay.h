@@ -17,9 +17,9 @@ struct replay {
     uint64_t n_readings; /* scalars, summaries and rows of units */
     uint64_t n_pruned;   /* of which only summaries are left */
     int64_t from_step;   /* of a branch: where its own steps begin; else INT64_MIN */
-    bool
-        has_ranks; /* several processes at a time: how their readings interleaved is lost */
-    bool has_restarts; /* several processes one after the other */
+    bool has_ranks;      /* several processes at a time */
+    bool lacks_ranks;    /* and whose their steps are is not known of all */
+    bool has_restarts;   /* several processes one after the other */
     double seconds;
     char damage[256]; /* what cannot be read any more, or empty */
 };

@@ -38,6 +38,7 @@ static void find_layout(struct reading_rows *rows)
         [READING_PROBE] = PROBE_PIECE_NUMBERS,
         [READING_FAILURE] = PROBE_PIECE_NUMBERS,
         [READING_SAMPLES] = 1,
+        [READING_RANK] = 2,
     };
     const struct rows_wanted *wanted = rows->wanted;
     rows->n_f64 = n_f64[wanted->kind];

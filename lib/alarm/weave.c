@@ -12,6 +12,11 @@
  * each that is not after the one before begins a new stretch. A reading of another series belongs
  * to the last stretch that had begun at its time, and to one after its series' last reading if its
  * own step went back. Stored times are rounded to some 17 ms; nobody resumes a training that fast.
+ * Each rank has stretches of its own.
+ *
+ * Whose the rows of the run itself are: of each kind the newest row belongs to the newest
+ * READING_RANK of that kind, and so on backwards, as long as their steps are the same. (Both are
+ * written together; older rows may have none, or may be pruned.)
  */
 
 /* One reading; its payload lies at an offset that is a multiple of 8. */
@@ -20,12 +25,19 @@ struct item {
     size_t serial;
     int64_t step;
     int64_t time_ns;
+    int64_t rank; /* WEAVE_ANY_RANK: not known */
     uint32_t thing;
     uint32_t stretch;
     uint32_t n_f64;
     uint32_t n_f32;
     uint32_t extra_bytes;
     uint16_t kind;
+};
+
+/* Where a stretch of a rank begins. */
+struct begin {
+    int64_t rank;
+    int64_t time_ns;
 };
 
 struct weave {
@@ -35,7 +47,7 @@ struct weave {
     uint8_t *bytes;
     size_t n_bytes;
     size_t bytes_size;
-    int64_t *begins_ns; /* of stretches behind the first */
+    struct begin *begins; /* of stretches behind the first of each rank */
     size_t n_begins;
 };
 
@@ -49,7 +61,7 @@ void weave_destroy(struct weave *weave)
     if (weave != NULL) {
         free(weave->items);
         free(weave->bytes);
-        free(weave->begins_ns);
+        free(weave->begins);
         free(weave);
     }
 }
@@ -74,7 +86,8 @@ static uint8_t *make_room(struct weave *weave, size_t n_bytes)
     return weave->bytes + weave->n_bytes;
 }
 
-void weave_add(struct weave *weave, const struct reading *reading, uint32_t thing)
+void weave_add(
+    struct weave *weave, const struct reading *reading, uint32_t thing, int64_t rank)
 {
     size_t n_f64 = 8 * (size_t)reading->n_f64;
     size_t n_f32 = 4 * (size_t)reading->n_f32;
@@ -98,6 +111,7 @@ void weave_add(struct weave *weave, const struct reading *reading, uint32_t thin
         .serial = weave->n,
         .step = reading->header.step,
         .time_ns = reading->header.time_ns,
+        .rank = rank,
         .thing = thing,
         .n_f64 = reading->n_f64,
         .n_f32 = reading->n_f32,
@@ -118,50 +132,100 @@ size_t weave_count(const struct weave *weave)
     return weave->n;
 }
 
+/* ---- ranks ---- */
+
+/* The newest READING_RANK of a kind before a place; weave->n: none. */
+static size_t rank_before(const struct weave *weave, size_t end, uint16_t kind)
+{
+    for (size_t i = end; i > 0; i--) {
+        const struct item *item = &weave->items[i - 1];
+        const uint8_t *payload = weave->bytes + item->offset;
+        if (item->kind == READING_RANK &&
+            (uint16_t)((const double *)(const void *)payload)[1] == kind) {
+            return i - 1;
+        }
+    }
+    return weave->n;
+}
+
+/* Give the rows of one kind of the run itself their ranks, from the newest on. */
+static void find_ranks(struct weave *weave, uint16_t kind)
+{
+    size_t told = weave->n;
+    for (size_t i = weave->n; i > 0; i--) {
+        struct item *item = &weave->items[i - 1];
+        if (item->thing != 0 || item->kind != kind || item->rank != WEAVE_ANY_RANK) {
+            continue;
+        }
+        told = rank_before(weave, told, kind);
+        if (told == weave->n || weave->items[told].step != item->step) {
+            return;
+        }
+        const uint8_t *payload = weave->bytes + weave->items[told].offset;
+        item->rank = (int64_t)((const double *)(const void *)payload)[0];
+    }
+}
+
 /* ---- stretches ---- */
 
+/* Walks the steps of each rank; ranks are few, or all alike. */
 static void find_begins(struct weave *weave)
 {
-    const struct item *before = NULL;
+    struct begin *newest = NULL; /* of each rank: its newest step in time_ns */
+    size_t n_ranks = 0;
     weave->n_begins = 0;
     for (size_t i = 0; i < weave->n; i++) {
         const struct item *item = &weave->items[i];
         if (item->kind != READING_STEP) {
             continue;
         }
-        if (before != NULL && item->step <= before->step) {
-            weave->begins_ns =
-                baro_xrealloc(weave->begins_ns, weave->n_begins + 1, sizeof(int64_t));
-            weave->begins_ns[weave->n_begins++] = item->time_ns;
+        size_t at = 0;
+        while (at < n_ranks && newest[at].rank != item->rank) {
+            at++;
         }
-        before = item;
+        if (at == n_ranks) {
+            newest = baro_xrealloc(newest, ++n_ranks, sizeof *newest);
+        } else if (item->step <= newest[at].time_ns) {
+            weave->begins =
+                baro_xrealloc(weave->begins, weave->n_begins + 1, sizeof *weave->begins);
+            weave->begins[weave->n_begins++] = (struct begin){item->rank, item->time_ns};
+        }
+        newest[at] = (struct begin){item->rank, item->step};
     }
+    free(newest);
 }
 
-static uint32_t stretch_at(const struct weave *weave, int64_t time_ns)
+static uint32_t stretch_at(const struct weave *weave, int64_t rank, int64_t time_ns)
 {
     uint32_t n = 0;
-    while (n < weave->n_begins && weave->begins_ns[n] <= time_ns) {
-        n++;
+    for (size_t i = 0; i < weave->n_begins; i++) {
+        const struct begin *begin = &weave->begins[i];
+        bool is_own = begin->rank == rank || begin->rank == WEAVE_ANY_RANK;
+        n += is_own && begin->time_ns <= time_ns ? 1 : 0;
     }
     return n;
+}
+
+static uint32_t n_begins_of(const struct weave *weave, int64_t rank)
+{
+    return stretch_at(weave, rank, INT64_MAX);
 }
 
 /* Readings of one thing and kind lie together, in order of arrival. */
 static void assign_stretches(struct weave *weave)
 {
     const struct item *before = NULL;
-    for (size_t i = 0; i < weave->n; i++) {
+    for (size_t i = 0; weave->n_begins > 0 && i < weave->n; i++) {
         struct item *item = &weave->items[i];
-        bool is_same =
-            before != NULL && before->thing == item->thing && before->kind == item->kind;
-        item->stretch = stretch_at(weave, item->time_ns);
+        bool is_same = before != NULL && before->thing == item->thing &&
+                       before->kind == item->kind && before->rank == item->rank;
+        item->stretch = stretch_at(weave, item->rank, item->time_ns);
         if (is_same && item->stretch < before->stretch) {
             item->stretch = before->stretch;
         }
         bool went_back = is_same && item->step < before->step;
         if (went_back && item->stretch == before->stretch &&
-            item->stretch < weave->n_begins) {
+            item->stretch < n_begins_of(weave, item->rank)) {
             item->stretch++;
         }
         before = item;
@@ -187,6 +251,7 @@ static uint64_t place_in_step(const struct item *item)
     case READING_DROPS:
     case READING_PROBE:
     case READING_FAILURE:
+    case READING_RANK:
     case READING_KIND_END:
     case READING_RAW:
     case READING_RUN:
@@ -215,12 +280,20 @@ static int compare_items(const void *left, const void *right)
 
 int weave_each(struct weave *weave, weave_fn fn, void *payload)
 {
+    static const uint16_t own[] = {
+        READING_STEP, READING_BATCH, READING_SAMPLES, READING_EVENT, READING_STATUS};
+    for (size_t i = 0; i < BARO_LEN(own); i++) {
+        find_ranks(weave, own[i]);
+    }
     find_begins(weave);
     assign_stretches(weave);
     qsort(weave->items, weave->n, sizeof *weave->items, compare_items);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < weave->n; i++) {
         const struct item *item = &weave->items[i];
+        if (item->kind == READING_RANK) {
+            continue;
+        }
         const uint8_t *payload_at = weave->bytes + item->offset;
         const uint8_t *floats = payload_at + 8 * (size_t)item->n_f64;
         struct reading reading = {
@@ -235,7 +308,7 @@ int weave_each(struct weave *weave, weave_fn fn, void *payload)
             .f32 = (const float *)(const void *)floats,
             .extra = floats + 4 * (size_t)item->n_f32,
         };
-        rc = fn(&reading, item->thing, payload);
+        rc = fn(&reading, item->thing, item->rank, payload);
     }
     return rc;
 }

@@ -69,16 +69,17 @@ bool nonfinite_take(
 /* A loss that jumped. */
 struct spike_finding {
     double value;
-    double usual; /* median of the readings before */
+    double usual; /* what the readings before let one expect */
     double score; /* robust standard deviations above it */
 };
 
 /* What makes a spike; all must be exceeded. */
 struct spike_limits {
-    double robust; /* standard deviations, by the MAD of the window, above its median; 6 */
-    double recent; /* standard deviations of the exponential mean above it; 4 */
-    double peak;   /* times the largest excess of the past, which fades; 2 */
-    double relative; /* of the median's magnitude; 0.05 */
+    double
+        robust; /* standard deviations of the surprises, by their MAD, above their median; 6 */
+    double recent;   /* standard deviations of the exponential mean above it; 4 */
+    double peak;     /* times the largest surprise of the past, which fades; 2 */
+    double relative; /* of what was expected; 0.05 */
     double warm_up;  /* readings that are only learnt from; 32 */
 };
 
@@ -87,10 +88,12 @@ extern const struct spike_limits spike_usual_limits;
 
 /* The memory of one series; zeroed at first. To be embedded, not looked into. */
 struct spike_detector {
-    struct robust window;
+    double ring[ROBUST_WINDOW]; /* the last surprises */
+    double fast; /* what is expected: an exponential mean with a short memory */
     double mean; /* exponential, of clipped values */
     double var;
-    double peak;        /* fading largest excess over the median */
+    double peak;        /* fading largest surprise */
+    uint32_t n;         /* readings; in the ring: at most its size */
     unsigned n_to_calm; /* calm readings wanted before the next finding; 0: none */
 };
 

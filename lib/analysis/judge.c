@@ -233,6 +233,7 @@ void judge_destroy(struct judge *judge)
     drop_duties(&judge->run);
     free(judge->slots);
     free(judge->facts);
+    free(judge->taken);
     free(judge->findings);
     for (int i = 0; i < JUDGE_N_BATCHES; i++) {
         free(judge->batches[i].samples);
@@ -279,6 +280,10 @@ void judge_declare(struct judge *judge, const struct judge_thing *thing)
         (judge->lr_thing == 0 || thing->id < judge->lr_thing)) {
         judge->lr_thing = thing->id;
     }
+    bool is_first_loss = slot->thing.meaning == JUDGE_LOSS && !slot->thing.is_eval &&
+                         !slot->thing.is_tensor &&
+                         (judge->first_loss == 0 || thing->id < judge->first_loss);
+    judge->first_loss = is_first_loss ? thing->id : judge->first_loss;
     judge->is_mixed |= slot->thing.meaning == JUDGE_LOSS_SCALE ||
                        (thing->is_tensor && thing->dtype == BARO_F16);
     judge->slots[thing->id] = slot;
@@ -293,7 +298,7 @@ const struct judge_thing *judge_thing(const struct judge *judge, uint32_t id)
 
 size_t judge_memory(const struct judge *judge)
 {
-    return judge->n_bytes + judge->facts_size * sizeof *judge->facts +
+    return judge->n_bytes + (judge->facts_size + judge->taken_size) * sizeof *judge->facts +
            judge->findings_size * sizeof *judge->findings;
 }
 

@@ -59,6 +59,8 @@ struct judge {
     struct rule_fact *facts;
     size_t n_facts;
     size_t facts_size;
+    struct rule_fact *taken; /* of the steps that are looked at */
+    size_t taken_size;
     uint32_t serial;
     struct judge_finding *findings;
     size_t n_findings;
@@ -78,7 +80,8 @@ struct judge {
     bool has_change[JUDGE_N_CHANGES];
     bool is_mixed; /* a loss scale or f16 output is declared */
     double lr;
-    uint32_t lr_thing; /* the first one; 0: none */
+    uint32_t lr_thing;   /* the first one; 0: none */
+    uint32_t first_loss; /* of training; 0: none */
     int64_t last_time_ns;
     size_t n_bytes;
     /* symbols of families and modules */

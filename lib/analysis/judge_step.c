@@ -165,39 +165,38 @@ static int compare_findings(const void *left, const void *right)
     return order != 0 ? order : compare_numbers(a->code, b->code);
 }
 
-/* Move the facts up to a step to the front and sort them; the others keep their order. */
-static size_t take_facts(struct judge *judge, int64_t step, struct rule_fact **out_facts)
+/* Take the facts up to a step into judge->taken, sorted; the others keep their order. */
+static size_t take_facts(struct judge *judge, int64_t step)
 {
-    struct rule_fact *taken = NULL;
+    if (judge->taken_size < judge->n_facts) {
+        judge->taken_size = judge->facts_size;
+        judge->taken = baro_xrealloc(judge->taken, judge->taken_size, sizeof *judge->taken);
+    }
+    struct rule_fact *taken = judge->taken;
     size_t n_taken = 0;
-    for (size_t i = 0; i < judge->n_facts; i++) {
-        n_taken += judge->facts[i].step <= step ? 1 : 0;
-    }
-    *out_facts = NULL;
-    if (n_taken == 0) {
-        return 0;
-    }
-    taken = baro_xcalloc(n_taken, sizeof *taken);
     size_t n_left = 0;
-    n_taken = 0;
+    bool is_sorted = true;
     for (size_t i = 0; i < judge->n_facts; i++) {
         if (judge->facts[i].step <= step) {
             taken[n_taken++] = judge->facts[i];
+            is_sorted = is_sorted && (n_taken < 2 || compare_facts(&taken[n_taken - 2],
+                                                         &taken[n_taken - 1]) < 0);
         } else {
             judge->facts[n_left++] = judge->facts[i];
         }
     }
     judge->n_facts = n_left;
-    qsort(taken, n_taken, sizeof *taken, compare_facts);
-    *out_facts = taken;
+    if (!is_sorted) {
+        qsort(taken, n_taken, sizeof *taken, compare_facts);
+    }
     return n_taken;
 }
 
 /* Complete all steps up to one. */
 static void complete(struct judge *judge, int64_t step)
 {
-    struct rule_fact *facts = NULL;
-    size_t n_facts = take_facts(judge, step, &facts);
+    size_t n_facts = take_facts(judge, step);
+    const struct rule_fact *facts = judge->taken; /* rules note nothing while they look */
     size_t first_finding = judge->n_findings;
     for (size_t from = 0; from < n_facts;) {
         size_t to = from;
@@ -212,7 +211,6 @@ static void complete(struct judge *judge, int64_t step)
         }
         from = to;
     }
-    free(facts);
     if (judge->n_findings - first_finding > 1) {
         qsort(judge->findings + first_finding, judge->n_findings - first_finding,
             sizeof *judge->findings, compare_findings);
@@ -409,6 +407,11 @@ uint64_t rule_n_steps(const struct rule_context *context)
 double rule_lr(const struct rule_context *context)
 {
     return context->judge->lr;
+}
+
+bool rule_is_first_loss(const struct rule_context *context)
+{
+    return context->thing->id == context->judge->first_loss;
 }
 
 bool rule_is_mixed(const struct rule_context *context)

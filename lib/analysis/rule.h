@@ -162,6 +162,9 @@ uint64_t rule_n_steps(const struct rule_context *context);
 /** Give the learning rate as of the step under evaluation; NaN: not logged; in on_step, tell. */
 double rule_lr(const struct rule_context *context);
 
+/** Tell whether a reading's thing is the first loss of training that was declared; on_reading. */
+bool rule_is_first_loss(const struct rule_context *context);
+
 /**
  * Tell whether the process trains with mixed precision, as far as is known: a loss scale is
  * logged, or a module gives f16; then gradients may overflow now and then.

@@ -10,9 +10,12 @@
  * the loss that the optimiser minimises is looked at ("loss", "train/loss", ...), for parts of it
  * may rise for good reasons, and so may the losses of adversaries.
  *
- *   early   within the first 64 readings: 3 in a row above `early_factor` times the level of the
- *           beginning (median of the first 5 readings, in magnitude), none below the one before
- *   lost    8 readings in a row above the level of the beginning by 3 of their deviations, after
+ *   early   within the first 64 readings: 3 in a row above 2.5 `early_factor` times the level of
+ *           the beginning (median of the first 5 readings, in magnitude), none below the one before;
+ *           or 16 in a row above `early_factor` times that level. (A term of the loss that is 0
+ *           at first, as the codes of a VQ autoencoder are, lifts it for a few steps)
+ *   lost    8 readings in a row above the level of the beginning by 3 of their deviations, or two
+ *           blocks in a row by a tenth of all progress and their standard error, after
  *           the loss had fallen below it: all that was learnt is lost
  *   rising  blocks of 16 readings with mean m and standard error e: 3 blocks in a row, each above
  *           the one before, and the last above the best block by 6 standard errors and by 30 % of
@@ -40,11 +43,15 @@ enum {
     N_FIRST = 5,
     N_EARLY = 64,
     N_HIGH = 3,
+    N_ABOVE = 16,
+    LOST_BLOCKS = 2,
     N_LOST = 8,
     BLOCK = 16,
     KNOWN_BLOCKS = 6,
     EXCUSE_STEPS = 200
 };
+
+static const double sure_factor = 2.5;
 
 struct memory {
     double recent[ROBUST_WINDOW]; /* a ring; sorted only where it is looked at */
@@ -62,6 +69,8 @@ struct memory {
     int64_t block_step;
     uint32_t n;
     uint32_t n_high;
+    uint32_t n_above;       /* as n_high, of the lower limit, falling or not */
+    uint32_t n_lost_blocks; /* in a row */
     uint32_t n_lost;
     uint32_t n_rising;
     uint32_t n_blocks;
@@ -87,11 +96,13 @@ static void note(struct rule_context *context, uint32_t code, int64_t from, doub
 static void look_early(struct rule_context *context, struct memory *memory, double value)
 {
     double level = fabs(memory->begin);
-    bool is_high =
-        value > memory->begin && value > context->params[EARLY_FACTOR] * level && level > 0;
+    double limit = context->params[EARLY_FACTOR] * level;
+    bool is_above = value > memory->begin && value > limit && level > 0;
+    bool is_high = is_above && value > sure_factor * limit;
     bool falls = memory->n_high > 0 && value < memory->last;
+    memory->n_above = is_above ? memory->n_above + 1 : 0;
     memory->n_high = is_high ? (falls ? 1 : memory->n_high + 1) : 0;
-    if (memory->n_high == N_HIGH) {
+    if (memory->n_high == N_HIGH || memory->n_above == N_ABOVE) {
         note(context, EARLY, 0, value, memory->begin, value / level);
     }
 }
@@ -107,12 +118,15 @@ static void sort_recent(const struct memory *memory, struct robust *out)
     }
 }
 
+static bool had_learnt(const struct memory *memory)
+{
+    return memory->n_blocks > 0 && memory->best + 10 * memory->best_error < memory->begin;
+}
+
 /* Has all that was learnt been lost? */
 static void look_lost(struct rule_context *context, struct memory *memory, double value)
 {
-    bool had_learnt =
-        memory->n_blocks > 0 && memory->best + 10 * memory->best_error < memory->begin;
-    if (!had_learnt || !(value > memory->begin)) { /* far from it, mostly */
+    if (!had_learnt(memory) || !(value > memory->begin)) { /* far from it, mostly */
         memory->n_lost = 0;
         return;
     }
@@ -129,11 +143,25 @@ static void look_lost(struct rule_context *context, struct memory *memory, doubl
     }
 }
 
+/* The same, by blocks: where single readings are too noisy. */
+static void look_lost_blocks(
+    struct rule_context *context, struct memory *memory, double mean, double error)
+{
+    bool is_lost = had_learnt(memory) &&
+                   mean > memory->begin + 0.1 * (memory->begin - memory->best) + error;
+    memory->n_lost_blocks = is_lost ? memory->n_lost_blocks + 1 : 0;
+    if (memory->n_lost_blocks == LOST_BLOCKS) {
+        note(context, LOST, memory->best_step, mean, memory->best,
+            (mean - memory->best) / (memory->begin - memory->best));
+    }
+}
+
 /* The test at the end of a block. */
 static void look_at_block(
     struct rule_context *context, struct memory *memory, double mean, double error)
 {
     const double *p = context->params;
+    look_lost_blocks(context, memory, mean, error);
     if (memory->n_blocks == 0 || mean < memory->best) {
         memory->best = mean;
         memory->best_error = error;

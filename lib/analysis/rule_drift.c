@@ -246,7 +246,9 @@ static void on_reading(
     const double *f64 = reading->f64;
     double size = is_scalar ? f64[0] : f64[SUMMARY_L2] / sqrt(f64[SUMMARY_COUNT]);
     if (is_scalar && context->thing->meaning == JUDGE_LOSS) {
-        note(context, CODE_LOSS, context->step, size, 0, 0, 0);
+        if (rule_is_first_loss(context)) {
+            note(context, CODE_LOSS, context->step, size, 0, 0, 0);
+        }
         return;
     }
     if (!isfinite(size) || size <= 0) {

@@ -21,7 +21,9 @@
  *
  * Only when others move meanwhile: a learning rate of 0 for all, a step that a loss scaler skips or
  * gradients that are only gathered move nobody. Parameters that require no gradient have none, so
- * fine-tuning with frozen layers is quiet.
+ * fine-tuning with frozen layers is quiet. Parameters of one element do not count: the gradient of
+ * such a bias is a sum that may be exactly 0 in every batch (a critic with a hinge loss: as many
+ * samples pull up as down).
  *
  * The watcher's word comes as an event of its own ("2 parameters that are not frozen are in no
  * optimiser: 'pos'"; lib/python/barograph/_watch/parameters.py), because only it knows what was
@@ -46,7 +48,7 @@ enum {
     CODE_SEEN,
     N_CODES
 };
-enum { EVERY = 8, ALWAYS_UNTIL = 16, N_KEPT = 5, FEW_OF = 10 };
+enum { EVERY = 8, ALWAYS_UNTIL = 16, N_KEPT = 5, FEW_OF = 10, MIN_ELEMENTS = 2 };
 
 static const char astray_words[] = "parameters that are not frozen are in no optimiser: ";
 static const char detached_words[] = "parameters have got no gradient in ";
@@ -142,6 +144,9 @@ static void on_summary(
     struct rule_context *context, struct tensor *tensor, const struct reading *reading)
 {
     const double *stats = reading->f64;
+    if (stats[SUMMARY_COUNT] < MIN_ELEMENTS) {
+        return;
+    }
     if (context->thing->role == BARO_UPDATE) {
         follow(context, tensor, stats[SUMMARY_L2] <= 0, CODE_UPDATE);
     } else if (context->thing->role == BARO_WEIGHT) {

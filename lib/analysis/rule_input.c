@@ -21,7 +21,7 @@
  *   moved     mean or root mean square leave their own past: by 8 of their usual deviations and
  *             by half of the data's deviation (for the size: by a factor of 2), in 3 readings in a
  *             row, or by a factor of 30 once, after 32: the preparation of data has changed, or the data.
- *   column    a column that used to vary (in 32 readings) has been constant in 64, and 8 times as
+ *   column    a column that used to vary (in 32 readings) has been constant in 6, and 8 times as
  *             long as ever before: a sensor that is dead, a field that is not filled in any more.
  *             Columns that are seldom anything but 0 are constant for long, too; those
  *             that never varied (borders of images) are as they are.
@@ -63,7 +63,7 @@ static const struct rule_param params[] = {
     {"max_size", 10, 1, 1e30, "root mean square of an input"},
     {"max_offset", 10, 1, 1e30, "|mean| of an input, in its own deviations"},
     {"min_score", 8, 1, 1000, "usual deviations by which its mean or size must move"},
-    {"column_readings", 64, 4, 60000, "for which a column that varied must be constant"},
+    {"column_readings", 6, 4, 60000, "for which a column that varied must be constant"},
 };
 
 /* Follows a number: mean and mean distance, and whether it has left them. */
@@ -228,6 +228,7 @@ static void on_columns(
         rule_note(context, &(struct rule_fact){.code = CODE_COLUMN,
                                .from_step = rule_from(context->step),
                                .value = (double)columns[first].last,
+                               .usual = columns[first].n_constant + 1.0,
                                .score = n_units,
                                .n_units = n_dead,
                                .unit = first,
@@ -333,7 +334,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     } else {
         rule_say(finding,
             "Column %lld of %s has been %.3g for %.0f readings, though it used to vary",
-            (long long)fact->unit, name, fact->value, context->params[COLUMN_READINGS]);
+            (long long)fact->unit, name, fact->value, fact->usual);
         if (fact->n_units > 1) {
             rule_say_more(
                 finding, ", and so have %u others of %.0f", fact->n_units - 1, fact->score);

@@ -8,7 +8,7 @@
 /*
  * Did the learning rate do what no schedule does? Schedules rise gently (warm-up), fall as they like
  * (steps, cosine, to zero at the end), and jump back at most to what they had before (warm
- * restarts, cycles). So only three things are told:
+ * restarts, cycles). So only four things are told:
  *
  *   up    in one step by more than `min_factor`, to more than `min_factor` times all before it,
  *         after at least 3 readings; a warm-up may double from its first step to its second
@@ -16,20 +16,25 @@
  *         which it never was higher than before: a schedule rises at its beginning only
  *   zero  exactly 0, or negative, from more than 1 % of its largest in one step, and the run goes
  *         on for 2 more readings without another value
+ *   spent  below 1 / `max_fall` of its largest for as many readings as it was not, and 64 (16 of
+ *         exactly 0): a
+ *         schedule comes to its end when the training does; this one was made for a shorter run, or its
+ *         epochs were counted in steps
  *
  * Worked: 1e-3 for 100 steps, then 1e-1: 100 times its largest: told at that step. A warm-up 1e-5,
  * 2e-5, 3e-5 and a cosine restart from 1e-6 to 1e-3, where 1e-3 had been before: quiet.
  */
 
-enum { MIN_FACTOR, MIN_RAMP };
+enum { MIN_FACTOR, MIN_RAMP, MAX_FALL };
 
 static const struct rule_param params[] = {
     {"min_factor", 2.5, 1.1, 1e6, "times the largest before and the last, in one step"},
     {"min_ramp", 1.5, 1.1, 1e6, "times the largest of a schedule that had ceased to rise"},
+    {"max_fall", 1e4, 10, 1e30, "times below the largest, at which nothing is learnt"},
 };
 
-enum { UP = 1, ZERO, RAMP };
-enum { MIN_READINGS = 3, ZERO_READINGS = 3, SETTLED = 64 };
+enum { UP = 1, ZERO, RAMP, SPENT };
+enum { MIN_READINGS = 3, ZERO_READINGS = 3, SPENT_READINGS = 16, SETTLED = 64 };
 
 struct memory {
     double largest;
@@ -40,6 +45,8 @@ struct memory {
     int64_t ramp_step; /* where it began to rise again */
     uint32_t n;
     uint32_t n_zero;
+    uint32_t n_spent; /* readings in a row below 1 / max_fall of the largest */
+    int64_t spent_step;
     bool is_watching;
 };
 
@@ -75,6 +82,29 @@ static void look_at_ramp(struct rule_context *context, struct memory *memory, do
     }
 }
 
+/* A schedule that is over while the training goes on. */
+static void look_at_end(struct rule_context *context, struct memory *memory, double value)
+{
+    if (!(value * context->params[MAX_FALL] < memory->largest * (1 - 1e-6))) {
+        memory->n_spent = 0;
+        return;
+    }
+    if (memory->n_spent++ == 0) {
+        memory->spent_step = context->step;
+    }
+    uint32_t n_before = memory->n + 1 - memory->n_spent;
+    uint32_t limit = n_before > SETTLED ? n_before : SETTLED;
+    if (memory->n_spent == (value > 0 ? limit : SPENT_READINGS)) {
+        rule_note(context, &(struct rule_fact){.code = SPENT,
+                               .from_step = rule_from(memory->spent_step),
+                               .value = value,
+                               .usual = memory->largest,
+                               .score = value / memory->largest,
+                               .unit = -1,
+                               .row = -1});
+    }
+}
+
 static void on_reading(
     struct rule_context *context, void *state, const struct reading *reading)
 {
@@ -103,6 +133,7 @@ static void on_reading(
             context, ZERO, value, memory->before_zero, value / memory->before_zero);
     }
     look_at_ramp(context, memory, value);
+    look_at_end(context, memory, value);
     memory->largest = fmax(memory->largest, value);
     memory->last = value;
     memory->n += memory->n < UINT32_MAX ? 1 : 0;
@@ -127,6 +158,16 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         finding->advice =
             "Schedules rise at their beginning only: look at the scheduler's sign and "
             "at what else sets the rate.";
+    } else if (fact->code == SPENT) {
+        finding->step = rule_since(fact);
+        rule_say(finding,
+            "%s has been next to nothing since step %lld: %.3g at step %lld, where %.3g had been "
+            "the most.",
+            context->thing->name, (long long)finding->step, fact->value,
+            (long long)fact->step, fact->usual);
+        finding->advice =
+            "The schedule is over and the training goes on: look whether it is stepped once per "
+            "epoch or once per batch, and at its length.";
     } else {
         rule_say(finding, "%s fell from %.3g to %.3g and stays there at step %lld.",
             context->thing->name, fact->usual, fact->value, (long long)fact->step);

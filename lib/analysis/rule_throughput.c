@@ -17,7 +17,8 @@
  *           y < m + k / 2 ends the row: a program that has become slow is slow at each step, a
  *           machine that is shared now and then. Steps that take ten times as long are told after 3,
  *           those that take three times as long after 12, if they are long enough. For steps
- *           below `min_seconds`, which any other process delays, min_sudden counts double
+ *           below `min_seconds`, which any other process delays, min_sudden counts double, until
+ *           they take twice min_seconds
  *   lasting medians of blocks of 16 steps: 4 blocks in a row above the median of the up to 128
  *           blocks before by ln(`min_lasting`) and by 8 robust deviations of those medians, after
  *           24 blocks. BLOOM-176B fell from 149 to 140 TFLOPs (6 %) by one bad node. Not for steps
@@ -107,7 +108,8 @@ static void look_at_step(struct rule_context *context, struct memory *memory, do
 {
     const double *p = context->params;
     double median = robust_median(&memory->steps);
-    double factor = p[MIN_SUDDEN] * (exp(median) < p[MIN_SECONDS] ? 2 : 1);
+    bool is_short = exp(median) < p[MIN_SECONDS] && exp(y) < 2 * p[MIN_SECONDS];
+    double factor = p[MIN_SUDDEN] * (is_short ? 2 : 1);
     double slow = fmax(log(factor), noise * deviation_of(&memory->steps, median));
     bool was_zero = memory->sum <= 0;
     memory->sum += fmin(y - median - slow, most_a_step);

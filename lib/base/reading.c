@@ -69,6 +69,7 @@ static const struct layout layouts[READING_KIND_END] = {
     [READING_FAILURE] = {"failure", PROBE_PIECE_NUMBERS, PROBE_PIECE_BYTES, 1, false},
     [READING_SAMPLES] = {"samples", 1, READING_MAX_SAMPLES * sizeof(struct reading_sample),
         sizeof(struct reading_sample), false},
+    [READING_RANK] = {"rank", 2, 0, 1, false},
 };
 
 /* Whether a piece of a probe is as long as its numbers say. */

@@ -24,6 +24,9 @@ enum reading_kind {
         10, /* f64: samples in the call; extra: struct reading_sample[]; thing 0 */
     READING_FAILURE =
         11, /* likewise, of a probe of something non-finite: it is kept longer */
+    READING_RANK =
+        12, /* f64 x 2: rank, kind of a reading of thing 0: whose that is, in a run of several
+               ranks; the daemon writes it beside each, nobody sends it; thing 0 */
     READING_KIND_END,
     /* A whole tensor for the daemon to summarise, see reading_raw.h; it becomes a SUMMARY and a
      * UNITS there, and is no reading itself. */

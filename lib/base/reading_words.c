@@ -17,6 +17,7 @@ const char *reading_kind_words(enum reading_kind kind)
         [READING_PROBE] = "pieces of probes",
         [READING_FAILURE] = "pieces of captured failures",
         [READING_SAMPLES] = "results of samples",
+        [READING_RANK] = "ranks of records",
     };
     return kind < READING_KIND_END && words[kind] != NULL ? words[kind] : "records";
 }

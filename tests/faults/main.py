@@ -29,15 +29,17 @@ class Healthy:
 
 def all_cases():
     """Every kind: healthy ones, faulty ones, published traces."""
-    from . import faulty, healthy, second, traces
-    cases = [Healthy(make.__name__, lambda make=make: (make(), None))
-             for make in healthy.KINDS + second.HEALTHY]
-    for one in faulty.KINDS + second.FAULTY:
-        one.group = "faulty"
-    cases += faulty.KINDS + second.FAULTY + traces.KINDS
-    second_names = {one.name for one in second.FAULTY} | {one.__name__ for one in second.HEALTHY}
-    for case in cases:
-        case.is_second = case.name in second_names
+    from . import faulty, fourth, healthy, second, third, traces
+    cases = []
+    for module, kinds, faults in (("first", healthy.KINDS, faulty.KINDS + traces.KINDS),
+                                  *((part.__name__.rsplit(".", 1)[1], part.HEALTHY, part.FAULTY)
+                                    for part in (second, third, fourth))):
+        found = [Healthy(make.__name__, lambda make=make: (make(), None)) for make in kinds]
+        for one in faults:
+            one.group = getattr(one, "group", "faulty")
+        for case in found + faults:
+            case.file = module
+        cases += found + faults
     return cases
 
 
@@ -67,9 +69,10 @@ def parse(argv):
     parser = argparse.ArgumentParser(
         prog="tools/faults", description="Measure the alarm: seeded trainings, healthy and with "
         "one known fault each, run with the real client and daemon; what the rules said of them.")
-    parser.add_argument("--split", choices=("tune", "seen", "test", "all"), default="all",
-                        help="kinds that serve for tuning rules, those that did not but are "
-                        "known, those that never were looked at")
+    parser.add_argument("--split", choices=("tune", "seen", "test", "judge", "unseen", "all"),
+                        default="all", help="kinds that serve for tuning rules, those that did "
+                        "not but are known, those of the sceptics, the last of which nobody has "
+                        "looked at")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="kinds with this name (globs, may be repeated)")
     parser.add_argument("--quick", action="store_true", help="a few kinds, under a minute")

@@ -3,7 +3,7 @@
 import json
 import statistics
 
-HEAD = (f"{'kind':22} {'split':5} {'verdict':8} {'alert':18} {'delay':>5} {'lead':>5} "
+HEAD = (f"{'kind':22} {'split':6} {'verdict':8} {'alert':18} {'delay':>5} {'lead':>5} "
         f"{'module':6} {'sample':6} {'incid.':>6} {'alerts':>6} {'early':>5} {'readings':>9} {'s':>5}")
 
 
@@ -18,9 +18,9 @@ def _number(value):
 def line(result):
     """One run."""
     if "trouble" in result:
-        return f"{result['name']:22} {result['split']:5} TROUBLE  {result['trouble']}"
+        return f"{result['name']:22} {result['split']:6} TROUBLE  {result['trouble']}"
     quiet = "quiet" if result["n_alerts"] == 0 else "FALSE"
-    text = f"{result['name']:22} {result['split']:5} "
+    text = f"{result['name']:22} {result['split']:6} "
     if result["group"] == "healthy":
         kinds = ",".join(sorted({one["kind"] for one in result["alerts"]}))
         text += f"{quiet:8} {kinds[:46]:46} "

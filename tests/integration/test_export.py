@@ -284,6 +284,29 @@ class Files(unittest.TestCase):
             self.assertEqual(list(file["batches/samples"]), [0, 10, 1, 11, 2, 12])
             self.assertEqual(list(file["batches/ends"]), [2, 4, 6])
 
+    def test_results_of_samples_are_written_whole(self):
+        run = self.init("results")
+        for step in range(3):
+            run.log({"loss": 1.0}, step=step, batch=[7, 8], samples={
+                "loss": [0.25, 0.5 + step], "correct": [1, 0], "label": [3, 4]})
+        run.log({"loss": 1.0}, step=3, batch=[9], samples={"correct": [1]})
+        run.finish(timeout=30)
+        path, said = self.export("results", "a.jsonl")
+        self.assertIn("results of samples", said)
+        rows = [line["results"] for line in self.read_jsonl(
+            self.export("results", "b.jsonl", "--kind", "results")[0]) if line["kind"] == "results"]
+        self.assertEqual(rows[1], [{"sample": 7, "loss": 0.25, "correct": True, "label": 3},
+                                   {"sample": 8, "loss": 1.5, "correct": False, "label": 4}])
+        self.assertEqual(rows[3], [{"sample": 9, "loss": None, "correct": True, "label": None}])
+        if numpy is not None:
+            file = numpy.load(self.export("results", "a.npz", "--kind", "results")[0])
+            self.assertEqual(list(file["results/ends"]), [2, 4, 6, 7])
+            self.assertEqual(list(file["results/samples"]), [7, 8, 7, 8, 7, 8, 9])
+            self.assertEqual(list(file["results/losses"][:6]), [0.25, 0.5, 0.25, 1.5, 0.25, 2.5])
+            self.assertTrue(math.isnan(file["results/losses"][6]))
+            self.assertEqual(list(file["results/correct"]), [1, 0, 1, 0, 1, 0, 1])
+            self.assertEqual(list(file["results/labels"]), [3, 4, 3, 4, 3, 4, -1])
+
     def test_alerts_go_with_the_run(self):
         run = self.init("alerts")
         for step in range(20):

@@ -149,6 +149,24 @@ class Replayed(unittest.TestCase):
             _, result = self.replay(name)
             self.assertEqual((result["alerts"], result["same_as_recorded"]), (0, True), name)
 
+    def test_ranks_are_replayed_bit_by_bit_each_with_its_own_batches(self):
+        """Rank 1 gets one batch again and again, and a storm of its own; rank 0 does not."""
+        ranks = [self.place.run("ranks", run_id="ranks", rank=rank, n_ranks=2) for rank in (0, 1)]
+        for step in range(N_STEPS):
+            for rank, run in enumerate(ranks):
+                push(run, [step], is_bad=rank == 1)
+                at = 150 if rank == 1 and step > 150 else step
+                run.batch([1000 * rank + 8 * at + i for i in range(8)])
+        for run in ranks:
+            self.assertEqual(run.close(), 0)
+        recorded = self.place.json("alerts", "ranks")
+        repeated = [entry for entry in recorded if entry.get("kind") == "repeated_batch"]
+        self.assertEqual({entry["rank"] for entry in repeated}, {1})
+        found, result = self.replay("ranks")
+        self.assertEqual(result["differences"], [])
+        self.assertIs(result["same_as_recorded"], True)
+        self.assertTrue(any(entry.get("kind") == "repeated_batch" for entry in found))
+
     def test_a_resumed_run_says_why_it_may_differ(self):
         for steps in (range(0, 60), range(50, N_STEPS)):
             run = self.place.run("resumed", run_id="again")

@@ -219,6 +219,25 @@ static double grows_from_the_start(struct judge_rig *rig, int64_t step)
     return 2.3 * pow(1.5, (double)step);
 }
 
+/* Noisier than it is high: single readings say little. */
+static double lost_in_noise(struct judge_rig *rig, int64_t step)
+{
+    return step < 60 ? 1 + 1.3 * exp(-(double)step / 10) + 0.05 * rig_normal(rig)
+                     : 2.8 + 0.5 * rig_normal(rig);
+}
+
+/* The codes of a VQ autoencoder: five times the beginning for a dozen of steps, then it learns. */
+static double late_term(struct judge_rig *rig, int64_t step)
+{
+    double hill = exp(-pow(((double)step - 20) / 5, 2));
+    return (0.25 / (1 + (double)step / 100) + 1.2 * hill) * (1 + 0.05 * rig_normal(rig));
+}
+
+static double stays_high(struct judge_rig *rig, int64_t step)
+{
+    return (step < 10 ? 2.3 : 12) * (1 + 0.05 * rig_normal(rig));
+}
+
 static double bumpy_start(struct judge_rig *rig, int64_t step)
 {
     double bump = step > 2 && step < 6 ? 3 : 0;
@@ -252,7 +271,9 @@ static void a_loss_that_rises_for_good_is_told(void **state)
     (void)state;
     assert_found("divergence", "loss", learns_then_rises, 3000, 1000, 1200);
     assert_found("divergence", "loss", lost_at_once, 1000, 500, 508);
-    assert_found("divergence", "loss", grows_from_the_start, 60, 3, 10);
+    assert_found("divergence", "loss", grows_from_the_start, 60, 3, 12);
+    assert_found("divergence", "loss", stays_high, 60, 24, 26);
+    assert_found("divergence", "loss", lost_in_noise, 300, 60, 112);
 }
 
 static void a_loss_that_learns_or_wanders_does_not_diverge(void **state)
@@ -260,6 +281,7 @@ static void a_loss_that_learns_or_wanders_does_not_diverge(void **state)
     (void)state;
     assert_quiet("divergence", "loss", learns, TEST_ROUNDS(20000));
     assert_quiet("divergence", "loss", bumpy_start, 2000);
+    assert_quiet("divergence", "loss", late_term, 2000);
     assert_quiet("divergence", "train/loss", negative_loss, 5000);
     assert_quiet("divergence", "loss", around_zero, 5000);
     assert_quiet("divergence", "loss", constant, 1000);
@@ -387,6 +409,18 @@ static double falls_to_zero(struct judge_rig *rig, int64_t step)
     return step < 100 ? 1e-3 : 0;
 }
 
+static double over_too_soon(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return 1e-3 * pow(0.8, (double)step);
+}
+
+static double ends_at_zero(struct judge_rig *rig, int64_t step)
+{
+    (void)rig;
+    return step < 200 ? 1e-3 * (1 - (double)step / 200) : 0;
+}
+
 static double rises_again(struct judge_rig *rig, int64_t step)
 {
     (void)rig;
@@ -400,6 +434,7 @@ static void schedules_are_no_jumps(void **state)
     assert_quiet("lr_jump", "lr", warm_restarts, 1000);
     assert_quiet("lr_jump", "lr", steps_down, 1000);
     assert_quiet("lr_jump", "lr", constant, 1000);
+    assert_quiet("lr_jump", "lr", ends_at_zero, 210);
 }
 
 static void what_no_schedule_does_is_told(void **state)
@@ -408,6 +443,8 @@ static void what_no_schedule_does_is_told(void **state)
     assert_found("lr_jump", "lr", jumps, 300, 100, 100);
     assert_found("lr_jump", "train/lr", falls_to_zero, 300, 100, 110);
     assert_found("lr_jump", "lr", rises_again, 300, 110, 110);
+    assert_found("lr_jump", "lr", over_too_soon, 300, 105, 105);
+    assert_found("lr_jump", "lr", ends_at_zero, 300, 215, 215);
 }
 
 static void a_jump_with_an_event_is_intended(void **state)
