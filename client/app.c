@@ -15,6 +15,7 @@
 #include "client/feed.h"
 #include "client/meter.h"
 #include "client/screenshot.h"
+#include "client/settings.h"
 #include "client/view/capture.h"
 #include "client/view/input.h"
 #include "client/view/undo.h"
@@ -28,7 +29,10 @@
  */
 
 struct app {
-    const struct options *options;
+    struct options options; /* with what is remembered */
+    struct settings settings;
+    bool is_remembered; /* what the window looks like is kept for the next one */
+    bool has_scale;     /* the person has chosen one */
     struct canvas *canvas;
     struct view *view;
     struct feed *feed;
@@ -92,6 +96,50 @@ static int make_texture(struct app *app)
     return app->texture != NULL ? 0 : fail("make a texture");
 }
 
+/* Where the window was last, if that is on a screen still: some of its title bar is. */
+static void restore_place(const struct app *app, int w, int h, SDL_Point *out)
+{
+    enum { BAR_W = 100, BAR_H = 40 };
+    const struct settings *settings = &app->settings;
+    if (!app->is_remembered || !settings->has_place) {
+        return;
+    }
+    const SDL_Rect bar = {settings->x + (w - BAR_W) / 2, settings->y, BAR_W, BAR_H};
+    for (int i = 0; i < SDL_GetNumVideoDisplays() && h > 0; i++) {
+        SDL_Rect screen;
+        SDL_Rect seen;
+        if (SDL_GetDisplayUsableBounds(i, &screen) == 0 &&
+            SDL_IntersectRect(&screen, &bar, &seen) == SDL_TRUE && seen.h == BAR_H) {
+            *out = (SDL_Point){settings->x, settings->y};
+        }
+    }
+}
+
+/* Keep what the window looks like for the next one. */
+static void remember(struct app *app)
+{
+    struct settings *settings = &app->settings;
+    if (!app->is_remembered || app->window == NULL || app->view == NULL) {
+        return;
+    }
+    settings->is_maximized = (SDL_GetWindowFlags(app->window) & SDL_WINDOW_MAXIMIZED) != 0;
+    if (!settings->is_maximized) {
+        SDL_GetWindowPosition(app->window, &settings->x, &settings->y);
+        settings->has_place = true;
+        settings->w = (int)lroundf((float)canvas_w(app->canvas) / app->scale);
+        settings->h = (int)lroundf((float)canvas_h(app->canvas) / app->scale);
+        settings->has_size = true;
+    }
+    settings->scale = app->has_scale ? app->scale : settings->scale;
+    settings->theme = app->view->theme;
+    settings->page = app->view->page;
+    settings->has_page = true;
+    settings->smoothing = app->view->smoothing;
+    settings->is_still = app->view->is_still;
+    settings->has_motion = settings->has_motion || app->view->has_chosen_motion;
+    (void)settings_save(settings); /* without a home there is nothing to keep it in */
+}
+
 static int open_window(struct app *app)
 {
     SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
@@ -102,11 +150,14 @@ static int open_window(struct app *app)
         return fail("cannot open a display");
     }
     app->wake_event = SDL_RegisterEvents(1);
-    app->scale = app->options->scale > 0 ? app->options->scale : guess_scale();
-    int w = (int)((float)app->options->w * app->scale + 0.5F);
-    int h = (int)((float)app->options->h * app->scale + 0.5F);
-    app->window = SDL_CreateWindow("Barograph", SDL_WINDOWPOS_CENTERED,
-        SDL_WINDOWPOS_CENTERED, w, h, SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI);
+    app->scale = app->options.scale > 0 ? app->options.scale : guess_scale();
+    int w = (int)((float)app->options.w * app->scale + 0.5F);
+    int h = (int)((float)app->options.h * app->scale + 0.5F);
+    SDL_Point place = {SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED};
+    restore_place(app, w, h, &place);
+    app->window = SDL_CreateWindow("Barograph", place.x, place.y, w, h,
+        SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI |
+            (app->is_remembered && app->settings.is_maximized ? SDL_WINDOW_MAXIMIZED : 0U));
     if (app->window == NULL) {
         return fail("cannot open a window");
     }
@@ -119,7 +170,7 @@ static int open_window(struct app *app)
         return fail("cannot draw in the window");
     }
     app->ratio = (float)out_w / (float)(w > 0 ? w : 1);
-    if (app->options->scale <= 0 && app->ratio > 1) {
+    if (app->options.scale <= 0 && app->ratio > 1) {
         app->scale = app->ratio;
     }
     struct baro_err err = {0};
@@ -180,16 +231,32 @@ static void refuse_lost_run(struct app *app)
     app->has_shown = app->has_shown || app->view->run != 0;
 }
 
-static void draw(struct app *app)
+/* Have done what the view asks of the daemon. */
+static void pass_on_requests(struct app *app)
 {
-    struct raster_box dirty[RASTER_MAX_DIRTY];
     struct view_control *control = &app->view->control;
-    uint64_t begin_ns = baro_now_ns();
-    atomic_store(&app->is_woken, false);
+    struct view_notes *notes = &app->view->notes;
     if (control->has_request) {
         control->has_request = false;
         feed_ask(app->feed, control->run, control->kind, control->value);
     }
+    if (notes->request == VIEW_NOTES_ADD) {
+        feed_note(app->feed, notes->run, notes->step, notes->text, 0);
+        if (app->model->state == MODEL_READY) {
+            notes->text[0] = '\0'; /* else it is there to be tried again */
+        }
+    } else if (notes->request == VIEW_NOTES_REMOVE) {
+        feed_note(app->feed, notes->run, 0, NULL, notes->remove);
+    }
+    notes->request = VIEW_NOTES_NONE;
+}
+
+static void draw(struct app *app)
+{
+    struct raster_box dirty[RASTER_MAX_DIRTY];
+    uint64_t begin_ns = baro_now_ns();
+    atomic_store(&app->is_woken, false);
+    pass_on_requests(app);
     (void)feed_take_answer(app->feed, app->view->notice, sizeof app->view->notice);
     const struct model *model = feed_model(app->feed);
     part_unref(app->model);
@@ -236,7 +303,7 @@ static void dump_when_complete(struct app *app)
                  : SDL_RenderReadPixels(app->renderer, NULL, SDL_PIXELFORMAT_ARGB8888,
                        pixels, w * (int)sizeof *pixels);
     if (rc == 0) {
-        rc = png_save(app->options->dump_frame, pixels, w, h, &err);
+        rc = png_save(app->options.dump_frame, pixels, w, h, &err);
     }
     if (rc != 0 || is_late) {
         (void)fprintf(stderr, "baro-view: dump: %s\n", is_late ? "too late" : err.text);
@@ -293,6 +360,7 @@ static enum input_key key_of(SDL_Keycode code)
     case SDLK_ESCAPE: return INPUT_ESCAPE;
     case SDLK_BACKSPACE: return INPUT_BACKSPACE;
     case SDLK_HOME: return INPUT_HOME;
+    case SDLK_DELETE: return INPUT_DELETE;
     default: return INPUT_NONE;
     }
 }
@@ -321,10 +389,12 @@ static bool on_key(struct app *app, const SDL_KeyboardEvent *event)
     bool has_ctrl = (event->keysym.mod & KMOD_CTRL) != 0;
     SDL_Keycode code = event->keysym.sym;
     if (has_ctrl && (code == SDLK_PLUS || code == SDLK_EQUALS || code == SDLK_KP_PLUS)) {
+        app->has_scale = true;
         resize(app, fminf(app->scale * 1.125F, 4));
         return true;
     }
     if (has_ctrl && (code == SDLK_MINUS || code == SDLK_KP_MINUS)) {
+        app->has_scale = true;
         resize(app, fmaxf(app->scale / 1.125F, 0.5F));
         return true;
     }
@@ -446,8 +516,7 @@ static void export_what(struct app *app, char key)
 
 static bool on_text(struct app *app, const char *text)
 {
-    bool is_typing = app->view->overlay == VIEW_FIND ||
-                     app->view->overlay == VIEW_CONTROL || app->view->overlay == VIEW_GLOB;
+    bool is_typing = app->view->overlay != VIEW_PLAIN && app->view->overlay != VIEW_KEYS;
     if (app->is_exporting) {
         export_what(app, text[0]);
         return true;
@@ -486,7 +555,7 @@ static bool on_event(struct app *app, const SDL_Event *event)
     if (event->type == app->wake_event) {
         return true;
     }
-    if (is_pointer && app->options->dump_frame != NULL) {
+    if (is_pointer && app->options.dump_frame != NULL) {
         return false; /* wherever it happens to be must not change the picture */
     }
     switch (event->type) {
@@ -509,13 +578,15 @@ static bool on_event(struct app *app, const SDL_Event *event)
 /* Move what moves by itself; gives how long to wait for the next event. */
 static int tick(struct app *app)
 {
-    enum { FRAME_MS = 16, IDLE_MS = 1000 };
+    enum { FRAME_MS = 16, STILL_MS = 250, IDLE_MS = 1000 };
     uint64_t now_ns = baro_now_ns();
-    if (app->view->is_playing && app->tick_ns != 0) {
+    app->view->now_s = (double)now_ns * 1e-9;
+    if (view_is_moving(app->view) && app->tick_ns != 0) {
         app->must_draw |= view_tick(app->view, (double)(now_ns - app->tick_ns) * 1e-9);
     }
-    app->tick_ns = app->view->is_playing ? now_ns : 0;
-    return app->view->is_playing ? FRAME_MS : IDLE_MS;
+    bool is_moving = view_is_moving(app->view);
+    app->tick_ns = is_moving ? now_ns : 0;
+    return !is_moving ? IDLE_MS : app->view->is_still ? STILL_MS : FRAME_MS;
 }
 
 static void run_loop(struct app *app)
@@ -526,13 +597,13 @@ static void run_loop(struct app *app)
         int wait_ms = tick(app);
         if (app->must_draw) {
             draw(app);
-            if (app->options->dump_frame != NULL) {
+            if (app->options.dump_frame != NULL) {
                 dump_when_complete(app);
             }
         }
         app->must_quit |= app->meter != NULL && meter_is_over(app->meter);
         if (app->must_quit || SDL_WaitEventTimeout(&event, wait_ms) == 0) {
-            app->must_draw |= app->options->dump_frame != NULL;
+            app->must_draw |= app->options.dump_frame != NULL;
             continue;
         }
         do {
@@ -548,15 +619,22 @@ static void run_loop(struct app *app)
 
 int app_run(const struct options *options)
 {
-    struct app app = {.options = options, .must_draw = true, .must_present = true};
+    struct app app = {.options = *options, .must_draw = true, .must_present = true};
     struct baro_err err = {0};
+    app.is_remembered = options->dump_frame == NULL && options->bench_window == 0;
+    if (app.is_remembered) {
+        settings_load(&app.settings);
+        settings_apply(&app.settings, &app.options);
+    }
     app.start_ns = baro_now_ns();
     if (options->bench_window > 0) {
         app.meter = meter_create(options->bench_window);
     }
     app.status = open_window(&app);
     if (app.status == 0) {
-        app.view = options_view(options);
+        app.view = options_view(&app.options);
+        app.view->smoothing = app.settings.smoothing;
+        app.view->is_still = settings_is_still(&app.settings, options);
         app.feed = feed_open(
             options->endpoint[0] != '\0' ? options->endpoint : NULL, wake, &app, &err);
         if (app.feed == NULL) {
@@ -565,6 +643,7 @@ int app_run(const struct options *options)
         } else {
             app.model = feed_model(app.feed);
             run_loop(&app);
+            remember(&app);
             if (app.meter != NULL && app.status == 0) {
                 app.status = meter_print(
                     app.meter, app.view, canvas_w(app.canvas), canvas_h(app.canvas));

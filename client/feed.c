@@ -2,8 +2,10 @@
 #include "client/feed.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,10 @@ enum {
     PUBLISH_SHARE = 4,
     SLEEP_MS = 200,    /* the connection is looked at this often */
     PATIENCE_MS = 400, /* before "connecting" becomes "no daemon" */
+    PACES = 8,         /* answers by which the line is judged */
+    PACE_BYTES = 4096, /* shorter ones tell nothing */
+    NOTE_BYTES = 1000,
+    ASKED = 16, /* questions whose times are kept */
 };
 
 struct feed {
@@ -49,16 +55,31 @@ struct feed {
         Baro__ControlKind kind;
         double value;
     } control;
-    char answer[256]; /* to it; empty: none */
+    bool has_note; /* to be sent */
+    struct {
+        uint32_t run;
+        bool is_removal;
+        int64_t step;
+        uint64_t id;
+        char text[NOTE_BYTES + 1];
+    } note;
+    char answer[256]; /* to either; empty: none */
 
     /* the thread's own */
     struct link *link;
     struct keeper *keeper;
     int64_t control_request; /* awaited; 0: none */
+    int64_t note_request;    /* likewise */
     uint64_t taken;          /* serial of the wish that the keeper has */
     uint64_t start_ns, last_publish_ns, publish_cost_ns;
     unsigned n_connects;
     bool is_mismatched;
+    struct {
+        uint64_t request, ns;
+    } asked[ASKED];
+    size_t n_asked, n_paces;
+    uint64_t arrived_ns; /* the last message */
+    double paces[PACES]; /* bytes a second */
 };
 
 static void poke(struct feed *feed)
@@ -119,6 +140,8 @@ static void look_at_connection(struct feed *feed)
     if (n_connects != feed->n_connects) {
         feed->n_connects = n_connects;
         feed->is_mismatched = false;
+        memset(feed->paces, 0, sizeof feed->paces);
+        feed->arrived_ns = 0;
         keeper_on_connect(feed->keeper);
     }
     if (feed->is_mismatched) {
@@ -202,9 +225,124 @@ static bool take_control(struct feed *feed, const Baro__Envelope *envelope)
     return true;
 }
 
+/* The name of who sits here; "" when the system does not know. */
+static const char *own_name(void)
+{
+    const struct passwd *entry = getpwuid(geteuid());
+    return entry != NULL && entry->pw_name != NULL ? entry->pw_name : "";
+}
+
+/* Send a note that is to be kept, or removed. */
+static void send_note(struct feed *feed)
+{
+    struct baro_err err = {0};
+    char text[NOTE_BYTES + 1];
+    Baro__Note note;
+    Baro__NoteRequest body = BARO__NOTE_REQUEST__INIT;
+    Baro__Envelope request = BARO__ENVELOPE__INIT;
+    baro__note__init(&note);
+    pthread_mutex_lock(&feed->mutex);
+    bool has_note = feed->has_note;
+    feed->has_note = false;
+    body.run = feed->note.run;
+    body.remove = feed->note.is_removal ? feed->note.id : 0;
+    body.add = feed->note.is_removal ? NULL : &note;
+    note.step = feed->note.step;
+    memcpy(text, feed->note.text, sizeof text);
+    pthread_mutex_unlock(&feed->mutex);
+    if (!has_note) {
+        return;
+    }
+    if (!link_is_connected(feed->link)) {
+        answer(feed, "Not kept: the daemon is away; n has the text still");
+        return;
+    }
+    note.text = text;
+    note.author = (char *)(uintptr_t)own_name();
+    request.body_case = BARO__ENVELOPE__BODY_NOTE_REQUEST;
+    request.note_request = &body;
+    feed->note_request = link_send(feed->link, &request, &err);
+    if (feed->note_request < 0) {
+        feed->note_request = 0;
+        answer(feed, err.text);
+    }
+}
+
+/* Whether a message answers it; the note itself comes as news. */
+static bool take_note(struct feed *feed, const Baro__Envelope *envelope)
+{
+    char text[256];
+    if (feed->note_request == 0 || envelope->request != (uint64_t)feed->note_request) {
+        return false;
+    }
+    feed->note_request = 0;
+    if (envelope->body_case != BARO__ENVELOPE__BODY_NOTES_REPLY) {
+        (void)snprintf(text, sizeof text, "Not kept: %.230s",
+            envelope->body_case == BARO__ENVELOPE__BODY_REFUSAL
+                ? envelope->refusal->text
+                : "the daemon gave another answer");
+        answer(feed, text);
+    }
+    return true;
+}
+
+/* Say that something has come that goes on by itself: only then more is sent. */
+static void tell_taken(struct feed *feed, const struct link_message *message)
+{
+    const Baro__Envelope *envelope = message->wire.envelope;
+    Baro__LiveTaken live = BARO__LIVE_TAKEN__INIT;
+    Baro__FindingTaken finding = BARO__FINDING_TAKEN__INIT;
+    Baro__Envelope out = BARO__ENVELOPE__INIT;
+    if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RECORDS && message->n_frames > 0) {
+        live.run = envelope->live_records->run;
+        live.n_bytes = message->frames[0].n_bytes;
+        out.body_case = BARO__ENVELOPE__BODY_LIVE_TAKEN;
+        out.live_taken = &live;
+    } else if (envelope->body_case == BARO__ENVELOPE__BODY_SAMPLE_FINDING) {
+        finding.request = envelope->request;
+        out.body_case = BARO__ENVELOPE__BODY_FINDING_TAKEN;
+        out.finding_taken = &finding;
+    } else {
+        return;
+    }
+    (void)link_send(feed->link, &out, NULL);
+}
+
+/*
+ * How fast the line is: of the last answers that are long enough to tell, the fastest. An answer
+ * took from when it was asked for, or from the message before it, until it was there; with the
+ * daemon's own time in it, so that one alone may be wrong, downwards.
+ */
+static void note_pace(struct feed *feed, const struct link_message *message)
+{
+    uint64_t now_ns = baro_now_ns();
+    uint64_t request = message->wire.envelope->request;
+    uint64_t begun_ns = feed->arrived_ns;
+    for (size_t i = 0; i < ASKED; i++) {
+        if (feed->asked[i].request == request && feed->asked[i].ns > begun_ns) {
+            begun_ns = feed->asked[i].ns;
+        }
+    }
+    size_t n_bytes = message->n_bytes + message->n_packed;
+    feed->arrived_ns = now_ns;
+    if (request == 0 || n_bytes < PACE_BYTES || begun_ns == 0) {
+        return;
+    }
+    double seconds = fmax((double)(now_ns - begun_ns) * 1e-9, 1e-5);
+    feed->paces[feed->n_paces++ % PACES] = (double)n_bytes / seconds;
+    double pace = 0;
+    for (size_t i = 0; i < PACES; i++) {
+        pace = fmax(pace, feed->paces[i]);
+    }
+    keeper_set_pace(feed->keeper, pace);
+}
+
 static void take_message(struct feed *feed, struct link_message *message)
 {
-    if (take_control(feed, message->wire.envelope)) {
+    note_pace(feed, message);
+    tell_taken(feed, message);
+    if (take_control(feed, message->wire.envelope) ||
+        take_note(feed, message->wire.envelope)) {
         link_message_release(message);
         return;
     }
@@ -224,9 +362,13 @@ static bool exchange(struct feed *feed)
     bool has_worked = false;
     Baro__Envelope question;
     send_control(feed);
+    send_note(feed);
     while (keeper_ask(feed->keeper, &question)) {
         int64_t request = link_send(feed->link, &question, NULL);
         keeper_sent(feed->keeper, request);
+        feed->asked[feed->n_asked].ns = baro_now_ns();
+        feed->asked[feed->n_asked].request = request > 0 ? (uint64_t)request : 0;
+        feed->n_asked = (feed->n_asked + 1) % ASKED;
         if (request < 0) {
             break;
         }
@@ -365,6 +507,19 @@ void feed_ask(struct feed *feed, uint32_t run, Baro__ControlKind kind, double va
     feed->control.run = run;
     feed->control.kind = kind;
     feed->control.value = value;
+    pthread_mutex_unlock(&feed->mutex);
+    poke(feed);
+}
+
+void feed_note(struct feed *feed, uint32_t run, int64_t step, const char *text, uint64_t id)
+{
+    pthread_mutex_lock(&feed->mutex);
+    feed->has_note = true;
+    feed->note.run = run;
+    feed->note.is_removal = text == NULL;
+    feed->note.step = step;
+    feed->note.id = id;
+    (void)snprintf(feed->note.text, sizeof feed->note.text, "%s", text != NULL ? text : "");
     pthread_mutex_unlock(&feed->mutex);
     poke(feed);
 }

@@ -42,7 +42,15 @@ uint64_t feed_wish(struct feed *feed, const struct model_wish *wish);
  */
 void feed_ask(struct feed *feed, uint32_t run, Baro__ControlKind kind, double value);
 
-/** Take the sentence that answers the last feed_ask; false: there is none (yet). */
+/**
+ * Ask for a note to be kept with a run, or removed; what came of it is told as for feed_ask.
+ *
+ * text     NULL: remove the note of number id; else add one, "" being a mark
+ */
+void feed_note(
+    struct feed *feed, uint32_t run, int64_t step, const char *text, uint64_t id);
+
+/** Take the sentence that answers the last feed_ask or feed_note; false: there is none (yet). */
 bool feed_take_answer(struct feed *feed, char *out, size_t out_bytes);
 
 /** Take the newest model; part_unref gives it back. Never NULL. */

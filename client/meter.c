@@ -102,14 +102,17 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
     uint64_t now_ns = baro_now_ns();
     double spent_ms = own_cpu_ms() - meter->last_cpu_ms;
     meter->last_cpu_ms += spent_ms;
+    count_lines(meter, model);
+    const struct model_run *run = model_run_find(model, view->run);
+    bool is_useful = run != NULL && (meter->n_lines > 0 || is_whole);
+    if (is_whole && is_useful && meter->whole_ns == 0) {
+        meter->whole_ns = now_ns; /* its pixels may have been there before */
+    }
     if (!is_new) {
         return;
     }
     meter->first_ns = meter->first_ns == 0 ? now_ns : meter->first_ns;
-    count_lines(meter, model);
     meter->n_things = model->things->n;
-    const struct model_run *run = model_run_find(model, view->run);
-    bool is_useful = run != NULL && meter->n_lines > 0;
     if (!is_useful) {
         return;
     }
@@ -117,9 +120,6 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
         meter->useful_ns = now_ns;
         meter->useful_cpu_ms = cpu_ms();
         meter->last_step = run->last_step;
-    }
-    if (is_whole && meter->whole_ns == 0) {
-        meter->whole_ns = now_ns;
     }
     if (meter->n_frames < MAX_SAMPLES) {
         meter->frame_cpu_ms[meter->n_frames] = spent_ms;

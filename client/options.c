@@ -26,9 +26,10 @@ static const char HELP[] =
     "                    n_nonfinite; of an update also: change\n"
     "  --unit N          choose this unit of the tensor\n"
     "  --at STEP         put the cursor on this step\n"
-    "  --theme T         dark (default) or light\n"
+    "  --theme T         dark or light (default: as last time, else dark)\n"
     "  --scale K         device pixels in a logical one, 0.5 to 4 (default: the display's)\n"
-    "  --size WxH        size of the window in logical pixels (default 1440x900)\n"
+    "  --size WxH        size in logical pixels (default: as last time, else 1440x900)\n"
+    "  --motion M        full, or reduced: nothing moves by itself\n"
     "  --screenshot FILE write the page as a PNG, without a display, and exit\n"
     "  --endpoint E      where the daemon listens (default: BARO_ENDPOINT, else your own)\n"
     "  --key FILE        your key for tcp:// (default: BARO_KEY)\n"
@@ -46,6 +47,7 @@ enum {
     OPT_THEME,
     OPT_SCALE,
     OPT_SIZE,
+    OPT_MOTION,
     OPT_SCREENSHOT,
     OPT_DUMP_FRAME,
     OPT_BENCH_FRAMES,
@@ -67,6 +69,7 @@ static const struct option OPTIONS[] = {
     {"theme", required_argument, NULL, OPT_THEME},
     {"scale", required_argument, NULL, OPT_SCALE},
     {"size", required_argument, NULL, OPT_SIZE},
+    {"motion", required_argument, NULL, OPT_MOTION},
     {"screenshot", required_argument, NULL, OPT_SCREENSHOT},
     {"dump-frame", required_argument, NULL,
         OPT_DUMP_FRAME}, /* for tests: not in the help */
@@ -161,13 +164,20 @@ static int set_option(int option, const char *value, struct options *out)
         return out->has_at ? -1 : refuse("at", value, "a step");
     case OPT_THEME:
         out->theme = theme_find(value);
+        out->has_theme = true;
         return out->theme != NULL ? -1 : refuse("theme", value, "dark or light");
     case OPT_SCALE:
         out->scale = strtof(value, &end);
         return end != value && *end == '\0' && out->scale >= 0.5F && out->scale <= 4
                    ? -1
                    : refuse("scale", value, "a number from 0.5 to 4");
+    case OPT_MOTION:
+        out->motion = value;
+        return strcmp(value, "full") == 0 || strcmp(value, "reduced") == 0
+                   ? -1
+                   : refuse("motion", value, "full or reduced");
     case OPT_SIZE:
+        out->has_size = true;
         return parse_size(value, &out->w, &out->h)
                    ? -1
                    : refuse("size", value, "a size from 640x400 to 8192x8192");

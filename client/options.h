@@ -15,7 +15,8 @@ struct options {
     const struct theme *theme;
     int w, h; /* logical pixels */
     float scale;
-    bool has_stat, has_page, has_at, has_unit;
+    bool has_stat, has_page, has_at, has_unit, has_size, has_theme;
+    const char *motion; /* "full" or "reduced"; NULL: not given */
     int64_t at, unit;
     int bench_frames; /* 0: none */
     int bench_window; /* seconds; 0: none */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/live.h"
+#include "daemon/notes.h"
 #include "daemon/notify.h"
 #include "daemon/query.h"
 #include "daemon/range.h"
@@ -166,7 +167,7 @@ static void answer_alerts(
 static void answer_subscribe(struct barod *barod, const struct peer *peer, uint64_t request,
     const Baro__SubscribeRequest *subscribe, struct run *run)
 {
-    live_subscribe(barod, peer, run, subscribe->is_off);
+    live_subscribe(barod, peer, run, subscribe);
     Baro__SubscribeReply subscribed;
     baro__subscribe_reply__init(&subscribed);
     Baro__Envelope envelope;
@@ -213,7 +214,7 @@ static void submit(struct barod *barod, const struct peer *peer, uint64_t reques
 
 /* A question that is answered bit by bit. */
 static void submit_task(struct barod *barod, const struct peer *peer, uint64_t request,
-    struct task *task, struct baro_err *err)
+    struct task *task, bool is_paced, struct baro_err *err)
 {
     if (task == NULL) {
         refuse(barod, peer, request, err);
@@ -221,6 +222,7 @@ static void submit_task(struct barod *barod, const struct peer *peer, uint64_t r
     }
     task->peer = *peer;
     task->request = request;
+    task->is_paced = is_paced;
     if (tasks_submit(barod->tasks, task, err) != 0) {
         refuse(barod, peer, request, err);
         task->destroy(task);
@@ -342,6 +344,30 @@ static void answer_control(struct barod *barod, const struct peer *peer, uint64_
     reply(barod, peer, &envelope);
 }
 
+/* ---- notes ---- */
+
+static void answer_note(struct barod *barod, const struct peer *peer, uint64_t request,
+    const Baro__NoteRequest *note, struct run *run)
+{
+    struct baro_err err = {0};
+    Baro__NotesReply body;
+    baro__notes_reply__init(&body);
+    if (notes_on_request(barod, peer, run, note, &body.id, &err) != 0) {
+        refuse(barod, peer, request, &err);
+        return;
+    }
+    baro_autofree Baro__Note **notes =
+        baro_xcalloc((size_t)run->n_notes + 1, sizeof(Baro__Note *));
+    body.n_notes = notes_list(run, notes);
+    body.notes = notes;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.request = request;
+    envelope.body_case = BARO__ENVELOPE__BODY_NOTES_REPLY;
+    envelope.notes_reply = &body;
+    reply(barod, peer, &envelope);
+}
+
 /* ---- all requests ---- */
 
 /* The run that a request names; 0 for requests without one. */
@@ -355,6 +381,7 @@ static uint32_t run_of(const Baro__Envelope *envelope, bool *out_needs_run)
     case BARO__ENVELOPE__BODY_ALERTS_REQUEST: return envelope->alerts_request->run;
     case BARO__ENVELOPE__BODY_SAMPLE_REQUEST: return envelope->sample_request->run;
     case BARO__ENVELOPE__BODY_CONTROL_REQUEST: return envelope->control_request->run;
+    case BARO__ENVELOPE__BODY_NOTE_REQUEST: return envelope->note_request->run;
     case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
         *out_needs_run = envelope->subscribe_request->run != 0;
         return envelope->subscribe_request->run;
@@ -402,7 +429,8 @@ bool control_on_request(
         break;
     case BARO__ENVELOPE__BODY_SAMPLE_REQUEST:
         submit_task(barod, peer, request,
-            sample_task(&barod->registry, run, envelope->sample_request, &err), &err);
+            sample_task(&barod->registry, run, envelope->sample_request, &err),
+            envelope->sample_request->is_paced, &err);
         break;
     case BARO__ENVELOPE__BODY_CANCEL_REQUEST:
         tasks_cancel(barod->tasks, peer, envelope->cancel_request->request);
@@ -416,6 +444,15 @@ bool control_on_request(
         break;
     case BARO__ENVELOPE__BODY_CONTROL_REQUEST:
         answer_control(barod, peer, request, envelope->control_request, run);
+        break;
+    case BARO__ENVELOPE__BODY_NOTE_REQUEST:
+        answer_note(barod, peer, request, envelope->note_request, run);
+        break;
+    case BARO__ENVELOPE__BODY_FINDING_TAKEN:
+        tasks_on_taken(barod->tasks, peer, envelope->finding_taken->request);
+        break;
+    case BARO__ENVELOPE__BODY_LIVE_TAKEN:
+        live_on_taken(barod, peer, envelope->live_taken);
         break;
     case BARO__ENVELOPE__BODY_NOTIFY_REQUEST: begin_test(barod, peer, request); break;
     default: return false;

@@ -307,6 +307,10 @@ static void note_thing(struct barod *barod, struct stream *stream, struct thing 
             thing->last_value = is_scalar ? reading->f64[0] : reading->f64[SUMMARY_L2];
         }
         thing->n_nonfinite += rules_is_nonfinite(reading) ? 1 : 0;
+        if (thing->n_nonfinite == 1 && rules_is_nonfinite(reading)) {
+            live_on_thing(
+                barod, stream->run, thing); /* who chose may not get the reading */
+        }
     }
     registry_touch_thing(&barod->registry, thing);
 }

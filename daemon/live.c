@@ -15,13 +15,25 @@
  * checksum; a flush sends the same bytes to each subscriber of the run. What a full pipe could
  * not take is counted per subscriber and told with its next message. Each buffer is bounded:
  * beyond it records are left out for all, and counted, too.
+ *
+ * Who chooses gets a copy with the records chosen. Who is paced says what has come, and of what is
+ * on the way to it there is at most a window: what is beyond is left out, the large kinds before
+ * the small ones, and who asks for columns gets them in bounded bytes. The window doubles while
+ * what it holds is told as come in FAST_MS, and is halved when that takes SLOW_MS: so that a line
+ * of any speed holds about as much as it carries in that time, and no more lies in between.
  */
 
 enum {
     FLUSH_MS = 50,
     RUN_NEWS_MS = 250,            /* a changed run is told at most so often */
     MAX_GATHERED_BYTES = 4 << 20, /* per stream and flush */
-    MAX_SUBSCRIPTIONS = 1024
+    MAX_SUBSCRIPTIONS = 1024,
+    MAX_WANTS = 4096,
+    FAST_MS = 100,
+    SLOW_MS = 400,
+    MIN_WINDOW_BYTES = 16 << 10,
+    MAX_WINDOW_BYTES = 4 << 20,
+    MAX_MARKS = 32 /* messages on the way to a paced subscriber */
 };
 
 struct subscription {
@@ -29,12 +41,25 @@ struct subscription {
     struct run *run; /* NULL: news of all runs */
     uint64_t n_left_out;
     bool is_gone; /* removed at the end of the flush */
+    bool is_chosen;
+    uint64_t *wants; /* is_chosen: kind and thing, as want_of makes them, sorted */
+    size_t n_wants;
+    bool is_paced;
+    uint64_t window_bytes;
+    uint64_t sent_bytes, taken_bytes; /* of records, since the beginning */
+    size_t n_marks;
+    struct {
+        uint64_t sent_bytes; /* up to the end of this message */
+        uint64_t sent_ns;
+    } marks[MAX_MARKS];
 };
 
 struct live {
     struct subscription *subscriptions;
     size_t n;
     uint64_t due_ns; /* 0: nothing waits */
+    uint8_t *chosen; /* room for the records of one message */
+    size_t chosen_size;
 };
 
 struct live *live_create(void)
@@ -45,6 +70,10 @@ struct live *live_create(void)
 void live_destroy(struct live *live)
 {
     if (live != NULL) {
+        for (size_t i = 0; i < live->n; i++) {
+            free(live->subscriptions[i].wants);
+        }
+        free(live->chosen);
         free(live->subscriptions);
         free(live);
     }
@@ -71,23 +100,85 @@ static void remove_at(struct live *live, size_t i)
     if (run != NULL && --run->n_subscribers == 0) {
         drop_stream_buffers(run);
     }
+    free(live->subscriptions[i].wants);
     live->subscriptions[i] = live->subscriptions[--live->n];
 }
 
-void live_subscribe(
-    struct barod *barod, const struct peer *peer, struct run *run, bool is_off)
+/* ---- who wants what ---- */
+
+static uint64_t want_of(uint32_t kind, uint32_t thing)
 {
-    struct live *live = barod->live;
+    return (uint64_t)kind << 32 | thing;
+}
+
+static int compare_wants(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool has_want(const struct subscription *subscription, uint64_t want)
+{
+    return subscription->n_wants > 0 &&
+           bsearch(&want, subscription->wants, subscription->n_wants, sizeof want,
+               compare_wants) != NULL;
+}
+
+static bool is_wanted(
+    const struct subscription *subscription, const struct record_header *header)
+{
+    return !subscription->is_chosen || has_want(subscription, want_of(header->kind, 0)) ||
+           has_want(subscription, want_of(header->kind, header->thing));
+}
+
+static void choose(struct subscription *subscription, const Baro__SubscribeRequest *request)
+{
+    size_t n = request->n_wants < MAX_WANTS ? request->n_wants : MAX_WANTS;
+    free(subscription->wants);
+    subscription->wants = NULL;
+    subscription->n_wants = 0;
+    subscription->is_chosen = request->is_chosen;
+    if (request->is_chosen && n > 0) {
+        subscription->wants = baro_xcalloc(n, sizeof *subscription->wants);
+        for (size_t i = 0; i < n; i++) {
+            subscription->wants[i] =
+                want_of(request->wants[i]->kind, request->wants[i]->thing);
+        }
+        subscription->n_wants = n;
+        qsort(subscription->wants, n, sizeof *subscription->wants, compare_wants);
+    }
+    if (request->is_paced && !subscription->is_paced) {
+        subscription->window_bytes = MIN_WINDOW_BYTES * 4;
+    }
+    subscription->is_paced = request->is_paced;
+}
+
+/* ---- beginning and ending ---- */
+
+static struct subscription *find_of_peer(
+    struct live *live, const struct peer *peer, const struct run *run)
+{
     for (size_t i = 0; i < live->n; i++) {
         if (live->subscriptions[i].run == run &&
             is_same_peer(&live->subscriptions[i].peer, peer)) {
-            if (is_off) {
-                remove_at(live, i);
-            }
-            return;
+            return &live->subscriptions[i];
         }
     }
-    if (is_off) {
+    return NULL;
+}
+
+void live_subscribe(struct barod *barod, const struct peer *peer, struct run *run,
+    const Baro__SubscribeRequest *request)
+{
+    struct live *live = barod->live;
+    struct subscription *known = find_of_peer(live, peer, run);
+    if (known != NULL && request->is_off) {
+        remove_at(live, (size_t)(known - live->subscriptions));
+    } else if (known != NULL) {
+        choose(known, request);
+    }
+    if (known != NULL || request->is_off) {
         return;
     }
     if (live->n >= MAX_SUBSCRIPTIONS) {
@@ -95,7 +186,8 @@ void live_subscribe(
     }
     live->subscriptions =
         baro_xrealloc(live->subscriptions, live->n + 1, sizeof *live->subscriptions);
-    live->subscriptions[live->n++] = (struct subscription){.peer = *peer, .run = run};
+    live->subscriptions[live->n] = (struct subscription){.peer = *peer, .run = run};
+    choose(&live->subscriptions[live->n++], request);
     if (run != NULL && run->n_subscribers++ == 0) {
         run->n_told_things = run->n_things; /* a SeriesRequest tells of those */
     }
@@ -109,6 +201,43 @@ void live_review(struct barod *barod)
                 barod->access, &live->subscriptions[i].peer, KEYS_VIEW, "", NULL) != 0) {
             remove_at(live, i);
         }
+    }
+}
+
+/* How long a message was on its way tells whether the line carries more, or less. */
+static void set_window(struct subscription *subscription, uint64_t took_ns)
+{
+    uint64_t took_ms = took_ns / 1000000;
+    uint64_t window = subscription->window_bytes;
+    if (took_ms <= FAST_MS) {
+        window = window * 2 > MAX_WINDOW_BYTES ? MAX_WINDOW_BYTES : window * 2;
+    } else if (took_ms >= SLOW_MS) {
+        window = window / 2 < MIN_WINDOW_BYTES ? MIN_WINDOW_BYTES : window / 2;
+    }
+    subscription->window_bytes = window;
+}
+
+void live_on_taken(
+    struct barod *barod, const struct peer *peer, const Baro__LiveTaken *taken)
+{
+    struct run *run = registry_run(&barod->registry, taken->run);
+    struct subscription *subscription =
+        run != NULL ? find_of_peer(barod->live, peer, run) : NULL;
+    if (subscription == NULL || !subscription->is_paced) {
+        return;
+    }
+    uint64_t under_way = subscription->sent_bytes - subscription->taken_bytes;
+    subscription->taken_bytes += taken->n_bytes < under_way ? taken->n_bytes : under_way;
+    size_t n_come = 0;
+    while (n_come < subscription->n_marks &&
+           subscription->marks[n_come].sent_bytes <= subscription->taken_bytes) {
+        n_come++;
+    }
+    if (n_come > 0) {
+        set_window(subscription, barod->now_ns - subscription->marks[n_come - 1].sent_ns);
+        subscription->n_marks -= n_come;
+        memmove(subscription->marks, subscription->marks + n_come,
+            subscription->n_marks * sizeof subscription->marks[0]);
     }
 }
 
@@ -170,9 +299,75 @@ static bool send_to(struct barod *barod, struct subscription *subscription,
     return rc == 0;
 }
 
+/* How many bytes of records may go to a subscriber now. */
+static uint64_t room_for(const struct subscription *subscription)
+{
+    uint64_t under_way = subscription->sent_bytes - subscription->taken_bytes;
+    if (!subscription->is_paced) {
+        return UINT64_MAX;
+    }
+    if (subscription->n_marks == MAX_MARKS || under_way >= subscription->window_bytes) {
+        return 0;
+    }
+    return subscription->window_bytes - under_way;
+}
+
+/* Copy the records that a subscriber gets; *out_n_left_out: those it wants, but has no room for. */
+static struct frame choose_records(struct live *live, struct subscription *subscription,
+    const struct stream *stream, uint64_t *out_n_left_out)
+{
+    uint64_t room = room_for(subscription);
+    bool is_idle = subscription->sent_bytes == subscription->taken_bytes;
+    size_t n_bytes = 0;
+    *out_n_left_out = 0;
+    if (live->chosen_size < stream->live_bytes) {
+        live->chosen = baro_xrealloc(live->chosen, stream->live_bytes, 1);
+        live->chosen_size = stream->live_bytes;
+    }
+    struct record_header header;
+    for (size_t at = 0; at < stream->live_bytes; at += header.bytes) {
+        memcpy(&header, stream->live + at, sizeof header);
+        if (!is_wanted(subscription, &header)) {
+            continue;
+        }
+        bool is_large = header.kind == READING_UNITS || header.kind == READING_SUMMARY;
+        uint64_t mine = is_large && room != UINT64_MAX ? room / 2 : room;
+        if (n_bytes + header.bytes > mine && !(is_idle && n_bytes == 0)) {
+            (*out_n_left_out)++;
+            continue;
+        }
+        memcpy(live->chosen + n_bytes, stream->live + at, header.bytes);
+        n_bytes += header.bytes;
+    }
+    return (struct frame){live->chosen, n_bytes, false, NULL};
+}
+
+static void note_sent(
+    struct barod *barod, struct subscription *subscription, size_t n_bytes)
+{
+    subscription->sent_bytes += n_bytes;
+    if (subscription->is_paced && subscription->n_marks < MAX_MARKS) {
+        subscription->marks[subscription->n_marks].sent_bytes = subscription->sent_bytes;
+        subscription->marks[subscription->n_marks++].sent_ns = barod->now_ns;
+    } else if (!subscription->is_paced) {
+        subscription->taken_bytes = subscription->sent_bytes;
+    }
+}
+
 static void send_records(struct barod *barod, struct subscription *subscription,
     const struct stream *stream, uint64_t n_left_out)
 {
+    struct frame frame = {stream->live, stream->live_bytes, false, NULL};
+    uint64_t n_no_room = 0;
+    if (subscription->is_chosen || subscription->is_paced) {
+        frame = choose_records(barod->live, subscription, stream, &n_no_room);
+        count(&barod->counters, COUNT_LIVE_LEFT_OUT, n_no_room);
+        n_left_out += n_no_room;
+        if (frame.n_bytes == 0) {
+            subscription->n_left_out += n_left_out;
+            return;
+        }
+    }
     Baro__LiveRecords records;
     baro__live_records__init(&records);
     records.run = stream->run->number;
@@ -182,23 +377,22 @@ static void send_records(struct barod *barod, struct subscription *subscription,
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RECORDS;
     envelope.live_records = &records;
-    struct frame frame = {stream->live, stream->live_bytes, false};
     if (send_to(barod, subscription, &envelope, &frame)) {
         subscription->n_left_out = 0;
+        note_sent(barod, subscription, frame.n_bytes);
         return;
     }
-    subscription->n_left_out += n_left_out + stream->n_live_records;
+    subscription->n_left_out += n_left_out - n_no_room + stream->n_live_records;
     count(&barod->counters, COUNT_LIVE_LEFT_OUT, stream->n_live_records);
 }
 
-static void send_things(
-    struct barod *barod, struct subscription *subscription, const struct run *run)
+static void send_things(struct barod *barod, struct subscription *subscription,
+    const struct run *run, struct thing *const *of, size_t n)
 {
-    size_t n = run->n_things - run->n_told_things;
     baro_autofree Baro__ThingInfo *infos = baro_xcalloc(n, sizeof *infos);
     baro_autofree Baro__ThingInfo **pointers = baro_xcalloc(n, sizeof(Baro__ThingInfo *));
     for (size_t i = 0; i < n; i++) {
-        registry_describe_thing(run->things[run->n_told_things + i], &infos[i]);
+        registry_describe_thing(of[i], &infos[i]);
         pointers[i] = &infos[i];
     }
     Baro__LiveThings things;
@@ -211,6 +405,16 @@ static void send_things(
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_THINGS;
     envelope.live_things = &things;
     (void)send_to(barod, subscription, &envelope, NULL);
+}
+
+void live_on_thing(struct barod *barod, struct run *run, struct thing *thing)
+{
+    for (size_t i = 0; run->n_subscribers > 0 && i < barod->live->n; i++) {
+        struct subscription *subscription = &barod->live->subscriptions[i];
+        if (subscription->run == run && subscription->is_chosen) {
+            send_things(barod, subscription, run, &thing, 1);
+        }
+    }
 }
 
 /* Send news of a run to its subscribers and to those of all runs' news. */
@@ -234,6 +438,18 @@ void live_incident(struct barod *barod, const Baro__Incident *incident)
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_INCIDENT;
     envelope.live_incident = &live_incident;
     send_news(barod, incident->run, &envelope);
+}
+
+void live_note(struct barod *barod, const Baro__Note *note)
+{
+    Baro__LiveNote live_note;
+    baro__live_note__init(&live_note);
+    live_note.note = (Baro__Note *)(uintptr_t)note;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_NOTE;
+    envelope.live_note = &live_note;
+    send_news(barod, note->run, &envelope);
 }
 
 void live_alert(struct barod *barod, const Baro__Alert *alert)
@@ -278,7 +494,8 @@ static void flush_run(struct barod *barod, struct run *run)
             continue;
         }
         if (run->n_things > run->n_told_things) {
-            send_things(barod, subscription, run);
+            send_things(barod, subscription, run, run->things + run->n_told_things,
+                run->n_things - run->n_told_things);
         }
         for (uint32_t k = 0; k < run->n_streams; k++) {
             const struct stream *stream = run->streams[k];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Subscribers get what comes in before it is committed: records gathered for at most 50 ms,
- * alerts, new things and changed runs. A subscriber that does not read loses records, which are
- * counted and told; it never holds anybody up. Ingest thread only.
+ * alerts, new things and changed runs. A subscriber may choose what it gets. One that does not read
+ * loses records, which are counted and told; it never holds anybody up. Ingest thread only.
  */
 #ifndef BAROD_LIVE_H
 #define BAROD_LIVE_H
@@ -16,9 +16,16 @@ struct live *live_create(void);
 /** Free it; accepts NULL. */
 void live_destroy(struct live *live);
 
-/** Begin or end a subscription of a peer; run NULL: only news of all runs. */
-void live_subscribe(
-    struct barod *barod, const struct peer *peer, struct run *run, bool is_off);
+/** Begin, change or end a subscription of a peer; run NULL: only news of all runs. */
+void live_subscribe(struct barod *barod, const struct peer *peer, struct run *run,
+    const Baro__SubscribeRequest *request);
+
+/** Note what of the records sent to a subscriber has come. */
+void live_on_taken(
+    struct barod *barod, const struct peer *peer, const Baro__LiveTaken *taken);
+
+/** Tell the subscribers of a run what is known of a thing now. */
+void live_on_thing(struct barod *barod, struct run *run, struct thing *thing);
 
 /** End the subscriptions of peers that may not view any more. */
 void live_review(struct barod *barod);
@@ -32,6 +39,9 @@ void live_alert(struct barod *barod, const Baro__Alert *alert);
 
 /** Send an incident, as it is now, to the same. */
 void live_incident(struct barod *barod, const Baro__Incident *incident);
+
+/** Send a note that was written or removed to the same. */
+void live_note(struct barod *barod, const Baro__Note *note);
 
 /** Tell whether anything waits for live_flush. */
 bool live_is_waiting(const struct barod *barod);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/notes.h"
 #include "daemon/steer.h"
 #include "lib/alarm/alarm.h"
 #include "lib/base/mem.h"
@@ -344,6 +345,7 @@ static void finish_run(struct run *run)
         free(run->things[i]);
     }
     alarm_destroy(run->alarm);
+    notes_forget(run);
     for (uint32_t i = 0; i < run->n_incidents; i++) {
         baro__incident__free_unpacked(run->incidents[i], NULL);
     }

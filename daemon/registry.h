@@ -144,6 +144,8 @@ struct run {
     uint32_t n_alerts;
     Baro__Incident **incidents; /* by rising id */
     uint32_t n_incidents;
+    Baro__Note **notes; /* people's, removed ones, too; notes[i] has the id i + 1 */
+    uint32_t n_notes;
     struct alarm *alarm; /* judges the readings; NULL while there are none */
     uint64_t n_withheld_told;
     uint32_t worst_level;

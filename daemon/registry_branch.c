@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/notes.h"
 #include "daemon/registry.h"
 #include "lib/base/mem.h"
 
@@ -153,6 +154,7 @@ void registry_close_branch(
         }
     }
     inherit_incidents(registry, run, ids, bundle);
+    notes_inherit(run, branch_step, bundle);
 }
 
 struct run *registry_root(struct run *run)

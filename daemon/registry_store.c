@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/notes.h"
 #include "daemon/steer.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -17,6 +18,7 @@
  *   STORE_STREAMS (run, n)      StoredStream; its last_seq is committed with the rows it counts
  *   STORE_ALERTS  (run, id)     Alert
  *   STORE_INCIDENTS (run, id)   Incident
+ *   STORE_NOTES   (run, id)     Note
  */
 
 /* ---- describing ---- */
@@ -373,6 +375,21 @@ static int load_incident(
     return 0;
 }
 
+static int load_note(
+    uint32_t number, uint64_t id, const void *value, size_t n_bytes, void *payload)
+{
+    struct loading *loading = payload;
+    struct run *run = registry_run(loading->registry, number);
+    Baro__Note *note = baro__note__unpack(NULL, n_bytes, value);
+    if (run == NULL || note == NULL || note->id != id || !notes_load(run, note)) {
+        if (note != NULL) {
+            baro__note__free_unpacked(note, NULL);
+        }
+        return damaged(loading, "note", number, id);
+    }
+    return 0;
+}
+
 int registry_load(struct registry *registry, struct store *store, struct baro_err *err)
 {
     static const struct {
@@ -384,6 +401,7 @@ int registry_load(struct registry *registry, struct store *store, struct baro_er
         {STORE_STREAMS, load_stream},
         {STORE_ALERTS, load_alert},
         {STORE_INCIDENTS, load_incident},
+        {STORE_NOTES, load_note},
     };
     struct loading loading = {registry, err};
     int rc = 0;

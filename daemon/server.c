@@ -193,9 +193,12 @@ static unsigned roles_for(const Baro__Envelope *envelope, const char **out_doing
     case BARO__ENVELOPE__BODY_SAMPLE_REQUEST:
     case BARO__ENVELOPE__BODY_CANCEL_REQUEST:
     case BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST:
+    case BARO__ENVELOPE__BODY_LIVE_TAKEN:
+    case BARO__ENVELOPE__BODY_FINDING_TAKEN:
     case BARO__ENVELOPE__BODY_STATUS_REQUEST:
         *out_doing = "looking at runs and the daemon";
         return KEYS_VIEW;
+    case BARO__ENVELOPE__BODY_NOTE_REQUEST: *out_doing = "notes on runs"; return KEYS_VIEW;
     case BARO__ENVELOPE__BODY_SHUTDOWN_REQUEST:
         *out_doing = "stopping the daemon";
         return 0;

@@ -21,7 +21,8 @@
  * works is marked, and destroyed by the thread behind its step.
  *
  * An asker that does not read is told nothing more until what it was told has left this process
- * (outbox_flow): then comes what is known by then, so that nothing piles up for it.
+ * (outbox_flow): then comes what is known by then, so that nothing piles up for it. One that says
+ * what it has taken is told nothing more until then: nothing piles up on a slow line, either.
  */
 
 static const uint64_t SLICE_NS = 10000000;
@@ -130,7 +131,8 @@ static void step_once(struct tasks *tasks, struct task *task)
         .store = tasks->store,
         .now_ns = baro_now_ns(),
         .has_news = task->has_news && baro_now_ns() >= task->not_before_ns,
-        .may_tell = task->n_posted == 0 && outbox_flow_held(task->flow) == 0,
+        .may_tell = task->n_posted == 0 && task->n_untaken == 0 &&
+                    outbox_flow_held(task->flow) == 0,
         .must_tell = task->is_lost,
     };
     task->has_news = task->has_news && !call.has_news;
@@ -328,6 +330,17 @@ void tasks_cancel(struct tasks *tasks, const struct peer *peer, uint64_t request
     pthread_mutex_unlock(&tasks->lock);
 }
 
+void tasks_on_taken(struct tasks *tasks, const struct peer *peer, uint64_t request)
+{
+    pthread_mutex_lock(&tasks->lock);
+    for (struct task *task = tasks->first; task != NULL; task = task->next) {
+        bool is_meant = task->request == request && is_same_peer(&task->peer, peer);
+        task->n_untaken -= is_meant && task->n_untaken > 0 ? 1 : 0;
+    }
+    pthread_cond_signal(&tasks->wake);
+    pthread_mutex_unlock(&tasks->lock);
+}
+
 void tasks_on_commit(struct tasks *tasks)
 {
     pthread_mutex_lock(&tasks->lock);
@@ -350,6 +363,7 @@ void tasks_on_sent(struct tasks *tasks, const struct job *finding, int rc)
         task->n_posted--;
         if (rc == 0) {
             task->sent_ns = baro_now_ns();
+            task->n_untaken += task->is_paced ? 1 : 0;
             task->is_ending = task->is_ending || (task->is_last && task->n_posted == 0);
         } else if (rc == BARO_ENOENT) {
             end_those_of(tasks, &task->peer);

@@ -49,15 +49,17 @@ struct task {
     uint64_t wake_ns;       /* TASK_WAITS: step at the latest then; 0: with news only */
     uint64_t not_before_ns; /* TASK_WAITS: with news, but not before then */
     uint64_t cpu_ns;        /* that its steps took */
+    bool is_paced;          /* its asker says what it has taken: tasks_on_taken */
 
     /* tasks.c's own. */
     struct tasks *tasks;
     uint64_t id; /* rises from 1: the order in which they were asked */
     struct outbox_flow *flow;
     enum task_state state;
-    uint64_t turn;     /* when it was last chosen; 0: never */
-    uint64_t sent_ns;  /* when its asker was last heard to be there */
-    uint32_t n_posted; /* findings that the ingest thread has not taken yet */
+    uint64_t turn;      /* when it was last chosen; 0: never */
+    uint64_t sent_ns;   /* when its asker was last heard to be there */
+    uint32_t n_posted;  /* findings that the ingest thread has not taken yet */
+    uint32_t n_untaken; /* is_paced: findings that have not come */
     bool has_news;
     bool is_lost;   /* a finding was */
     bool is_last;   /* what was told last is the end */
@@ -85,6 +87,9 @@ int tasks_submit(struct tasks *tasks, struct task *task, struct baro_err *err);
 
 /** End the task that answers a request of a peer, if there is one. */
 void tasks_cancel(struct tasks *tasks, const struct peer *peer, uint64_t request);
+
+/** Note that a finding has come to the peer that asked for it. */
+void tasks_on_taken(struct tasks *tasks, const struct peer *peer, uint64_t request);
 
 /** Tell all tasks that rows were committed. */
 void tasks_on_commit(struct tasks *tasks);

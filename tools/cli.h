@@ -60,6 +60,7 @@ struct cli_values {
     int64_t against;    /* step to compare with; INT64_MIN: not given */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t step;       /* INT64_MIN: not given */
+    int64_t remove;     /* id of a note; INT64_MIN: not given */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */
     int64_t columns;    /* INT64_MIN: not given, every point */
@@ -195,6 +196,8 @@ int cmd_key(struct cli *cli);
 int cmd_verify(struct cli *cli);
 /** Ask something of a training; cmd_control.c. */
 int cmd_control(struct cli *cli);
+/** Write, list or remove notes; cmd_note.c. */
+int cmd_note(struct cli *cli);
 /** Try the ways of notification; cmd_notify.c. */
 int cmd_notify(struct cli *cli);
 /** Run benches; bench/bench.c. */

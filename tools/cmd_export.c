@@ -146,7 +146,7 @@ static void note_left_out(struct exporting *export)
         add_word(list, sizeof list, "results of samples");
     }
     if (plan->glob == NULL && is_csv) {
-        add_word(list, sizeof list, "events, alerts and the run's config");
+        add_word(list, sizeof list, "events, alerts, notes and the run's config");
     }
     if (list[0] != '\0') {
         note(export, "left out: %s%s", list,

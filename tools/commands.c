@@ -131,6 +131,12 @@ static const struct cli_option control_options[] = {
     OPTION_JSON,
 };
 
+static const struct cli_option note_options[] = {
+    {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "of this step; default: the newest"},
+    {"remove", 0, CLI_NUMBER, VALUE(remove), "ID", "remove this one"},
+    OPTION_JSON,
+};
+
 static const struct cli_option notify_options[] = {
     {"test", 0, CLI_FLAG, VALUE(is_test), NULL, "send one test notification in each way"},
     OPTION_JSON,
@@ -209,7 +215,7 @@ const struct cli_command cli_commands[] = {
     {"export", "RUN [GLOB]", 1, 2, "Write readings to a .csv, .jsonl or .npz file",
         "GLOB chooses among scalars, tensors (NAME:ROLE), their statistics (NAME:ROLE/STATISTIC) "
         "and step_time. KINDS are scalars, steps, summaries, units, histograms, batches, events, "
-        "alerts; all but units, histograms and batches without --kind. Every number is written with "
+        "alerts, notes; all but units, histograms and batches without --kind. Every number is written with "
         "all its bits; repeated steps in the order of their arrival.",
         export_options, BARO_LEN(export_options), cmd_export},
     {"tail", "[RUN [GLOB]]", 0, 2, "Follow live values and alerts",
@@ -259,6 +265,10 @@ const struct cli_command cli_commands[] = {
         "init(control=True), can be asked; what it does is up to it. Request and answer are events "
         "of the run.",
         control_options, BARO_LEN(control_options), cmd_control},
+    {"note", "RUN [TEXT]", 1, 1 << 20, "Write, list or remove notes on a run's moments",
+        "TEXT is kept with the run, and shown in the window at its step; with --step and no TEXT the "
+        "step is marked. Without either the notes are listed.",
+        note_options, BARO_LEN(note_options), cmd_note},
     {"notify", "", 0, 0, "Try the ways in which you are told of incidents",
         "barod tells people of incidents by a command, a webhook, mail or a desktop notification: "
         "see NOTIFICATION in barod(1). Exits with 1 when one of them fails.",

@@ -29,6 +29,7 @@ enum export_kind {
     EXPORT_RESULTS, /* of single samples */
     EXPORT_EVENTS,
     EXPORT_ALERTS,
+    EXPORT_NOTES,
     EXPORT_KIND_COUNT
 };
 
@@ -61,7 +62,7 @@ struct export_plan {
 /**
  * Read a list of kinds as in "scalars,units"; "all" is all of them.
  *
- * format   files of numbers only take no histograms, batches, results, events and alerts
+ * format   files of numbers take no histograms, batches, results, events, alerts and notes
  * text     NULL: the usual ones of the format
  * returns  CLI_OK; CLI_USAGE after saying what is wrong
  */

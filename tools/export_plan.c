@@ -15,10 +15,10 @@ static const uint32_t NUMBER_KINDS =
     1U << EXPORT_SCALARS | 1U << EXPORT_STEPS | 1U << EXPORT_SUMMARIES | 1U << EXPORT_UNITS;
 static const uint32_t USUAL_KINDS = 1U << EXPORT_SCALARS | 1U << EXPORT_STEPS |
                                     1U << EXPORT_SUMMARIES | 1U << EXPORT_EVENTS |
-                                    1U << EXPORT_ALERTS;
+                                    1U << EXPORT_ALERTS | 1U << EXPORT_NOTES;
 
 static const char *const kind_names[] = {"scalars", "steps", "summaries", "units",
-    "histograms", "batches", "results", "events", "alerts"};
+    "histograms", "batches", "results", "events", "alerts", "notes"};
 _Static_assert(BARO_LEN(kind_names) == EXPORT_KIND_COUNT, "a name for each kind");
 
 static const char step_time[] = "step_time";
@@ -43,7 +43,7 @@ static int parse_kind(const char *word, uint32_t *kinds)
         return cli_misuse("--kind: no kind '%s'; did you mean '%s'?", word, near);
     }
     return cli_misuse("--kind: no kind '%s'; there are scalars, steps, summaries, units, "
-                      "histograms, batches, results, events, alerts and all",
+                      "histograms, batches, results, events, alerts, notes and all",
         word);
 }
 
@@ -214,7 +214,7 @@ static void add_run(struct export_plan *plan, const Baro__RunInfo *run)
         add_item(plan, (struct export_item){.kind = READING_SAMPLES, .n_rows = n_steps});
     }
     if (!is_plain) {
-        plan->kinds &= ~(1U << EXPORT_EVENTS | 1U << EXPORT_ALERTS);
+        plan->kinds &= ~(1U << EXPORT_EVENTS | 1U << EXPORT_ALERTS | 1U << EXPORT_NOTES);
     }
 }
 
@@ -261,7 +261,8 @@ int export_plan_make(
         add_thing(plan, things->things[i]);
     }
     add_run(plan, run);
-    bool has_lists = export_has(plan, EXPORT_EVENTS) || export_has(plan, EXPORT_ALERTS);
+    bool has_lists = export_has(plan, EXPORT_EVENTS) || export_has(plan, EXPORT_ALERTS) ||
+                     export_has(plan, EXPORT_NOTES);
     return plan->n_items > 0 || has_lists ? CLI_OK : say_nothing_fits(plan, things);
 }
 

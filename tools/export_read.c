@@ -9,6 +9,7 @@
 #include "lib/base/tensor.h"
 #include "tools/alerts.h"
 #include "tools/export.h"
+#include "tools/notes.h"
 
 enum { TELL_EVERY = 4096 };
 
@@ -275,6 +276,48 @@ static int write_alerts(struct exporting *export)
     return CLI_OK;
 }
 
+static void write_notes(struct exporting *export, const Baro__NotesReply *reply)
+{
+    for (size_t i = 0; i < reply->n_notes; i++) {
+        const Baro__Note *note = reply->notes[i];
+        if (note->step >= export->plan.from && note->step <= export->plan.to) {
+            json_t *object = json_pack("{s:s}", "kind", "note");
+            json_t *facts = note_to_json(note);
+            (void)json_object_update_missing(object, facts);
+            json_decref(facts);
+            write_object(export, object);
+        }
+    }
+}
+
+/* Notes of people, and what has to be said of the file itself. */
+static int write_remarks(struct exporting *export)
+{
+    struct link_message message = {0};
+    const Baro__NotesReply *reply = NULL;
+    if (export_has(&export->plan, EXPORT_NOTES)) {
+        reply = notes_ask(export->cli, export->run->run, NULL, 0, &message);
+        if (reply == NULL) {
+            return CLI_FAILED;
+        }
+    }
+    if ((reply != NULL && reply->n_notes > 0) || export->damage.n > 0) {
+        export->sink->begin_list(export->sink, "notes");
+        if (reply != NULL) {
+            write_notes(export, reply);
+        }
+        uint64_t n_readings = export->n_readings;
+        for (size_t i = 0; i < export->damage.n; i++) {
+            write_object(export, json_pack("{s:s, s:o}", "kind", "damage", "text",
+                                     json_text(export->damage.sentences[i])));
+        }
+        export->n_readings = n_readings;
+        export->sink->end_list(export->sink);
+    }
+    link_message_release(&message);
+    return CLI_OK;
+}
+
 /* ---- all of it ---- */
 
 int export_write(struct exporting *export)
@@ -290,15 +333,5 @@ int export_write(struct exporting *export)
     if (rc == CLI_OK && export_has(&export->plan, EXPORT_ALERTS)) {
         rc = write_alerts(export);
     }
-    if (rc == CLI_OK && export->damage.n > 0) {
-        export->sink->begin_list(export->sink, "notes");
-        uint64_t n_readings = export->n_readings;
-        for (size_t i = 0; i < export->damage.n; i++) {
-            write_object(export, json_pack("{s:s, s:o}", "kind", "damage", "text",
-                                     json_text(export->damage.sentences[i])));
-        }
-        export->n_readings = n_readings;
-        export->sink->end_list(export->sink);
-    }
-    return rc;
+    return rc == CLI_OK ? write_remarks(export) : rc;
 }

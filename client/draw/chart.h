@@ -116,6 +116,7 @@ struct chart_event {
     double x;
     enum theme_health level; /* THEME_NO_DATA = a neutral event */
     bool is_major;           /* keeps its line in a crowd of events */
+    bool is_note;            /* a person's: a flag */
 };
 
 /* What to draw. Zero is the default everywhere but where said. */
@@ -210,6 +211,9 @@ bool chart_hit(const struct chart *chart, const struct chart_layout *layout, flo
  */
 bool chart_read(const struct chart *chart, const struct chart_layout *layout, size_t line,
     double x, struct chart_hit *out);
+
+/** Draw the flag of a person's note, its foot at a point. */
+void chart_draw_flag(struct draw_list *list, float x, float y, draw_color color);
 
 /** Forget the range: the next draw fits it anew (key f). */
 void chart_refit(struct chart_state *state);

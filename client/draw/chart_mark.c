@@ -145,6 +145,12 @@ static bool is_crowded(const struct chart_pen *pen, bool of_major)
     return (float)n > fmaxf(scale->plot.w / EVENT_APART, 8);
 }
 
+void chart_draw_flag(struct draw_list *list, float x, float y, draw_color color)
+{
+    draw_fill(list, (struct draw_rect){x - 0.6F, y - 11, 1.2F, 11}, color);
+    draw_fill(list, (struct draw_rect){x, y - 11, 7, 5}, color);
+}
+
 /* Each event is a line with its mark; of a crowd only the major ones go all the way down, of a
  * crowd of those the first; the others are ticks at the top. */
 void chart_draw_events(struct chart_pen *pen)
@@ -163,7 +169,8 @@ void chart_draw_events(struct chart_pen *pen)
         int column = (int)chart_column_of(scale, event->x);
         float left = (float)(scale->x_px + column) / scale->scale;
         float middle = left + 0.5F / scale->scale;
-        draw_color color = theme_health_color(pen->theme, event->level);
+        draw_color color = event->is_note ? pen->theme->accent
+                                          : theme_health_color(pen->theme, event->level);
         float dash = event->level == THEME_NO_DATA ? 3 : 0;
         bool is_long = !is_crowd || (event->is_major && (!is_major_crowd || !has_major));
         has_major = has_major || event->is_major;
@@ -172,7 +179,9 @@ void chart_draw_events(struct chart_pen *pen)
                 is_long ? scale->plot.h : fminf(6, scale->plot.h), dash,
                 draw_fade(color, EVENT_ALPHA));
         }
-        if (!pen->chart->sparkline && fabsf(middle - last_head) >= MARK_APART) {
+        if (event->is_note && !pen->chart->sparkline) {
+            chart_draw_flag(pen->list, middle, scale->plot.y + 8, color);
+        } else if (!pen->chart->sparkline && fabsf(middle - last_head) >= MARK_APART) {
             draw_mark(pen->list, theme_health_mark(event->level), middle, scale->plot.y - 5,
                 6, color);
             last_head = middle;

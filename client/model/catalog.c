@@ -11,6 +11,7 @@ enum {
     MAX_THINGS = 65536,
     MAX_ALERTS = 10000,
     MAX_EVENTS = 10000,
+    MAX_NOTES = 10000,
 };
 
 /* A growing list and the part that was last made of it (NULL: it has changed since). */
@@ -22,7 +23,7 @@ struct list {
 
 struct catalog {
     struct texts *texts;
-    struct list runs, things, alerts, events, incidents;
+    struct list runs, things, alerts, events, incidents, notes;
 };
 
 /* ---- lists ---- */
@@ -60,10 +61,12 @@ static void *insert(struct list *list, size_t at)
 }
 
 /* All lists of a model begin with their count, items follow at the same offset. */
-_Static_assert(offsetof(struct model_runs, at) == offsetof(struct model_things, at) &&
-                   offsetof(struct model_runs, at) == offsetof(struct model_alerts, at) &&
-                   offsetof(struct model_runs, at) == offsetof(struct model_events, at) &&
-                   offsetof(struct model_runs, at) == offsetof(struct model_incidents, at),
+_Static_assert(
+    offsetof(struct model_runs, at) == offsetof(struct model_things, at) &&
+        offsetof(struct model_runs, at) == offsetof(struct model_alerts, at) &&
+        offsetof(struct model_runs, at) == offsetof(struct model_events, at) &&
+        offsetof(struct model_runs, at) == offsetof(struct model_incidents, at) &&
+        offsetof(struct model_runs, at) == offsetof(struct model_notes, at),
     "part_of writes them all");
 
 static void *part_of(struct list *list)
@@ -89,6 +92,7 @@ struct catalog *catalog_create(void)
     catalog->things.item_bytes = sizeof(struct model_thing);
     catalog->alerts.item_bytes = sizeof(struct model_alert);
     catalog->events.item_bytes = sizeof(struct model_event);
+    catalog->notes.item_bytes = sizeof(struct model_note);
     catalog->incidents.item_bytes = sizeof(struct model_incident);
     return catalog;
 }
@@ -102,6 +106,7 @@ void catalog_destroy(struct catalog *catalog)
     finish(&catalog->things);
     finish(&catalog->alerts);
     finish(&catalog->events);
+    finish(&catalog->notes);
     finish(&catalog->incidents);
     texts_destroy(catalog->texts);
     free(catalog);
@@ -112,6 +117,7 @@ void catalog_clear_run(struct catalog *catalog)
     clear(&catalog->things);
     clear(&catalog->alerts);
     clear(&catalog->events);
+    clear(&catalog->notes);
     clear(&catalog->incidents);
 }
 
@@ -466,11 +472,52 @@ void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     }
 }
 
+static void remove_note(struct catalog *catalog, uint64_t id)
+{
+    struct model_note *notes = catalog->notes.items;
+    for (size_t i = 0; i < catalog->notes.n; i++) {
+        if (notes[i].id == id) {
+            memmove(&notes[i], &notes[i + 1], (catalog->notes.n - i - 1) * sizeof *notes);
+            catalog->notes.n--;
+            touch(&catalog->notes);
+            return;
+        }
+    }
+}
+
+void catalog_add_note(struct catalog *catalog, const Baro__Note *from)
+{
+    size_t at = 0;
+    remove_note(catalog, from->id);
+    const struct model_note *notes = catalog->notes.items;
+    while (at < catalog->notes.n && notes[at].step <= from->step) {
+        at++;
+    }
+    if (!from->is_removed && catalog->notes.n < MAX_NOTES) {
+        struct model_note *note = insert(&catalog->notes, at);
+        *note = (struct model_note){
+            .id = from->id,
+            .step = from->step,
+            .time_ns = from->time_ns,
+            .author = texts_keep(catalog->texts, from->author),
+            .text = texts_keep(catalog->texts, from->text),
+        };
+    }
+}
+
+void catalog_set_notes(struct catalog *catalog, Baro__Note *const *notes, size_t n)
+{
+    clear(&catalog->notes);
+    for (size_t i = 0; i < n; i++) {
+        catalog_add_note(catalog, notes[i]);
+    }
+}
+
 bool catalog_is_changed(const struct catalog *catalog)
 {
     return catalog->runs.part == NULL || catalog->things.part == NULL ||
            catalog->alerts.part == NULL || catalog->events.part == NULL ||
-           catalog->incidents.part == NULL;
+           catalog->incidents.part == NULL || catalog->notes.part == NULL;
 }
 
 void catalog_publish(struct catalog *catalog, struct model *model)
@@ -480,9 +527,11 @@ void catalog_publish(struct catalog *catalog, struct model *model)
     part_unref(model->alerts);
     part_unref(model->events);
     part_unref(model->incidents);
+    part_unref(model->notes);
     model->runs = part_of(&catalog->runs);
     model->things = part_of(&catalog->things);
     model->alerts = part_of(&catalog->alerts);
     model->events = part_of(&catalog->events);
     model->incidents = part_of(&catalog->incidents);
+    model->notes = part_of(&catalog->notes);
 }

@@ -16,7 +16,7 @@ struct catalog *catalog_create(void);
 /** Free a catalog and all texts of the models made from it; NULL is fine. */
 void catalog_destroy(struct catalog *catalog);
 
-/** Forget things, alerts and events: another run is wanted. */
+/** Forget things, alerts, events and notes: another run is wanted. */
 void catalog_clear_run(struct catalog *catalog);
 
 /** Keep a text for as long as the catalog lives. */
@@ -54,6 +54,11 @@ void catalog_add_incidents(
 /** Add an event; text need not end in NUL. One heard twice is kept once. */
 void catalog_add_event(struct catalog *catalog, int64_t step, int64_t time_ns,
     enum baro_level level, const char *text, size_t n_text);
+
+/** Replace the notes of the run. */
+void catalog_set_notes(struct catalog *catalog, Baro__Note *const *notes, size_t n);
+/** Add a note, or take it away when it is removed; kept in order of steps. */
+void catalog_add_note(struct catalog *catalog, const Baro__Note *from);
 
 /** Whether any list has changed since the last catalog_publish. */
 bool catalog_is_changed(const struct catalog *catalog);

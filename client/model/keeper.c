@@ -54,6 +54,7 @@ void keeper_destroy(struct keeper *keeper)
     part_unref(keeper->hist_part);
     keeper_destroy(keeper->other);
     free(keeper->other_wish);
+    keeper_live_finish(keeper);
     catalog_destroy(keeper->catalog);
     free(keeper);
 }
@@ -83,7 +84,7 @@ void keeper_on_connect(struct keeper *keeper)
     keeper->is_other_asking = false;
     keeper->needs = (keeper->is_second ? 0U : NEED_SUBSCRIBE_ALL) | NEED_RUNS;
     if (keeper->wish.run != 0) {
-        keeper->needs |= NEED_SUBSCRIBE_RUN | NEED_THINGS | NEED_ALERTS | NEED_EVENTS;
+        keeper->needs |= NEED_OF_RUN;
     }
     for (size_t i = 0; i < keeper->n_entries; i++) {
         keeper->entries[i]->cover.have = (struct grid){0};
@@ -175,7 +176,12 @@ const struct model_thing *keeper_units_thing(struct keeper *keeper)
         keeper->wish.units_thing != 0
             ? catalog_thing(keeper->catalog, keeper->wish.units_thing)
             : NULL;
-    return thing != NULL && thing->n_units > 0 ? thing : NULL;
+    bool has_units = thing != NULL && thing->n_units > 0;
+    size_t least = (size_t)KEEPER_LEAST_SHEET * KEEPER_COLUMN_BYTES;
+    if (has_units && thing->n_units > keeper_sheet_bytes(keeper) / least) {
+        return NULL; /* the sample has to do */
+    }
+    return has_units ? thing : NULL;
 }
 
 /* ---- the wish ---- */
@@ -202,7 +208,7 @@ static void change_run(struct keeper *keeper, uint32_t run)
         keeper->needs |= NEED_RUNS; /* its answer may have been thrown away above */
     }
     if (run != 0) {
-        keeper->needs |= NEED_SUBSCRIBE_RUN | NEED_THINGS | NEED_ALERTS | NEED_EVENTS;
+        keeper->needs |= NEED_OF_RUN;
     }
 }
 
@@ -297,6 +303,7 @@ void keeper_set_wish(struct keeper *keeper, const struct model_wish *wish, uint6
     set_grids(keeper, wish);
     keeper_spread_wish(keeper, wish);
     keeper_other_wish(keeper, wish, serial);
+    keeper_live_choose(keeper);
     keeper->serial = serial;
     keeper->is_changed = true;
 }

@@ -19,6 +19,16 @@ static struct pending *free_slot(struct keeper *keeper)
     return NULL;
 }
 
+/* On a slow line two questions are enough to keep it busy, and soon answered. */
+static bool is_busy(const struct keeper *keeper)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < KEEPER_MAX_PENDING; i++) {
+        n += keeper->pending[i].request != 0 ? 1 : 0;
+    }
+    return keeper_is_far(keeper) && n >= 2;
+}
+
 /* Whether a step range asked for now would reach the newest reading. */
 static bool reaches_end(struct keeper *keeper, struct grid grid)
 {
@@ -60,7 +70,10 @@ static void ask_need(struct keeper *keeper, enum keeper_need need, Baro__Envelop
         out->runs_request = &keeper->body.runs;
         break;
     case NEED_UNSUBSCRIBE_RUN: ask_subscribe(keeper, out, keeper->old_run, true); break;
-    case NEED_SUBSCRIBE_RUN: ask_subscribe(keeper, out, keeper->wish.run, false); break;
+    case NEED_SUBSCRIBE_RUN:
+        ask_subscribe(keeper, out, keeper->wish.run, false);
+        keeper_live_fill(keeper, &keeper->body.subscribe);
+        break;
     case NEED_THINGS:
         baro__series_request__init(&keeper->body.series);
         keeper->body.series.run = keeper->wish.run;
@@ -76,6 +89,13 @@ static void ask_need(struct keeper *keeper, enum keeper_need need, Baro__Envelop
     case NEED_EVENTS:
         ask_rows(keeper, out, 0, READING_EVENT, INT64_MIN, INT64_MAX, 1000);
         break;
+    case NEED_NOTES:
+        baro__note_request__init(&keeper->body.note);
+        keeper->body.note.run = keeper->wish.run;
+        out->body_case = BARO__ENVELOPE__BODY_NOTE_REQUEST;
+        out->note_request = &keeper->body.note;
+        break;
+    case NEED_OF_RUN: break; /* several of them */
     }
 }
 
@@ -106,6 +126,27 @@ static void add_ref(struct keeper *keeper, struct model_ref ref, int32_t unit)
     keeper->series_ref_pointers[i] = out;
 }
 
+/* All units of a wide tensor are few columns on a slow line, so that they come in some seconds. */
+static void fit_units(struct keeper *keeper, uint32_t n_units)
+{
+    size_t most = keeper_sheet_bytes(keeper) / (KEEPER_COLUMN_BYTES * (size_t)n_units);
+    uint32_t columns = keeper->wish.units_columns;
+    columns = most < columns ? (uint32_t)most : columns;
+    keeper->units_cover.want = grid_cover(keeper->wish.from_step, keeper->wish.to_step,
+        columns > KEEPER_LEAST_SHEET ? columns : KEEPER_LEAST_SHEET);
+}
+
+/* The grid that is asked for: of what is not there at all a coarse one first on a slow line. */
+static struct grid next_grid(const struct keeper *keeper, const struct cover *cover)
+{
+    if (!keeper_is_far(keeper) || cover->have.width != 0 ||
+        cover->want.n_columns < 8 * KEEPER_FIRST_PART) {
+        return cover->want;
+    }
+    return grid_cover(
+        cover->want.from, grid_to(cover->want), cover->want.n_columns / KEEPER_FIRST_PART);
+}
+
 static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
 {
     struct cover *cover = &keeper->units_cover;
@@ -113,6 +154,12 @@ static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Enve
     if (thing == NULL || !keeper_needs(keeper, cover) ||
         (int)keeper->wish.units_stat >= reading_unit_stats(thing->role)) {
         return false;
+    }
+    if (keeper_is_far(keeper)) {
+        fit_units(keeper, thing->n_units);
+        if (!keeper_needs(keeper, cover)) {
+            return false;
+        }
     }
     struct model_ref ref = {
         thing->thing, READING_UNITS, (uint16_t)keeper->wish.units_stat, 0};
@@ -132,23 +179,29 @@ static bool ask_units(struct keeper *keeper, struct pending *pending, Baro__Enve
 
 static bool ask_series(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
 {
+    size_t most_bytes = keeper_ask_bytes(keeper);
     pending->n_refs = 0;
     for (size_t i = 0; i < keeper->n_entries && pending->n_refs < KEEPER_MAX_BATCH; i++) {
         struct entry *entry = keeper->entries[i];
         if (!keeper_needs(keeper, &entry->cover)) {
             continue;
         }
+        struct grid grid = next_grid(keeper, &entry->cover);
         if (pending->n_refs == 0) {
-            begin_range(keeper, entry->cover.want, out);
-            pending->grid = entry->cover.want;
+            begin_range(keeper, grid, out);
+            pending->grid = grid;
             pending->is_coarse = entry->is_coarse;
-        } else if (entry->is_coarse != pending->is_coarse) {
+        } else if (entry->is_coarse != pending->is_coarse ||
+                   (pending->n_refs + 1) * grid.n_columns >
+                       most_bytes / KEEPER_COLUMN_BYTES) {
             break;
+        } else if (!grid_equal(grid, pending->grid)) {
+            continue;
         }
         add_ref(keeper, entry->ref,
             entry->ref.kind == READING_UNITS ? (int32_t)entry->ref.unit : -1);
         pending->refs[pending->n_refs++] = entry->ref;
-        entry->cover.asked = entry->cover.want;
+        entry->cover.asked = grid;
         entry->cover.is_stale = false;
     }
     pending->kind = PENDING_SERIES;
@@ -170,6 +223,17 @@ static bool ask_hist(struct keeper *keeper, struct pending *pending, Baro__Envel
     return true;
 }
 
+/* The next piece of what fills the page: where the line is slow the small ones go first. */
+static bool ask_page(struct keeper *keeper, struct pending *pending, Baro__Envelope *out)
+{
+    if (keeper_is_far(keeper)) {
+        return ask_series(keeper, pending, out) || ask_hist(keeper, pending, out) ||
+               ask_units(keeper, pending, out);
+    }
+    return ask_units(keeper, pending, out) || ask_series(keeper, pending, out) ||
+           ask_hist(keeper, pending, out);
+}
+
 /* A run that the other keeper wants is not given up: there is one connection for both. */
 static void drop_unsubscribe(struct keeper *keeper)
 {
@@ -189,7 +253,7 @@ static bool ask_own(struct keeper *keeper, Baro__Envelope *out)
         return true;
     }
     struct pending *pending = free_slot(keeper);
-    if (pending == NULL) {
+    if (pending == NULL || (keeper->needs == 0 && is_busy(keeper))) {
         return false;
     }
     memset(pending, 0, sizeof *pending);
@@ -201,8 +265,7 @@ static bool ask_own(struct keeper *keeper, Baro__Envelope *out)
         ask_need(keeper, pending->need, out);
     } else if (keeper->wish.run == 0 || !keeper->has_things) {
         return false;
-    } else if (!ask_units(keeper, pending, out) && !ask_series(keeper, pending, out) &&
-               !ask_hist(keeper, pending, out)) {
+    } else if (!ask_page(keeper, pending, out)) {
         return keeper_spread_ask(keeper, out) || keeper_moved_ask(keeper, out) ||
                keeper_probing_ask(keeper, out);
     }

@@ -17,6 +17,11 @@ enum {
     KEEPER_STALE_MODELS = 15, /* models between two questions for the same late steps */
     KEEPER_SLACK = 64,        /* columns beyond the wished ones before asking anew */
     KEEPER_MAX_SAMPLES = 8,   /* findings kept, to show them again at once */
+    KEEPER_COLUMN_BYTES = 24, /* of a packed column, about */
+    KEEPER_LEAST_SHEET = 16,  /* columns: with fewer a sheet of units is of no use */
+    KEEPER_FAR_LINES = 64,    /* units to be shown where the line is slow */
+    KEEPER_FAR_PART = 3,      /* their lines have so much less columns there */
+    KEEPER_FIRST_PART = 8,    /* a first picture has so much less columns */
 };
 
 /* Once-only questions, in the order in which they are asked. */
@@ -28,6 +33,8 @@ enum keeper_need {
     NEED_THINGS = 16,
     NEED_ALERTS = 32,
     NEED_EVENTS = 64,
+    NEED_NOTES = 128,
+    NEED_OF_RUN = NEED_SUBSCRIBE_RUN | NEED_THINGS | NEED_ALERTS | NEED_EVENTS | NEED_NOTES,
 };
 
 /* How much history a series has and wants. */
@@ -166,6 +173,15 @@ struct comparing {
     Baro__SeriesRef *ref_pointers[COMPARING_MAX_REFS];
 };
 
+/* Which records come live: keeper_live.c. */
+struct keeper_live {
+    uint32_t run;    /* that it is about; 0: none yet */
+    uint64_t *wants; /* kind and thing, sorted */
+    size_t n;
+    Baro__LiveWant *asked; /* bodies of the question handed out */
+    Baro__LiveWant **pointers;
+};
+
 struct keeper {
     struct catalog *catalog;
     enum model_state state;
@@ -201,6 +217,8 @@ struct keeper {
     struct model_wish *other_wish; /* what it was last told */
     bool is_second;                /* it is of a second run */
     bool is_other_asking;          /* what keeper_ask handed out is of the other */
+    struct keeper_live live;
+    double pace; /* bytes a second; 0: not known */
 
     uint64_t n_published;
     struct pending pending[KEEPER_MAX_PENDING];
@@ -216,6 +234,7 @@ struct keeper {
         Baro__RowsRequest rows;
         Baro__SampleRequest sample;
         Baro__CancelRequest cancel;
+        Baro__NoteRequest note;
     } body;
     Baro__SeriesRef series_refs[KEEPER_MAX_BATCH];
     Baro__SeriesRef *series_ref_pointers[KEEPER_MAX_BATCH];
@@ -228,7 +247,7 @@ struct entry *keeper_find(
 /** Whether history has to be asked for. */
 bool keeper_needs(const struct keeper *keeper, const struct cover *cover);
 
-/** The wish's thing for units, when it is known and has units; else NULL. */
+/** The wish's thing for units, when it is known and has units that the line can carry; or NULL. */
 const struct model_thing *keeper_units_thing(struct keeper *keeper);
 
 /** Give the next question about the sample: to end the old one, or to begin; false: none. */
@@ -310,6 +329,23 @@ const struct model_compare *keeper_compare_publish(struct keeper *keeper);
 
 /** Whether all that is wished for is there. */
 bool keeper_compare_is_complete(struct keeper *keeper);
+/** How many bytes may be asked for at once: more would hold up what is asked next. */
+size_t keeper_ask_bytes(const struct keeper *keeper);
+
+/** How many bytes a sheet of units may have, which is of use only as a whole. */
+size_t keeper_sheet_bytes(const struct keeper *keeper);
+
+/** Whether the line is so slow that first pictures are worth a question of their own. */
+bool keeper_is_far(const struct keeper *keeper);
+
+/** Choose which records of the wished run come live; asks when that is more than before. */
+void keeper_live_choose(struct keeper *keeper);
+
+/** Say in a question which records of the wished run come live. */
+void keeper_live_fill(struct keeper *keeper, Baro__SubscribeRequest *out);
+
+/** Release what the choice holds. */
+void keeper_live_finish(struct keeper *keeper);
 
 /** Mark a published series as changed. */
 void keeper_touch_entry(struct keeper *keeper, struct entry *entry);

@@ -86,12 +86,18 @@ static void fill_question(struct keeper *keeper, Baro__SampleRequest *out)
     out->to_step = wish->to_step;
     out->columns = wish->columns;
     out->height = wish->height;
+    if (keeper_is_far(keeper)) {
+        uint32_t columns = wish->columns / KEEPER_FAR_PART;
+        out->columns = columns > KEEPER_FAR_LINES ? columns : KEEPER_FAR_LINES;
+        out->target = KEEPER_FAR_LINES;
+    }
     out->axis = (uint32_t)wish->axis;
     out->has_limits = wish->has_limits;
     out->lo = wish->lo;
     out->hi = wish->hi;
     out->linear_to = wish->linear_to;
     out->is_live = wish->is_live;
+    out->is_paced = true;
     out->n_always = wish->n_always;
     out->always = (uint32_t *)(uintptr_t)wish->always;
     if (shown != NULL && shown->n_shown > 0) {

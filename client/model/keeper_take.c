@@ -144,6 +144,10 @@ static void take_need(
                 envelope->alerts_reply->n_incidents);
         }
         keeper->has_alerts = true;
+    } else if (pending->need == NEED_NOTES && is_of_run &&
+               envelope->body_case == BARO__ENVELOPE__BODY_NOTES_REPLY) {
+        catalog_set_notes(
+            keeper->catalog, envelope->notes_reply->notes, envelope->notes_reply->n_notes);
     }
 }
 
@@ -377,6 +381,13 @@ static void take_news(struct keeper *keeper, const Baro__Envelope *envelope,
             catalog_set_run(keeper->catalog, envelope->live_run->run);
         }
         break;
+    case BARO__ENVELOPE__BODY_LIVE_NOTE: {
+        const Baro__Note *note = envelope->live_note->note;
+        if (note != NULL && note->run == keeper->wish.run) {
+            catalog_add_note(keeper->catalog, note);
+        }
+        break;
+    }
     case BARO__ENVELOPE__BODY_LIVE_THINGS:
         if (envelope->live_things->run == keeper->wish.run) {
             catalog_set_things(keeper->catalog, envelope->live_things->things,

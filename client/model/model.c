@@ -18,6 +18,7 @@ static void finish_model(void *part)
     part_unref(model->things);
     part_unref(model->alerts);
     part_unref(model->events);
+    part_unref(model->notes);
     part_unref(model->incidents);
     for (size_t i = 0; i < model->n_series; i++) {
         part_unref(model->series[i]);
@@ -68,6 +69,7 @@ struct model *model_create(void)
     model->things = part_create(sizeof *model->things, NULL);
     model->alerts = part_create(sizeof *model->alerts, NULL);
     model->events = part_create(sizeof *model->events, NULL);
+    model->notes = part_create(sizeof *model->notes, NULL);
     model->incidents = part_create(sizeof *model->incidents, NULL);
     return model;
 }

@@ -132,6 +132,19 @@ struct model_events {
     struct model_event at[];
 };
 
+/* A person's word on a step; without text only a mark. */
+struct model_note {
+    uint64_t id;
+    int64_t step, time_ns;
+    const char *author, *text;
+};
+
+/* In order of their steps. */
+struct model_notes {
+    size_t n;
+    struct model_note at[];
+};
+
 /* Which series. All units of a tensor come as a sheet or as a sample, a few one by one. */
 struct model_ref {
     uint32_t thing;
@@ -397,6 +410,7 @@ struct model {
     const struct model_alerts *alerts;
     const struct model_events *events;
     const struct model_incidents *incidents;
+    const struct model_notes *notes;
     size_t n_series;
     const struct model_series *const *series; /* a part of parts, sorted for model_find */
     const struct model_units *units;          /* NULL: none wished */

@@ -5,6 +5,7 @@
 
 #include "client/view/capture.h"
 #include "client/view/inside.h"
+#include "client/view/notes.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -474,7 +475,7 @@ struct view_slot *frame_chart(
     struct chart_hit hit;
     int hover = -1;
     if (is_over && draw_inside(slot->layout.plot, view->mx, view->my) &&
-        !tip_of_alert(f, &slot->layout) && !of->no_tip &&
+        !tip_of_alert(f, &slot->layout) && !notes_tip(f, &slot->layout) && !of->no_tip &&
         chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
         hover = (int)hit.line;
         bool is_other = hit.line + of->n_other >= chart->n_lines;

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "client/view/control.h"
+#include "client/view/glide.h"
 #include "client/view/inside.h"
+#include "client/view/notes.h"
 #include "lib/base/mem.h"
 
 static const float CLICK_PX = 4; /* a smaller movement is a click */
@@ -285,6 +287,7 @@ static void act(
     case VIEW_PICK_X: xaxis_choose(view, (enum xaxis_kind)a); break;
     case VIEW_PIN: pin_thing(view, model, (uint32_t)a); break;
     case VIEW_OPEN_GLOB: open_glob(view, a != 0); break;
+    case VIEW_PICK_NOTE: notes_go(view, model, (uint64_t)a); break;
     }
 }
 
@@ -424,7 +427,11 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     if (view->overlay == VIEW_GLOB) {
         return glob_char(view, text);
     }
+    if (view->overlay == VIEW_NOTE) {
+        return notes_char(view, text);
+    }
     view->notice[0] = '\0';
+    glide_stop(view);
     switch (text[0]) {
     case '1': show_page(view, VIEW_OVERVIEW); break;
     case '2': show_page(view, VIEW_TENSOR); break;
@@ -441,6 +448,10 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case '?': view->overlay = view->overlay == VIEW_KEYS ? VIEW_PLAIN : VIEW_KEYS; break;
     case '[': step_alert(view, model, -1); break;
     case ']': step_alert(view, model, 1); break;
+    case '{': notes_jump(view, model, -1); break;
+    case '}': notes_jump(view, model, 1); break;
+    case 'n': notes_open(view, model); break;
+    case 'm': notes_mark(view, model); break;
     case ' ': toggle_live(view); break;
     case 'f': fit(view); break;
     case 'l': toggle_log(view); break;
@@ -488,6 +499,12 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'p': toggle_play(view); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
+    case 'M':
+        view->is_still = !view->is_still;
+        view->has_chosen_motion = true;
+        (void)snprintf(view->notice, sizeof view->notice, "%s",
+            view->is_still ? "Reduced motion: nothing glides on by itself" : "Full motion");
+        break;
     default: return false;
     }
     return true;
@@ -536,6 +553,14 @@ bool input_key(
     if (view->overlay == VIEW_GLOB) {
         return glob_key(view, key);
     }
+    if (view->overlay == VIEW_NOTE) {
+        return notes_key(view, key);
+    }
+    if (key == INPUT_DELETE) {
+        notes_remove(view, model);
+        return true;
+    }
+    glide_stop(view);
     if (key == INPUT_HOME) {
         view->is_playing = false;
         view->cursor_is_kept = false;
@@ -588,6 +613,7 @@ static void drag_to(struct view *view, float x)
     double to = xaxis_step_at(view, &view->drag_layout, x);
     if (view->drag == DRAG_PAN) {
         pan(view, x);
+        glide_drag(view, x);
     } else if (view->drag == DRAG_TIMELINE && fabsf(x - view->drag_x0) >= CLICK_PX) {
         view_set_range(view, fmin(from, to), fmax(from, to));
     }
@@ -638,6 +664,7 @@ bool input_leave(struct view *view)
 bool input_down(struct view *view, float x, float y, enum input_button button, int n_clicks)
 {
     view->notice[0] = '\0';
+    glide_stop(view);
     (void)input_move(view, x, y);
     const struct view_zone *zone = zone_at(view, x, y, true);
     const struct chart_layout *layout = layout_of(view, zone);
@@ -663,6 +690,8 @@ bool input_down(struct view *view, float x, float y, enum input_button button, i
     view->drag_y0 = y;
     view->drag_lo = view->lo;
     view->drag_hi = view->hi;
+    view->glide.moved_s = view->now_s;
+    view->glide.moved_x = x;
     return true;
 }
 
@@ -703,6 +732,11 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
     enum view_drag drag = view->drag;
     view->drag = DRAG_NONE;
     bool is_click = drag == DRAG_NONE || fabsf(x - view->drag_x0) < CLICK_PX;
+    if (drag == DRAG_PAN && !is_click) {
+        glide_let_go(view);
+    } else {
+        view->glide.speed = 0;
+    }
     if (drag == DRAG_ZOOM && !is_click) {
         double from = xaxis_step_at(view, &view->drag_layout, view->drag_x0);
         double to = xaxis_step_at(view, &view->drag_layout, x);
@@ -760,6 +794,7 @@ bool input_wheel(struct view *view, const struct model *model, float dx, float d
     const struct view_zone *chart = zone_at(view, view->mx, view->my, true);
     const struct chart_layout *layout = layout_of(view, chart);
     if (layout != NULL && view->overlay == VIEW_PLAIN) {
+        glide_stop(view);
         if (dx != 0) {
             double by = (view->hi - view->lo) * 0.1 * (double)dx;
             view_set_range(view, view->lo + by, view->hi + by);
@@ -770,7 +805,7 @@ bool input_wheel(struct view *view, const struct model *model, float dx, float d
     for (size_t i = view->n_zones; i > 0; i--) {
         const struct view_zone *zone = &view->zones[i - 1];
         if (zone->act == VIEW_SCROLL && draw_inside(zone->rect, view->mx, view->my)) {
-            view->scroll[zone->a] -= dy * 48;
+            glide_scroll(view, (enum view_scroll)zone->a, -dy * 48);
             return true;
         }
     }

@@ -20,6 +20,7 @@ enum input_key {
     INPUT_ESCAPE,
     INPUT_BACKSPACE,
     INPUT_HOME,
+    INPUT_DELETE,
 };
 
 enum input_button { INPUT_MAIN, INPUT_SECOND };

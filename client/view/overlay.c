@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "client/view/inside.h"
+#include "client/view/notes.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -19,7 +20,8 @@ static const char *const KEYS[][2] = {
     {"g", "which scalars are shown: a part of the name, or a glob"},
     {"ctrl p", "pin the chart under the pointer: it comes first"},
     {"x", "x axis: steps, time since start, wall time, epochs"},
-    {"[ ]", "previous, next alert"},
+    {"[ ] { }", "previous, next alert; previous, next note"},
+    {"n m", "write a note at the cursor; mark the step; del removes"},
     {"space", "follow the run, or pause"},
     {"← →", "move the cursor by a step, with shift by ten"},
     {"p home", "play the visible steps, or stop; live again"},
@@ -61,6 +63,10 @@ static const struct {
     {'x', "x axis: steps, time since start, wall time, epochs", "key x"},
     {']', "go to the next alert", "key ]"},
     {'[', "go to the previous alert", "key ["},
+    {'}', "go to the next note", "key }"},
+    {'{', "go to the previous note", "key {"},
+    {'n', "write a note at the cursor", "key n"},
+    {'m', "mark the step, or no longer", "key m"},
     {' ', "follow the run, or pause", "key space"},
     {'p', "play the visible steps", "key p"},
     {'f', "fit all steps", "key f"},
@@ -71,6 +77,7 @@ static const struct {
     {'k', "ask the training: pause, save, learning rate, stop", "key k"},
     {'d', "chosen unit alone", "key d"},
     {'t', "theme: dark or light", "key t"},
+    {'M', "motion: full or reduced", "key M"},
     {'?', "keys and mouse", "key ?"},
 };
 
@@ -157,6 +164,13 @@ static void update_found(struct view *view, const struct model *model)
         const struct model_alert *alert = &model->alerts->at[i];
         add_found(view, &(struct view_found){VIEW_PICK_ALERT, (int64_t)alert->id,
                             alert->text, "alert", 0, 0});
+    }
+    for (size_t i = 0; i < model->notes->n; i++) {
+        const struct model_note *note = &model->notes->at[i];
+        bool is_mark = note->text[0] == '\0';
+        add_found(view, &(struct view_found){VIEW_PICK_NOTE, (int64_t)note->id,
+                            is_mark ? "marked step" : note->text, is_mark ? "mark" : "note",
+                            0, note->step});
     }
     for (size_t i = 0; i < model->runs->n; i++) {
         const struct model_run *run = &model->runs->at[i];
@@ -256,5 +270,6 @@ void overlay_draw(struct frame *f, struct draw_rect rect)
     case VIEW_FIND: draw_find(f, rect); break;
     case VIEW_CONTROL: control_draw(f, rect); break;
     case VIEW_GLOB: overview_draw_glob(f, rect); break;
+    case VIEW_NOTE: notes_draw(f, rect); break;
     }
 }

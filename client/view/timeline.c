@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/view/inside.h"
+#include "client/view/notes.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -62,7 +63,7 @@ static void draw_events(struct frame *f, const struct chart_layout *layout, floa
         for (size_t i = 0; i < f->n_events; i++) {
             const struct chart_event *event = &f->events[i];
             float x = chart_px_of_x(layout, event->x);
-            if (event->level != order[k] || x < layout->plot.x - 1 ||
+            if (event->level != order[k] || event->is_note || x < layout->plot.x - 1 ||
                 x > layout->plot.x + layout->plot.w + 1 || fabsf(x - last_x) < MARK_APART) {
                 continue;
             }
@@ -211,5 +212,6 @@ void timeline_draw(struct frame *f, struct draw_rect rect)
     draw_events(f, &slot->layout, marks_y);
     draw_cursor(f, &slot->layout, baseline);
     tip_of_events(f, &slot->layout, marks_y);
+    notes_draw_flags(f, &slot->layout, marks_y);
     draw_state(f, (struct draw_rect){rect.x + rect.w - right_w, rect.y, right_w, rect.h});
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/view/capture.h"
+#include "client/view/glide.h"
 #include "client/view/heat_row.h"
 #include "client/view/input.h"
 #include "client/view/inside.h"
@@ -166,12 +167,9 @@ void view_fold(struct view *view, const struct tree_node *node)
 
 /* ---- playing ---- */
 
-bool view_tick(struct view *view, double seconds)
+static void play(struct view *view, double seconds)
 {
     const double all_in = 10;
-    if (!view->is_playing) {
-        return false;
-    }
     double span = view->hi - view->lo;
     view->cursor += span / all_in * fmin(fmax(seconds, 0), 0.25);
     view->cursor_is_kept = true;
@@ -179,7 +177,21 @@ bool view_tick(struct view *view, double seconds)
         view->cursor = floor(view->hi);
         view->is_playing = false;
     }
-    return true;
+}
+
+bool view_is_moving(const struct view *view)
+{
+    return view->is_playing || glide_is_moving(view);
+}
+
+bool view_tick(struct view *view, double seconds)
+{
+    bool is_moving = view_is_moving(view);
+    if (view->is_playing) {
+        play(view, seconds);
+    }
+    glide_tick(view, seconds);
+    return is_moving;
 }
 
 /* ---- what is shown ---- */
@@ -321,7 +333,7 @@ static void update_tree(struct view *view, const struct model *model)
 static void gather_events(struct frame *f)
 {
     const struct model *model = f->model;
-    size_t n = model->alerts->n + model->events->n;
+    size_t n = model->alerts->n + model->events->n + model->notes->n;
     f->events = draw_scratch(f->list, (n + 1) * sizeof *f->events);
     if (f->events == NULL) {
         return;
@@ -335,6 +347,10 @@ static void gather_events(struct frame *f)
         const struct model_alert *alert = &model->alerts->at[i];
         f->events[f->n_events++] =
             (struct chart_event){(double)alert->step, frame_health(alert->level), true};
+    }
+    for (size_t i = 0; i < model->notes->n; i++) {
+        f->events[f->n_events++] = (struct chart_event){
+            (double)model->notes->at[i].step, THEME_NO_DATA, .is_note = true};
     }
 }
 

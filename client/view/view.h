@@ -32,13 +32,14 @@ enum view_page {
     VIEW_PAGE_COUNT
 };
 
-enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL, VIEW_GLOB };
+enum view_overlay { VIEW_PLAIN, VIEW_KEYS, VIEW_FIND, VIEW_CONTROL, VIEW_GLOB, VIEW_NOTE };
 
 enum {
     VIEW_MAX_ZONES = 2048,
     VIEW_MAX_SLOTS = 128,
     VIEW_MAX_FOLDS = 512,
     VIEW_FIND_BYTES = 128,
+    VIEW_NOTE_BYTES = 1000,
     VIEW_MAX_FOUND = 12
 };
 
@@ -85,6 +86,7 @@ enum view_act {
     VIEW_PICK_X,       /* a: enum xaxis_kind */
     VIEW_PIN,          /* a: thing of the scalar; 0: step times */
     VIEW_OPEN_GLOB,    /* type which scalars are shown; a 1: show all again */
+    VIEW_PICK_NOTE,    /* a: id of the note: go there */
 };
 
 enum view_scroll {
@@ -186,6 +188,15 @@ struct view {
     double cursor;       /* step under the pointer; NAN: none */
     bool cursor_is_kept; /* set by keys or --at: stays without a pointer */
     bool is_playing;     /* the cursor moves by itself: view_tick() */
+    bool is_still;       /* nothing moves by itself but what is played, and that in jumps */
+    bool has_chosen_motion; /* the person chose so, or not so, here */
+    double now_s;           /* set by the program; 0: unknown */
+    struct view_glide {     /* what goes on by itself after a drag, or the wheel: glide.c */
+        double speed;       /* of the range, steps a second; 0: it stands */
+        double moved_s;     /* when the pointer moved last while it dragged */
+        float moved_x;
+        float scroll[VIEW_SCROLL_COUNT]; /* pixels that are still to go */
+    } glide;
 
     /* pointer */
     float mx, my;
@@ -231,6 +242,18 @@ struct view {
         Baro__ControlKind kind;
         double value;
     } control;
+    struct view_notes { /* notes.h */
+        uint32_t run;
+        int64_t step;
+        char text[VIEW_NOTE_BYTES + 1]; /* that is being written */
+        uint64_t chosen;                /* gone to last; 0: none */
+        uint64_t sure;                  /* it goes when that is asked once more */
+        bool has_mark;                  /* a step was marked here, */
+        uint32_t mark_run;              /* last this one */
+        int64_t mark_step;
+        enum { VIEW_NOTES_NONE, VIEW_NOTES_ADD, VIEW_NOTES_REMOVE } request; /* likewise */
+        uint64_t remove;
+    } notes;
     struct view_under { /* the reading under the pointer */
         bool has;
         double value;
@@ -275,12 +298,15 @@ void view_draw(
     struct view *view, struct draw_list *list, const struct model *model, float w, float h);
 
 /**
- * While playing: move the cursor by so much of the visible steps as goes with a time, all of them
- * in ten seconds; it stops at their end.
+ * Move what moves by itself for a time: while playing the cursor, over all visible steps in ten
+ * seconds, to their end; the range and lists that glide on, ever slower.
  *
  * returns  whether the picture has to be drawn again
  */
 bool view_tick(struct view *view, double seconds);
+
+/** Whether something moves by itself, so that view_tick has to be called. */
+bool view_is_moving(const struct view *view);
 
 /** Name a page ("overview", "tensor", "network", "alerts", "why", ..., "compare"). */
 const char *view_page_name(enum view_page page);

@@ -43,6 +43,7 @@ static const char *const table_names[STORE_TABLE_COUNT] = {
     [STORE_STREAMS] = "streams",
     [STORE_ALERTS] = "alerts",
     [STORE_INCIDENTS] = "incidents",
+    [STORE_NOTES] = "notes",
 };
 _Static_assert(BARO_LEN(table_names) == STORE_TABLE_COUNT, "every table has a name");
 

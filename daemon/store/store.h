@@ -34,6 +34,7 @@ enum store_table {
     STORE_STREAMS,   /* (run, n): stream identity and last committed sequence */
     STORE_ALERTS,    /* (run, n) */
     STORE_INCIDENTS, /* (run, n) */
+    STORE_NOTES,     /* (run, n) */
     STORE_TABLE_COUNT
 };
 

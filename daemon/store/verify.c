@@ -137,7 +137,7 @@ static bool look_at_value(
     struct verifier *verifier, MDB_txn *txn, const MDB_val *key, const MDB_val *value)
 {
     static const char *const names[STORE_TABLE_COUNT] = {
-        "description", "declaration", "stream", "alert", "incident"};
+        "description", "declaration", "stream", "alert", "incident", "note"};
     struct strand_id id = {0};
     const char *name = names[verifier->at->part];
     verifier->at->n_bytes += value->mv_size;

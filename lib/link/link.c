@@ -292,6 +292,7 @@ static int receive(struct link *link, struct link_message *out, struct baro_err 
         }
         is_more = zmq_msg_more(&frame) != 0;
         if (i == 0) {
+            out->n_packed = zmq_msg_size(&frame);
             rc = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame),
                 WIRE_MAX_REPLY_BYTES, &out->wire, err);
         } else if (rc == 0 && i > LINK_MAX_FRAMES) {

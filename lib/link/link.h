@@ -18,6 +18,7 @@ enum { LINK_MAX_FRAMES = 512 };
 struct link_message {
     struct wire_message wire; /* wire.envelope->body_case says what */
     size_t n_bytes;           /* of raw frames as they came over the wire */
+    size_t n_packed;          /* of the envelope */
     size_t n_frames; /* raw frames behind the envelope; columns are unpacked, those of a
                                * RangeReply and of a SampleFinding */
     struct link_frame {

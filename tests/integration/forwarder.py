@@ -87,12 +87,15 @@ class Forwarder:
         """One direction of one connection."""
         line = queue.Queue(max(4, int(self.bytes_per_s * self.delay_s / CHUNK) + 4))
         threading.Thread(target=self._deliver, args=(line, sink), daemon=True).start()
+        free = 0.0  # when the line has carried what came before
         try:
             while data := source.recv(CHUNK):
                 self.n_bytes += len(data)
-                line.put((time.monotonic() + self.delay_s, data))
+                free = max(free, time.monotonic())
                 if self.bytes_per_s:
-                    time.sleep(len(data) / self.bytes_per_s)
+                    free += len(data) / self.bytes_per_s
+                    time.sleep(max(0, free - time.monotonic()))
+                line.put((free + self.delay_s, data))
         except OSError:
             pass
         line.put((0, None))

@@ -22,7 +22,7 @@ from cli_place import DEADLINE_S, GRAD, WEIGHT, Place, run_tap, wait_for  # noqa
 BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 COMMANDS = ["up", "down", "status", "runs", "sample", "series", "get", "export", "tail",
             "alerts", "replay", "rules", "recover", "prune", "verify", "bench", "completions",
-            "help", "key", "notify",
+            "help", "key", "note", "notify", "top",
             "control", "why", "report", "probes", "credit", "compare"]
 N_STEPS = 60
 BAD_STEP = 50

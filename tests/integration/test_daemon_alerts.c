@@ -480,6 +480,118 @@ static void a_subscriber_that_does_not_read_holds_nobody_up(void **state)
     pusher_finish(&pusher);
 }
 
+/* ---- choosing, and telling what has come ---- */
+
+static void choose(struct rig *rig, uint32_t kind, uint32_t thing)
+{
+    Baro__LiveWant want;
+    baro__live_want__init(&want);
+    want.kind = kind;
+    want.thing = thing;
+    Baro__LiveWant *wants[] = {&want};
+    Baro__SubscribeRequest subscribe_request;
+    baro__subscribe_request__init(&subscribe_request);
+    subscribe_request.run = 1;
+    subscribe_request.is_chosen = true;
+    subscribe_request.is_paced = true;
+    subscribe_request.n_wants = 1;
+    subscribe_request.wants = wants;
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_SUBSCRIBE_REQUEST;
+    request.subscribe_request = &subscribe_request;
+    struct link_message reply = {0};
+    rig_ask(rig, &request, &reply);
+    link_message_release(&reply);
+}
+
+static void tell_taken(struct rig *rig, uint64_t n_bytes)
+{
+    Baro__LiveTaken taken;
+    baro__live_taken__init(&taken);
+    taken.run = 1;
+    taken.n_bytes = n_bytes;
+    Baro__Envelope envelope;
+    baro__envelope__init(&envelope);
+    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_TAKEN;
+    envelope.live_taken = &taken;
+    assert_true(link_send(rig->link, &envelope, NULL) > 0);
+}
+
+/* Take live records until n of a kind came; says that they came when is_telling. Counts all
+ * records into n_others, and those left out. */
+struct heard {
+    uint64_t n_wanted, n_others, n_left_out, n_bytes, most_bytes;
+};
+
+static void hear(struct rig *rig, uint32_t kind, bool is_telling, struct heard *heard)
+{
+    struct link_message message = {0};
+    while (link_next(rig->link, 300, &message, NULL) == 1) {
+        const Baro__Envelope *envelope = message.wire.envelope;
+        if (envelope->body_case == BARO__ENVELOPE__BODY_LIVE_RECORDS) {
+            const uint8_t *cursor = message.frames[0].bytes;
+            const uint8_t *end = cursor + message.frames[0].n_bytes;
+            struct record_header header;
+            const uint8_t *payload;
+            while (record_next(&cursor, end, &header, &payload) > 0) {
+                heard->n_wanted += header.kind == kind ? 1 : 0;
+                heard->n_others += header.kind == kind ? 0 : 1;
+            }
+            heard->n_left_out += envelope->live_records->n_left_out;
+            heard->n_bytes += message.frames[0].n_bytes;
+            if (is_telling) {
+                tell_taken(rig, message.frames[0].n_bytes);
+            }
+        }
+        link_message_release(&message);
+    }
+}
+
+static void a_subscriber_gets_what_it_chose_and_no_more_than_it_takes(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    struct heard heard = {0};
+    pusher_init(&pusher, rig, "live", 1);
+    pusher_declare_tensor(&pusher, 1, "wide", BARO_ACT, 8, 1000);
+    pusher_declare_scalar(&pusher, 2, "loss");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    choose(rig, READING_SCALAR, 0);
+    float values[UNIT_STAT_COUNT * 1000] = {0};
+    int64_t step = 0;
+    for (; step < 20; step++) {
+        pusher_record(&pusher, READING_UNITS, 1, step, values, sizeof values);
+        pusher_scalar(&pusher, 2, step, 1);
+    }
+    pusher_flush(&pusher);
+    hear(rig, READING_SCALAR, true, &heard);
+    assert_int_equal(heard.n_wanted, 20);
+    assert_int_equal(heard.n_others, 0);
+    assert_int_equal(heard.n_left_out, 0);
+
+    /* Who says nothing gets a window full, however much there is; what is left out is counted. */
+    heard = (struct heard){0};
+    choose(rig, READING_UNITS, 1);
+    for (int64_t end = step + 60; step < end; step++) {
+        pusher_record(&pusher, READING_UNITS, 1, step, values, sizeof values);
+        if (step % 20 == 19) {
+            pusher_flush(&pusher);
+            hear(rig, READING_UNITS, false, &heard);
+        }
+    }
+    assert_true(heard.n_wanted > 0 && heard.n_wanted < 20);
+    uint64_t n_before = heard.n_wanted;
+    tell_taken(rig, heard.n_bytes);
+    tell_taken(rig, UINT64_MAX); /* more than was sent is no more than that */
+    pusher_record(&pusher, READING_UNITS, 1, step, values, sizeof values);
+    pusher_flush(&pusher);
+    hear(rig, READING_UNITS, false, &heard);
+    assert_int_equal(heard.n_wanted, n_before + 1);
+    assert_int_equal(heard.n_wanted + heard.n_left_out, 61);
+    pusher_finish(&pusher);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -495,6 +607,7 @@ int main(void)
         CASE(a_loss_spike_is_told_and_survives_a_restart),
         CASE(subscribers_get_records_in_order_things_first_and_alerts),
         CASE(a_subscriber_that_does_not_read_holds_nobody_up),
+        CASE(a_subscriber_gets_what_it_chose_and_no_more_than_it_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
