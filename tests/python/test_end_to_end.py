@@ -39,7 +39,7 @@ def test_the_damaged_image_is_named_where_the_overflow_began():
             assert first["step"] == broken - 1, (first, broken)
             assert 0 <= first["unit"] < 8
             probes = {probe["reason"]: probe for probe in live.listing("probes", run["id"])}
-            assert probes["regular"]["step"] == 1 and probes["failure"]["is_whole"], probes
+            assert probes["regular"]["step"] == 0 and probes["failure"]["is_whole"], probes
             assert probes["failure"]["step"] == first["step"], (probes, first)
             told = live.baro("probes", run["id"], "--step", str(first["step"]))
             assert "0 * inf: nothing comes from above, but the slope of exp at" in told and "exp_logvar" in told, told

@@ -71,9 +71,9 @@ def failures(library):
 
 # ---- what is in a probe ----
 
-def test_the_second_step_is_traced_operation_by_operation():
+def test_the_first_step_is_traced_operation_by_operation():
     probe = probe_of()
-    assert (probe["step"], probe["reason"], probe["n_batch"]) == (1, 1, 8)
+    assert (probe["step"], probe["reason"], probe["n_batch"]) == (0, 1, 8)
     names = [op["name"] for op in probe["ops"]]
     for name in ("convolution", "native_batch_norm", "relu_", "max_pool2d_with_indices", "addmm",
                  "_log_softmax", "nll_loss_forward"):
@@ -279,7 +279,8 @@ def square(out, x):
 def test_a_failure_in_the_very_first_step_is_found_too():
     library, _ = fail_with(nn.Linear(4, 2), square, bad_step=0)
     assert "** 2 is more than" in failures(library)[0]["origin"]["cause"]
-    assert not failures(library)[0]["origin"]["is_replayed"]
+    origin = failures(library)[0]["origin"]
+    assert origin["is_replayed"] and origin["is_exact"], origin
 
 
 def test_a_step_that_is_skipped_because_its_loss_is_nan_is_captured_at_log():

@@ -51,7 +51,7 @@ def test_the_order_of_records_is_the_order_of_causes():
     run.watch(model, optimizer)
     train(run, model, 1, optimizer)
     roles = [call[1] if call[1] != "tensor" else call[3] for call in library.calls]
-    assert roles == (["step", "input"] + ["act"] * 3 + ["act_grad"] * 3 + ["grad"] * 4 +
+    assert roles == (["step", "input"] + ["act"] * 3 + ["probe"] + ["act_grad"] * 3 + ["grad"] * 4 +
                      ["update"] * 4 + ["scalar"] + ["weight"] * 4), roles
     assert library.names_of("act") == ["0", "1", "2"]
     assert library.names_of("act_grad") == ["2", "1", "0"]

@@ -136,6 +136,7 @@ class Recorder:
         """Wrap what is watched in torch."""
         self._torch = torch
         self._losses = Losses(torch)
+        self.guarded(_see_loaders)
         make = torch.optim.Optimizer.__init__
         recorder = self
 
@@ -354,6 +355,11 @@ class Recorder:
             self._run.watch(model, _holders(model, optimizers), **self._options, name=name)
         for one in self._optimizers:
             self._wrap(one, one.ref())  # around what watch() does after a step
+
+
+def _see_loaders():
+    from . import _loader  # it imports torch
+    _loader.install()
 
 
 def _dressed(ours, original):

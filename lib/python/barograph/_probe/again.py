@@ -248,7 +248,10 @@ def conditions(remembered):
 
 
 def is_replayable(module):
-    """Tell whether a module can be called again like this: nothing of it is compiled."""
+    """Tell whether a module can be called again like this: compiled ones if they can be told to run
+    as they were written."""
+    if hasattr(getattr(torch, "compiler", None), "set_stance"):
+        return not any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     return not any(isinstance(part, torch.jit.ScriptModule)
                    or type(part).__name__ == "OptimizedModule"
                    or getattr(part, "_compiled_call_impl", None) is not None

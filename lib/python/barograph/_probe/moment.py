@@ -51,15 +51,20 @@ class Moment:
         if origin is None and loss is not None and loss.grad_fn is not None:
             origin = self._walk(captured, loss)
         if origin is not None or loss is not None:
-            self._send(captured, origin, captured.loss_value)
+            self._send(captured, origin, captured.loss_value, calls)
         return origin
 
     def _search_forward(self, captured, loss):
         search = Search(captured.trace, captured.store.get)
         if captured.loss_value is not None:
             return search.origin(captured.loss_value)
-        for value in self._given(captured):
-            origin = search.origin(value)
+        behind = []
+        if loss is not None and captured.replay.lost is not None:  # as far as it came
+            behind = [value for line in captured.trace.program if not line.call
+                      for value in line.outputs if value is not None]
+        given = self._given(captured)
+        for value in given + behind:
+            origin = search.origin(value, is_loss=value in given)
             if origin is not None:
                 return origin
         return None
@@ -160,7 +165,7 @@ class Moment:
         if done is None:
             return None
         captured, origin = done
-        self._send(captured, origin, captured.loss_value)
+        self._send(captured, origin, captured.loss_value, calls)
         return origin
 
     def _search_backward(self, captured, loss):
@@ -257,7 +262,7 @@ class Moment:
 
     # ---- the probe ----
 
-    def _send(self, captured, origin, loss):
+    def _send(self, captured, origin, loss, calls):
         """Make a probe of what was found."""
         trace, store = captured.trace, captured.store
         n_batch = trace.n_batch
@@ -273,6 +278,9 @@ class Moment:
             if rng is not None:
                 builder.constant("rng state", rng)
             builder.constant("torch seed", seed())
+            first_row = self._owner.first_row(calls, n_batch)
+            if first_row:
+                builder.constant("first row", torch.tensor(first_row))
             for op in trace.ops:
                 builder.on_op(op)
             if loss is not None:

@@ -7,6 +7,7 @@ with the outputs of the models and with what the loop took from elsewhere (targe
 in the same variables of the same functions, or among the tensors that autograd has saved for the
 loss, or among the parameters.
 """
+import contextlib
 import sys
 import weakref
 
@@ -14,7 +15,7 @@ import torch
 
 from .again import conditions, same_bits
 from .schema import flatten, spec_of
-from .trace import BUFFER, CONSTANT, INPUT, NOISE, PARAMETER, Ref, is_users
+from .trace import BUFFER, CONSTANT, INPUT, NOISE, PARAMETER, Ref, is_users, locals_of
 
 MAX_FRAMES = 5
 MAX_NODES = 4000      # of the loss's graph that are looked at
@@ -53,10 +54,11 @@ def _members(value):
 def find_in_frames(tensor, frames):
     """Where a tensor is among the variables of functions; None, or a path for follow()."""
     for at, frame in enumerate(frames):
-        waiting = [((name,), value, 0) for name, value in list(frame.f_locals.items())]
-        if "self" in frame.f_locals:
+        variables = locals_of(frame)
+        waiting = [((name,), value, 0) for name, value in list(variables.items())]
+        if "self" in variables:
             waiting += [(("self", "." + name), value, 1) for name, value in
-                        _members(frame.f_locals["self"])]
+                        _members(variables["self"])]
         while waiting:
             path, value, depth = waiting.pop(0)
             if value is tensor:
@@ -66,12 +68,20 @@ def find_in_frames(tensor, frames):
     return None
 
 
-def follow(place, frames):
-    """The tensor at a path of find_in_frames(), or None."""
+def follow(place, frames, variables=None):
+    """The tensor at a path of find_in_frames(), or None.
+
+    variables  those of frames that were asked for already; added to
+    """
     at, code, path = place
     if at >= len(frames) or frames[at].f_code is not code:
         return None
-    value = frames[at].f_locals.get(path[0])
+    known = variables.get(at) if variables is not None else None
+    if known is None:
+        known = locals_of(frames[at])
+        if variables is not None:
+            variables[at] = known
+    value = known.get(path[0])
     for key in path[1:]:
         try:
             value = (getattr(value, key[1:], None) if isinstance(key, str) and key[:1] == "."
@@ -127,7 +137,9 @@ class Template:
         self._framed = {}     # value: place among the variables of functions
         self._saved = {}      # value: (which node of the loss's graph, attribute)
         self._nodes = []      # names of the graph's nodes, as far as they are needed
+        self._loss_place = find_in_frames(loss, frames)
         self._place_all(trace, loss, frames)
+        self.edges = edges_of(trace)
 
     def _place_all(self, trace, loss, frames):
         made, nodes = set(), None
@@ -167,6 +179,16 @@ class Template:
                     self._saved[value] = (at, name)
                     return
 
+    def loss_in(self, frames):
+        """The loss of the step under way, from the variable that held it when this was made."""
+        if self._loss_place is None:
+            return None
+        _, code, path = self._loss_place
+        for frame in frames:
+            if frame.f_code is code:
+                return follow((0, code, path), [frame])
+        return None
+
     def fits(self, calls):
         """Tell whether a step has called the same models in the same order."""
         return len(calls) == len(self.modules) and all(
@@ -175,8 +197,9 @@ class Template:
     def gather(self, frames, loss):
         """What this step has taken from outside, as {value: tensor}: by reference."""
         found = {}
+        variables = {}   # of each function, asked for once: to ask makes a dictionary of them all
         for value, place in self._framed.items():
-            tensor = follow(place, frames)
+            tensor = follow(place, frames, variables)
             if tensor is not None:
                 found[value] = tensor
         if self._saved and loss is not None:
@@ -208,6 +231,52 @@ class Template:
         return tensor.detach().clone() if self._writes and not is_other else tensor
 
 
+def edges_of(trace):
+    """Names of the parameters whose gradients show the most of all gradients, fewest first.
+
+    What is not finite in a backward pass goes on to all that lies before it, unless something (a
+    unit that is 0) stops it. So there are two kinds: parameters with none before them, and those
+    next to the loss, with none behind them. Of one operation the smallest is enough.
+    """
+    own, has, steps = {}, set(), []
+    for op in trace.ops:
+        parameters, others = [], []
+        for value in op.inputs:
+            if value is None:
+                continue
+            root = own.get(value, value if value.kind == PARAMETER else None)
+            (parameters if root is not None else others).append(root or value)
+        if parameters and not others and len(set(parameters)) == 1:
+            own.update((one, parameters[0]) for one in op.outputs if one is not None)
+            continue
+        is_after = any(one in has for one in others)
+        if parameters or is_after:
+            has.update(one for one in op.outputs if one is not None)
+        if parameters:
+            steps.append((op, parameters, is_after))
+    joined = set()   # values behind which there are more parameters
+    behind = {id(op): parameters for op, parameters, _ in steps}
+    for op in reversed(trace.ops):
+        if id(op) in behind or any(one in joined for one in op.outputs):
+            joined.update(one for one in op.inputs if one is not None)
+    first, last = [], []
+    for op, parameters, is_after in steps:
+        names = [one.name for one in sorted(parameters, key=lambda one: _size(one.shape))
+                 if one.name]
+        if names and not is_after:
+            first.append(names[0])
+        elif names and not any(one in joined for one in op.outputs):
+            last.append(names[0])
+    return first, last
+
+
+def _size(shape):
+    n = 1
+    for extent in shape:
+        n *= extent
+    return n
+
+
 def _taken(line):
     """The values that a line takes."""
     if line.call:
@@ -237,6 +306,14 @@ def _needed(program, loss):
             kept.append(line)
             wanted.update(_taken(line))
     return kept[::-1]
+
+
+def _as_written():
+    """Within it, what is compiled runs as it was written, where torch can do so."""
+    set_stance = getattr(getattr(torch, "compiler", None), "set_stance", None)
+    if set_stance is None or "torch._dynamo.eval_frame" not in sys.modules:
+        return contextlib.nullcontext()
+    return set_stance("force_eager")
 
 
 class Replay:
@@ -287,7 +364,7 @@ class Replay:
         with self._trace.pause():
             args, kwargs = self._here(call.args), self._here(call.kwargs)
         named = call.names
-        with conditions(call):
+        with conditions(call), _as_written():
             self._trace.enter_model(call.module, named(args, kwargs))
             output = call.module(*args, **kwargs)
             found = self._tensors_in(output)

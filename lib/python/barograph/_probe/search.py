@@ -14,6 +14,8 @@ from . import cause
 from .trace import CONSTANT, INPUT
 
 MAX_LISTED = 4096   # units, rows
+_REDUCES = {"logsumexp", "max", "amax", "min", "amin", "sum", "mean", "prod", "norm", "nansum",
+            "linalg_vector_norm", "logcumsumexp", "cumsum", "var", "std"}
 _PUTS = {"masked_fill", "where", "full", "fill", "full_like", "new_full", "triu", "tril"}
 
 
@@ -70,8 +72,11 @@ class Search:
             known = self._looks[value] = Look(self._get(value))
         return known
 
-    def origin(self, target):
-        """Find where it began that a value is not finite; None when all of it is."""
+    def origin(self, target, is_loss=True):
+        """Find where it began that a value is not finite; None when all of it is.
+
+        is_loss  False: of a value that may not come to the loss what is meant is none
+        """
         if target is None or not self.look(target).is_bad():
             return None
         reached, waiting = {target}, [target]
@@ -100,6 +105,8 @@ class Search:
                 at = (value.op.number, 1, value.number)
             if first is None or at < first_at:
                 first, first_at = value, at
+        if first is None and not is_loss:
+            return None
         if first is None:  # all of it was put there on purpose, and yet it came to the loss
             first = min(reached, key=lambda one: one.number)
         return self._describe(first)
@@ -119,6 +126,8 @@ class Search:
             if not sources:
                 if (value.op.name.rstrip("_") in _PUTS and "inf" in value.op.attrs):
                     meant.add(value)
+            elif value.op.name.split(".")[0] in _REDUCES:
+                continue   # all that it was to take was masked
             elif all(one in meant for one in sources):
                 had = [self.look(one) for one in sources]
                 flips = value.op.name.rstrip("_") in ("neg", "mul", "sub", "rsub")

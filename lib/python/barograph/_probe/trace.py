@@ -11,6 +11,7 @@ what is in them (a probe that is built, a search for what is not finite) is a li
 given each value when it comes into being.
 """
 import contextlib
+import inspect
 import os
 import sys
 import time
@@ -505,6 +506,21 @@ def _storage(tensor):
     return get().data_ptr()
 
 
+def locals_of(frame):
+    """The variables of a function under way, without keeping what they hold alive.
+
+    Python keeps what it gives out as a function's variables until it is asked again; that is
+    emptied here, unless somebody else (the user's own locals()) has it too.
+    """
+    held = frame.f_locals
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED or type(held) is not dict:
+        return held
+    found = dict(held)
+    if sys.getrefcount(held) == 3:  # the frame's, ours, and that of the call
+        held.clear()
+    return found
+
+
 def _name_in_frames(tensor):
     """What the user's code calls a tensor, in the function under way or those around it."""
     frame = sys._getframe(3)
@@ -512,10 +528,11 @@ def _name_in_frames(tensor):
         if frame is None:
             break
         if is_users(frame.f_code.co_filename):
-            for name, value in list(frame.f_locals.items()):
+            variables = locals_of(frame)
+            for name, value in list(variables.items()):
                 if value is tensor:
                     return name
-            owner = frame.f_locals.get("self")
+            owner = variables.get("self")
             for name, value in list(getattr(owner, "__dict__", {}).items()):
                 if value is tensor:
                     return f"self.{name}"

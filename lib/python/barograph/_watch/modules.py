@@ -10,6 +10,7 @@ two calls of a GAN's critic are told apart, and of accumulated micro-batches the
 A hook that is copied or saved with its module turns into something that does nothing.
 """
 import contextlib
+import inspect
 import itertools
 import sys
 import weakref
@@ -299,7 +300,7 @@ class Modules:
             model.join()
         elif not is_open:
             self._pass += 1
-        model.enter(phase, args, lambda: keywords(module))
+        model.enter(phase, args, lambda: keywords(module, len(args)))
         self._watcher.book(began)
 
     def _forward(self, known, module, output):
@@ -376,8 +377,15 @@ class Modules:
         return known.hint if known.hint is not None else self._layout
 
 
-def keywords(module):
-    """The keyword arguments of the call under way: hooks of torch 1.13 are not given them."""
+def keywords(module, n_args):
+    """The keyword arguments of the call under way: hooks of torch 1.13 are not given them.
+
+    n_args  positional ones; when they are all that forward() takes, there are no others
+    """
+    code = getattr(module.forward, "__code__", None)
+    if (code is not None and code.co_argcount == n_args + 1
+            and not code.co_kwonlyargcount and not code.co_flags & inspect.CO_VARKEYWORDS):
+        return {}
     frame = sys._getframe(1)
     for _ in range(12):
         if frame is None:

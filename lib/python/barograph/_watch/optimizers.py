@@ -71,7 +71,8 @@ class Optimizers:
                 return original(*args, **kwargs)
             if watcher.is_resting:
                 held.n_steps += 1
-                watcher.probes.before_step()
+                if watcher.probes.is_guarded:
+                    watcher.probes.before_step()
                 watcher.rest_on()
                 return original(*args, **kwargs)
             return optimizers._step(held, original, args, kwargs)

@@ -17,6 +17,7 @@ import weakref
 import torch
 
 _watchers = weakref.WeakSet()
+guarded = []  # probes whose step is guarded: they see each backward()
 _undo = []  # (object, name, what was there, ours)
 
 
@@ -140,17 +141,19 @@ def _scaler_scale(original):
 
 def _backward(original):
     def backward(*args, **kwargs):
+        if not guarded:  # most steps: what is done here finds the processor's caches cold
+            return original(*args, **kwargs)
         tensors = args[0] if args else kwargs.get("tensors")
-        watching = list(_watchers)
+        watching = list(guarded)
         frame = sys._getframe(1)
         try:
-            for watcher in watching:
-                watcher.probes.on_backward(tensors, frame)
+            for probes in watching:
+                probes.on_backward(tensors, frame)
             del frame
             return original(*args, **kwargs)
         finally:
-            for watcher in watching:
-                watcher.probes.after_backward()
+            for probes in watching:
+                probes.after_backward()
     backward.__wrapped__ = original
     backward.__doc__ = original.__doc__
     return backward

@@ -7,8 +7,9 @@ uses them: at both times the weights are still those of the forward pass, so the
 computed again (_probe/moment.py). That is to guard a step. It costs a few ten microseconds, some
 hundred where the training keeps the processor's caches to itself, so it has an account: what it
 begins with guards the first thousands of steps, then as many as its share of the budget pays for,
-and all of them with every=K and after trouble. A step is traced as it happens (_probe/trace.py) at the second
-step of a run, then as rarely as the budget allows, and after trouble.
+and all of them with every=K and after trouble. A step is traced as it happens
+(_probe/trace.py): the first of a run (the second, where a compiler may be at work in the first),
+then as rarely as the budget allows, and after trouble.
 """
 import ctypes
 import math
@@ -19,16 +20,16 @@ from threading import get_ident
 
 import torch
 
+from .._loader import Loads
 from .._probe.again import Remembered
 from .._probe.build import ASKED, REGULAR, Builder, rows_of, seed
 from .._probe.moment import Moment
 from .._probe.program import Template, user_frames
 from .._probe.trace import HINTS, Names, Trace, is_users
-from . import layout
+from . import layout, patches
 from .modules import Hook, keywords, transform
 from .model import TRAIN
 
-FIRST_STEP = 1          # the first step that is traced, from 0: the second
 N_ROWS = 8
 MAX_BYTES = 8 << 20     # of a probe in calm times
 SHARE = 0.25            # of the run's budget that probes may take
@@ -45,6 +46,8 @@ MAX_CALLS = 16          # of models since the last backward() that are remembere
 MAX_TEMPLATES = 8
 MAX_LOOKED = 65536      # elements of the gradient that is looked at in every step
 N_LOOKED = 16           # of them, where they lie in memory one by one
+MAX_SUMMED = 2048       # elements that are looked at all the same
+MAX_EDGES = 2           # gradients that are looked at: next to the data, next to the loss
 _FEW = ctypes.c_float * N_LOOKED
 
 
@@ -56,6 +59,7 @@ class Probes:
         self._run = run
         self.is_on = hasattr(run._lib, "baro_probe_begin")
         self._moment = Moment(self, run)
+        self.loads = Loads(run)
         self._calls = []           # of models since the last backward(), oldest first
         self._depth = 0            # calls under way
         self._thread = 0           # that trains
@@ -69,22 +73,27 @@ class Probes:
         self._wanted = None        # (reason, which backward() of the step is to be traced)
         self._n_backward = 0       # in this step
         self._n_usual = 1          # in the step before
+        self._n_before = 0         # calls of it before that of the batch that failed
         self._n_made = 0
         self._n_errors = 0         # traces that came to nothing
         self._cost_s = 0.0         # of all probes in calm times
         self._started_s = time.monotonic()
         self._next_s = 0.0
-        self._next_stamp = FIRST_STEP
+        self._next_stamp = 0
+        self._edges = {}           # names of parameters: of them the gradients are looked at
         self._templates = {}       # line that calls backward(): Template
         self._lines = []           # likewise, oldest first
         self._has_noise = True     # of what is not known, the random numbers may be needed
         self._n_failures = 0
+        self._n_in_vain = 0        # captured, but nothing was found
         self._n_calm = CALM_LOSSES
         self._last = None          # of a finite loss: (loss, calls, template, gathered)
         self._n_within = 0         # calls of backward() under way
         self._scaled = []          # (weak reference to what GradScaler.scale() gave, it, the loss)
         self._was_asked = (False, False)
-        self._is_guarded = False   # the step under way
+        if self.is_on and not _may_compile():
+            self._wanted = (REGULAR, 0)   # many fail in their very first step
+        self.is_guarded = False   # the step under way
         self._has_missed = False   # a failure in one that was not: said
         self._guard_s = GUARD_S    # account of guarding
         self._guard_at = time.perf_counter()
@@ -119,17 +128,25 @@ class Probes:
         calls = self._calls or (self._last[1] if self._last else ())
         return next((call.rng for call in calls if call.rng is not None), None)
 
+    def first_row(self, calls, n_batch):
+        """How many samples of the step come before those of the batch that failed."""
+        given = [tensor for call in calls for _, tensor in _named(call.args, call.kwargs)]
+        first = self.loads.tell(given)
+        return first if first is not None else self._n_before * n_batch
+
     # ---- a step ----
 
     def guard(self, module=None, args=()):
         """A step of training begins: be called when models are; module: one is called just now."""
         if not self.is_on:
             return
-        if not self._is_guarded:
-            self._is_guarded = self._may_guard()
-            if not self._is_guarded:
+        if not self.is_guarded:
+            if not self._may_guard():
                 return
+            self.is_guarded = True
+            patches.guarded.append(self)
         began = time.perf_counter()
+        is_hooked = module is not None and self._key in module._forward_pre_hooks
         for model in self._watcher.models:
             root = model.ref()
             if root is None or not model.is_ours:
@@ -144,22 +161,25 @@ class Probes:
         if module is not None and self._key not in module._forward_hooks:
             self._hook(module)
         self._guard_s -= time.perf_counter() - began
-        if module is not None:
+        if module is not None and not is_hooked:  # else a hook of ours sees this very call
             self._enter(module, args)
 
     def _may_guard(self):
         """Tell whether the step that begins is guarded."""
         now = time.perf_counter()
-        earned = (now - self._guard_at) * GUARD_SHARE * self._run._share
-        self._guard_s = min(self._guard_s + earned, GUARD_S)
+        held = self._guard_s + (now - self._guard_at) * GUARD_SHARE * self._run._share
+        self._guard_s = held if held < GUARD_S else GUARD_S
         self._guard_at = now
-        return (self._guard_s > 0 or self._wanted is not None or self._watcher.n_forced > 0
-                or any(model.every is not None for model in self._watcher.models))
+        return (held > 0 or self._wanted is not None or not self._watcher.is_resting and (
+            self._watcher.n_forced > 0
+            or any(model.every is not None for model in self._watcher.models)))
 
     def _spent(self, began):
         """Book time of guarding."""
-        self._guard_s -= self._watcher.clock() - began
-        self._watcher.add_spent(began)
+        watcher = self._watcher
+        spent = watcher.clock() - began
+        self._guard_s -= spent
+        watcher.spent_s += spent
 
     def _hook(self, module):
         if self._key not in module._forward_pre_hooks:
@@ -169,7 +189,18 @@ class Probes:
 
     def close(self):
         """The step is over: nothing of it is held."""
-        self._stop_trace()
+        self.loads.close()
+        if self.is_guarded or self._hooked:
+            self._forget_step()
+        if self._scaled:
+            self._scaled.clear()
+        if self.is_on:
+            self._plan()
+
+    def _forget_step(self):
+        """End a step that was guarded."""
+        if self._trace is not None or self._builder is not None:
+            self._stop_trace()
         for ref in self._hooked:
             module = ref()
             if module is not None:
@@ -179,17 +210,18 @@ class Probes:
         self._calls.clear()
         self._depth = 0
         self._last = None
-        if self._is_guarded:
-            self._n_usual = max(self._n_backward, 1)
-        self._is_guarded = False
+        if self.is_guarded:
+            usual, self._n_usual = self._n_usual, max(self._n_backward, 1)
+            if usual < self._n_usual and 0 < self._n_made < min(self._n_usual, MAX_FIRST):
+                self._next_stamp = min(self._next_stamp, self._watcher.stamp + 2)
+            self.is_guarded = False
+            patches.guarded.remove(self)
         self._n_backward = 0
-        self._scaled.clear()
-        if self.is_on:
-            self._plan()
 
     def remove(self):
         """The run ends."""
         self.close()
+        self.loads.remove()
         self._templates.clear()
         self.is_on = False
 
@@ -234,9 +266,11 @@ class Probes:
     def _begin_call(self, module, args):
         if not torch.is_grad_enabled() or not module.training and not self._trains(module):
             return
+        if self._calls and self._trace is None and self._templates:
+            self._look_at_skipped()
         if len(self._calls) >= MAX_CALLS:
             self._calls.pop(0)
-        kwargs = keywords(module)
+        kwargs = keywords(module, len(args))
         call = Remembered(module, args, kwargs, self._has_noise)
         call.names = _named
         self._calls.append(call)
@@ -297,6 +331,7 @@ class Probes:
             if value is not None and trace.error is None and not trace.is_cut:
                 template = Template(trace, loss, frames)
                 self._has_noise = template.has_noise
+                self._note_edges(template)
         finally:
             trace.stop()
             self._trace = None
@@ -317,6 +352,14 @@ class Probes:
                     self._templates.pop(self._lines.pop(0), None)
             self._templates[line] = template
         self._made()
+
+    def _note_edges(self, template):
+        """Learn which gradients show the most: from now on they are the ones that are looked at."""
+        first, last = template.edges
+        self._edges.update(dict.fromkeys(last[:MAX_EDGES], False))
+        self._edges.update(dict.fromkeys(first[:MAX_EDGES], True))
+        for model in self._watcher.models:
+            model.looked = (-1, [])
 
     def _made(self):
         """A probe has been made: say when the next one may be."""
@@ -359,7 +402,7 @@ class Probes:
     def on_backward(self, tensors, frame):
         """backward() is called on tensors, from a frame; to be followed by after_backward()."""
         self._n_within += 1
-        if not self._is_guarded or not self.is_on or self._depth or self._n_within > 1:
+        if not self.is_guarded or not self.is_on or self._depth or self._n_within > 1:
             return
         began = self._watcher.clock()
         try:
@@ -418,7 +461,7 @@ class Probes:
 
     def on_bad_value(self, frame):
         """A number that was logged is trouble, and no backward() was called on it."""
-        if self.is_on and not self._is_guarded and not self._has_missed:
+        if self.is_on and not self.is_guarded and not self._has_missed:
             self._has_missed = True
             self._run.event("what first was not finite is not known: the budget did not pay for "
                             "guarding this step; watch(every=1), or a larger BARO_BUDGET, guards "
@@ -443,11 +486,33 @@ class Probes:
         self._stop_trace()
         try:
             template = self._template(frames)
-            gathered = template.gather(frames, None) if template is not None else {}
-            self._on_failure(self._moment.forward, None, list(self._calls), template, gathered)
+            loss, gathered = None, {}
+            if template is not None:
+                loss = template.loss_in(frames)
+                if not _is_bad_loss(loss):
+                    loss = None
+                gathered = template.gather(frames, loss)
+            self._on_failure(self._moment.forward, loss, list(self._calls), template, gathered)
         except Exception as error:
             self._fail("step", error)
         self._calls.clear()
+
+    def _look_at_skipped(self):
+        """A model is called anew: if a whole step came before it, it came to no backward().
+
+        The loop may have left it at a loss that is not finite, which its variable still holds;
+        others (the targets) hold those of the next batch by now.
+        """
+        if not any(one.fits(self._calls) for one in self._templates.values()):
+            return
+        frames = user_frames(sys._getframe(2))
+        for template in self._templates.values():
+            loss = template.loss_in(frames) if template.fits(self._calls) else None
+            if _is_bad_loss(loss):
+                self._on_failure(self._moment.forward, loss, list(self._calls), template,
+                                 template.gather([], loss))
+                self._calls.clear()
+                return
 
     # ---- gradients ----
 
@@ -476,7 +541,7 @@ class Probes:
                 looked = [entry.parameter for entry in model.parameters.entries]
             else:
                 if model.looked[0] != model.parameters.n_scans:
-                    model.looked = (model.parameters.n_scans, _to_look_at(model))
+                    model.looked = (model.parameters.n_scans, _to_look_at(model, self._edges))
                 looked = model.looked[1]
             for parameter in looked:
                 if _is_bad(parameter.grad, is_whole):
@@ -503,16 +568,18 @@ class Probes:
 
     def _on_failure(self, capture, loss, calls, template, gathered):
         is_new = self._n_calm >= CALM_LOSSES or self._n_failures == 0
-        if not is_new or self._n_failures >= MAX_FAILURES:
+        if not is_new or self._n_failures >= MAX_FAILURES or self._n_in_vain >= MAX_FAILURES:
             self._n_calm = 0
             return
+        self._n_before = max(0, self._n_backward - (capture == self._moment.backward))
         origin = None
         try:
             origin = capture(loss, calls, template, gathered)
         except Exception as error:
             self._fail("failure", error)
-        if origin is None and loss is None:
-            return  # it was something else
+        if origin is None:  # what comes next may show more of it
+            self._n_in_vain += loss is not None
+            return
         self._n_calm = 0
         self._n_failures += 1
         if origin is not None:
@@ -525,6 +592,20 @@ class Probes:
     def _fail(self, what, error):
         self._watcher.tell_failure(("probe", what, type(error).__name__),
                                    f"no probe could be made ({what}): {error!r}")
+
+
+def _is_bad_loss(loss):
+    return (loss is not None and loss.numel() == 1 and loss.grad_fn is not None
+            and not math.isfinite(loss.item()))
+
+
+def _may_compile():
+    """Tell whether torch.compile() has been asked for anything in this process."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    if frames is None:
+        return False
+    known = getattr(frames, "cached_backends", None)
+    return known is None or any(callable(one) for one in known.values())
 
 
 def _has_compiled_something():
@@ -550,20 +631,24 @@ def _named(args, kwargs):
     return found
 
 
-def _to_look_at(model):
-    """The parameter whose gradient shows most for least: a small one of the earliest layer."""
-    small = [entry.parameter for entry in model.parameters.entries
+def _to_look_at(model, edges):
+    """The parameters whose gradients show the most for least; edges: names of known ones."""
+    small = [entry for entry in model.parameters.entries
              if entry.parameter.requires_grad and entry.parameter.numel() <= MAX_LOOKED]
-    first = small[:2]
-    return sorted(first, key=torch.numel)[:1]
+    known = [entry for entry in small if entry.name in edges][:2 * MAX_EDGES]
+    looked = [entry.parameter for entry in known]
+    if not any(edges[entry.name] for entry in known):
+        looked += sorted((entry.parameter for entry in small[:2]), key=torch.numel)[:1]
+    return looked
 
 
 def _is_bad(gradient, is_whole):
     """Tell whether a gradient is not finite; is_whole: look at all of it."""
     if gradient is None or gradient.is_sparse or not (gradient.is_cpu or is_whole):
         return False
-    if (not is_whole and gradient.dtype is torch.float32 and gradient.is_contiguous()):
-        n = gradient.numel()
+    n = gradient.numel()
+    if (not is_whole and not N_LOOKED < n <= MAX_SUMMED and gradient.dtype is torch.float32
+            and gradient.is_contiguous()):
         few = _FEW if n >= N_LOOKED else ctypes.c_float * n
         return not math.isfinite(sum(few.from_address(gradient.data_ptr())))
     return not math.isfinite(gradient.sum().item()) and not bool(gradient.isfinite().all())

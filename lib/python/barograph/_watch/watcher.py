@@ -22,6 +22,7 @@ from .ranks import Replicas
 from .rest import Rest
 
 RESCAN_STEPS = 64    # steps between looks for parameters and modules that were added or replaced
+PLAN_STEPS = 16      # of rest, between two questions whether a probe is to be made
 FORCED_STEPS = 10    # steps that are measured whole after trouble
 MAX_SKIPS_TOLD = 5   # events about steps that a GradScaler skipped
 _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module",
@@ -444,7 +445,9 @@ class Watcher:
                 self.stamp += 1
                 if self._on_first is None:
                     self._arm()
-                self.probes.close()
+                probes = self.probes
+                if probes.is_guarded or probes.loads.is_open or self.stamp % PLAN_STEPS == 0:
+                    probes.close()
                 return
             self._wake()
         if (self.is_quiet and not is_troubled and len(self._opened) == 1
