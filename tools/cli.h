@@ -170,6 +170,8 @@ int cmd_sample(struct cli *cli);
 int cmd_export(struct cli *cli);
 /** Follow live values; cmd_tail.c. */
 int cmd_tail(struct cli *cli);
+/** Show one run on one screen; cmd_top.c. */
+int cmd_top(struct cli *cli);
 /** Print or follow alerts; cmd_alerts.c. */
 int cmd_alerts(struct cli *cli);
 /** Investigate a run; cmd_why.c. */

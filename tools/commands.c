@@ -223,6 +223,11 @@ const struct cli_command cli_commands[] = {
         "statistics (NAME:ROLE/STATISTIC); without it all scalars are shown, without RUN the newest "
         "run. Ends when the run does.",
         tail_options, BARO_LEN(tail_options), cmd_tail},
+    {"top", "[RUN [GLOB]]", 0, 2, "Show a run on one screen of text, live",
+        "Whether all is well, else what is wrong; step, pace and cost; lines of the scalars, layers at "
+        "a glance, what happened last. For a terminal over SSH: some hundred bytes a second. q quits. "
+        "Without a terminal one screen is printed.",
+        NULL, 0, cmd_top},
     {"alerts", "[RUN]", 0, 1, "Print what broke, where, and what to try",
         "Alerts that belong together are one incident: what came first, what it led to, likely "
         "causes.",

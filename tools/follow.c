@@ -25,6 +25,9 @@ bool follow_is_interrupted(void)
 /* News that are no data go to standard error: the output stays what was asked for. */
 static void say(const struct follow *follow, const char *text)
 {
+    if (follow->is_quiet) {
+        return;
+    }
     (void)fflush(stdout);
     (void)fprintf(stderr, "%sbaro: %s%s\n", term_paint(&follow->cli->out, TERM_WARN), text,
         term_paint(&follow->cli->out, TERM_PLAIN));

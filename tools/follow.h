@@ -22,6 +22,7 @@ struct follow {
     unsigned n_connects; /* of the link when last subscribed */
     bool is_away;        /* the daemon is gone, and that has been said */
     bool is_live;        /* subscribed */
+    bool is_quiet;       /* going and coming are shown otherwise, not said */
 };
 
 enum follow_news {
