@@ -9,10 +9,14 @@
 /* The line above every page: which run, how far, which page. */
 
 /* Once connected and then away: said beside the name, calmly; what is known stays on show. */
-static const char *link_words(const struct model *model)
+static const char *link_words(const struct model *model, char out[WORDS_MAX])
 {
+    char clock[FORMAT_MAX];
     switch (model->state) {
-    case MODEL_AWAY: return "daemon away, trying again";
+    case MODEL_AWAY:
+        (void)snprintf(out, WORDS_MAX, "daemon away since %s, trying again",
+            format_clock(clock, model->since_wall_ns, 1));
+        return out;
     case MODEL_MISMATCH: return "daemon speaks another protocol";
     case MODEL_CONNECTING: return "connecting";
     case MODEL_READY:
@@ -53,12 +57,13 @@ void header_draw(struct frame *f, struct draw_rect rect)
     frame_mark(f, words_run_health(f->run), x + 4, y - 5);
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
         x + 16, y, (left - x) * 0.5F, words_run(name, f->run));
-    const char *link = link_words(model);
+    char away[WORDS_MAX];
+    const char *link = link_words(model, away);
     const char *reason = f->run->status_text;
-    (void)snprintf(rest, sizeof rest, "step %s · %s%s%.120s%s%s",
+    (void)snprintf(rest, sizeof rest, "%.100s%sstep %s · %s%s%.120s",
+        link != NULL ? link : "", link != NULL ? " · " : "",
         f->run->n_steps > 0 ? format_count(step, f->run->last_step) : "–",
-        words_status(f->run), reason[0] != '\0' ? ": " : "", reason,
-        link != NULL ? " · " : "", link != NULL ? link : "");
+        words_status(f->run), reason[0] != '\0' ? ": " : "", reason);
     float rest_x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         link != NULL ? f->theme->watch : f->theme->secondary, rest_x, y,

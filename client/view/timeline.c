@@ -168,15 +168,18 @@ static void draw_state(struct frame *f, struct draw_rect rect)
         .align = DRAW_RIGHT,
         .max_w = rect.w - 24};
     (void)draw_string(f->list, rect.x + rect.w - VIEW_PAD, y, &style, text);
-    const char *state = !is_running     ? words_status(f->run)
-                        : view->is_live ? "live"
-                                        : "paused; space follows again";
-    draw_color color = is_running && view->is_live ? f->theme->accent : f->theme->secondary;
+    bool is_away = f->model->state != MODEL_READY;
+    bool is_live = is_running && view->is_live && !is_away;
+    const char *state = !is_running      ? words_status(f->run)
+                        : !view->is_live ? "paused; space follows again"
+                        : is_away        ? "waits for the daemon"
+                                         : "live";
+    draw_color color = is_live ? f->theme->accent : f->theme->secondary;
     style = (struct draw_style){
         .size = THEME_SIZE_TEXT, .color = color, .align = DRAW_RIGHT, .max_w = rect.w - 40};
     struct draw_rect box =
         draw_string(f->list, rect.x + rect.w - VIEW_PAD, y + 22, &style, state);
-    if (is_running && view->is_live) {
+    if (is_live) {
         draw_mark(f->list, DRAW_MARK_DOT, box.x - 10, y + 17.5F, THEME_MARK, color);
     }
     if (is_running) {

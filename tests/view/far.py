@@ -84,8 +84,6 @@ class Far:
         window = self.window(*arguments, seconds=seconds)
         out, err = window.communicate(timeout=120)
         assert window.returncode == 0, err
-        if os.environ.get("DBG"):
-            print(err)
         figures = json.loads(out)
         def since(name):
             return (figures[name] - begin) / 1e9 if figures[name] else None
@@ -112,7 +110,7 @@ def main():
         begin = time.monotonic()
         far.fill(run, 0, n_steps)
         print(f"filled in {time.monotonic() - begin:.1f} s", flush=True)
-        for page in os.environ.get('P', ' '.join(PAGES)).split():
+        for page in PAGES:
             more = ("--tensor", "wide.weight") if page == "tensor" else ()
             print(page, far.look("--page", page, *more, seconds=15), flush=True)
         stop = threading.Event()
