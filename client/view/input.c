@@ -760,7 +760,7 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
         view->page == VIEW_LAYERS && zone->act == VIEW_CHART) {
         layers_pick_step(view, view->cursor);
     } else if (button == INPUT_MAIN && is_click && zone != NULL && view->has_ctrl &&
-        zone->act == VIEW_PICK_RUN) {
+               zone->act == VIEW_PICK_RUN) {
         pick_other(view, model, (uint32_t)zone->a);
     } else if (button == INPUT_MAIN && is_click && zone != NULL) {
         act(view, model, zone->act, zone->a, zone->b);
