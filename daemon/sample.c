@@ -198,11 +198,14 @@ static enum task_state step_tell(
 
 /* ---- the first picture ---- */
 
-static struct column_cut first_cut(const struct sample_job *job)
+/* Columns of a first picture: few, unless all readings are at hand. */
+static struct column_cut first_cut(const struct sample_job *job, size_t n_units)
 {
     const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
+    const uint32_t most =
+        job->rows.n > 0 ? sample_ask_columns(&job->ask, n_units) : FIRST_COLUMNS;
     return columns_cut(job->extent.from_step, job->extent.to_step,
-        span < FIRST_COLUMNS ? (uint32_t)span + 1 : FIRST_COLUMNS);
+        span < most ? (uint32_t)span + 1 : most);
 }
 
 static void begin_first(struct sample_job *job)
@@ -225,7 +228,7 @@ static void begin_first(struct sample_job *job)
             units[n++] = k / a_run * (n_units / FIRST_RUNS) + k % a_run;
         }
     }
-    const struct column_cut cut = first_cut(job);
+    const struct column_cut cut = first_cut(job, n);
     sample_table_init(&job->first, units, n, &cut);
     job->phase = PHASE_FIRST;
 }
@@ -326,7 +329,7 @@ static enum task_state step_glance(
     if (rc != 0) {
         return rc > 0 ? TASK_BUSY : TASK_OVER;
     }
-    const struct column_cut cut = first_cut(job);
+    const struct column_cut cut = first_cut(job, glance->n_units);
     sample_table_init(&job->first, glance->units, glance->n_units, &cut);
     (void)sample_rows_columns(
         &glance->rows, 0, &job->first.cut, NULL, 0, glance->n_units, job->first.columns);

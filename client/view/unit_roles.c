@@ -39,10 +39,13 @@ static void draw_role(struct frame *f, struct draw_rect rect,
     const struct marks *marks = marks_of(&f->view->marks, f->model, thing);
     enum unit_stat stat = view_unit_stat(f->view, thing);
     char note[96];
+    bool is_coming = false;
     for (size_t i = 0; i < n; i++) {
         char *name = draw_scratch(f->list, NAME_BYTES);
         bool is_chosen = has_chosen && i == 0;
         draw_color color = draw_fade(f->theme->accent, has_chosen && i > 0 ? 0.45F : 1);
+        struct model_ref ref = {thing->thing, READING_UNITS, (uint16_t)stat, units[i]};
+        is_coming = is_coming || frame_series(f, ref, false) == NULL;
         lines[i] = units_series_line(f, thing, stat, units[i], color);
         lines[i].weight = is_chosen ? CHART_SELECTED : CHART_NORMAL;
         lines[i].envelope = true;
@@ -62,6 +65,7 @@ static void draw_role(struct frame *f, struct draw_rect rect,
         .chart = {.title = baro_role_name(thing->role),
             .note = note,
             .no_value = true,
+            .empty = is_coming ? "reading" : NULL,
             .lines = lines,
             .n_lines = n},
         .thing = thing->thing,

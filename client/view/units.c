@@ -153,7 +153,7 @@ static void update_limits(
     }
 }
 
-/* The steps to choose for: what is visible. A window that follows the run moves all the time; it
+/* The steps to choose for: what is visible; of a whole run that goes on all that will come. A window that follows the run moves all the time; it
  * is asked for in stretches, so that the same question is good for a while. */
 static void set_steps(const struct frame *f, struct model_sample_wish *wish)
 {
@@ -163,6 +163,11 @@ static void set_steps(const struct frame *f, struct model_sample_wish *wish)
     bool ends_open =
         f->run != NULL && f->run->n_steps > 0 && view->hi >= (double)f->run->last_step;
     wish->is_live = is_going_on(f) && ends_open;
+    if (view->is_fit && wish->is_live) { /* all of it, however long it becomes */
+        wish->from_step = INT64_MIN;
+        wish->to_step = INT64_MAX;
+        return;
+    }
     if (view->is_fit || !view->is_live || !is_going_on(f)) {
         return;
     }

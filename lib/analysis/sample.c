@@ -47,6 +47,8 @@
 enum {
     LEAST_TARGET = 24,
     MOST_TARGET = 400,
+    ONE_IN = 5,      /* lines at most, or ... */
+    FEW_LINES = 128, /* ... so many: more of them stand for hardly any other */
     SLOTS_A_TARGET = 4,
     SPARE_SLOTS = 64,
     FIRST_SHARE = 4,    /* of the places, the least that the first picture fills */
@@ -75,13 +77,17 @@ static size_t choose_columns(size_t n_lines)
                                     : n;
 }
 
-static size_t choose_target(const struct sample_options *options, float height_px)
+static size_t choose_target(
+    const struct sample_options *options, float height_px, size_t n_lines)
 {
     if (options->target > 0) {
         return options->target < LEAST_TARGET / 4 ? LEAST_TARGET / 4 : options->target;
     }
     float line = options->line_px > 0 ? options->line_px : 1;
     float n = 2 * height_px / (line + 2);
+    const size_t share = n_lines / ONE_IN;
+    const size_t most = share > FEW_LINES ? share : FEW_LINES;
+    n = n > (float)most ? (float)most : n;
     return n < LEAST_TARGET ? LEAST_TARGET : n > MOST_TARGET ? MOST_TARGET : (size_t)n;
 }
 
@@ -105,7 +111,7 @@ struct sampler *sampler_create(const struct polylines *lines, const struct axis 
     s->capacity_columns = choose_columns(n);
     polyline_screen_init(&s->screen, lines, axis, height_px, s->capacity_columns);
     s->n_columns = s->screen.n_columns;
-    s->target = choose_target(options, height_px);
+    s->target = choose_target(options, height_px, n);
     s->target = s->target > SAMPLE_NOBODY / (2 * SLOTS_A_TARGET)
                     ? SAMPLE_NOBODY / (2 * SLOTS_A_TARGET)
                     : s->target;

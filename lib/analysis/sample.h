@@ -22,7 +22,8 @@ enum sample_reason {
 
 /* How to choose; zero is the default. */
 struct sample_options {
-    size_t target; /* lines wanted; 0: 2 x height / (line + 2 px), from 24 to 400 */
+    size_t target; /* lines wanted; 0: 2 x height / (line + 2 px), from 24 to 400, but no
+                    * more than 128 or a fifth of all, whichever is more */
     float line_px; /* width of a drawn line; 0: 1 */
     uint64_t seed; /* the same seed and readings give the same lines */
     const uint32_t

@@ -155,6 +155,17 @@ static void show_urgent(struct sampler *s, const struct wanted_line *urgent, siz
     }
 }
 
+/* A line that is shown anyhow has a graver reason now. */
+static void tell_graver(struct sampler *s, uint32_t line, enum sample_reason reason)
+{
+    s->reason[line] = (uint8_t)reason;
+    for (size_t slot = 0; slot < s->n_shown; slot++) {
+        if (s->shown[slot] == line) {
+            s->reasons[slot] = (uint8_t)reason;
+        }
+    }
+}
+
 /* Enter all lines' readings in the last column; returns how many must be shown that are not. */
 static size_t enter_all(
     struct sampler *s, const struct sample_news *news, struct wanted_line *urgent)
@@ -165,6 +176,8 @@ static size_t enter_all(
         if (reason != SAMPLE_NOT_SHOWN && s->reason[i] == SAMPLE_NOT_SHOWN &&
             n < SAMPLE_SPARE) {
             urgent[n++] = (struct wanted_line){i, (uint8_t)reason};
+        } else if (s->reason[i] != SAMPLE_NOT_SHOWN && (uint8_t)reason > s->reason[i]) {
+            tell_graver(s, i, reason);
         }
     }
     return n;

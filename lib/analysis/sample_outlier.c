@@ -58,6 +58,7 @@ enum {
 static const float least_factor = 1.1F;
 static const float kept_bonus = 1.25F;
 static const float same_px = 2;
+static const float far_times = 3; /* as far in one column is not the same */
 
 /* Lines that others are compared with, and how dense it is around each. */
 struct references {
@@ -468,16 +469,22 @@ static void walk_strays(struct sampler *s, size_t *n_work)
     }
 }
 
+/* Whether a line runs beside one that is chosen: near it on the whole, and nowhere far from it. Two
+ * spikes of one step each are near on the whole, but the eye tells them apart. */
 static bool is_like_one_chosen(const struct sampler *s, const float *row, float px)
 {
     float room[POLYLINE_MAX_COLUMNS];
     for (size_t i = 0; i < s->n_outliers; i++) {
         float sum = 0;
+        float most = 0;
         const float *other = row_of(s, s->outliers[i], room);
         for (size_t c = 0; c < s->n_columns; c++) {
-            sum += (row[c] - other[c]) * (row[c] - other[c]);
+            const float squared = (row[c] - other[c]) * (row[c] - other[c]);
+            sum += squared;
+            most = squared > most ? squared : most;
         }
-        if (sum < px * px * (float)s->n_columns) {
+        if (sum < px * px * (float)s->n_columns &&
+            most < (far_times * px) * (far_times * px)) {
             return true;
         }
     }

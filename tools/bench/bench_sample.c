@@ -319,6 +319,23 @@ static void measure_live(
         n_redone);
 }
 
+/* How near each other those lie that are shown in any case: who shows fewer lines has their pairs. */
+static void report_must(
+    struct bench *bench, const struct flock *flock, const struct sample *sample)
+{
+    baro_autofree uint32_t *lines = baro_xcalloc(sample->n_shown + 1, sizeof *lines);
+    struct choice must = {lines, 0};
+    for (size_t i = 0; i < sample->n_shown; i++) {
+        if (sample->reasons[i] >= SAMPLE_ENVELOPE) {
+            lines[must.n++] = sample->shown[i];
+        }
+    }
+    if (must.n > 1) {
+        bench_note(bench, "%s: of the pairs of the %zu that must be shown %.3f are near",
+            flock->name, must.n, measure_pairs(flock, &must, sample->radius_px).near_share);
+    }
+}
+
 static void judge(
     struct bench *bench, const struct flock *flock, const struct sample *sample)
 {
@@ -345,6 +362,7 @@ static void judge(
     }
     bench_note(bench, "%s: %.3f of pairs are near whichever %zu lines are shown",
         flock->name, unavoidable_pairs(flock, ours.n, sample->radius_px), ours.n);
+    report_must(bench, flock, sample);
     bench_note(bench,
         "%s: pairs beyond the radius, by distance, are %.2f to %.2f of an even spread",
         flock->name, least, most);
@@ -533,9 +551,10 @@ static int run_recorded(struct bench *bench, const struct corpus *corpus)
         const char *run, *name;
     } tensors[] = {{"wide-mlp-adam", "weights.body.0.weight"},
         {"wide-mlp-sgd", "gradients.body.0.weight"}, {"wide-vae", "activations.encoder"}};
+    const size_t n_sizes = bench_is_quick(bench) ? 1 : BARO_LEN(sizes);
     struct flock flock = {0};
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < BARO_LEN(sizes); i++) {
+    for (size_t i = 0; rc == 0 && i < n_sizes; i++) {
         if (flock_take_mixed(&flock, corpus, sizes[i])) {
             rc = run_flock(bench, &flock);
         } else {

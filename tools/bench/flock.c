@@ -14,7 +14,7 @@
  * the l2 norm of units of real trainings (tools/corpus/record_corpus.py --wide): either one tensor's, as the
  * viewer's tensor page shows them, or a draw of all weights', each tensor
  * scaled so that they share a chart. Planted outliers are a spike of one step, a course of its own from the middle on, or a slow
- * departure, each four to five times the spread of the lines, upwards or downwards, but at least
+ * departure, each four to eight times the spread of the lines, upwards or downwards, but at least
  * half as much again as all but one line in 1,000 moves by itself: among gradients that are zero but for spikes
  * a third of the lines leaps by five times the spread, and one more that does is no outlier.
  *
@@ -216,12 +216,14 @@ static void plant(struct flock *flock, size_t every)
     for (size_t i = every / 2; i < flock->n; i += every) {
         float *line = flock->values + i * n_steps;
         size_t kind = flock->n_planted % 3;
+        const double strength =
+            1 + flock_draw() / 2; /* two alike would be one to the eye */
         for (size_t t = 0; t < n_steps; t++) {
             double x = (double)t / (double)n_steps;
             double more = kind == 0   ? (t == n_steps / 3 ? spike : 0)
                           : kind == 1 ? (t >= n_steps / 2 ? level : 0)
                                       : slope * x * x;
-            line[t] += (float)(flock->n_planted % 2 == 0 ? more : -more);
+            line[t] += (float)(strength * (flock->n_planted % 2 == 0 ? more : -more));
         }
         flock->planted[flock->n_planted++] = (uint32_t)i;
     }
