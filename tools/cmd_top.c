@@ -35,7 +35,7 @@ enum {
     TOP_COLUMNS = 160, /* of the past */
     FRAME_MS = 500,
     SETTLE_MS = 300, /* longer than a group commit */
-    TURN_MS = 50, /* a key is heard within that time */
+    TURN_MS = 50,    /* a key is heard within that time */
     RATE_STEPS = 16
 };
 
@@ -58,7 +58,8 @@ struct top {
     double cost;
     double seconds[RATE_STEPS]; /* of the last steps */
     size_t n_seconds;
-    bool must_quit;
+    char *shown; /* what stands on the terminal; NULL: nothing yet */
+    int shown_w, shown_h;
 };
 
 /* ---- what is shown ---- */
@@ -480,22 +481,34 @@ static void find_size(int *out_width, int *out_height)
     }
 }
 
-/* Paint over what is there, line by line, so that nothing flickers. */
+/* Paint those lines that are others than before, over what is there: so that nothing flickers, and
+ * a screen on which nothing happens costs no byte. */
 static void show(struct top *top)
 {
     int width = 0;
     int height = 0;
     find_size(&width, &height);
-    baro_autofree char *text = draw(top, width, height, true);
-    (void)fputs("\033[H", stdout);
-    for (const char *line = text; *line != '\0';) {
-        size_t n = strcspn(line, "\n");
-        bool is_last = line[n] == '\0' || line[n + 1] == '\0';
-        (void)printf("%.*s\033[K%s", (int)n, line, is_last ? "" : "\n");
-        line += n + (line[n] == '\n' ? 1 : 0);
+    char *text = draw(top, width, height, true);
+    const char *old = top->shown;
+    if (old == NULL || width != top->shown_w || height != top->shown_h) {
+        (void)fputs("\033[2J", stdout);
+        old = "";
     }
-    (void)fputs("\033[J", stdout);
+    int row = 1;
+    for (const char *line = text; *line != '\0'; row++) {
+        size_t n = strcspn(line, "\n");
+        size_t n_old = strcspn(old, "\n");
+        if (n != n_old || memcmp(line, old, n) != 0) {
+            (void)printf("\033[%d;1H%.*s\033[K", row, (int)n, line);
+        }
+        line += n + (line[n] == '\n' ? 1 : 0);
+        old += n_old + (old[n_old] == '\n' ? 1 : 0);
+    }
     (void)fflush(stdout);
+    free(top->shown);
+    top->shown = text;
+    top->shown_w = width;
+    top->shown_h = height;
 }
 
 static struct termios old_mode;
@@ -617,6 +630,7 @@ static void finish(struct top *top)
     for (size_t i = 0; i < top->n_news; i++) {
         free(top->news[i].text);
     }
+    free(top->shown);
     free(top->series);
     free(top->layers);
     free(top->things);

@@ -117,13 +117,15 @@ static void draw_title(struct sheet *sheet, const struct top_screen *screen)
     end_line(sheet);
 }
 
-/* What matters now: the gravest that happened, the newest of equals. */
+/* What matters now: the gravest that happened, of equals the first: the others may follow from it. */
 static const struct top_news *headline(const struct top_screen *screen)
 {
     const struct top_news *worst = NULL;
     for (size_t i = 0; i < screen->n_news; i++) {
         const struct top_news *news = &screen->news[i];
-        if (news->level >= BARO_WATCH && (worst == NULL || news->level >= worst->level)) {
+        bool is_worse = worst == NULL || news->level > worst->level ||
+                        (news->level == worst->level && news->step < worst->step);
+        if (news->level >= BARO_WATCH && is_worse) {
             worst = news;
         }
     }
@@ -193,6 +195,33 @@ static size_t head_of(const char *path)
     return strcspn(path, ".");
 }
 
+static bool is_of_group(const char *path, const char *group)
+{
+    size_t n = head_of(group);
+    return head_of(path) == n && strncmp(group, path, n) == 0;
+}
+
+/* The places of layers so that those of a group stand together, groups as they were met first. */
+static size_t *group_layers(const struct top_screen *screen)
+{
+    size_t n = 0;
+    size_t *order = baro_xcalloc(screen->n_layers + 1, sizeof *order);
+    baro_autofree bool *is_listed = baro_xcalloc(screen->n_layers + 1, sizeof *is_listed);
+    for (size_t i = 0; i < screen->n_layers; i++) {
+        if (is_listed[i]) {
+            continue;
+        }
+        for (size_t k = i; k < screen->n_layers; k++) {
+            if (!is_listed[k] &&
+                is_of_group(screen->layers[k].path, screen->layers[i].path)) {
+                is_listed[k] = true;
+                order[n++] = k;
+            }
+        }
+    }
+    return order;
+}
+
 /* One mark a layer, behind the name of what it belongs to. */
 static void draw_layers(struct sheet *sheet, const struct top_screen *screen, int n_rows)
 {
@@ -203,11 +232,11 @@ static void draw_layers(struct sheet *sheet, const struct top_screen *screen, in
         return;
     }
     put(sheet, TERM_DIM, "%s", intro);
+    baro_autofree size_t *order = group_layers(screen);
     for (size_t i = 0; i < screen->n_layers; i++) {
-        const struct top_layer *layer = &screen->layers[i];
+        const struct top_layer *layer = &screen->layers[order[i]];
         size_t n = head_of(layer->path);
-        bool is_same =
-            group != NULL && head_of(group) == n && strncmp(group, layer->path, n) == 0;
+        bool is_same = group != NULL && is_of_group(layer->path, group);
         int needed = is_same ? 1 : (int)n + 3;
         if (sheet->used + needed > sheet->width && sheet->used > (int)sizeof intro) {
             end_line(sheet);
@@ -257,8 +286,10 @@ char *top_view_draw(const struct top_screen *screen, const struct term *term, in
     end_line(&sheet);
     int left = height - sheet.rows - (is_live ? 1 : 0);
     int n_news = screen->n_news < MAX_NEWS_ROWS ? (int)screen->n_news : MAX_NEWS_ROWS;
-    int layer_rows = screen->n_layers > 0 ? 1 + (left > 24) + (left > 40) : 0;
+    int free_rows = left - n_news - 2 - (int)screen->n_series;
+    int layer_rows = free_rows < 1 ? 1 : free_rows;
     layer_rows = layer_rows < MAX_LAYER_ROWS ? layer_rows : MAX_LAYER_ROWS;
+    layer_rows = screen->n_layers > 0 ? layer_rows : 0;
     int rest = left - n_news - (n_news > 0 ? 1 : 0) - layer_rows - (layer_rows > 0 ? 1 : 0);
     draw_series(
         &sheet, screen, (size_t)(rest > LEAST_SERIES_ROWS ? rest : LEAST_SERIES_ROWS));

@@ -8,7 +8,7 @@
 /*
  * Which records are to come live: those of what the page shows, and what concerns the run as a
  * whole. What was once chosen stays so until much of it is of no use any more: a page that is
- * turned to and fro, or scrolled, asks for nothing.
+ * left and come back to, or scrolled, asks for nothing.
  */
 
 static const double FAR_BYTES_PER_S = 1.5e6;

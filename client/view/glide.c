@@ -2,6 +2,7 @@
 #include "client/view/glide.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /*
  * The speed falls to 1/e every SLOWS_S seconds, so that what is let go of at v runs v * SLOWS_S
@@ -54,6 +55,18 @@ void glide_scroll(struct view *view, enum view_scroll which, float by)
     } else {
         view->glide.scroll[which] += by;
     }
+}
+
+bool glide_command(struct view *view, char key)
+{
+    if (key != 'M') {
+        return false;
+    }
+    view->is_still = !view->is_still;
+    view->has_chosen_motion = true;
+    (void)snprintf(view->notice, sizeof view->notice, "%s",
+        view->is_still ? "Reduced motion: nothing glides on by itself" : "Full motion");
+    return true;
 }
 
 void glide_stop(struct view *view)

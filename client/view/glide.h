@@ -18,6 +18,9 @@ void glide_let_go(struct view *view);
 /** Scroll a list by so many pixels. */
 void glide_scroll(struct view *view, enum view_scroll which, float by);
 
+/** Do what a key does, if it is one of motion: M, full or reduced. */
+bool glide_command(struct view *view, char key);
+
 /** Stop all of it. */
 void glide_stop(struct view *view);
 

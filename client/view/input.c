@@ -448,10 +448,6 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case '?': view->overlay = view->overlay == VIEW_KEYS ? VIEW_PLAIN : VIEW_KEYS; break;
     case '[': step_alert(view, model, -1); break;
     case ']': step_alert(view, model, 1); break;
-    case '{': notes_jump(view, model, -1); break;
-    case '}': notes_jump(view, model, 1); break;
-    case 'n': notes_open(view, model); break;
-    case 'm': notes_mark(view, model); break;
     case ' ': toggle_live(view); break;
     case 'f': fit(view); break;
     case 'l': toggle_log(view); break;
@@ -499,13 +495,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'p': toggle_play(view); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
-    case 'M':
-        view->is_still = !view->is_still;
-        view->has_chosen_motion = true;
-        (void)snprintf(view->notice, sizeof view->notice, "%s",
-            view->is_still ? "Reduced motion: nothing glides on by itself" : "Full motion");
-        break;
-    default: return false;
+    default: return notes_command(view, model, text[0]) || glide_command(view, text[0]);
     }
     return true;
 }

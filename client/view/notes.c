@@ -44,7 +44,8 @@ static void ask_to_remove(struct view *view, uint64_t id)
     view->notes.sure = 0;
 }
 
-void notes_open(struct view *view, const struct model *model)
+/* Write a note at the cursor, else at the newest step: opens its box. */
+static void open_box(struct view *view, const struct model *model)
 {
     int64_t step = 0;
     if (!step_meant(view, model, &step)) {
@@ -56,7 +57,8 @@ void notes_open(struct view *view, const struct model *model)
     view->overlay = VIEW_NOTE;
 }
 
-void notes_mark(struct view *view, const struct model *model)
+/* Mark the step at the cursor, else the newest one; one that is marked is so no longer. */
+static void mark_step(struct view *view, const struct model *model)
 {
     int64_t step = 0;
     if (!step_meant(view, model, &step)) {
@@ -141,7 +143,8 @@ void notes_go(struct view *view, const struct model *model, uint64_t id)
         note->author[0] != '\0' ? " · " : "", note->author);
 }
 
-void notes_jump(struct view *view, const struct model *model, int by)
+/* Go to the next note (by 1) or the one before (by -1), round the end. */
+static void jump(struct view *view, const struct model *model, int by)
 {
     const struct model_notes *notes = model->notes;
     size_t n = notes->n;
@@ -157,6 +160,17 @@ void notes_jump(struct view *view, const struct model *model, int by)
         }
     }
     notes_go(view, model, notes->at[at].id);
+}
+
+bool notes_command(struct view *view, const struct model *model, char key)
+{
+    switch (key) {
+    case 'n': open_box(view, model); return true;
+    case 'm': mark_step(view, model); return true;
+    case '{': jump(view, model, -1); return true;
+    case '}': jump(view, model, 1); return true;
+    default: return false;
+    }
 }
 
 void notes_remove(struct view *view, const struct model *model)

@@ -10,20 +10,14 @@
 
 struct frame;
 
-/** Write a note at the cursor, else at the newest step: opens its box. */
-void notes_open(struct view *view, const struct model *model);
-
-/** Mark the step at the cursor, else the newest one; one that is marked is so no longer. */
-void notes_mark(struct view *view, const struct model *model);
+/** Do what a key does, if it is one of notes: n, m, { and }. */
+bool notes_command(struct view *view, const struct model *model, char key);
 
 /** A character of the note. */
 bool notes_char(struct view *view, const char *text);
 
 /** A key while the box is open: enter keeps the note, esc does not. */
 bool notes_key(struct view *view, enum input_key key);
-
-/** Go to the next note (by 1) or the one before (by -1), round the end. */
-void notes_jump(struct view *view, const struct model *model, int by);
 
 /** Go to a note: its step gets the cursor, and comes into view. */
 void notes_go(struct view *view, const struct model *model, uint64_t id);
