@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/compare.h"
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
 #include "proto/wire.h"
@@ -160,17 +161,7 @@ static double weight_of(const struct found *a, const struct found *b)
     if (!a->has || !b->has) {
         return -1;
     }
-    if (!isfinite(a->last) || !isfinite(b->last)) {
-        bool is_same = (isnan(a->last) && isnan(b->last)) ||
-                       (isinf(a->last) && isinf(b->last) && a->last * b->last > 0);
-        return is_same ? 0 : (double)INFINITY;
-    }
-    double most = fmax(fabs(a->last), fabs(b->last));
-    if (!(most > 0)) {
-        return 0;
-    }
-    return a->is_tensor ? fabs(log2(fabs(b->last) / fabs(a->last)))
-                        : fabs(b->last - a->last) / most;
+    return compare_weight(a->last, b->last, a->is_tensor);
 }
 
 static int by_weight(const void *a, const void *b)

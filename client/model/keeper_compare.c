@@ -106,6 +106,7 @@ static void publish(struct keeper *keeper, struct model_compared *pairs, size_t 
             part->units[part->n_units++] =
                 (struct model_compared_units){.thing = units->thing,
                     .n = units->n[0],
+                    .step = {units->step[0], units->step[1]},
                     .values = {copy_floats(units->values[0], units->n[0]),
                         copy_floats(units->values[1], units->n[1])}};
         }
@@ -379,7 +380,10 @@ static void take_units(
     for (size_t i = 0; i < n; i++) {
         struct wire_column column;
         memcpy(&column, frames[0].bytes + i * sizeof column, sizeof column);
-        units->values[side][i] = column.count > 0 ? (float)column.last : NAN;
+        if (column.count > 0) {
+            units->step[side] = column.last_step;
+        }
+        units->values[side][i] = column.count > 0 ? (float)column.last : -1;
     }
 }
 

@@ -151,6 +151,7 @@ struct compared_units {
     uint32_t thing;
     int n_answered; /* sides */
     uint32_t n[2];
+    int64_t step[2];
     float *values[2];
 };
 

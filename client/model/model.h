@@ -385,7 +385,8 @@ struct model_compared {
 struct model_compared_units {
     uint32_t thing; /* of the first side */
     uint32_t n;
-    const float *values[2]; /* NaN: no reading */
+    int64_t step[2];        /* of those readings: units may be measured more rarely */
+    const float *values[2]; /* below 0: no reading */
 };
 
 struct model_compare {

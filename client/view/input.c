@@ -137,6 +137,8 @@ static void pick_run(struct view *view, uint32_t run)
         return;
     }
     view->run = run;
+    view->compare.is_steps = false;
+    view->compare.thing = 0;
     view->is_playing = false;
     view->ops_of = 0;
     view->thing = 0;
@@ -164,6 +166,7 @@ static void pick_other(struct view *view, const struct model *model, uint32_t ru
         return;
     }
     view->other_run = run;
+    view->compare.is_steps = false;
     (void)snprintf(view->notice, sizeof view->notice,
         "%.120s is seen beside it, dashed; 7 compares the two", other->name);
 }
@@ -286,6 +289,16 @@ static void act(
     case VIEW_FOLD_PROJECT: view_fold_hash(view, (uint64_t)a); break;
     case VIEW_PICK_X: xaxis_choose(view, (enum xaxis_kind)a); break;
     case VIEW_PIN: pin_thing(view, model, (uint32_t)a); break;
+    case VIEW_COMPARE_PICK: view->compare.thing = (uint32_t)a; break;
+    case VIEW_COMPARE_ROLE:
+        view->compare.role = (enum baro_role)a;
+        view->scroll[VIEW_SCROLL_PAGE] = 0;
+        break;
+    case VIEW_COMPARE_STEPS: view->compare.is_steps = a != 0; break;
+    case VIEW_COMPARE_SORT:
+        view->compare.sort = (enum compare_sort)a;
+        view->scroll[VIEW_SCROLL_PAGE] = 0;
+        break;
     case VIEW_OPEN_GLOB: open_glob(view, a != 0); break;
     case VIEW_PICK_NOTE: notes_go(view, model, (uint64_t)a); break;
     }
@@ -483,6 +496,8 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'c':
         if (hovered_run(view) != 0) {
             pick_other(view, model, hovered_run(view));
+        } else {
+            compare_steps(view);
         }
         break;
     case 'g': open_glob(view, false); break;

@@ -69,6 +69,7 @@ void view_destroy(struct view *view)
         marks_clear(&view->marks);
         capture_clear(view);
         overview_finish(view);
+        compare_cache_destroy(view->compare.cache);
         xaxis_finish(&view->x);
         free(view);
     }

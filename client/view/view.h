@@ -16,6 +16,7 @@
 #include "client/draw/chart.h"
 #include "client/model/model.h"
 #include "client/model/tree.h"
+#include "client/view/compare.h"
 #include "client/view/layers.h"
 #include "client/view/marks.h"
 #include "client/view/overview.h"
@@ -85,6 +86,10 @@ enum view_act {
     VIEW_FOLD_PROJECT, /* a: hash of its name */
     VIEW_PICK_X,       /* a: enum xaxis_kind */
     VIEW_PIN,          /* a: thing of the scalar; 0: step times */
+    VIEW_COMPARE_PICK,  /* a: thing of the first side */
+    VIEW_COMPARE_ROLE,  /* a: enum baro_role; 0: all */
+    VIEW_COMPARE_STEPS, /* a 1: two steps of the run shown; 0: two runs */
+    VIEW_COMPARE_SORT,  /* a: enum compare_sort */
     VIEW_OPEN_GLOB,    /* type which scalars are shown; a 1: show all again */
     VIEW_PICK_NOTE,    /* a: id of the note: go there */
 };
@@ -179,6 +184,7 @@ struct view {
     float scroll_max[VIEW_SCROLL_COUNT]; /* found while drawing */
 
     struct view_overview overview;
+    struct view_compare compare;
 
     /* x axis */
     struct xaxis x;      /* what it counts; all below are steps */
