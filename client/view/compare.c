@@ -21,6 +21,7 @@ static const float ROW_H = 22;
 static const float HEAD_H = 60;  /* sentences */
 static const float TITLE_H = 34; /* of a panel */
 static const float NUMBER_W = 70;
+static const float MIN_TWO_W = 560; /* of the page, for the panels at the right */
 
 /* ---- choosing ---- */
 
@@ -280,7 +281,11 @@ static struct columns columns_of(const struct frame *f, struct draw_rect rect)
     c.ratio = right;
     c.b = right - NUMBER_W;
     c.a = c.b - NUMBER_W;
-    c.name_w = fmaxf(c.a - NUMBER_W - rect.x - 30, 40);
+    c.name_w = c.a - NUMBER_W - rect.x - 30;
+    if (c.name_w < 80) { /* by how many times matters more than from what */
+        c.a = c.b = 0;
+        c.name_w = fmaxf(c.ratio - NUMBER_W - rect.x - 30, 40);
+    }
     return c;
 }
 
@@ -315,8 +320,10 @@ static void draw_heads(
 {
     struct draw_style style = {
         .size = THEME_SIZE_AXIS, .color = f->theme->secondary, .align = DRAW_RIGHT};
-    (void)draw_string(f->list, c->a, y, &style, "l2 of A");
-    (void)draw_string(f->list, c->b, y, &style, "of B");
+    if (c->a > 0) {
+        (void)draw_string(f->list, c->a, y, &style, "l2 of A");
+        (void)draw_string(f->list, c->b, y, &style, "of B");
+    }
     draw_order(f, c->ratio, y, "B to A", COMPARE_BY_SIZE);
     if (c->parted > 0) {
         draw_order(f, c->parted, y, "apart from", COMPARE_BY_PARTING);
@@ -356,8 +363,10 @@ static void draw_row(struct frame *f, const struct model_compare *compare,
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, theme->secondary, box.x + box.w + 8,
             y, c->name_w - box.w - 8, baro_role_name(of->thing->role));
     }
-    draw_number(f, c->a, y, theme->secondary, format_value(text, a));
-    draw_number(f, c->b, y, theme->secondary, format_value(text, b));
+    if (c->a > 0) {
+        draw_number(f, c->a, y, theme->secondary, format_value(text, a));
+        draw_number(f, c->b, y, theme->secondary, format_value(text, b));
+    }
     compare_say_ratio(text, a, b);
     draw_number(f, c->ratio, y, is_bad ? theme->alarm : theme->text, text);
     if (c->parted > 0 && of->has_parting) {
@@ -487,9 +496,13 @@ void compare_draw(struct frame *f, struct draw_rect rect)
             body.y + 20, body.w, "Reading.");
         return;
     }
+    const struct compare_row *chosen = chosen_row(f, &rows);
+    if (body.w < MIN_TWO_W) { /* room for one of the two */
+        draw_tensors(f, body, compare, &rows, chosen);
+        return;
+    }
     float right_w = fminf(fmaxf(body.w * 0.36F, 240), 460);
     struct draw_rect left = {body.x, body.y, body.w - right_w - THEME_GAP, body.h};
-    const struct compare_row *chosen = chosen_row(f, &rows);
     draw_tensors(f, left, compare, &rows, chosen);
     compare_panels(f,
         (struct draw_rect){left.x + left.w + THEME_GAP, body.y, right_w, body.h}, compare,

@@ -84,7 +84,7 @@ static float draw_settings(
     size_t n =
         config_differences(f->run->config, other->config, pairs, MAX_SETTINGS, &n_same);
     bool has_none = n == 0 && n_same == 0;
-    size_t n_room = (size_t)fmaxf((most - TITLE_H - 8) / ROW_H, 1);
+    size_t n_room = (size_t)fmaxf((most - TITLE_H - 8) / ROW_H, 2);
     size_t n_rows = n < n_room ? n : n_room - 1;
     n_rows = n_rows < MAX_SETTINGS ? n_rows : MAX_SETTINGS;
     float h = TITLE_H + ROW_H * (float)(n_rows + (n_rows < n ? 1 : 0)) + 8;
@@ -365,8 +365,8 @@ static void draw_chosen(struct frame *f, struct draw_rect rect,
         rect.y + 58, rect.w - 24, text);
     float rest = rect.h - 68;
     float top_h = fminf(ROW_H * (float)diff.n_top + 8, rest * 0.55F);
-    float bars_h = rest - top_h;
-    if (bars_h >= 60 && diff.n > 0) {
+    float bars_h = diff.n > 0 ? rest - top_h : 0; /* no unit has a ratio: no axis */
+    if (bars_h >= 60) {
         draw_bars(f, (struct draw_rect){rect.x + 12, rect.y + 68, rect.w - 24, bars_h - 8},
             &diff);
     }

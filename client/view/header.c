@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/view/inside.h"
 #include "client/view/words.h"
@@ -23,6 +24,23 @@ static const char *link_words(const struct model *model, char out[WORDS_MAX])
     case MODEL_STATE_COUNT: break;
     }
     return NULL;
+}
+
+/* Where there is no room for the names of all pages, the others are called by their keys. */
+static void shorten(
+    struct frame *f, const char **words, const int64_t *pages, int n, float room)
+{
+    static const char *const keys[] = {"1", "2", "3", "4", "5", "6", "7"};
+    _Static_assert(BARO_LEN(keys) == VIEW_PAGE_COUNT, "each page has a key");
+    const float gap = 18;
+    float w = 0;
+    for (int i = 0; i < n; i++) {
+        w += gap + font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_TEXT, words[i],
+                       strlen(words[i]));
+    }
+    for (int i = 0; i < n && w > room; i++) {
+        words[i] = pages[i] != (int64_t)f->view->page ? keys[pages[i]] : words[i];
+    }
 }
 
 void header_draw(struct frame *f, struct draw_rect rect)
@@ -48,6 +66,8 @@ void header_draw(struct frame *f, struct draw_rect rect)
     if (f->run == NULL) {
         return;
     }
+    const float least = 150; /* for the run */
+    shorten(f, words, values, n_pages, rect.w - 2 * VIEW_PAD - least);
     float left = frame_switch(f, right, y, words, values, (size_t)n_pages,
         (int64_t)f->view->page, VIEW_PICK_PAGE, true);
     char name[WORDS_MAX];

@@ -202,7 +202,10 @@ static void draw_head(struct frame *f, struct draw_rect row, struct layers *laye
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, box.x + box.w + 12,
         y, fmaxf(left - box.x - box.w - 40, 20), text);
     (void)draw_stats(f, row.x, y + 26, has_updates);
-    draw_forms(f, row.x + row.w, y + 26);
+    const float both_w = 760; /* else key v is left for the form, and y for the scale */
+    if (row.w >= both_w) {
+        draw_forms(f, row.x + row.w, y + 26);
+    }
 }
 
 /* ---- one row ---- */

@@ -14,7 +14,7 @@
 
 static const char *const KEYS[][2] = {
     {"1 2 3 4 5", "overview, tensor, network, alerts, why"},
-    {"7", "compare: two runs, or two steps of one"},
+    {"7 c", "compare two runs; c: the cursor's step with the marked one"},
     {"/", "find a run, tensor, scalar, command; “unit 123”"},
     {"ctrl click", "on a run: see it beside the one shown; c over it does too"},
     {"g", "which scalars are shown: a part of the name, or a glob"},

@@ -161,6 +161,68 @@ static void the_cursor_says_up_to_which_step(void **state)
     stage_end(&stage);
 }
 
+/* Ink of the texts of a table: no two touch, none leaves the window. */
+static void assert_texts_apart(const struct stage *stage)
+{
+    size_t n = 0;
+    struct draw_rect inks[1024];
+    size_t n_inks = 0;
+    struct draw_rect clip[DRAW_MAX_CLIP_DEPTH + 1] = {draw_frame(stage->list)};
+    int depth = 0;
+    const struct draw_cmd *cmds = draw_cmds(stage->list, &n);
+    for (size_t i = 0; i < n; i++) {
+        depth -= cmds[i].op == DRAW_UNCLIP ? 1 : 0;
+        if (cmds[i].op == DRAW_CLIP) {
+            clip[++depth] = cmds[i].box;
+        }
+        if (cmds[i].op != DRAW_STRING) {
+            continue;
+        }
+        float h = cmds[i].u.string.size * 0.72F;
+        struct draw_rect ink = {cmds[i].box.x, cmds[i].u.string.y - h, cmds[i].box.w, h};
+        if (ink.y + h < clip[depth].y || ink.y > clip[depth].y + clip[depth].h) {
+            continue; /* scrolled away */
+        }
+        if (ink.x < -0.5F || ink.x + ink.w > stage->w + 0.5F) {
+            fail_msg("'%s' is cut", cmds[i].u.string.text);
+        }
+        for (size_t k = 0; k < n_inks; k++) {
+            bool touch = ink.x + 1 < inks[k].x + inks[k].w &&
+                         inks[k].x + 1 < ink.x + ink.w && ink.y + 1 < inks[k].y + h &&
+                         inks[k].y + 1 < ink.y + h;
+            if (touch) {
+                fail_msg("%g x %g: '%s' overlaps another", (double)stage->w,
+                    (double)stage->h, cmds[i].u.string.text);
+            }
+        }
+        assert_true(n_inks < 1024);
+        inks[n_inks++] = ink;
+    }
+    assert_true(n_inks > 10);
+}
+
+static void nothing_overlaps_at_the_sizes_people_have(void **state)
+{
+    (void)state;
+    static const float sizes[][2] = {
+        {640, 400}, {800, 600}, {1000, 640}, {1280, 800}, {1920, 1080}};
+    struct stage stage;
+    begin(&stage);
+    draw_both(&stage);
+    for (int steps = 0; steps < 2; steps++) {
+        stage.view->compare.is_steps = steps != 0;
+        stage.view->compare.steps[0] = 10;
+        stage.view->compare.steps[1] = 90;
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            stage.w = sizes[i][0];
+            stage.h = sizes[i][1];
+            stage_draw(&stage);
+            assert_texts_apart(&stage);
+        }
+    }
+    stage_end(&stage);
+}
+
 static void settings_that_differ_are_told_by_their_paths(void **state)
 {
     (void)state;
@@ -198,6 +260,7 @@ int main(void)
         cmocka_unit_test(units_of_what_is_seen_are_compared_one_by_one),
         cmocka_unit_test(two_steps_of_a_run_are_compared_with_m_and_c),
         cmocka_unit_test(the_cursor_says_up_to_which_step),
+        cmocka_unit_test(nothing_overlaps_at_the_sizes_people_have),
         cmocka_unit_test(settings_that_differ_are_told_by_their_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
