@@ -301,6 +301,61 @@ static void columns_hold_the_extremes_of_all_units(void **state)
     pusher_finish(&pusher);
 }
 
+/* Asked as columns, the second statistic of steps is when each was recorded. */
+static void steps_tell_when_they_were(void **state)
+{
+    struct rig *rig = *state;
+    struct pusher pusher;
+    enum { STEPS = 60, COLUMNS = 6 };
+    pusher_init(&pusher, rig, "a", 1);
+    pusher_declare_scalar(&pusher, 1, "x");
+    assert_int_equal(pusher_hello(&pusher), 0);
+    for (int step = 0; step < STEPS; step++) {
+        double seconds = 0.25;
+        pusher_record(&pusher, READING_STEP, 0, step, &seconds, sizeof seconds);
+    }
+    pusher_flush(&pusher);
+    Baro__SeriesRef ref;
+    baro__series_ref__init(&ref);
+    ref.kind = READING_STEP;
+    Baro__SeriesRef *refs[1] = {&ref};
+    Baro__RangeRequest range;
+    baro__range_request__init(&range);
+    range.run = 1;
+    range.n_series = 1;
+    range.series = refs;
+    range.to_step = STEPS - 1;
+    Baro__Envelope request;
+    baro__envelope__init(&request);
+    request.body_case = BARO__ENVELOPE__BODY_RANGE_REQUEST;
+    request.range_request = &range;
+    struct link_message points = {0};
+    rig_ask(rig, &request, &points); /* every point: step, time, value */
+    assert_int_equal(points.frames[0].n_bytes, STEPS * 24);
+    ref.stat = STEP_TIME;
+    range.columns = COLUMNS;
+    struct link_message reply = {0};
+    rig_ask(rig, &request, &reply);
+    assert_int_equal(reply.wire.envelope->range_reply->n_points[0], STEPS);
+    const struct wire_column *columns = (const void *)reply.frames[0].bytes;
+    uint32_t n = 0;
+    for (int c = 0; c < COLUMNS; c++) {
+        int64_t time_ns = 0;
+        memcpy(&time_ns, points.frames[0].bytes + 24 * columns[c].last_step + 8, 8);
+        assert_true(time_ns > 0);
+        assert_true(fabs(columns[c].last - (double)time_ns / 1e9) < 1e-6);
+        assert_true(columns[c].min <= columns[c].last && columns[c].first > 1);
+        n += columns[c].count;
+    }
+    assert_int_equal(n, STEPS);
+    link_message_release(&points);
+    link_message_release(&reply);
+    ref.stat = STEP_STAT_COUNT;
+    struct baro_err err = {0};
+    assert_int_equal(rig_ask_refused(rig, &request, &err), BARO_EINVAL);
+    pusher_finish(&pusher);
+}
+
 static void rows_come_back_as_they_were_pushed(void **state)
 {
     struct rig *rig = *state;
@@ -358,6 +413,7 @@ int main(void)
         CASE(nothing_acknowledged_is_lost_when_the_daemon_is_killed),
         CASE(a_batch_without_hello_is_asked_to_say_it),
         CASE(columns_hold_the_extremes_of_all_units),
+        CASE(steps_tell_when_they_were),
         CASE(rows_come_back_as_they_were_pushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
