@@ -20,7 +20,8 @@ static const char HELP[] =
     "RUN is an id or its beginning, a name, PROJECT/NAME or latest; without it the newest run\n"
     "is shown.\n"
     "\n"
-    "  --page P          overview (default), tensor, network, alerts or why\n"
+    "  --page P          overview (default), tensor, network, alerts,\n"
+    "                    why, layers or compare\n"
     "  --tensor NAME     show this tensor; NAME:ROLE where it has several roles\n"
     "  --stat S          of its units: mean, l2 (default), abs_max, frac_zero,\n"
     "                    n_nonfinite; of an update also: change\n"
@@ -141,8 +142,8 @@ static int set_option(int option, const char *value, struct options *out)
         out->has_page = true;
         return out->page < VIEW_PAGE_COUNT
                    ? -1
-                   : refuse(
-                         "page", value, "a page: overview, tensor, network, alerts or why");
+                   : refuse("page", value,
+                         "a page: overview, tensor, network, alerts, why, layers or compare");
     case OPT_TENSOR: out->tensor = value; return -1;
     case OPT_STAT: {
         int stat = reading_stat_parse(READING_UNITS, value);
