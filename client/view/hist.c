@@ -3,18 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/view/hist.h"
 #include "client/view/inside.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
 /*
- * The distribution of a tensor, at the right of its page. Above: how its elements lie at the
- * cursor's step, or at the newest. Below: the same over all visible steps, one column a
- * reading, darker where more elements are. Magnitudes are powers of two, negative ones below,
- * zeros in the middle.
+ * The distribution of a tensor, at the right of its page: how its elements lie at the cursor's
+ * step, or at the newest. Magnitudes are powers of two, zeros in the middle. hist_time.c has the
+ * same over all visible steps.
  */
 
-static float largest_share(const float *shares, size_t n)
+float hist_largest(const float *shares, size_t n)
 {
     float largest = 0;
     for (size_t i = 0; i < n; i++) {
@@ -29,7 +29,7 @@ static size_t row_at_cursor(const struct frame *f, const struct model_hist *hist
     size_t at = hist->n - 1;
     if (isnan(f->view->cursor)) {
         size_t n_bins = 2 * (size_t)hist->n_exps + 1;
-        while (at > 0 && !(largest_share(&hist->shares[at * n_bins], n_bins) > 0)) {
+        while (at > 0 && !(hist_largest(&hist->shares[at * n_bins], n_bins) > 0)) {
             at--;
         }
         return at;
@@ -84,7 +84,7 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
     size_t n_bins = 2 * (size_t)hist->n_exps + 1;
     size_t row = row_at_cursor(f, hist);
     const float *shares = &hist->shares[row * n_bins];
-    float largest = largest_share(shares, n_bins);
+    float largest = hist_largest(shares, n_bins);
     char step[FORMAT_MAX];
     char note[WORDS_MAX];
     (void)snprintf(note, sizeof note, "at step %s%s", format_count(step, hist->steps[row]),
@@ -118,70 +118,6 @@ static void draw_now(struct frame *f, struct draw_rect rect, const struct model_
     draw_axis(f, plot, hist);
 }
 
-/* All visible rows as a picture: steps to the right, bins upwards. lasts: steps that a reading
- * stands for at most, so that a gap stays a gap. */
-static void draw_bands(
-    struct frame *f, struct draw_rect rect, const struct model_hist *hist, double lasts)
-{
-    size_t n_bins = 2 * (size_t)hist->n_exps + 1;
-    size_t n_columns = (size_t)fmaxf(rect.w / 2, 8);
-    draw_color *cells = draw_scratch(f->list, n_columns * n_bins * sizeof *cells);
-    if (cells == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < n_columns * n_bins; i++) {
-        cells[i] = f->theme->panel;
-    }
-    double span = f->view->hi - f->view->lo;
-    for (size_t row = 0; row < hist->n; row++) {
-        double from = ((double)hist->steps[row] - f->view->lo) / span;
-        double next = (double)hist->steps[row] + lasts;
-        if (row + 1 < hist->n) {
-            next = fmin(next, (double)hist->steps[row + 1]);
-        }
-        double to = (next - f->view->lo) / span;
-        if (to < 0 || from > 1) {
-            continue;
-        }
-        size_t first = (size_t)(fmax(from, 0) * (double)n_columns);
-        size_t last = (size_t)fmin(to * (double)n_columns, (double)(n_columns - 1));
-        const float *shares = &hist->shares[row * n_bins];
-        float largest = largest_share(shares, n_bins);
-        for (size_t bin = 0; bin < n_bins; bin++) {
-            draw_color color = f->theme->alarm; /* no finite element */
-            if (largest > 0 && !(shares[bin] > 0)) {
-                color = f->theme->panel;
-            } else if (largest > 0) { /* the rarest can still be seen */
-                color = draw_mix(f->theme->panel, f->theme->accent,
-                    fmaxf(sqrtf(shares[bin] / largest) * 0.9F, 0.2F));
-            }
-            for (size_t c = first; c <= last && c < n_columns; c++) {
-                cells[(n_bins - 1 - bin) * n_columns + c] = color;
-            }
-        }
-    }
-    draw_cells(f->list, rect, cells, (uint32_t)n_columns, (uint32_t)n_bins);
-}
-
-static void draw_bands_panel(
-    struct frame *f, struct draw_rect rect, const struct model_hist *hist, double lasts)
-{
-    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
-        rect.x, rect.y + 14, rect.w, "over time");
-    if (hist->is_cut) {
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary,
-            box.x + box.w + 10, rect.y + 14, rect.w - box.w - 10,
-            "newest only; zoom for older");
-    }
-    struct draw_rect plot = {rect.x, rect.y + 26, rect.w, rect.h - 26};
-    draw_bands(f, plot, hist, lasts);
-    double place = (f->view->cursor - f->view->lo) / (f->view->hi - f->view->lo);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(
-            f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0, f->theme->accent);
-    }
-}
-
 void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
     f->view->wish.hist_thing = thing->thing;
@@ -196,13 +132,5 @@ void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing 
             inner.y + 14, inner.w, hist->is_ready ? "no histogram here" : "reading");
         return;
     }
-    const float least = 250; /* for both */
-    float half = inner.h < least ? inner.h : (inner.h - THEME_GAP) / 2;
-    draw_now(f, (struct draw_rect){inner.x, inner.y, inner.w, half}, hist);
-    if (inner.h < least) {
-        return;
-    }
-    draw_bands_panel(f,
-        (struct draw_rect){inner.x, inner.y + half + THEME_GAP, inner.w, half}, hist,
-        fmax(4 * thing->cadence, 1));
+    draw_now(f, inner, hist);
 }

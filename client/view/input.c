@@ -270,6 +270,12 @@ static void act(
     case VIEW_LAYERS_MOVED: view->layers.moved = (int)a; break;
     case VIEW_LAYERS_STEP: layers_pick_step(view, (double)a); break;
     case VIEW_LAYERS_TOP: view->layers.k = (size_t)a; break;
+    case VIEW_TENSOR_TAB: view->tensor.tab = (enum tensor_tab)a; break;
+    case VIEW_TENSOR_ORDER: view->tensor.order = (enum tensor_order)a; break;
+    case VIEW_TENSOR_HIST: view->tensor.hist = (enum tensor_hist)a; break;
+    case VIEW_NETWORK_FORM: view->network.form = (enum form)a; break;
+    case VIEW_NETWORK_STAT: view->network.stat = (enum form_stat)a; break;
+    case VIEW_NETWORK_COLOR: view->network.color = (enum network_color)a; break;
     case VIEW_TOGGLE_LIVE: view->is_live = !view->is_live; break;
     case VIEW_FIT: fit(view); break;
     case VIEW_CHART:
@@ -376,6 +382,12 @@ static void next_form(struct view *view)
         view->layers.form = (enum form)(((int)view->layers.form + 1) % FORM_COUNT);
     } else if (view->page == VIEW_NETWORK) {
         view->network.form = (enum form)(((int)view->network.form + 1) % FORM_COUNT);
+    } else if (view->page == VIEW_TENSOR && view->tensor.tab == TENSOR_DISTRIBUTION) {
+        view->tensor.hist =
+            (enum tensor_hist)(((int)view->tensor.hist + 1) % TENSOR_HIST_COUNT);
+    } else if (view->page == VIEW_TENSOR) {
+        view->tensor.order =
+            (enum tensor_order)(((int)view->tensor.order + 1) % TENSOR_ORDER_COUNT);
     }
 }
 
@@ -485,6 +497,9 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'h':
         if (view->page == VIEW_LAYERS) {
             view->layers.size = (view->layers.size + 1) % LAYERS_N_SIZES;
+        } else if (view->page == VIEW_TENSOR) {
+            view->tensor.tab =
+                (enum tensor_tab)(((int)view->tensor.tab + 1) % TENSOR_TAB_COUNT);
         }
         break;
     case 'i':

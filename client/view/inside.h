@@ -200,7 +200,15 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
 /** A line for each unit of a tensor. */
 void units_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
 
-/** The distribution of a tensor, now and over time. */
+/** The distribution of a tensor over its visible steps. */
+void hist_time_draw(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing);
+
+/** The panel over time of the tensor page: units, distribution, change. */
+void tensor_time_draw(
+    struct frame *f, struct draw_rect rect, const struct model_thing *thing);
+
+/** The distribution of a tensor at the cursor. */
 void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing *thing);
 
 /* Whose folds. */

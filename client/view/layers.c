@@ -547,6 +547,7 @@ static void draw_list(struct frame *f, struct layers *layers)
     struct draw_rect within = f->within;
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_LAYERS, 0);
     f->within = frame_within(f, list);
+    frame_zone(f, layers->plot, VIEW_CHART, slot - f->view->slots, 0);
     draw_clip(f->list, list);
     draw_rows(f, layers, scroll, slot - f->view->slots);
     draw_marks(f, layers);

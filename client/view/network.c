@@ -13,12 +13,13 @@
  * ...) over the visible steps, its history as a heat strip, and its value at the cursor, which also
  * tints the box: moved along the steps, or played, one sees a gradient die layer by layer. Modules
  * are folded and unfolded by themselves and their edges with them; a box's operations are a list at
- * the side.
+ * the side. Instead of the norm another statistic can be chosen, and another form; the tint may tell
+ * health or the value among all boxes.
  */
 
 enum { STRIP_CELLS = 160 };
 
-static const float HEAD_H = 36;
+static const float HEAD_H = 64;
 static const float OPS_W = 380;
 
 /* ---- one box ---- */
@@ -59,30 +60,30 @@ static const struct wire_column *reading_at(
     return found;
 }
 
-/* How far a reading is from usual: -1 a sixteenth, 1 sixteen times; NaN: not known. */
-static float deviation(const struct wire_column *reading, double usual)
+/* How far a value is from usual: -1 a sixteenth, 1 sixteen times; NaN: not known. */
+static float deviation(double value, double usual)
 {
-    if (reading == NULL || isnan(usual) || !(reading->last > 0)) {
+    if (!(value > 0) || !(usual > 0)) {
         return (float)NAN;
     }
-    return (float)fmin(fmax((log2(reading->last) - usual) / 4, -1), 1);
+    return (float)fmin(fmax(log2(value / usual) / 4, -1), 1);
 }
 
 /* The value, and against its usual; NaN and infinities in alarm colour. */
-static void draw_value(struct frame *f, struct draw_rect row,
-    const struct wire_column *reading, double usual, bool is_bad)
+static void draw_value(
+    struct frame *f, struct draw_rect row, double shown, double usual, bool is_bad)
 {
     char value[FORMAT_MAX];
     char change[FORMAT_MAX + 8] = "";
     struct draw_style style = {.role = FONT_MONO,
         .size = THEME_SIZE_AXIS,
         .color = is_bad ? f->theme->alarm : f->theme->text};
-    const char *text = is_bad            ? "NaN, Inf"
-                       : reading == NULL ? "–"
-                                         : format_value(value, reading->last);
+    const char *text = is_bad         ? "NaN, Inf"
+                       : isnan(shown) ? "–"
+                                      : format_value(value, shown);
     (void)draw_string(f->list, row.x, row.y + 11, &style, text);
-    if (!is_bad && reading != NULL && !isnan(usual) && reading->last > 0) {
-        double times = reading->last / exp2(usual);
+    if (!is_bad && shown > 0 && usual > 0) {
+        double times = shown / usual;
         char number[FORMAT_MAX];
         (void)snprintf(change, sizeof change, "%s%s", times < 1 ? "÷" : "×",
             format_value(number, times < 1 ? 1 / times : times));
@@ -111,12 +112,9 @@ static bool is_bad_now(
     return is_bad;
 }
 
-static void tip_of_box(
-    struct frame *f, const struct network_box *box, const struct heat_row *row)
+static void tip_of_box(struct frame *f, const struct network_box *box)
 {
     char words[WORDS_MAX];
-    char number[FORMAT_MAX];
-    char step[FORMAT_MAX];
     frame_tip(f, box->rect.x + box->rect.w, box->rect.y);
     frame_tip_line(f, "%.*s", (int)box->path_n, box->path);
     if (box->is_loss) {
@@ -126,16 +124,8 @@ static void tip_of_box(
         frame_tip_line(f, "no readings of this kind");
         return;
     }
-    struct model_ref norm = {box->thing->thing, READING_SUMMARY, SUMMARY_L2, 0};
-    const struct wire_column *reading = reading_at(f->view, frame_series(f, norm, false));
-    frame_tip_line(f, "%s: %s", box->thing->name, words_shape(words, box->thing));
-    if (reading != NULL) {
-        frame_tip_line(f, "l2 norm %s at step %s", format_exact(number, reading->last),
-            format_count(step, reading->last_step));
-    }
-    if (!isnan(row->usual)) {
-        frame_tip_line(f, "usual: %s", format_value(number, exp2(row->usual)));
-    }
+    frame_tip_line(f, "%s", words_shape(words, box->thing));
+    form_tip(f, &box->data, f->view->network.stat, f->view->network.form, f->view->cursor);
     if (box->is_folded) {
         frame_tip_line(f, "folded: %u tensors", f->view->tree->nodes[box->node].n_tensors);
     }
@@ -160,12 +150,18 @@ static float draw_ops_word(
     return at.w + 10;
 }
 
+/* The gravest level of what a box stands for. */
+static enum baro_level level_of(const struct frame *f, const struct network_box *box)
+{
+    return !box->is_loss        ? f->view->tree->nodes[box->node].level
+           : box->thing != NULL ? box->thing->worst_level
+                                : 0;
+}
+
 static void draw_head(struct frame *f, const struct network_box *box)
 {
     const struct draw_rect r = box->rect;
-    enum baro_level level = !box->is_loss        ? f->view->tree->nodes[box->node].level
-                            : box->thing != NULL ? box->thing->worst_level
-                                                 : 0;
+    enum baro_level level = level_of(f, box);
     char name[WORDS_MAX];
     char shape[WORDS_MAX] = "";
     float x = r.x + 10;
@@ -218,34 +214,70 @@ static void zones_of_box(struct frame *f, const struct network_box *box)
     }
 }
 
-static void draw_box(struct frame *f, const struct network_box *box)
+/* Tint the box by what was chosen; NaN and infinities before all. */
+static void draw_tint(
+    struct frame *f, const struct network *net, const struct network_box *box, bool is_bad)
 {
     const struct draw_rect r = box->rect;
-    struct heat_row row = {.usual = (double)NAN};
+    enum network_color by = f->view->network.color;
+    enum baro_level level = level_of(f, box);
+    float far = deviation(box->value, box->data.usual);
+    if (is_bad) {
+        draw_fill(f->list, r, draw_fade(f->theme->alarm, 0.16F));
+    } else if (by == NETWORK_BY_HEALTH) {
+        draw_fill(f->list, r,
+            draw_fade(theme_health_color(f->theme, frame_health(level)),
+                level >= BARO_WATCH ? 0.24F : 0.1F));
+    } else if (by == NETWORK_BY_VALUE && net->has_values && !box->is_loss &&
+               isfinite(box->value)) {
+        float place = (float)fmin(fmax(axis_place(&net->values, box->value), 0), 1);
+        draw_fill(f->list, r, draw_fade(theme_heat(f->theme, place), 0.42F));
+    } else if (by == NETWORK_BY_USUAL && !isnan(far) && fabsf(far) > 0.1F) {
+        draw_fill(f->list, r, draw_fade(theme_diff(f->theme, far), 0.3F * fabsf(far)));
+    }
+}
+
+/* The history of the loss, or in the chosen form that of a statistic. */
+static void draw_history(struct frame *f, const struct network_box *box)
+{
+    const struct draw_rect r = box->rect;
+    struct draw_rect plot = {r.x + 10, r.y + 38, r.w - 20, r.h - 72};
+    const struct view_network *chosen = &f->view->network;
+    struct axis y;
+    if (box->is_loss) {
+        struct model_ref loss = {box->thing->thing, READING_SCALAR, 0, 0};
+        draw_curve_of(f, plot, frame_series(f, loss, false));
+    } else if (form_fit(f, &box->data, 1, chosen->stat, chosen->form, &y)) {
+        draw_clip(f->list, plot);
+        form_draw(f, plot, &box->data, chosen->stat, chosen->form, &y, false);
+        draw_unclip(f->list);
+        double place = xaxis_place(f->view, f->view->cursor);
+        if (place >= 0 && place <= 1) {
+            draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
+                draw_fade(f->theme->accent, 0.75F));
+        }
+    }
+}
+
+static void draw_box(
+    struct frame *f, const struct network *net, const struct network_box *box)
+{
+    const struct draw_rect r = box->rect;
     bool is_over = frame_is_over(f, r);
     draw_fill(f->list, r, is_over ? f->theme->raised : f->theme->panel);
     if (box->thing != NULL) {
         bool is_soft = f->origin != NULL && box->thing->worst_level < BARO_ALARM;
-        if (!box->is_loss) {
-            row = heat_row_get(f, box->thing, is_soft, STRIP_CELLS);
-        }
         struct model_ref norm = {box->thing->thing,
             box->is_loss ? READING_SCALAR : READING_SUMMARY, box->is_loss ? 0 : SUMMARY_L2,
             0};
-        const struct model_series *series = frame_series(f, norm, false);
-        const struct wire_column *reading = reading_at(f->view, series);
-        bool is_bad = is_bad_now(f, box->thing, reading);
-        float far = deviation(reading, row.usual);
-        if (is_bad) {
-            draw_fill(f->list, r, draw_fade(f->theme->alarm, 0.16F));
-        } else if (!isnan(far) && fabsf(far) > 0.1F) {
-            draw_fill(f->list, r, draw_fade(theme_diff(f->theme, far), 0.3F * fabsf(far)));
-        }
-        draw_curve_of(
-            f, (struct draw_rect){r.x + 10, r.y + 38, r.w - 20, r.h - 72}, series);
-        draw_value(f, (struct draw_rect){r.x + 10, r.y + r.h - 26, r.w - 20, 14}, reading,
-            row.usual, is_bad);
-        if (row.cells != NULL) {
+        bool is_bad =
+            is_bad_now(f, box->thing, reading_at(f->view, frame_series(f, norm, false)));
+        draw_tint(f, net, box, is_bad);
+        draw_history(f, box);
+        draw_value(f, (struct draw_rect){r.x + 10, r.y + r.h - 26, r.w - 20, 14},
+            box->value, box->data.usual, is_bad);
+        if (!box->is_loss) {
+            struct heat_row row = heat_row_get(f, box->thing, is_soft, STRIP_CELLS);
             draw_cells(f->list, (struct draw_rect){r.x, r.y + r.h - 7, r.w, 7}, row.cells,
                 STRIP_CELLS, 1);
         }
@@ -255,7 +287,7 @@ static void draw_box(struct frame *f, const struct network_box *box)
     zones_of_box(f, box);
     if (is_over) {
         f->view->ops_hover = box->n_ops > 0 ? (int64_t)box->node : -1;
-        tip_of_box(f, box, &row);
+        tip_of_box(f, box);
     }
 }
 
@@ -332,6 +364,73 @@ static void draw_head_line(struct frame *f, struct network *net, struct draw_rec
         row.y + 20, fmaxf(net->switch_x - box.x - box.w - 30, 40), text);
 }
 
+/* What the tints mean, right-aligned; gives where it begins. */
+static float draw_legend(struct frame *f, const struct network *net, float right, float y)
+{
+    enum { N = 32 };
+    draw_color colors[N];
+    char low[FORMAT_MAX] = "÷16";
+    char high[FORMAT_MAX] = "×16";
+    enum network_color by = f->view->network.color;
+    struct draw_style style = {
+        .size = THEME_SIZE_AXIS, .color = f->theme->secondary, .align = DRAW_RIGHT};
+    if (by == NETWORK_BY_HEALTH) {
+        for (int health = THEME_ALARM; health >= THEME_CALM; health--) {
+            struct draw_rect box = draw_string(
+                f->list, right, y, &style, theme_health_word((enum theme_health)health));
+            frame_mark(f, (enum theme_health)health, box.x - 9, y - 4);
+            right = box.x - 26;
+        }
+        return right;
+    }
+    for (int i = 0; i < N; i++) {
+        float t = (float)i / (N - 1);
+        colors[i] = by == NETWORK_BY_VALUE ? theme_heat(f->theme, t)
+                                           : theme_diff(f->theme, 2 * t - 1);
+    }
+    if (by == NETWORK_BY_VALUE && !net->has_values) {
+        return right;
+    }
+    if (by == NETWORK_BY_VALUE) {
+        (void)format_value(low, net->values.lo);
+        (void)format_value(high, net->values.hi);
+    }
+    style.role = FONT_MONO;
+    struct draw_rect box = draw_string(f->list, right, y, &style, high);
+    struct draw_rect bar = {box.x - 70, y - 8, 64, 8};
+    draw_cells(f->list, bar, colors, N, 1);
+    return draw_string(f->list, bar.x - 6, y, &style, low).x;
+}
+
+/* Which statistic in which form, and what tints the boxes. */
+static void draw_choices(struct frame *f, struct draw_rect row, const struct network *net)
+{
+    static const char *const colors[] = {"by its usual", "by health", "by value"};
+    _Static_assert(BARO_LEN(colors) == NETWORK_COLOR_COUNT, "each has its words");
+    const char *words[FORM_STAT_COUNT];
+    const char *forms[FORM_COUNT];
+    int64_t values[FORM_STAT_COUNT];
+    const struct view_network *chosen = &f->view->network;
+    float y = row.y + 46;
+    for (int stat = 0; stat < FORM_STAT_COUNT; stat++) {
+        words[stat] = form_stat_name((enum form_stat)stat);
+        values[stat] = stat;
+    }
+    for (int form = 0; form < FORM_COUNT; form++) {
+        forms[form] = form_name((enum form)form);
+    }
+    (void)frame_switch(f, row.x, y, words, values, FORM_STAT_COUNT, (int64_t)chosen->stat,
+        VIEW_NETWORK_STAT, false);
+    if (row.w < 900) {
+        return; /* v, and the command list, have the others */
+    }
+    float left = draw_legend(f, net, row.x + row.w - 4, y);
+    left = frame_switch(f, left - 18, y, colors, values, NETWORK_COLOR_COUNT,
+        (int64_t)chosen->color, VIEW_NETWORK_COLOR, true);
+    (void)frame_switch(f, left - 34, y, forms, values, FORM_COUNT, (int64_t)chosen->form,
+        VIEW_NETWORK_FORM, true);
+}
+
 /* The box whose operations are listed; NULL: none is chosen, or it is folded away. */
 static const struct network_box *opened(const struct frame *f, const struct network *net)
 {
@@ -345,6 +444,47 @@ static const struct network_box *opened(const struct frame *f, const struct netw
     return NULL;
 }
 
+/* Read what a box shows; how units lie only where it is seen. */
+static void read_box(struct frame *f, struct network_box *box, struct draw_rect seen)
+{
+    const struct view_network *chosen = &f->view->network;
+    bool is_seen = box->rect.y < seen.y + seen.h && box->rect.y + box->rect.h > seen.y;
+    box->value = (double)NAN;
+    box->data = (struct form_data){.usual = (double)NAN};
+    if (box->thing == NULL) {
+        return;
+    }
+    if (box->is_loss) {
+        struct model_ref loss = {box->thing->thing, READING_SCALAR, 0, 0};
+        const struct wire_column *reading =
+            reading_at(f->view, frame_series(f, loss, false));
+        box->value = reading != NULL ? reading->last : box->value;
+        return;
+    }
+    box->data = form_get(f, box->thing, chosen->stat, is_seen ? chosen->form : FORM_LINE);
+    box->value = form_value(f, &box->data, f->view->cursor, NULL);
+}
+
+/* The scale of the values of all boxes. */
+static void fit_values(struct frame *f, struct network *net)
+{
+    double lo = (double)INFINITY;
+    double hi = -(double)INFINITY;
+    for (size_t i = 0; i < net->n; i++) {
+        const struct network_box *box = &net->boxes[i];
+        if (!box->is_loss && isfinite(box->value)) {
+            lo = fmin(lo, box->value);
+            hi = fmax(hi, box->value);
+        }
+    }
+    net->has_values = lo <= hi;
+    bool is_log = lo > 0 && hi > 20 * lo;
+    net->values = (struct axis){.kind = is_log ? AXIS_LOG : AXIS_LINEAR,
+        .lo = lo,
+        .hi = hi > lo ? hi : lo + fmax(fabs(lo), 1e-30)};
+    f->view->wish.spread_columns = 128;
+}
+
 /* Boxes and edges in a part of the page. */
 static void draw_graph(struct frame *f, struct draw_rect rect, struct network *net)
 {
@@ -354,7 +494,8 @@ static void draw_graph(struct frame *f, struct draw_rect rect, struct network *n
     float content_h = network_place(net, area);
     float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, content_h + HEAD_H, rect.h);
     frame_zone(f, rect, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
-    draw_head_line(f, net, (struct draw_rect){inner.x, inner.y - scroll, inner.w, HEAD_H});
+    struct draw_rect head = {inner.x, inner.y - scroll, inner.w, HEAD_H};
+    draw_head_line(f, net, head);
     for (size_t i = 0; i < net->n; i++) {
         struct network_box *box = &net->boxes[i];
         box->rect.y -= scroll;
@@ -362,7 +503,10 @@ static void draw_graph(struct frame *f, struct draw_rect rect, struct network *n
         if (box->thing == NULL && net->role == BARO_ACT) {
             box->thing = network_thing(f, box, BARO_INPUT); /* what goes into the model */
         }
+        read_box(f, box, rect);
     }
+    fit_values(f, net);
+    draw_choices(f, head, net);
     for (size_t i = 0; i < net->n_edges; i++) {
         const struct network_box *from = &net->boxes[net->edges[i].from];
         const struct network_box *to = &net->boxes[net->edges[i].to];
@@ -373,7 +517,7 @@ static void draw_graph(struct frame *f, struct draw_rect rect, struct network *n
         const struct draw_rect *r = &net->boxes[i].rect;
         bool is_seen = r->y < rect.y + rect.h && r->y + r->h > rect.y;
         if (is_seen) {
-            draw_box(f, &net->boxes[i]);
+            draw_box(f, net, &net->boxes[i]);
         }
     }
     frame_scroll_bar(f, rect, content_h + HEAD_H, scroll);

@@ -5,6 +5,7 @@
 
 #include "client/model/flow.h"
 #include "client/model/graph.h"
+#include "client/view/form.h"
 #include "client/view/inside.h"
 
 enum {
@@ -29,6 +30,8 @@ struct network_box {
     bool is_folded, has_children, has_origin;
     struct flow_place place;
     struct draw_rect rect;
+    struct form_data data; /* of thing, not of the loss */
+    double value;          /* at the cursor, else now; NaN: none */
 };
 
 struct network {
@@ -41,6 +44,8 @@ struct network {
     size_t n_cut;       /* boxes that were too many */
     float box_w, box_h; /* of each */
     float switch_x;     /* left end of the choice of roles */
+    struct axis values; /* of all boxes, where they are tinted by it */
+    bool has_values;
 };
 
 /** Find the boxes, in the order in which they ran as far as names tell. */

@@ -13,7 +13,7 @@
 /* What lies over the page when asked for: the keys, and finding things by name. */
 
 static const char *const KEYS[][2] = {
-    {"1 2 3 4 5", "overview, tensor, network, alerts, why"},
+    {"1 2 3 4 5 6", "overview, tensor, network, alerts, why, layers"},
     {"7 c", "compare two runs; c: the cursor's step with the marked one"},
     {"/", "find a run, tensor, scalar, command; “unit 123”"},
     {"ctrl click", "on a run: see it beside the one shown; c over it does too"},
@@ -30,6 +30,9 @@ static const char *const KEYS[][2] = {
     {"0", "zero in view, or not: the chart under the pointer"},
     {"s", "next statistic of the units; overview: smoothing"},
     {"b", "brush: drag over the lines of units to mark them everywhere"},
+    {"v", "layers, network: line, box, bands, horizon; tensor: order, form"},
+    {"h y", "layers: height of rows, one scale; tensor: h next panel"},
+    {"i", "layers: pick the step, to see which units changed at all picked"},
     {"o", "network: the operations of the module under the pointer"},
     {"d", "the chosen unit's line alone, or among the others"},
     {"k", "ask the training to pause, save, slow down or stop"},
@@ -58,6 +61,9 @@ static const struct {
     {'3', "network page", "key 3"},
     {'4', "alerts page", "key 4"},
     {'5', "why page: what went wrong", "key 5"},
+    {'6', "layers page: all layers, one cursor", "key 6"},
+    {'v', "next form of histories: line, box, bands, horizon", "key v"},
+    {'i', "layers: pick the step at the cursor", "key i"},
     {'7', "compare page: two runs, or two steps", "key 7"},
     {'g', "filter scalars by a glob", "key g"},
     {'x', "x axis: steps, time since start, wall time, epochs", "key x"},

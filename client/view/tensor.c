@@ -9,11 +9,14 @@
 
 /*
  * The tensor page: one tensor in one role. Large: a line for each unit of the chosen
- * statistic; at its right the units by oddness and the distribution; below, statistics of the
- * whole tensor.
+ * statistic; at its right the units by oddness and the distribution; below, on the same steps,
+ * all units as a strip, the distribution or the change over time; then statistics of the whole
+ * tensor.
  */
 
 static const float SIDE_W = 250;
+static const float MIN_ROOM = 480; /* for three rows of panels */
+static const float MIN_HIST_H = 84;
 
 /* A whole-tensor statistic shown small. */
 struct small {
@@ -218,7 +221,7 @@ static void draw_title(
         fmaxf(left - 24 - x, 10), words_add_cadence(words_shape(shape, thing), thing));
 }
 
-/* The list of units over the distribution; the distribution alone where there are no units. */
+/* The list of units over the distribution now; the latter alone where there are no units. */
 static void draw_side(
     struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
@@ -226,7 +229,11 @@ static void draw_side(
         hist_draw(f, rect, thing);
         return;
     }
-    float list_h = floorf((rect.h - THEME_GAP) * 0.58F);
+    float list_h = floorf((rect.h - THEME_GAP) * 0.62F);
+    if (rect.h - list_h - THEME_GAP < MIN_HIST_H) {
+        unit_panel_draw(f, rect, thing);
+        return;
+    }
     unit_panel_draw(f, (struct draw_rect){rect.x, rect.y, rect.w, list_h}, thing);
     hist_draw(f,
         (struct draw_rect){
@@ -246,14 +253,21 @@ void tensor_draw(struct frame *f, struct draw_rect rect)
     draw_title(f, (struct draw_rect){inner.x, inner.y, inner.w, 28}, thing);
     float top = inner.y + 36;
     float room = inner.h - 36 - THEME_GAP;
-    float small_h = fmaxf(fminf(room * 0.26F, 220), 110);
-    float main_h = room - small_h - THEME_GAP;
+    bool has_time = room >= MIN_ROOM; /* for the panel over time, too */
+    float small_h = fmaxf(fminf(room * (has_time ? 0.22F : 0.26F), 220), 110);
+    float upper_h = room - small_h - THEME_GAP; /* all above the small charts */
+    float time_h = has_time ? floorf((upper_h - THEME_GAP) * 0.42F) : 0;
+    float main_h = upper_h - (has_time ? time_h + THEME_GAP : 0);
     float side_w = fminf(SIDE_W, inner.w * 0.28F);
     struct draw_rect main = {inner.x, top, inner.w - side_w - THEME_GAP, main_h};
-    struct draw_rect side = {main.x + main.w + THEME_GAP, top, side_w, main_h};
+    struct draw_rect side = {main.x + main.w + THEME_GAP, top, side_w, upper_h};
     units_draw(f, main, thing);
+    if (has_time) {
+        struct draw_rect time = {main.x, top + main_h + THEME_GAP, main.w, time_h};
+        tensor_time_draw(f, time, thing);
+    }
     draw_side(f, side, thing);
-    struct draw_rect below = {inner.x, top + main_h + THEME_GAP, inner.w, small_h};
+    struct draw_rect below = {inner.x, top + upper_h + THEME_GAP, inner.w, small_h};
     if (!unit_roles_draw(f, below, thing)) {
         draw_smalls(f, below, thing);
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/view/unit_order.h"
 #include "client/view/units.h"
 #include "client/view/words.h"
 
@@ -309,6 +310,47 @@ static void draw_head(struct frame *f, struct draw_rect rect, uint32_t unit)
         fmaxf(box.x - rect.x - 20, 10), text);
 }
 
+static void fill_near(const struct frame *f, const struct units *units,
+    const uint32_t *nearest, size_t i, struct row *out)
+{
+    uint32_t unit = nearest[i];
+    const struct model_sample *sample = units->sample;
+    uint32_t place = model_sample_place(sample, unit);
+    bool is_shown = sample != NULL && place < sample->n_shown;
+    bool stands = is_shown && sample->is_assigned &&
+                  units_stands_for(sample, (uint32_t)f->view->unit) == place;
+    *out = (struct row){.unit = unit,
+        .color = is_shown ? units_color(f, (enum sample_reason)sample->reasons[place])
+                          : draw_fade(f->theme->accent, 0.4F),
+        .is_marked = units->marks != NULL && marks_has(units->marks, unit),
+        .word = stands ? "stands for them" : NULL,
+        .value = value_of(f, units, unit)};
+}
+
+/* The units whose histories are nearest to its own; false: not all units are there. */
+static bool draw_nearest(
+    struct frame *f, struct draw_rect rect, const struct units *units, uint32_t unit)
+{
+    enum { MOST = 24 };
+    struct seriate_near near[MOST];
+    uint32_t *nearest = draw_scratch(f->list, MOST * sizeof *nearest);
+    size_t n = unit_order_nearest(f, units, unit, MOST, near);
+    if (n == 0 || nearest == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        nearest[i] = near[i].row;
+    }
+    char text[96];
+    (void)snprintf(text, sizeof text, "nearest units, within %.2g %% of the scale",
+        (double)near[n - 1].distance * 100);
+    (void)frame_text(f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->text, rect.x + 12, rect.y,
+        rect.w - 24, text);
+    draw_list(f, (struct draw_rect){rect.x, rect.y + 6, rect.w, rect.h - 10}, units,
+        nearest, n, fill_near);
+    return true;
+}
+
 static void draw_chosen(
     struct frame *f, struct draw_rect rect, const struct units *units, uint32_t unit)
 {
@@ -336,9 +378,11 @@ static void draw_chosen(
         n > 0 ? format_count(count, (int64_t)n) : "");
     (void)frame_text(
         f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->text, inner.x, y, inner.w, text);
-    y += 6;
-    draw_list(f, (struct draw_rect){rect.x, y, rect.w, rect.y + rect.h - y - 4}, units,
-        members, n, fill_member);
+    struct draw_rect rest = {rect.x, y + 6, rect.w, rect.y + rect.h - y - 10};
+    struct draw_rect nearest = {rect.x, y + 18, rect.w, rect.y + rect.h - y - 18};
+    if (!draw_nearest(f, nearest, units, unit)) {
+        draw_list(f, rest, units, members, n, fill_member);
+    }
 }
 
 void unit_panel_draw(

@@ -12,6 +12,7 @@
 #include "client/view/input.h"
 #include "client/view/inside.h"
 #include "client/view/side.h"
+#include "client/view/unit_order.h"
 #include "client/view/units.h"
 #include "lib/base/mem.h"
 
@@ -65,6 +66,7 @@ void view_destroy(struct view *view)
         heat_cache_destroy(view->heat_cache);
         density_cache_destroy(view->density_cache);
         network_cache_destroy(view->network_cache);
+        unit_order_destroy(view->unit_order);
         side_groups_destroy(view->side);
         marks_clear(&view->marks);
         capture_clear(view);

@@ -20,6 +20,7 @@
 #include "client/view/layers.h"
 #include "client/view/marks.h"
 #include "client/view/overview.h"
+#include "client/view/tensor.h"
 #include "client/view/xaxis.h"
 
 enum view_page {
@@ -74,6 +75,12 @@ enum view_act {
     VIEW_LAYERS_MOVED, /* a: enum moved_kind */
     VIEW_LAYERS_STEP,  /* a: step to be picked; a picked one: no longer */
     VIEW_LAYERS_TOP,   /* a: so many are the most */
+    VIEW_TENSOR_TAB,   /* a: enum tensor_tab */
+    VIEW_TENSOR_ORDER, /* a: enum tensor_order */
+    VIEW_TENSOR_HIST,  /* a: enum tensor_hist */
+    VIEW_NETWORK_FORM, /* a: enum form */
+    VIEW_NETWORK_STAT, /* a: enum form_stat */
+    VIEW_NETWORK_COLOR, /* a: enum network_color */
     VIEW_TOGGLE_LIVE,
     VIEW_FIT,
     VIEW_CHART,      /* a: slot: cross-hair, zoom, pan */
@@ -83,15 +90,15 @@ enum view_act {
     VIEW_COMMAND,    /* a: the key that does it */
     VIEW_CLOSE,      /* of an overlay */
     VIEW_PICK_OTHER, /* a: run to be seen beside the first; the chosen one again, 0: none */
-    VIEW_FOLD_PROJECT, /* a: hash of its name */
-    VIEW_PICK_X,       /* a: enum xaxis_kind */
-    VIEW_PIN,          /* a: thing of the scalar; 0: step times */
+    VIEW_FOLD_PROJECT,  /* a: hash of its name */
+    VIEW_PICK_X,        /* a: enum xaxis_kind */
+    VIEW_PIN,           /* a: thing of the scalar; 0: step times */
     VIEW_COMPARE_PICK,  /* a: thing of the first side */
     VIEW_COMPARE_ROLE,  /* a: enum baro_role; 0: all */
     VIEW_COMPARE_STEPS, /* a 1: two steps of the run shown; 0: two runs */
     VIEW_COMPARE_SORT,  /* a: enum compare_sort */
-    VIEW_OPEN_GLOB,    /* type which scalars are shown; a 1: show all again */
-    VIEW_PICK_NOTE,    /* a: id of the note: go there */
+    VIEW_OPEN_GLOB,     /* type which scalars are shown; a 1: show all again */
+    VIEW_PICK_NOTE,     /* a: id of the note: go there */
 };
 
 enum view_scroll {
@@ -147,6 +154,7 @@ struct view_found {
 struct heat_cache;
 struct density_cache;
 struct network_cache;
+struct unit_order_cache;
 struct side_groups;
 
 struct view {
@@ -168,8 +176,9 @@ struct view {
     enum baro_role heat_role; /* of the heat strip; 0: chosen by the view */
     struct view_layers layers;
     struct view_network network;
-    double smoothing;         /* of scalars: half-life in steps; 0: none */
-    uint64_t alert;           /* chosen alert; 0: none */
+    struct view_tensor tensor;
+    double smoothing; /* of scalars: half-life in steps; 0: none */
+    uint64_t alert;   /* chosen alert; 0: none */
     char find[VIEW_FIND_BYTES];
     size_t n_found, found_at;
     struct view_found found[VIEW_MAX_FOUND];
@@ -234,6 +243,7 @@ struct view {
     struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
     struct density_cache *density_cache; /* units_lines.c; NULL: empty */
     struct network_cache *network_cache; /* network_place.c; NULL: empty */
+    struct unit_order_cache *unit_order; /* unit_order.c; NULL: empty */
     struct side_groups *side;            /* side.c; NULL: nothing drawn yet */
     int64_t units_slot;                  /* of the chart of units, -1: not on this page */
     uint64_t tree_shown;                 /* what the tree's scroll position belongs to */
