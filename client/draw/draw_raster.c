@@ -243,6 +243,17 @@ static bool changed_run(const struct raster *raster, int y, int *x, int *out_end
     return *x < *out_end;
 }
 
+static struct raster_box around(struct raster_box a, struct raster_box b)
+{
+    return (struct raster_box){a.x0 < b.x0 ? a.x0 : b.x0, a.y0 < b.y0 ? a.y0 : b.y0,
+        a.x1 > b.x1 ? a.x1 : b.x1, a.y1 > b.y1 ? a.y1 : b.y1};
+}
+
+static int64_t area_of(struct raster_box box)
+{
+    return (int64_t)(box.x1 - box.x0) * (box.y1 - box.y0);
+}
+
 /* Add a run of cells to the boxes, growing the box above when it is exactly as wide. */
 static size_t add_run(struct raster_box *boxes, size_t n, struct raster_box run)
 {
@@ -256,14 +267,16 @@ static size_t add_run(struct raster_box *boxes, size_t n, struct raster_box run)
         boxes[n] = run;
         return n + 1;
     }
+    /* As many as there can be: it joins the one that grows least, not all of them. */
+    size_t best = 0;
+    int64_t least = INT64_MAX;
     for (size_t i = 0; i < n; i++) {
-        run.x0 = boxes[i].x0 < run.x0 ? boxes[i].x0 : run.x0;
-        run.y0 = boxes[i].y0 < run.y0 ? boxes[i].y0 : run.y0;
-        run.x1 = boxes[i].x1 > run.x1 ? boxes[i].x1 : run.x1;
-        run.y1 = boxes[i].y1 > run.y1 ? boxes[i].y1 : run.y1;
+        int64_t more = area_of(around(boxes[i], run)) - area_of(boxes[i]);
+        best = more < least ? i : best;
+        least = more < least ? more : least;
     }
-    boxes[0] = run;
-    return 1;
+    boxes[best] = around(boxes[best], run);
+    return n;
 }
 
 static size_t find_damage(const struct raster *raster, struct raster_box *boxes)
@@ -526,10 +539,7 @@ size_t raster_draw(struct raster *raster, const struct draw_list *list,
     }
     struct raster_box whole = boxes[0];
     for (size_t i = 0; i < n; i++) {
-        whole.x0 = boxes[i].x0 < whole.x0 ? boxes[i].x0 : whole.x0;
-        whole.y0 = boxes[i].y0 < whole.y0 ? boxes[i].y0 : whole.y0;
-        whole.x1 = boxes[i].x1 > whole.x1 ? boxes[i].x1 : whole.x1;
-        whole.y1 = boxes[i].y1 > whole.y1 ? boxes[i].y1 : whole.y1;
+        whole = around(whole, boxes[i]);
         if (i < max_dirty) {
             out_dirty[i] = boxes[i];
         }
