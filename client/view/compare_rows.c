@@ -7,7 +7,6 @@
 
 #include "client/view/words.h"
 #include "lib/base/mem.h"
-#include "proto/wire.h"
 
 /*
  * Rows are made and sorted when another answer has come or another order is wanted, and kept until
@@ -16,9 +15,6 @@
  */
 
 enum { PARTED_A_FRAME = 64 };
-
-_Static_assert(sizeof(struct column) == sizeof(struct wire_column),
-    "columns of the wire are those of the analysis");
 
 /* Where a pair parts, and what that was worked out from. */
 struct parted {
@@ -131,13 +127,6 @@ static void sort_rows(struct compare_cache *cache)
 
 /* ---- rows ---- */
 
-/* The reading that rows are ordered by. */
-static double weight_of(const struct model_compared *pair)
-{
-    return compare_weight(
-        pair->values[0][COMPARED_L2], pair->values[1][COMPARED_L2], pair->is_tensor);
-}
-
 static void make_rows(
     struct frame *f, struct compare_cache *cache, const struct model_compare *compare)
 {
@@ -158,8 +147,8 @@ static void make_rows(
         out->n_tensors += pair->is_tensor ? 1 : 0;
         out->n_scalars += pair->is_tensor ? 0 : 1;
         out->n_roles[thing->role] += pair->is_tensor ? 1 : 0;
-        cache->rows[cache->n++] =
-            (struct compare_row){.pair = pair, .thing = thing, .weight = weight_of(pair)};
+        cache->rows[cache->n++] = (struct compare_row){
+            .pair = pair, .thing = thing, .weight = model_compared_weight(pair)};
     }
 }
 
@@ -218,8 +207,7 @@ static void part_rows(struct frame *f, struct compare_cache *cache)
         part_unref(parted->b);
         parted->a = part_ref(a);
         parted->b = part_ref(b);
-        compare_part((const struct column *)(const void *)a->columns, a->n,
-            (const struct column *)(const void *)b->columns, b->n, &parted->parting);
+        model_series_part(a, b, &parted->parting);
         tell_row(row, parted);
         cache->is_new = true;
     }

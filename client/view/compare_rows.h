@@ -3,9 +3,9 @@
 #ifndef CLIENT_VIEW_COMPARE_ROWS_H
 #define CLIENT_VIEW_COMPARE_ROWS_H
 
+#include "client/model/parting.h"
 #include "client/view/compare.h"
 #include "client/view/inside.h"
-#include "lib/analysis/compare.h"
 
 enum { COMPARE_MAX_PARTED = 768 }; /* rows of which it is found out where they part */
 

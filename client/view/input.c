@@ -153,24 +153,7 @@ static void pick_run(struct view *view, uint32_t run)
     fit(view);
 }
 
-/* See a run beside the one shown; the one that is: no longer. */
-static void pick_other(struct view *view, const struct model *model, uint32_t run)
-{
-    const struct model_run *other = model_run_find(model, run);
-    if (run == view->other_run || run == view->run || other == NULL) {
-        view->other_run = 0;
-        (void)snprintf(view->notice, sizeof view->notice, "%s",
-            run == view->run && run != 0
-                ? "That is the run shown; another can be seen beside it"
-                : "One run alone");
-        return;
-    }
-    view->other_run = run;
-    view->compare.is_steps = false;
-    (void)snprintf(view->notice, sizeof view->notice,
-        "%.120s is seen beside it, dashed; 7 compares the two", other->name);
-}
-
+/* Type which scalars are shown, or show all again. */
 static void open_glob(struct view *view, bool is_all)
 {
     if (is_all) {
@@ -180,14 +163,6 @@ static void open_glob(struct view *view, bool is_all)
     }
     show_page(view, VIEW_OVERVIEW);
     view->overlay = VIEW_GLOB;
-}
-
-static void pin_thing(struct view *view, const struct model *model, uint32_t id)
-{
-    const struct model_thing *thing = model_thing_find(model, id);
-    if (id == 0 || thing != NULL) {
-        overview_pin(view, thing != NULL ? thing->name : OVERVIEW_STEP_TIME);
-    }
 }
 
 /* List the operations of a module; those that are listed: no longer. */
@@ -291,10 +266,10 @@ static void act(
         break;
     case VIEW_COMMAND: command(view, model, (char)a); break;
     case VIEW_CLOSE: view->overlay = VIEW_PLAIN; break;
-    case VIEW_PICK_OTHER: pick_other(view, model, (uint32_t)a); break;
+    case VIEW_PICK_OTHER: overview_pick_other(view, model, (uint32_t)a); break;
     case VIEW_FOLD_PROJECT: view_fold_hash(view, (uint64_t)a); break;
     case VIEW_PICK_X: xaxis_choose(view, (enum xaxis_kind)a); break;
-    case VIEW_PIN: pin_thing(view, model, (uint32_t)a); break;
+    case VIEW_PIN: overview_pin_thing(view, model, (uint32_t)a); break;
     case VIEW_COMPARE_PICK: view->compare.thing = (uint32_t)a; break;
     case VIEW_COMPARE_ROLE:
         view->compare.role = (enum baro_role)a;
@@ -401,35 +376,10 @@ static void toggle_brush(struct view *view)
     }
 }
 
-static void add_text(char *to, size_t room, const char *text)
-{
-    size_t n = strlen(to);
-    size_t more = strlen(text);
-    if (n + more < room) {
-        memcpy(to + n, text, more + 1);
-    }
-}
-
-/* Take the last character away. */
-static void cut_text(char *text)
-{
-    size_t n = strlen(text);
-    while (n > 0 && ((unsigned char)text[--n] & 0xC0U) == 0x80U) {
-    }
-    text[n] = '\0';
-}
-
 static bool find_char(struct view *view, const char *text)
 {
-    add_text(view->find, sizeof view->find, text);
+    view_add_text(view->find, sizeof view->find, text);
     view->found_at = 0;
-    return true;
-}
-
-static bool glob_char(struct view *view, const char *text)
-{
-    add_text(view->overview.glob, sizeof view->overview.glob, text);
-    view->scroll[VIEW_SCROLL_PAGE] = 0;
     return true;
 }
 
@@ -441,30 +391,45 @@ static uint32_t hovered_run(const struct view *view)
     return zone != NULL && zone->act == VIEW_PICK_RUN ? (uint32_t)zone->a : 0;
 }
 
+/* A letter into the box that is open. */
+static bool typed(struct view *view, const char *text)
+{
+    switch (view->overlay) {
+    case VIEW_FIND: return find_char(view, text);
+    case VIEW_CONTROL: return control_char(view, text);
+    case VIEW_GLOB: return overview_glob_char(view, text);
+    case VIEW_NOTE: return notes_char(view, text);
+    case VIEW_PLAIN:
+    case VIEW_KEYS: break;
+    }
+    return false;
+}
+
+/* A run in the list is seen beside the one shown; elsewhere two steps are compared. */
+static void beside_or_steps(struct view *view, const struct model *model)
+{
+    if (hovered_run(view) != 0) {
+        overview_pick_other(view, model, hovered_run(view));
+    } else {
+        compare_steps(view);
+    }
+}
+
 bool input_char(struct view *view, const struct model *model, const char *text)
 {
-    if (view->overlay == VIEW_FIND) {
-        return find_char(view, text);
-    }
-    if (view->overlay == VIEW_CONTROL) {
-        return control_char(view, text);
-    }
-    if (view->overlay == VIEW_GLOB) {
-        return glob_char(view, text);
-    }
-    if (view->overlay == VIEW_NOTE) {
-        return notes_char(view, text);
+    if (view->overlay != VIEW_PLAIN && view->overlay != VIEW_KEYS) {
+        return typed(view, text);
     }
     view->notice[0] = '\0';
     glide_stop(view);
     switch (text[0]) {
-    case '1': show_page(view, VIEW_OVERVIEW); break;
-    case '2': show_page(view, VIEW_TENSOR); break;
-    case '3': show_page(view, VIEW_NETWORK); break;
-    case '4': show_page(view, VIEW_ALERTS); break;
-    case '5': show_page(view, VIEW_WHY); break;
-    case '6': show_page(view, VIEW_LAYERS); break;
-    case '7': show_page(view, VIEW_COMPARE); break;
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7': show_page(view, (enum view_page)(text[0] - '1')); break;
     case '/':
         view->overlay = VIEW_FIND;
         view->find[0] = '\0';
@@ -508,13 +473,7 @@ bool input_char(struct view *view, const struct model *model, const char *text)
         }
         break;
     case 'k': control_open(view, model); break;
-    case 'c':
-        if (hovered_run(view) != 0) {
-            pick_other(view, model, hovered_run(view));
-        } else {
-            compare_steps(view);
-        }
-        break;
+    case 'c': beside_or_steps(view, model); break;
     case 'g': open_glob(view, false); break;
     case 'x': xaxis_next(view, model); break;
     case 'o':
@@ -530,21 +489,6 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     return true;
 }
 
-/* Escape shows all scalars again. */
-static bool glob_key(struct view *view, enum input_key key)
-{
-    if (key == INPUT_BACKSPACE) {
-        cut_text(view->overview.glob);
-    } else if (key == INPUT_ESCAPE) {
-        view->overview.glob[0] = '\0';
-        view->overlay = VIEW_PLAIN;
-    } else if (key == INPUT_ENTER) {
-        view->overlay = VIEW_PLAIN;
-    }
-    view->scroll[VIEW_SCROLL_PAGE] = 0;
-    return true;
-}
-
 static bool find_key(struct view *view, const struct model *model, enum input_key key)
 {
     if (key == INPUT_ENTER && view->n_found > 0) {
@@ -554,7 +498,7 @@ static bool find_key(struct view *view, const struct model *model, enum input_ke
     } else if (key == INPUT_DOWN && view->found_at + 1 < view->n_found) {
         view->found_at++;
     } else if (key == INPUT_BACKSPACE) {
-        cut_text(view->find);
+        view_cut_text(view->find);
     } else if (key == INPUT_ESCAPE) {
         view->overlay = VIEW_PLAIN;
     }
@@ -571,7 +515,7 @@ bool input_key(
         return control_key(view, key);
     }
     if (view->overlay == VIEW_GLOB) {
-        return glob_key(view, key);
+        return overview_glob_key(view, key);
     }
     if (view->overlay == VIEW_NOTE) {
         return notes_key(view, key);
@@ -781,7 +725,7 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
         layers_pick_step(view, view->cursor);
     } else if (button == INPUT_MAIN && is_click && zone != NULL && view->has_ctrl &&
                zone->act == VIEW_PICK_RUN) {
-        pick_other(view, model, (uint32_t)zone->a);
+        overview_pick_other(view, model, (uint32_t)zone->a);
     } else if (button == INPUT_MAIN && is_click && zone != NULL) {
         act(view, model, zone->act, zone->a, zone->b);
     }

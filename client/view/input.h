@@ -51,4 +51,7 @@ bool input_up(struct view *view, const struct model *model, float x, float y,
 /** The wheel turned; dy > 0: away from the person. */
 bool input_wheel(struct view *view, const struct model *model, float dx, float dy);
 
+/** A key while scalars are chosen: enter keeps what was typed, escape shows all again. */
+bool overview_glob_key(struct view *view, enum input_key key);
+
 #endif

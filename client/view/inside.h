@@ -154,6 +154,21 @@ draw_color frame_other_color(const struct theme *theme);
 /** The row of choices above the charts: which runs, which scalars, what x counts. */
 void overview_tools(struct frame *f, struct draw_rect row);
 
+/** Pin the scalar of a thing, or no longer; id 0: step times. */
+void overview_pin_thing(struct view *view, const struct model *model, uint32_t id);
+
+/** See a run beside the one shown; the one that is, or 0: no longer. Says so in the notice. */
+void overview_pick_other(struct view *view, const struct model *model, uint32_t run);
+
+/** A letter of what scalars are chosen by. */
+bool overview_glob_char(struct view *view, const char *text);
+
+/** Put what was typed behind a text, when there is room for all of it. */
+void view_add_text(char *to, size_t room, const char *text);
+
+/** Take the last character of a text away. */
+void view_cut_text(char *text);
+
 /** Draw what is typed to choose scalars. */
 void overview_draw_glob(struct frame *f, struct draw_rect rect);
 

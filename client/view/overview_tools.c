@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "client/view/input.h"
 #include "client/view/inside.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
@@ -65,7 +66,72 @@ bool overview_pin_hovered(struct view *view, const struct model *model)
     return false;
 }
 
+void overview_pin_thing(struct view *view, const struct model *model, uint32_t id)
+{
+    const struct model_thing *thing = model_thing_find(model, id);
+    if (id == 0 || thing != NULL) {
+        overview_pin(view, thing != NULL ? thing->name : OVERVIEW_STEP_TIME);
+    }
+}
+
+/* ---- a second run ---- */
+
+void overview_pick_other(struct view *view, const struct model *model, uint32_t run)
+{
+    const struct model_run *other = model_run_find(model, run);
+    if (run == view->other_run || run == view->run || other == NULL) {
+        view->other_run = 0;
+        (void)snprintf(view->notice, sizeof view->notice, "%s",
+            run == view->run && run != 0
+                ? "That is the run shown; another can be seen beside it"
+                : "One run alone");
+        return;
+    }
+    view->other_run = run;
+    view->compare.is_steps = false;
+    (void)snprintf(view->notice, sizeof view->notice,
+        "%.120s is seen beside it, dashed; 7 compares the two", other->name);
+}
+
 /* ---- which scalars ---- */
+
+void view_add_text(char *to, size_t room, const char *text)
+{
+    size_t n = strlen(to);
+    size_t more = strlen(text);
+    if (n + more < room) {
+        memcpy(to + n, text, more + 1);
+    }
+}
+
+void view_cut_text(char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0 && ((unsigned char)text[--n] & 0xC0U) == 0x80U) {
+    }
+    text[n] = '\0';
+}
+
+bool overview_glob_char(struct view *view, const char *text)
+{
+    view_add_text(view->overview.glob, sizeof view->overview.glob, text);
+    view->scroll[VIEW_SCROLL_PAGE] = 0;
+    return true;
+}
+
+bool overview_glob_key(struct view *view, enum input_key key)
+{
+    if (key == INPUT_BACKSPACE) {
+        view_cut_text(view->overview.glob);
+    } else if (key == INPUT_ESCAPE) {
+        view->overview.glob[0] = '\0';
+        view->overlay = VIEW_PLAIN;
+    } else if (key == INPUT_ENTER) {
+        view->overlay = VIEW_PLAIN;
+    }
+    view->scroll[VIEW_SCROLL_PAGE] = 0;
+    return true;
+}
 
 bool overview_passes(const char *glob, const char *name)
 {

@@ -39,7 +39,7 @@ enum reading_kind {
 /* What can be asked of steps: a READING_STEP's one double, or when it arrived. */
 enum step_stat {
     STEP_SECONDS = 0, /* that the step took */
-    STEP_TIME,        /* wall time at its end, in seconds since 1970; not kept of pruned steps */
+    STEP_TIME, /* wall time at its end, in seconds since 1970; not kept of pruned steps */
     STEP_STAT_COUNT
 };
 
