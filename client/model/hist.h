@@ -4,6 +4,7 @@
 #define CLIENT_MODEL_HIST_H
 
 #include "client/model/model.h"
+#include "lib/analysis/powers.h"
 
 enum { HIST_MAX_ROWS = 512 };
 

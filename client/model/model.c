@@ -275,7 +275,7 @@ const struct model_spread *model_spread_find(
     return NULL;
 }
 
-bool model_moved_wish_equal(
+static bool moved_wish_equal(
     const struct model_moved_wish *a, const struct model_moved_wish *b)
 {
     if (a->n_steps != b->n_steps) {
@@ -371,7 +371,7 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         a->other_run != b->other_run || a->other_from_step != b->other_from_step ||
         a->other_to_step != b->other_to_step || a->n_other_refs != b->n_other_refs ||
         a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample) ||
-        !spreads_equal(a, b) || !model_moved_wish_equal(&a->moved, &b->moved)) {
+        !spreads_equal(a, b) || !moved_wish_equal(&a->moved, &b->moved)) {
         return false;
     }
     return compare_equal(&a->compare, &b->compare) &&

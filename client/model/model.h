@@ -516,10 +516,6 @@ bool model_wish_spread(struct model_wish *wish, struct model_spread_ref ref);
 const struct model_spread *model_spread_find(
     const struct model *model, struct model_spread_ref ref);
 
-/** Whether two wishes ask for the same moved units. */
-bool model_moved_wish_equal(
-    const struct model_moved_wish *a, const struct model_moved_wish *b);
-
 /** Whether two wishes ask for the same sample. */
 bool model_sample_wish_equal(
     const struct model_sample_wish *a, const struct model_sample_wish *b);

@@ -119,7 +119,8 @@ struct form_data form_get(
     return data;
 }
 
-const struct model_spread_column *form_column(
+/* The column of a spread at a step, else the last one before it; NULL: none. */
+static const struct model_spread_column *column_at(
     const struct model_spread *spread, double step)
 {
     const struct model_spread_column *found = NULL;
@@ -139,7 +140,7 @@ double form_value(
     double value = (double)NAN;
     double to = isnan(step) ? f->view->hi : step;
     if (series == NULL) {
-        const struct model_spread_column *column = form_column(data->spread, to);
+        const struct model_spread_column *column = column_at(data->spread, to);
         if (column != NULL && out_step != NULL) {
             *out_step = (double)column->last_step;
         }
@@ -275,7 +276,7 @@ void form_tip(struct frame *f, const struct form_data *data, enum form_stat stat
         frame_tip_line(f, "usually %s", format_value(value, data->usual));
     }
     const struct model_spread_column *column =
-        data->spread != NULL ? form_column(data->spread, isnan(step) ? f->view->hi : step)
+        data->spread != NULL ? column_at(data->spread, isnan(step) ? f->view->hi : step)
                              : NULL;
     if (column != NULL) {
         frame_tip_line(f, "units: %s to %s, half of them %s to %s",

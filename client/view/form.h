@@ -15,7 +15,7 @@ struct form_data {
     const struct model_spread *spread; /* of its units; NULL: none, or nothing yet */
     bool has_units;                    /* it could have a spread */
     bool is_single; /* each unit is one number: it has no direction to change */
-    double usual;                      /* median of the line; NaN: unknown */
+    double usual;   /* median of the line; NaN: unknown */
 };
 
 /** Name a form ("line", "box", "bands", "horizon"). */
@@ -47,10 +47,6 @@ void form_draw(struct frame *f, struct draw_rect rect, const struct form_data *d
 /** The reading of the line, else of the median, at a step; NaN: none. *out_step: when it was. */
 double form_value(
     const struct frame *f, const struct form_data *data, double step, double *out_step);
-
-/** The column of a spread at a step, else the last one before it; NULL: none. */
-const struct model_spread_column *form_column(
-    const struct model_spread *spread, double step);
 
 /** Add to the tip what a form shows at a step. */
 void form_tip(struct frame *f, const struct form_data *data, enum form_stat stat,

@@ -2,10 +2,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "client/model/hist.h"
 #include "client/view/hist.h"
 #include "client/view/inside.h"
 #include "client/view/words.h"
-#include "lib/analysis/powers.h"
 #include "lib/base/mem.h"
 
 /*

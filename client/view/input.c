@@ -190,16 +190,6 @@ static void toggle_play(struct view *view)
     }
 }
 
-/* Show a role; a statistic that only updates have gives way. */
-static void pick_role(struct view *view, enum baro_role role)
-{
-    view->heat_role = role;
-    if (role != BARO_UPDATE && view->page == VIEW_LAYERS &&
-        (view->layers.stat == FORM_RATIO || view->layers.stat == FORM_CHANGE)) {
-        view->layers.stat = FORM_L2;
-    }
-}
-
 /* Do what a key does, by its name in the list of commands. */
 static void command(struct view *view, const struct model *model, char key)
 {
@@ -238,19 +228,19 @@ static void act(
         break;
     case VIEW_SHOW_UNIT: show_unit(view, model, a, b); break;
     case VIEW_TOGGLE_ALONE: view->is_alone = !view->is_alone && view->unit >= 0; break;
-    case VIEW_PICK_HEAT: pick_role(view, (enum baro_role)a); break;
-    case VIEW_LAYERS_STAT: view->layers.stat = (enum form_stat)a; break;
-    case VIEW_LAYERS_FORM: view->layers.form = (enum form)a; break;
-    case VIEW_LAYERS_SCALE: view->layers.is_shared = a != 0; break;
-    case VIEW_LAYERS_MOVED: view->layers.moved = (int)a; break;
-    case VIEW_LAYERS_STEP: layers_pick_step(view, (double)a); break;
-    case VIEW_LAYERS_TOP: view->layers.k = (size_t)a; break;
-    case VIEW_TENSOR_TAB: view->tensor.tab = (enum tensor_tab)a; break;
-    case VIEW_TENSOR_ORDER: view->tensor.order = (enum tensor_order)a; break;
-    case VIEW_TENSOR_HIST: view->tensor.hist = (enum tensor_hist)a; break;
-    case VIEW_NETWORK_FORM: view->network.form = (enum form)a; break;
-    case VIEW_NETWORK_STAT: view->network.stat = (enum form_stat)a; break;
-    case VIEW_NETWORK_COLOR: view->network.color = (enum network_color)a; break;
+    case VIEW_PICK_HEAT:
+    case VIEW_LAYERS_STAT:
+    case VIEW_LAYERS_FORM:
+    case VIEW_LAYERS_SCALE:
+    case VIEW_LAYERS_MOVED:
+    case VIEW_LAYERS_STEP:
+    case VIEW_LAYERS_TOP:
+    case VIEW_TENSOR_TAB:
+    case VIEW_TENSOR_ORDER:
+    case VIEW_TENSOR_HIST:
+    case VIEW_NETWORK_FORM:
+    case VIEW_NETWORK_STAT:
+    case VIEW_NETWORK_COLOR: layers_act(view, what, a); break;
     case VIEW_TOGGLE_LIVE: view->is_live = !view->is_live; break;
     case VIEW_FIT: fit(view); break;
     case VIEW_CHART:
@@ -350,22 +340,6 @@ static void toggle_zero(struct view *view)
     }
 }
 
-/* Draw histories in the next form. */
-static void next_form(struct view *view)
-{
-    if (view->page == VIEW_LAYERS) {
-        view->layers.form = (enum form)(((int)view->layers.form + 1) % FORM_COUNT);
-    } else if (view->page == VIEW_NETWORK) {
-        view->network.form = (enum form)(((int)view->network.form + 1) % FORM_COUNT);
-    } else if (view->page == VIEW_TENSOR && view->tensor.tab == TENSOR_DISTRIBUTION) {
-        view->tensor.hist =
-            (enum tensor_hist)(((int)view->tensor.hist + 1) % TENSOR_HIST_COUNT);
-    } else if (view->page == VIEW_TENSOR) {
-        view->tensor.order =
-            (enum tensor_order)(((int)view->tensor.order + 1) % TENSOR_ORDER_COUNT);
-    }
-}
-
 /* Over the units a drag marks, or zooms. */
 static void toggle_brush(struct view *view)
 {
@@ -445,33 +419,11 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 's':
         if (view->page == VIEW_OVERVIEW) {
             next_smoothing(view);
-        } else if (view->page == VIEW_LAYERS) {
-            view->layers.stat =
-                (enum form_stat)(((int)view->layers.stat + 1) % FORM_STAT_COUNT);
-        } else {
+        } else if (!layers_char(view, 's')) {
             next_stat(view, model);
         }
         break;
     case 'b': toggle_brush(view); break;
-    case 'v': next_form(view); break;
-    case 'y':
-        if (view->page == VIEW_LAYERS) {
-            view->layers.is_shared = !view->layers.is_shared;
-        }
-        break;
-    case 'h':
-        if (view->page == VIEW_LAYERS) {
-            view->layers.size = (view->layers.size + 1) % LAYERS_N_SIZES;
-        } else if (view->page == VIEW_TENSOR) {
-            view->tensor.tab =
-                (enum tensor_tab)(((int)view->tensor.tab + 1) % TENSOR_TAB_COUNT);
-        }
-        break;
-    case 'i':
-        if (view->page == VIEW_LAYERS) {
-            layers_pick_step(view, view->cursor);
-        }
-        break;
     case 'k': control_open(view, model); break;
     case 'c': beside_or_steps(view, model); break;
     case 'g': open_glob(view, false); break;
@@ -484,7 +436,9 @@ bool input_char(struct view *view, const struct model *model, const char *text)
     case 'p': toggle_play(view); break;
     case 'd': act(view, model, VIEW_TOGGLE_ALONE, 0, 0); break;
     case 't': view->theme = view->theme->dark ? &theme_light : &theme_dark; break;
-    default: return notes_command(view, model, text[0]) || glide_command(view, text[0]);
+    default:
+        return layers_char(view, text[0]) || notes_command(view, model, text[0]) ||
+               glide_command(view, text[0]);
     }
     return true;
 }

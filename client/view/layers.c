@@ -589,36 +589,3 @@ void layers_draw(struct frame *f, struct draw_rect rect)
             layers.role);
     }
 }
-
-/* ---- by hand ---- */
-
-void layers_pick_step(struct view *view, double step)
-{
-    struct view_layers *layers = &view->layers;
-    char text[FORMAT_MAX];
-    if (isnan(step)) {
-        (void)snprintf(view->notice, sizeof view->notice,
-            "Put the cursor on a step first: move over a row, or use the arrow keys");
-        return;
-    }
-    int64_t at = (int64_t)fmin(fmax(round(step), -1e15), 1e15);
-    size_t i = 0;
-    while (i < layers->n_steps && layers->steps[i] < at) {
-        i++;
-    }
-    if (i < layers->n_steps && layers->steps[i] == at) {
-        memmove(&layers->steps[i], &layers->steps[i + 1],
-            (--layers->n_steps - i) * sizeof layers->steps[0]);
-        return;
-    }
-    if (layers->n_steps == LAYERS_MAX_STEPS) {
-        (void)snprintf(view->notice, sizeof view->notice,
-            "%d steps are picked; click one in the list to drop it", LAYERS_MAX_STEPS);
-        return;
-    }
-    memmove(&layers->steps[i + 1], &layers->steps[i],
-        (layers->n_steps++ - i) * sizeof layers->steps[0]);
-    layers->steps[i] = at;
-    (void)snprintf(view->notice, sizeof view->notice, "Step %s is picked; %zu in all",
-        format_count(text, at), layers->n_steps);
-}

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/analysis/moved.h"
+#include "client/model/model.h"
 
 struct view;
 
@@ -58,5 +58,11 @@ struct view_network {
 
 /** Pick a step, or no longer if it is picked; says so in the view's notice. */
 void layers_pick_step(struct view *view, double step);
+
+/** Do what a key does on the pages of layers, tensor and network; false: nothing. */
+bool layers_char(struct view *view, char key);
+
+/** Take a choice of these pages. act: enum view_act, of those that they leave zones for */
+void layers_act(struct view *view, int act, int64_t a);
 
 #endif

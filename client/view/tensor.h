@@ -3,25 +3,17 @@
 #ifndef CLIENT_VIEW_TENSOR_H
 #define CLIENT_VIEW_TENSOR_H
 
-#include <stdint.h>
+#include "client/model/order.h"
 
 /* What the panel over time shows. */
 enum tensor_tab { TENSOR_UNITS, TENSOR_DISTRIBUTION, TENSOR_CHANGE, TENSOR_TAB_COUNT };
-
-/* In which order the units stand. */
-enum tensor_order {
-    TENSOR_BY_LIKENESS,
-    TENSOR_BY_ODDNESS,
-    TENSOR_BY_INDEX,
-    TENSOR_ORDER_COUNT
-};
 
 /* How the distribution is drawn. */
 enum tensor_hist { TENSOR_BANDS, TENSOR_RIDGES, TENSOR_HEAT, TENSOR_HIST_COUNT };
 
 struct view_tensor {
     enum tensor_tab tab;
-    enum tensor_order order;
+    enum order_by order;
     enum tensor_hist hist;
 };
 

@@ -18,17 +18,6 @@
  * near to the one before, so that no unit jumps from one end to the other.
  */
 
-enum { COLUMNS = 32, MAX_SAMPLED = 8192 };
-
-/* ---- colours ---- */
-
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* First and last column of the rows that are visible; false: none. */
 static bool visible(const struct view *view, const struct model_units *rows,
     size_t *out_from, size_t *out_to)
@@ -46,117 +35,6 @@ static bool visible(const struct view *view, const struct model_units *rows,
     return to > from;
 }
 
-static struct axis find_scale(
-    struct frame *f, const struct model_units *rows, uint32_t n, size_t from, size_t to)
-{
-    float *values = draw_scratch(f->list, MAX_SAMPLED * sizeof *values);
-    size_t n_cells = (size_t)n * (to - from);
-    size_t every = n_cells / MAX_SAMPLED + 1;
-    size_t n_values = 0;
-    for (size_t i = 0; values != NULL && i < n_cells && n_values < MAX_SAMPLED;
-         i += every) {
-        float value = rows->mean[i / (to - from) * rows->n + from + i % (to - from)];
-        if (isfinite(value)) {
-            values[n_values++] = value;
-        }
-    }
-    if (n_values == 0) {
-        return (struct axis){.kind = AXIS_LINEAR, .lo = 0, .hi = 1};
-    }
-    qsort(values, n_values, sizeof *values, compare_floats);
-    double lo = (double)values[n_values / 100];
-    double hi = (double)values[n_values - 1 - n_values / 100];
-    double middle = (double)values[n_values / 2];
-    if (!(hi > lo)) {
-        hi = lo + fmax(fabs(lo) * 0.01, 1e-30);
-    }
-    bool is_log = values[0] > 0 && middle > 0 && (hi > 20 * middle || lo * 20 < middle);
-    return (struct axis){.kind = is_log ? AXIS_LOG : AXIS_LINEAR, .lo = lo, .hi = hi};
-}
-
-float unit_strip_place(const struct axis *scale, float value)
-{
-    if (!isfinite(value)) {
-        return NAN;
-    }
-    return (float)fmin(fmax(axis_place(scale, (double)value), 0), 1);
-}
-
-/* Each row in at most COLUMNS means of its visible colours. */
-static void fill_cells(struct unit_order_cache *cache, size_t from, size_t to)
-{
-    const struct model_units *rows = cache->rows;
-    size_t n_columns = to - from < COLUMNS ? to - from : COLUMNS;
-    cache->n_columns = n_columns;
-    free(cache->cells);
-    cache->cells = baro_xcalloc((size_t)cache->n * n_columns + 1, sizeof *cache->cells);
-    for (size_t row = 0; row < cache->n; row++) {
-        const float *mean = &rows->mean[row * rows->n];
-        for (size_t c = 0; c < n_columns; c++) {
-            size_t a = from + c * (to - from) / n_columns;
-            size_t b = from + (c + 1) * (to - from) / n_columns;
-            float sum = 0;
-            float n = 0;
-            for (size_t i = a; i < b; i++) {
-                float place = unit_strip_place(&cache->scale, mean[i]);
-                sum += isnan(place) ? 0 : place;
-                n += isnan(place) ? 0 : 1;
-            }
-            cache->cells[row * n_columns + c] = n > 0 ? sum / n : NAN;
-        }
-    }
-}
-
-/* ---- order ---- */
-
-/* Of oddness and its row. */
-struct odd {
-    float oddness;
-    uint32_t row;
-};
-
-static int compare_odd(const void *a, const void *b)
-{
-    const struct odd *x = a;
-    const struct odd *y = b;
-    if (x->oddness > y->oddness || x->oddness < y->oddness) {
-        return x->oddness > y->oddness ? -1 : 1;
-    }
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-static void order_by_oddness(struct unit_order_cache *cache)
-{
-    baro_autofree float *oddness = baro_xcalloc(cache->n + 1U, sizeof *oddness);
-    baro_autofree struct odd *odd = baro_xcalloc(cache->n + 1U, sizeof *odd);
-    seriate_oddness(cache->cells, cache->n, cache->n_columns, oddness);
-    for (uint32_t i = 0; i < cache->n; i++) {
-        odd[i] = (struct odd){oddness[i], i};
-    }
-    qsort(odd, cache->n, sizeof *odd, compare_odd);
-    for (uint32_t i = 0; i < cache->n; i++) {
-        cache->order[i] = odd[i].row;
-    }
-}
-
-static void work_out(struct unit_order_cache *cache, enum tensor_order by, bool is_like)
-{
-    baro_autofree uint32_t *before = cache->order;
-    cache->order = baro_xcalloc(cache->n + 1U, sizeof *cache->order);
-    if (by == TENSOR_BY_LIKENESS) {
-        seriate(cache->cells, cache->n, cache->n_columns, cache->order);
-        if (is_like && before != NULL) {
-            seriate_orient(before, cache->n, cache->order);
-        }
-    } else if (by == TENSOR_BY_ODDNESS) {
-        order_by_oddness(cache);
-    } else {
-        for (uint32_t i = 0; i < cache->n; i++) {
-            cache->order[i] = i;
-        }
-    }
-}
-
 /* ---- what is remembered ---- */
 
 struct unit_order_cache *unit_order_cache(struct view *view)
@@ -172,18 +50,17 @@ void unit_order_destroy(struct unit_order_cache *cache)
     if (cache != NULL) {
         part_unref(cache->rows);
         part_unref(cache->sample);
-        free(cache->cells);
-        free(cache->order);
+        order_finish(&cache->order);
         free(cache->colors);
         free(cache);
     }
 }
 
 static bool is_same_subject(const struct unit_order_cache *cache, const struct units *units,
-    const struct model_units *rows, enum tensor_order by, uint32_t n)
+    const struct model_units *rows, enum order_by by, uint32_t n)
 {
     return cache->rows != NULL && cache->thing == units->thing->thing &&
-           cache->stat == units->stat && cache->by == by && cache->n == n &&
+           cache->stat == units->stat && cache->order.by == by && cache->order.n == n &&
            (cache->sample != NULL) == (rows != units->sheet);
 }
 
@@ -211,7 +88,7 @@ static void keep_rows(struct unit_order_cache *cache, const struct units *units,
 }
 
 static void update(struct frame *f, const struct units *units,
-    const struct model_units *rows, enum tensor_order by, uint32_t n)
+    const struct model_units *rows, enum order_by by, uint32_t n)
 {
     struct unit_order_cache *cache = unit_order_cache(f->view);
     const struct view *view = f->view;
@@ -228,8 +105,6 @@ static void update(struct frame *f, const struct units *units,
     keep_rows(cache, units, rows);
     cache->thing = units->thing->thing;
     cache->stat = units->stat;
-    cache->by = by;
-    cache->n = n;
     cache->hi = view->hi;
     cache->stamp++;
     if (stays) {
@@ -238,13 +113,11 @@ static void update(struct frame *f, const struct units *units,
     cache->lo = view->lo;
     cache->width = rows->width;
     cache->n_visible = to - from;
-    cache->scale = find_scale(f, rows, n, from, to);
-    fill_cells(cache, from, to);
-    work_out(cache, by, is_same);
+    order_make(&cache->order, rows, n, from, to, by, is_same);
 }
 
-bool unit_order_get(struct frame *f, const struct units *units, enum tensor_order by,
-    struct unit_order *out)
+bool unit_order_get(
+    struct frame *f, const struct units *units, enum order_by by, struct unit_order *out)
 {
     bool has_sheet = units->sheet != NULL && units->sheet->n > 0;
     const struct model_units *rows = has_sheet               ? units->sheet
@@ -261,9 +134,9 @@ bool unit_order_get(struct frame *f, const struct units *units, enum tensor_orde
     const struct unit_order_cache *cache = f->view->unit_order;
     *out = (struct unit_order){.rows = cache->rows,
         .units = cache->sample != NULL ? cache->sample->shown : NULL,
-        .n = cache->n,
-        .order = cache->order,
-        .scale = cache->scale,
+        .n = cache->order.n,
+        .order = cache->order.rows,
+        .scale = cache->order.scale,
         .stamp = cache->stamp};
     return true;
 }
@@ -277,5 +150,6 @@ size_t unit_order_nearest(struct frame *f, const struct units *units, uint32_t u
         return 0;
     }
     const struct unit_order_cache *cache = f->view->unit_order;
-    return seriate_nearest(cache->cells, cache->n, cache->n_columns, unit, most, out);
+    return seriate_nearest(
+        cache->order.cells, cache->order.n, cache->order.n_columns, unit, most, out);
 }

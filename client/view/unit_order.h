@@ -3,9 +3,9 @@
 #ifndef CLIENT_VIEW_UNIT_ORDER_H
 #define CLIENT_VIEW_UNIT_ORDER_H
 
+#include "client/model/order.h"
 #include "client/view/tensor.h"
 #include "client/view/units.h"
-#include "lib/analysis/seriate.h"
 
 /* Rows of units as colours are chosen by: 0 to 1. Borrowed until the next frame. */
 struct unit_order {
@@ -24,8 +24,8 @@ struct unit_order {
  * returns  false: there is nothing to order
  * cost     10 ms for 4,096 units when worked out
  */
-bool unit_order_get(struct frame *f, const struct units *units, enum tensor_order by,
-    struct unit_order *out);
+bool unit_order_get(
+    struct frame *f, const struct units *units, enum order_by by, struct unit_order *out);
 
 /**
  * Find the units nearest to one by what is visible of them.

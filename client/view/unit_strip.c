@@ -55,7 +55,7 @@ static void fill_row(const struct frame *f, const struct unit_order *order, size
         for (size_t i = a; i < b && column < order->rows->n && !is_bad; i++) {
             size_t at = (size_t)order->order[i] * order->rows->n + column;
             is_bad = order->rows->flags[at] != 0;
-            float place = unit_strip_place(&order->scale, order->rows->mean[at]);
+            float place = order_place(&order->scale, order->rows->mean[at]);
             bool is_further = isnan(shown) || fabsf(place - 0.5F) > fabsf(shown - 0.5F);
             shown = !isnan(place) && is_further ? place : shown;
         }

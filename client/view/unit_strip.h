@@ -9,15 +9,12 @@
 struct unit_order_cache {
     const struct model_units *rows; /* a part, or a member of sample; NULL: nothing yet */
     const struct model_sample *sample; /* a part; NULL: rows are all units */
-    uint32_t thing, n;
+    uint32_t thing;
     enum unit_stat stat;
-    enum tensor_order by;
     double lo, hi; /* visible steps */
     int64_t width;
-    size_t n_visible, n_columns;
-    float *cells; /* [n][n_columns] */
-    uint32_t *order;
-    struct axis scale;
+    size_t n_visible;
+    struct order order;
     uint64_t stamp;
     draw_color *colors; /* [n_rows][n_x] */
     size_t n_x, n_rows;
@@ -27,8 +24,5 @@ struct unit_order_cache {
 
 /** The cache of a view, made at first. Never NULL. */
 struct unit_order_cache *unit_order_cache(struct view *view);
-
-/** Place of a value on the scale of colours, 0 to 1; NaN: it is not finite. */
-float unit_strip_place(const struct axis *scale, float value);
 
 #endif

@@ -219,6 +219,26 @@ static void a_batch_without_hello_is_asked_to_say_it(void **state)
     pusher_finish(&pusher);
 }
 
+/* Of units whose values are 1000 times their number and the step. */
+static void check_spread(const struct link_message *reply, int n_units, int n_steps,
+    int n_columns, const int *edges)
+{
+    const Baro__RangeReply *head = reply->wire.envelope->range_reply;
+    assert_int_equal(head->n_series[0], SPREAD_COUNT);
+    assert_int_equal(head->n_points[0], n_steps);
+    const struct wire_column *columns = (const void *)reply->frames[0].bytes;
+    for (int c = 0; c < n_columns; c++) {
+        double middle = (edges[c] + edges[c + 1] - 1) / 2.0; /* mean of the steps */
+        int rank = (n_units + 1) / 2 - 1;                    /* of the median, from 0 */
+        assert_int_equal(columns[c].count, n_units);
+        assert_int_equal(columns[c].first_step, edges[c]);
+        assert_true(columns[SPREAD_LEAST * n_columns + c].min == edges[c]);
+        assert_true(columns[SPREAD_50 * n_columns + c].mean == 1000 * rank + middle);
+        assert_true(columns[SPREAD_MOST * n_columns + c].max ==
+                    1000 * (n_units - 1) + edges[c + 1] - 1);
+    }
+}
+
 static void columns_hold_the_extremes_of_all_units(void **state)
 {
     struct rig *rig = *state;
@@ -278,19 +298,7 @@ static void columns_hold_the_extremes_of_all_units(void **state)
     ref.unit = -2; /* how they lie */
     reply = (struct link_message){0};
     rig_ask(rig, &request, &reply);
-    assert_int_equal(reply.wire.envelope->range_reply->n_series[0], SPREAD_COUNT);
-    assert_int_equal(reply.wire.envelope->range_reply->n_points[0], STEPS);
-    columns = (const void *)reply.frames[0].bytes;
-    for (int c = 0; c < COLUMNS; c++) {
-        double middle = (edges[c] + edges[c + 1] - 1) / 2.0; /* mean of the steps */
-        int rank = (UNITS + 1) / 2 - 1;                      /* of the median, from 0 */
-        assert_int_equal(columns[c].count, UNITS);
-        assert_int_equal(columns[c].first_step, edges[c]);
-        assert_true(columns[SPREAD_LEAST * COLUMNS + c].min == edges[c]);
-        assert_true(columns[SPREAD_50 * COLUMNS + c].mean == 1000 * rank + middle);
-        assert_true(columns[SPREAD_MOST * COLUMNS + c].max ==
-                    1000 * (UNITS - 1) + edges[c + 1] - 1);
-    }
+    check_spread(&reply, UNITS, STEPS, COLUMNS, edges);
     link_message_release(&reply);
     range.columns = 0;
     struct baro_err err = {0};

@@ -341,8 +341,8 @@ static void the_strip_has_all_units_in_an_order(void **unused)
     const struct model_thing *thing = model_thing_find(stage.model, stage.view->thing);
     struct units units = units_get(&f, thing);
     struct unit_order order;
-    for (int by = 0; by < TENSOR_ORDER_COUNT; by++) {
-        assert_true(unit_order_get(&f, &units, (enum tensor_order)by, &order));
+    for (int by = 0; by < ORDER_BY_COUNT; by++) {
+        assert_true(unit_order_get(&f, &units, (enum order_by)by, &order));
         uint32_t seen = 0;
         for (uint32_t i = 0; i < order.n; i++) {
             seen |= 1U << order.order[i];
@@ -350,7 +350,7 @@ static void the_strip_has_all_units_in_an_order(void **unused)
         assert_int_equal(order.n, ORACLE_UNITS);
         assert_int_equal(seen, (1U << ORACLE_UNITS) - 1);
     }
-    assert_true(unit_order_get(&f, &units, TENSOR_BY_ODDNESS, &order));
+    assert_true(unit_order_get(&f, &units, ORDER_BY_ODDNESS, &order));
     assert_true(order.order[0] == 0 || order.order[0] == 15); /* lowest and highest */
     struct seriate_near near[3];
     assert_int_equal(unit_order_nearest(&f, &units, 8, 3, near), 3);
@@ -377,7 +377,7 @@ static void an_order_stays_while_a_run_grows_a_little(void **unused)
     const struct model_thing *thing = model_thing_find(stage.model, ORACLE_ACT);
     struct units units = units_get(&f, thing);
     struct unit_order order;
-    assert_true(unit_order_get(&f, &units, TENSOR_BY_LIKENESS, &order));
+    assert_true(unit_order_get(&f, &units, ORDER_BY_LIKENESS, &order));
     uint32_t before[ORACLE_UNITS];
     memcpy(before, order.order, sizeof before);
     uint64_t stamp = order.stamp;
@@ -388,7 +388,7 @@ static void an_order_stays_while_a_run_grows_a_little(void **unused)
     stage_draw(&stage);
     f.model = stage.model;
     units = units_get(&f, model_thing_find(stage.model, ORACLE_ACT));
-    assert_true(unit_order_get(&f, &units, TENSOR_BY_LIKENESS, &order));
+    assert_true(unit_order_get(&f, &units, ORDER_BY_LIKENESS, &order));
     assert_memory_equal(before, order.order, sizeof before);
     assert_true(order.stamp != stamp); /* the picture has the new steps */
     stage_end(&stage);
