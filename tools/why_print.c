@@ -107,8 +107,9 @@ static void print_places(const struct term *term, const struct why_story *story)
     size_t n = 0;
     for (size_t i = 0; i < story->n_suspects && i < 4 && n < sizeof text; i++) {
         const struct why_suspect *suspect = &story->suspects[i];
-        n += (size_t)snprintf(
-            text + n, sizeof text - n, "%s%s", i > 0 ? ", " : "", suspect->module);
+        char place[WHY_NAME_BYTES];
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? ", " : "",
+            why_place(suspect->module, place));
         if (suspect->unit >= 0 && n < sizeof text) {
             n +=
                 (size_t)snprintf(text + n, sizeof text - n, "[%" PRId64 "]", suspect->unit);

@@ -139,8 +139,9 @@ static float draw_who(
         size_t n = (size_t)snprintf(text, sizeof text, "Likely places: ");
         for (size_t i = 0; i < story->n_suspects && i < 4; i++) {
             const struct why_suspect *suspect = &story->suspects[i];
-            n += (size_t)snprintf(
-                text + n, sizeof text - n, "%s%s", i > 0 ? ", " : "", suspect->module);
+            char place[WHY_NAME_BYTES];
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? ", " : "",
+                why_place(suspect->module, place));
             if (suspect->unit >= 0) {
                 n += (size_t)snprintf(
                     text + n, sizeof text - n, "[%lld]", (long long)suspect->unit);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/analysis/credit_dot.h"
 
+#include "lib/analysis/credit_matmul.h"
+
 /*
  * Four rows of a with two of b: eight sums of eight lanes stay in registers while k runs, so that
  * each element of b, which is the large one, is read once for four rows. Compiled twice, for AVX2
@@ -33,14 +35,18 @@ static inline __attribute__((always_inline)) void tile(
     const float *b = job->b + j * job->k;
     int64_t p = 0;
     for (; p + LANES <= job->k; p += LANES) {
+        UNROLL
         for (int s = 0; s < b_rows; s++) {
             const lanes right = *(const lanes *)(b + s * job->k + p);
+            UNROLL
             for (int r = 0; r < a_rows; r++) {
                 sum[r][s] += *(const lanes *)(a + r * job->a_row + p) * right;
             }
         }
     }
+    UNROLL
     for (int r = 0; r < a_rows; r++) {
+        UNROLL
         for (int s = 0; s < b_rows; s++) {
             float rest = sum_of(&sum[r][s]);
             for (int64_t q = p; q < job->k; q++) {

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/analysis/credit_matmul.h"
 
+#ifdef __x86_64__
+#    include <immintrin.h>
+#endif
+#include <stdbool.h>
 #include <string.h>
 
 /*
- * A tile of c, 4 rows by 16 columns, stays in registers while k runs; k is cut so that the rows of
- * b in use stay in the cache. Written once with the compiler's vectors and compiled twice, for
- * AVX2 and for what every processor has; which one runs is asked of the processor. What is left
- * over at the right and at the bottom goes the plain way.
+ * A tile of c, some rows by 16 columns, stays in registers while k runs; k is cut so that the 16
+ * columns of b in use fit the nearest cache, and where more than one tile needs them they are copied
+ * there side by side first: in b itself each row of them is on a page of its own. Written twice, for
+ * processors with AVX2 and fused multiplication and for what every processor has; which one runs is
+ * asked of the processor. What is left over at the right goes the plain way.
  */
 
-enum { TILE_ROWS = 4, LANES = 8, TILE_COLUMNS = 2 * LANES, K_BLOCK = 256 };
+enum { LANES = 8, TILE_COLUMNS = 2 * LANES, PLAIN_ROWS = 4, FUSED_ROWS = 6, K_BLOCK = 256 };
 
 typedef float lanes
     __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
@@ -23,35 +28,103 @@ struct job {
     int64_t c_row;
 };
 
+/* 16 columns of b, and how far it is from one row of them to the next. */
+struct panel {
+    const float *x;
+    int64_t row;
+};
+
 /* The elements of c from (i, j), rows by 16. */
-static inline __attribute__((always_inline)) void tile(
-    const struct job *job, int64_t i, int64_t j, const int rows)
+static inline __attribute__((always_inline)) void plain_tile(
+    const struct job *job, struct panel b, int64_t i, int64_t j, const int rows)
 {
-    lanes sum[TILE_ROWS][2];
+    lanes sum[PLAIN_ROWS][2];
     float *c = job->c + i * job->c_row + j;
+    UNROLL
     for (int r = 0; r < rows; r++) {
         sum[r][0] = *(const lanes *)(c + r * job->c_row);
         sum[r][1] = *(const lanes *)(c + r * job->c_row + LANES);
     }
     const float *a = job->a.x + i * job->a.row;
-    const float *b = job->b.x + j;
     for (int64_t p = 0; p < job->k; p++) {
-        lanes b0 = *(const lanes *)(b + p * job->b.row);
-        lanes b1 = *(const lanes *)(b + p * job->b.row + LANES);
+        lanes b0 = *(const lanes *)(b.x + p * b.row);
+        lanes b1 = *(const lanes *)(b.x + p * b.row + LANES);
+        UNROLL
         for (int r = 0; r < rows; r++) {
             float factor = a[r * job->a.row + p * job->a.column];
             sum[r][0] += factor * b0;
             sum[r][1] += factor * b1;
         }
     }
+    UNROLL
     for (int r = 0; r < rows; r++) {
         *(lanes *)(c + r * job->c_row) = sum[r][0];
         *(lanes *)(c + r * job->c_row + LANES) = sum[r][1];
     }
 }
 
+static void plain_column(const struct job *job, struct panel b, int64_t j)
+{
+    int64_t i = 0;
+    for (; i + PLAIN_ROWS <= job->m; i += PLAIN_ROWS) {
+        plain_tile(job, b, i, j, PLAIN_ROWS);
+    }
+    for (; i < job->m; i++) {
+        plain_tile(job, b, i, j, 1);
+    }
+}
+
+#ifdef __x86_64__
+#    define FUSED __attribute__((target("avx2,fma")))
+
+static inline __attribute__((always_inline)) FUSED void fused_tile(
+    const struct job *job, struct panel b, int64_t i, int64_t j, const int rows)
+{
+    __m256 sum[FUSED_ROWS][2];
+    float *c = job->c + i * job->c_row + j;
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        sum[r][0] = _mm256_loadu_ps(c + r * job->c_row);
+        sum[r][1] = _mm256_loadu_ps(c + r * job->c_row + LANES);
+    }
+    const float *a = job->a.x + i * job->a.row;
+    for (int64_t p = 0; p < job->k; p++) {
+        const __m256 b0 = _mm256_loadu_ps(b.x + p * b.row);
+        const __m256 b1 = _mm256_loadu_ps(b.x + p * b.row + LANES);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const __m256 factor =
+                _mm256_broadcast_ss(a + r * job->a.row + p * job->a.column);
+            sum[r][0] = _mm256_fmadd_ps(factor, b0, sum[r][0]);
+            sum[r][1] = _mm256_fmadd_ps(factor, b1, sum[r][1]);
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        _mm256_storeu_ps(c + r * job->c_row, sum[r][0]);
+        _mm256_storeu_ps(c + r * job->c_row + LANES, sum[r][1]);
+    }
+}
+
+static FUSED void fused_column(const struct job *job, struct panel b, int64_t j)
+{
+    int64_t i = 0;
+    for (; i + FUSED_ROWS <= job->m; i += FUSED_ROWS) {
+        fused_tile(job, b, i, j, FUSED_ROWS);
+    }
+    switch (job->m - i) {
+    case 5: fused_tile(job, b, i, j, 5); break;
+    case 4: fused_tile(job, b, i, j, 4); break;
+    case 3: fused_tile(job, b, i, j, 3); break;
+    case 2: fused_tile(job, b, i, j, 2); break;
+    case 1: fused_tile(job, b, i, j, 1); break;
+    default: break;
+    }
+}
+#endif
+
 /* The columns at the right that fill no tile. */
-static inline __attribute__((always_inline)) void edge(const struct job *job, int64_t begin)
+static void edge(const struct job *job, int64_t begin)
 {
     for (int64_t i = 0; i < job->m; i++) {
         const float *a = job->a.x + i * job->a.row;
@@ -65,56 +138,53 @@ static inline __attribute__((always_inline)) void edge(const struct job *job, in
     }
 }
 
-static inline __attribute__((always_inline)) void multiply(const struct job *job)
+static bool has_fused(void)
 {
-    int64_t m_tiles = job->m - job->m % TILE_ROWS;
-    int64_t n_tiles = job->n - job->n % TILE_COLUMNS;
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
+static void multiply(const struct job *job, bool is_fused)
+{
+    float near[K_BLOCK * TILE_COLUMNS];
+    const int64_t n_tiles = job->n - job->n % TILE_COLUMNS;
     for (int64_t j = 0; j < n_tiles; j += TILE_COLUMNS) {
-        for (int64_t i = 0; i < m_tiles; i += TILE_ROWS) {
-            tile(job, i, j, TILE_ROWS);
+        struct panel b = {job->b.x + j, job->b.row};
+        if (job->m > FUSED_ROWS) {
+            for (int64_t p = 0; p < job->k; p++) {
+                memcpy(
+                    near + p * TILE_COLUMNS, b.x + p * b.row, TILE_COLUMNS * sizeof *near);
+            }
+            b = (struct panel){near, TILE_COLUMNS};
         }
-        for (int64_t i = m_tiles; i < job->m; i++) {
-            tile(job, i, j, 1);
+#ifdef __x86_64__
+        if (is_fused) {
+            fused_column(job, b, j);
+            continue;
         }
+#endif
+        plain_column(job, b, j);
     }
+    (void)is_fused;
     edge(job, n_tiles);
-}
-
-static void multiply_plain(const struct job *job)
-{
-    multiply(job);
-}
-
-#ifdef __x86_64__
-static __attribute__((target("avx2"))) void multiply_avx2(const struct job *job)
-{
-    multiply(job);
-}
-#endif
-
-static void run(const struct job *job)
-{
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2")) {
-        multiply_avx2(job);
-        return;
-    }
-#endif
-    multiply_plain(job);
 }
 
 void credit_matmul(int64_t m, int64_t n, int64_t k, struct credit_matrix a,
     struct credit_matrix b, float *c, int64_t c_row)
 {
+    const bool is_fused = has_fused();
     for (int64_t p = 0; p < k; p += K_BLOCK) {
-        struct job job = {.m = m,
+        const struct job job = {.m = m,
             .n = n,
             .k = k - p < K_BLOCK ? k - p : K_BLOCK,
             .a = {a.x + p * a.column, a.row, a.column},
             .b = {b.x + p * b.row, b.row, 1},
             .c = c,
             .c_row = c_row};
-        run(&job);
+        multiply(&job, is_fused);
     }
 }
 

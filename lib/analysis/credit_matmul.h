@@ -5,6 +5,13 @@
 
 #include <stdint.h>
 
+/* Before a loop of few turns whose sums are to stay in registers: gcc keeps them in memory else. */
+#if defined(__GNUC__) && !defined(__clang__)
+#    define UNROLL _Pragma("GCC unroll 8")
+#else
+#    define UNROLL
+#endif
+
 /* Where the elements of a matrix lie: element (i, j) at x[i * row + j * column]. */
 struct credit_matrix {
     const float *x;

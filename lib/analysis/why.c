@@ -299,8 +299,9 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
         why_say(out, size, "%s was not finite before any operation", origin->tensor);
         return;
     }
+    char place[WHY_NAME_BYTES];
     why_say(out, size, "%s of %s", origin->breaks[0] != '\0' ? origin->breaks : origin->op,
-        origin->tensor[0] != '\0' ? origin->tensor : "its operand");
+        origin->tensor[0] != '\0' ? why_place(origin->tensor, place) : "its operand");
     if (isfinite(origin->operand)) {
         why_say(out, size, " = %.5g", origin->operand);
     }

@@ -236,6 +236,7 @@ struct why_beat {
     int64_t lead;           /* steps before the loss showed it; INT64_MIN: not known */
     struct why_want series; /* to draw; thing 0: none */
     struct shift shift;     /* of it; kind NONE: none */
+    bool is_result; /* of the operation that failed in the same step: comes after it */
     char title[WHY_NAME_BYTES];
     char text[WHY_TEXT_BYTES];
 };
@@ -332,6 +333,12 @@ void why_sort_alerts(struct why_alert *alerts, size_t n);
 
 /** Write a step with its thousands apart: 24,397. Returns out. */
 char *why_step(int64_t step, char out[32]);
+
+/**
+ * Write a module as it is told in a sentence: "the loss function", "module 5" where its name alone
+ * would be taken for a number, else its name. Returns out.
+ */
+char *why_place(const char *module, char out[WHY_NAME_BYTES]);
 
 /** Name a cause in a word: "data", "optimiser", ... */
 const char *why_cause_name(enum why_cause cause);

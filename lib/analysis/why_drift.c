@@ -348,6 +348,14 @@ static bool is_told_by_drift(const struct why_work *work, const struct why_alert
     return false;
 }
 
+/* Whether it is about something that is computed after the loss. */
+static bool is_of_gradients(const struct why_alert *alert)
+{
+    return alert->role == BARO_GRAD || alert->role == BARO_ACT_GRAD ||
+           alert->role == BARO_UPDATE || alert->role == BARO_WEIGHT ||
+           alert->role == BARO_OPT;
+}
+
 static void tell_alerts(struct why_work *work)
 {
     const struct why_facts *facts = work->facts;
@@ -374,6 +382,8 @@ static void tell_alerts(struct why_work *work)
         if (beat == NULL) {
             return;
         }
+        beat->is_result = work->found.is_there && alert->step == work->plan.step &&
+                          (is_of_gradients(alert) || strcmp(alert->kind, "nonfinite") == 0);
         const struct why_thing *thing = why_thing(facts, alert->thing);
         for (size_t w = 0; thing != NULL && w < work->plan.n_wants; w++) {
             const struct why_want *want = &work->plan.wants[w];
@@ -399,9 +409,11 @@ static void tell_origin(struct why_work *work)
     if (beat == NULL) {
         return;
     }
+    char place[WHY_NAME_BYTES];
+    const bool has_place = origin->module[0] != '\0' || origin->op[0] != '\0';
     why_say(beat->title, sizeof beat->title, "%s%s%s",
-        origin->op[0] != '\0' ? origin->op : origin->tensor,
-        origin->module[0] != '\0' ? " in " : "", origin->module);
+        origin->op[0] != '\0' ? origin->op + strspn(origin->op, "_") : origin->tensor,
+        has_place ? " in " : "", has_place ? why_place(origin->module, place) : "");
     (void)snprintf(beat->text, sizeof beat->text, "%s", origin->cause);
 }
 
@@ -438,8 +450,11 @@ static int compare_beats(const void *a, const void *b)
 {
     const struct why_beat *x = a;
     const struct why_beat *y = b;
-    return x->step != y->step ? (x->step > y->step ? 1 : -1)
-                              : (x->kind > y->kind) - (x->kind < y->kind);
+    if (x->step != y->step) {
+        return x->step > y->step ? 1 : -1;
+    }
+    return x->is_result != y->is_result ? (x->is_result ? 1 : -1)
+                                        : (x->kind > y->kind) - (x->kind < y->kind);
 }
 
 /* What the tensor before the operation did whenever the bad sample was there. */

@@ -44,6 +44,9 @@ struct why_found {
     double
         odd_input; /* how far the inputs of the bad rows lie from those of the others, in spreads
                          of these; NaN: not known */
+    bool
+        is_blank; /* all numbers of the bad rows' inputs are one and the same, of no other's */
+    double blank; /* that number */
 };
 
 /* The whole investigation. */

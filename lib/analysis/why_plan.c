@@ -82,6 +82,14 @@ char *why_module_of(const struct why_thing *thing, char out[WHY_NAME_BYTES])
     return out;
 }
 
+char *why_place(const char *module, char out[WHY_NAME_BYTES])
+{
+    const bool is_number = module[0] >= '0' && module[0] <= '9';
+    (void)snprintf(out, WHY_NAME_BYTES, "%s%s", is_number ? "module " : "",
+        module[0] != '\0' ? module : "the loss function");
+    return out;
+}
+
 bool why_is_module(const char *a, const char *b)
 {
     const char *longer = strlen(a) >= strlen(b) ? a : b;

@@ -324,6 +324,19 @@ const char *why_value_module(const struct probe *probe, int32_t value)
     return probe->ops[probe->values[value].op].module;
 }
 
+/* An operation's name as people write it: "_softmax" is softmax, "add_" is add. */
+static char *plain_name(const char *name, char out[WHY_NAME_BYTES])
+{
+    const char *from = name + strspn(name, "_");
+    const char *tail = strstr(from, "_backward");
+    size_t n = tail != NULL ? (size_t)(tail - from) : strlen(from);
+    while (n > 1 && from[n - 1] == '_') {
+        n--;
+    }
+    (void)snprintf(out, WHY_NAME_BYTES, "%.*s", (int)n, from);
+    return out;
+}
+
 /* ---- calm ---- */
 
 static bool is_same_op(const struct probe_op *a, const struct probe_op *b)
@@ -428,6 +441,28 @@ static int32_t main_input(struct why_work *work, const struct probe_op *op)
     return best;
 }
 
+/* Its size; of an operand that was too small that says nothing, there its number. */
+static void say_hop(
+    const struct why_work *work, struct why_hop *hop, const struct probe_value *of)
+{
+    const struct why_origin *origin = &work->story->origin;
+    const enum extreme extreme = extreme_of(work->found.op);
+    const bool is_small = hop->value == work->found.value && isfinite(origin->operand) &&
+                          (extreme == SMALLEST || extreme == NEAREST_ZERO);
+    const double usual = is_small ? origin->usual : hop->usual;
+    const bool is_made = hop->op_name[0] != '\0';
+    char place[WHY_NAME_BYTES];
+    char op[WHY_NAME_BYTES];
+    why_say(hop->text, sizeof hop->text, "%s%s%s: %s %.4g",
+        of->op == PROBE_NONE && hop->module[0] == '\0' ? "outside"
+                                                       : why_place(hop->module, place),
+        is_made ? ", " : "", plain_name(hop->op_name, op), is_small ? "down to" : "up to",
+        is_small ? origin->operand : hop->number);
+    if (isfinite(usual)) {
+        why_say(hop->text, sizeof hop->text, " (%.4g in calm)", usual);
+    }
+}
+
 static void tell_hop(struct why_work *work, int32_t value)
 {
     const struct probe *probe = work->facts->failure;
@@ -448,12 +483,7 @@ static void tell_hop(struct why_work *work, int32_t value)
                               : probe_value_kind_name(of->kind));
     (void)snprintf(hop->op_name, sizeof hop->op_name, "%s",
         of->op != PROBE_NONE ? probe->ops[of->op].name : "");
-    why_say(hop->text, sizeof hop->text, "%s%s%s: up to %.4g",
-        hop->module[0] != '\0' ? hop->module : "outside any module",
-        hop->op_name[0] != '\0' ? ", " : "", hop->op_name, hop->number);
-    if (isfinite(hop->usual)) {
-        why_say(hop->text, sizeof hop->text, " (%.4g in calm)", hop->usual);
-    }
+    say_hop(work, hop, of);
     if (hop->usual > 0 && hop->number > GAIN * hop->usual) {
         work->found.jump = (int)story->n_hops;
     }
@@ -532,6 +562,52 @@ static double oddness(const struct probe *probe, const struct probe_value *value
     return (worst - mean) / spread;
 }
 
+/* Whether all numbers of each bad row are the same one, and of no other row. */
+static bool is_blank(
+    const struct probe *probe, const struct probe_value *value, double *out_number)
+{
+    const struct probe_origin *origin = &probe->origin;
+    int64_t shape[BARO_MAX_DIMS];
+    double least[WHY_MAX_ROWS];
+    double most[WHY_MAX_ROWS];
+    if (value->kept == PROBE_KEPT_NONE || value->data == NULL || value->batch_axis < 0 ||
+        origin->n_rows == 0) {
+        return false;
+    }
+    const bool is_all = value->kept == PROBE_KEPT_ALL;
+    const int64_t n = probe_kept_shape(probe, value, shape);
+    int64_t n_rows = is_all ? probe->n_batch : (int64_t)probe->n_rows;
+    n_rows = n_rows < WHY_MAX_ROWS ? n_rows : WHY_MAX_ROWS;
+    if (n_rows < 2 || n < 3 * n_rows) {
+        return false;
+    }
+    for (int64_t r = 0; r < n_rows; r++) {
+        least[r] = HUGE_VAL;
+        most[r] = -HUGE_VAL;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t row = row_of(probe, value, shape, i);
+        const double x = number_at(value, i);
+        for (int64_t r = 0; r < n_rows; r++) {
+            if ((is_all ? r : probe->rows[r]) == row) {
+                least[r] = fmin(least[r], x);
+                most[r] = fmax(most[r], x);
+            }
+        }
+    }
+    int64_t n_bad = 0;
+    for (int64_t r = 0; r < n_rows; r++) {
+        const bool is_bad =
+            is_among(is_all ? r : probe->rows[r], origin->rows, origin->n_rows);
+        if (is_bad != (least[r] >= most[r])) {
+            return false;
+        }
+        n_bad += is_bad;
+        *out_number = is_bad ? most[r] : *out_number;
+    }
+    return n_bad > 0 && n_bad < n_rows;
+}
+
 static void look_at_inputs(struct why_work *work)
 {
     const struct probe *probe = work->facts->failure;
@@ -541,6 +617,8 @@ static void look_at_inputs(struct why_work *work)
         if (value->kind != PROBE_INPUT) {
             continue;
         }
+        work->found.is_blank =
+            work->found.is_blank || is_blank(probe, value, &work->found.blank);
         double odd = oddness(probe, value);
         if (odd > work->found.odd_input || isnan(work->found.odd_input)) {
             work->found.odd_input = odd;
@@ -563,7 +641,8 @@ static double limit_of(enum why_op family, const struct probe_op *op,
     case WHY_OP_NORM: return is_gradient ? 0 : sqrt(most);
     case WHY_OP_CAST: return most;
     case WHY_OP_ARC: return 1;
-    case WHY_OP_SUM: return most;
+    case WHY_OP_SUM: /* what its terms come to has a limit; of one operand squares have */
+        return strncmp(op->name, "mse_loss", 8) == 0 ? sqrt(most) : (double)NAN;
     case WHY_OP_POWER:
     case WHY_OP_NORMALISE:
     case WHY_OP_SOFTMAX:
@@ -586,9 +665,7 @@ static void tell_operand(struct why_work *work, const struct probe_op *op, int32
         origin->operand = extreme_of_stats(operand, extreme);
     }
     origin->limit = limit_of(work->found.op, op, &probe->values[result], from->is_gradient);
-    const char *tail = strstr(op->name, "_backward");
-    int n = tail != NULL ? (int)(tail - op->name) : -1;
-    (void)snprintf(origin->breaks, sizeof origin->breaks, "%.*s", n, op->name);
+    (void)plain_name(op->name, origin->breaks);
     const struct probe_value *before = calm_value(probe, calm, work->found.value);
     if (before != NULL) {
         origin->usual = extreme_of_stats(before, extreme);
@@ -596,8 +673,16 @@ static void tell_operand(struct why_work *work, const struct probe_op *op, int32
     }
     work->found.gain = gain_of(probe, calm, work->found.value);
     const char *feeder = why_value_module(probe, work->found.value);
-    (void)snprintf(origin->tensor, sizeof origin->tensor, "%s",
-        operand->name[0] != '\0' ? operand->name : feeder);
+    if (operand->name[0] == '\0' && operand->op != PROBE_NONE &&
+        strcmp(feeder, op->module) == 0) { /* its own module says nothing */
+        char name[WHY_NAME_BYTES];
+        char place[WHY_NAME_BYTES];
+        why_say(origin->tensor, sizeof origin->tensor, "the result of %s in %s",
+            plain_name(probe->ops[operand->op].name, name), why_place(feeder, place));
+    } else {
+        (void)snprintf(origin->tensor, sizeof origin->tensor, "%s",
+            operand->name[0] != '\0' ? operand->name : feeder);
+    }
 }
 
 static void tell_place(struct why_work *work)

@@ -121,6 +121,15 @@ static void advise_range(struct why_work *work)
     why_say(text, WHY_TEXT_BYTES, ".");
 }
 
+/* Of a narrow type: compute it in a wider one. */
+static void advise_narrow(struct why_work *work)
+{
+    const char *dtype = work->story->origin.dtype;
+    if (strcmp(dtype, "f16") == 0 || strcmp(dtype, "bf16") == 0) {
+        advise_range(work);
+    }
+}
+
 static void advise_operation(struct why_work *work)
 {
     const struct why_origin *origin = &work->story->origin;
@@ -131,8 +140,8 @@ static void advise_operation(struct why_work *work)
     case WHY_OP_NORM: advise_root(work); break;
     case WHY_OP_DIVIDE:
         why_say(add(work), WHY_TEXT_BYTES,
-            "Divide by %s + 1e-8, or by its clamp_min(1e-8): at this step its least size was "
-            "%.4g.",
+            "Add 1e-8 to %s before it divides, or bound it (clamp_min(1e-8)): at this step its "
+            "least size was %.4g.",
             operand_name(origin), origin->operand);
         break;
     case WHY_OP_NORMALISE:
@@ -151,30 +160,86 @@ static void advise_operation(struct why_work *work)
             "Clamp what goes into %s to (-1 + 1e-6, 1 - 1e-6): it was %.7g.",
             origin->breaks, origin->operand);
         break;
+    case WHY_OP_SOFTMAX:
+        if (strstr(origin->cause, "masked") != NULL) {
+            why_say(add(work), WHY_TEXT_BYTES,
+                "Leave one place of each row unmasked, or leave such rows out (samples that are "
+                "padding throughout), before %s.",
+                origin->breaks);
+            break;
+        }
+        advise_narrow(work);
+        break;
     case WHY_OP_CAST:
     case WHY_OP_SUM:
-    case WHY_OP_SOFTMAX:
     case WHY_OP_OTHER:
-    default:
-        if (strcmp(origin->dtype, "f16") == 0 || strcmp(origin->dtype, "bf16") == 0) {
-            advise_range(work);
-        }
-        break;
+    default: advise_narrow(work); break;
     }
 }
 
-static void advise_setting(struct why_work *work)
+/* What a series was at a step, or last before it; NaN: it had not begun. */
+static double number_at(const struct why_series *series, int64_t step)
+{
+    double number = (double)NAN;
+    for (size_t i = 0; i < series->n && series->steps[i] <= step; i++) {
+        number = series->values[i];
+    }
+    return number;
+}
+
+/* A setting that went one way, bit by bit: there is no step to go back to. */
+static void advise_schedule(struct why_work *work, const struct why_drift *drift)
+{
+    const struct why_story *story = work->story;
+    const int64_t shown = story->loss_step != INT64_MIN ? story->loss_step : story->step;
+    const double then = number_at(drift->series, shown - 1);
+    char step[32];
+    char *text = add(work);
+    why_say(text, WHY_TEXT_BYTES, "Do not let %s go on from %.4g to %.4g",
+        drift->thing->name, drift->shift.before, drift->shift.after);
+    if (isfinite(then)) {
+        why_say(text, WHY_TEXT_BYTES,
+            ": before step %s, when it showed, it had come to %.4g", why_step(shown, step),
+            then);
+    }
+    why_say(text, WHY_TEXT_BYTES,
+        ". Give the schedule an end well before that, and look whether it is stepped as "
+        "often as was meant.");
+}
+
+/* Returns whether the setting is what to change. */
+static bool advise_setting(struct why_work *work)
 {
     const struct why_drift *drift = why_setting_drift(work);
     bool is_optimiser = work->story->verdict.cause == WHY_OPTIMISER;
-    if (drift != NULL && is_optimiser && drift->shift.before > 0 &&
-        fabs(drift->shift.after - drift->shift.before) > 0.5 * drift->shift.before) {
+    bool is_changed =
+        drift != NULL && is_optimiser && drift->shift.before > 0 &&
+        fabs(drift->shift.after - drift->shift.before) > 0.5 * drift->shift.before;
+    bool is_schedule = drift != NULL && drift->shift.kind != SHIFT_LEVEL &&
+                       drift->shift.kind != SHIFT_LEAP;
+    if (is_changed && is_schedule) {
+        advise_schedule(work, drift);
+    } else if (is_changed) {
         char step[32];
         why_say(add(work), WHY_TEXT_BYTES,
             "Go back to %s %.4g, as it was until step %s; from then on it was %.4g. Look at what "
             "set it: a restart, a scheduler stepped twice, a parameter group of its own.",
             drift->thing->name, drift->shift.before, why_step(drift->shift.step, step),
             drift->shift.after);
+    }
+    return is_changed;
+}
+
+/* A parameter on the way that grew out of its range. */
+static void advise_growth(struct why_work *work)
+{
+    const struct why_found *found = &work->found;
+    if (work->story->verdict.cause == WHY_OPTIMISER && found->weight_gain > 3 &&
+        !(found->gain < 3)) {
+        why_say(add(work), WHY_TEXT_BYTES,
+            "Look at what moves %s, which came to %.3g times its size in calm: lower its "
+            "learning rate, clip its gradient, or bound it.",
+            found->weight, found->weight_gain);
     }
 }
 
@@ -215,7 +280,9 @@ static void advise_samples(struct why_work *work)
             story->samples[i].sample);
     }
     why_say(text, WHY_TEXT_BYTES, "%s of the data set", n < story->n_samples ? " ..." : "");
-    if (work->found.odd_input > 5) {
+    if (work->found.is_blank) {
+        why_say(text, WHY_TEXT_BYTES, ": all its inputs are %.4g", work->found.blank);
+    } else if (work->found.odd_input > 5) {
         char spreads[32];
         why_say(text, WHY_TEXT_BYTES, ": the inputs lie %s spreads from the others'",
             why_step((int64_t)fmin(work->found.odd_input, 1e15), spreads));
@@ -254,13 +321,14 @@ static void advise_type(struct why_work *work)
 }
 
 /* What the rules advise, as far as there is room; each once. */
-static void advise_rules(struct why_work *work)
+static void advise_rules(struct why_work *work, bool has_setting)
 {
     const struct why_facts *facts = work->facts;
     struct why_story *story = work->story;
     for (size_t i = 0; i < facts->n_alerts && story->n_remedies < WHY_MAX_REMEDIES; i++) {
         const char *advice = facts->alerts[i].advice;
-        bool is_said = advice[0] == '\0' || facts->alerts[i].level < BARO_WATCH;
+        bool is_said = advice[0] == '\0' || facts->alerts[i].level < BARO_WATCH ||
+                       (has_setting && strcmp(facts->alerts[i].kind, "lr_jump") == 0);
         for (size_t k = 0; k < story->n_remedies; k++) {
             is_said = is_said || strcmp(story->remedies[k], advice) == 0;
         }
@@ -278,10 +346,13 @@ void why_advise(struct why_work *work)
     } else if (work->story->verdict.cause == WHY_PRECISION) {
         advise_type(work);
     }
-    advise_setting(work);
+    const bool has_setting = advise_setting(work);
+    if (!has_setting) {
+        advise_growth(work);
+    }
     advise_samples(work);
     advise_clipping(work);
     if (!work->found.is_there || work->story->n_remedies == 0) {
-        advise_rules(work);
+        advise_rules(work, has_setting);
     }
 }

@@ -34,6 +34,7 @@ static const double LR_RATIO = 2;
 static const double ODD = 5; /* spreads */
 static const double GAIN = 3;
 static const double WEIGHT_GAIN = 1.3;
+static const double CANCELS = 1.5; /* a share beyond it is one of parts that cancel */
 
 struct weighing {
     struct why_work *work;
@@ -70,7 +71,9 @@ static void weigh_rate(struct weighing *weighing)
         return;
     }
     const struct shift *shift = &drift->shift;
-    int64_t lead = work->plan.step - shift->step;
+    int64_t shown =
+        work->story->loss_step != INT64_MIN ? work->story->loss_step : work->plan.step;
+    int64_t lead = shown - shift->step;
     bool is_fall = fabs(shift->after) < fabs(shift->before);
     bool is_dead = fabs(shift->after) <= 0;
     bool is_schedule = shift->kind != SHIFT_LEVEL && shift->kind != SHIFT_LEAP;
@@ -84,7 +87,7 @@ static void weigh_rate(struct weighing *weighing)
     if (isfinite(change_of(shift))) {
         why_say(text, WHY_TEXT_BYTES, " (%.3g-fold)", change_of(shift));
     }
-    if (lead >= 0) {
+    if (lead > 0) {
         why_say(text, WHY_TEXT_BYTES, ", %" PRId64 " step%s before it showed", lead,
             lead == 1 ? "" : "s");
     }
@@ -136,9 +139,19 @@ static void weigh_operation(struct weighing *weighing)
             origin->breaks, origin->is_gradient ? "finite gradient" : "finite value",
             isfinite(origin->operand) ? origin->operand : 0.0);
         break;
+    case WHY_OP_SOFTMAX:
+        if (strstr(origin->cause, "masked") != NULL) {
+            why_say(add(weighing, WHY_DATA, 2), WHY_TEXT_BYTES,
+                "a row had nothing left: all of it was masked");
+            why_say(add(weighing, WHY_ARCHITECTURE, 1.5), WHY_TEXT_BYTES,
+                "%s has no value for a row that is masked throughout", origin->breaks);
+            break;
+        }
+        why_say(add(weighing, WHY_ARCHITECTURE, 1.5), WHY_TEXT_BYTES,
+            "nothing bounds what goes into %s", origin->breaks);
+        break;
     case WHY_OP_EXP:
     case WHY_OP_POWER:
-    case WHY_OP_SOFTMAX:
         why_say(add(weighing, WHY_ARCHITECTURE, 1.5), WHY_TEXT_BYTES,
             "nothing bounds what goes into %s", origin->breaks);
         break;
@@ -159,7 +172,12 @@ static void weigh_way(struct weighing *weighing)
     const struct why_work *work = weighing->work;
     const struct why_found *found = &work->found;
     char spreads[32];
-    if (found->odd_input > ODD) {
+    if (found->is_blank) {
+        /* a value without a slope there is the model's to guard */
+        const double weight = work->story->origin.is_gradient ? 1 : 2.5;
+        why_say(add(weighing, WHY_DATA, weight), WHY_TEXT_BYTES,
+            "all inputs of the bad samples are %.4g, of no other", found->blank);
+    } else if (found->odd_input > ODD) {
         why_say(add(weighing, WHY_DATA, fmin(2 + log10(found->odd_input), 5)),
             WHY_TEXT_BYTES,
             "the inputs of the bad samples lie %s spreads from those of the others",
@@ -172,12 +190,19 @@ static void weigh_way(struct weighing *weighing)
         why_say(add(weighing, WHY_DATA, 2), WHY_TEXT_BYTES,
             "the data were %.3g times as large as in calm", found->input_gain);
     } else if (isfinite(found->input_gain) && found->gain > GAIN) {
-        why_say(add(weighing, WHY_OPTIMISER, 1), WHY_TEXT_BYTES,
-            "the operand was %.3g times as large as in calm, the data only %.3g times",
-            found->gain, found->input_gain);
+        char *text = add(weighing, WHY_OPTIMISER, 1);
+        why_say(text, WHY_TEXT_BYTES, "the operand was %.3g times as large as in calm, ",
+            found->gain);
+        if (found->input_gain < 1.1) {
+            why_say(text, WHY_TEXT_BYTES, "the data were no larger");
+        } else {
+            why_say(text, WHY_TEXT_BYTES, "the data only %.3g times", found->input_gain);
+        }
     }
-    if (found->weight_gain > WEIGHT_GAIN) {
-        why_say(add(weighing, WHY_OPTIMISER, 1.5), WHY_TEXT_BYTES,
+    /* Weights that grew while the operand did not are no cause. */
+    if (found->weight_gain > WEIGHT_GAIN && !(found->gain < WEIGHT_GAIN)) {
+        const bool is_most = found->gain > GAIN && found->weight_gain > found->gain / 2;
+        why_say(add(weighing, WHY_OPTIMISER, is_most ? 3 : 1.5), WHY_TEXT_BYTES,
             "%s had grown to %.3g times what it was in calm", found->weight,
             found->weight_gain);
     }
@@ -188,6 +213,9 @@ static void weigh_credit(struct weighing *weighing)
     const struct why_work *work = weighing->work;
     if (!isfinite(work->here) || !isfinite(work->came)) {
         return;
+    }
+    if (fmax(work->here, work->came) > CANCELS) {
+        return; /* the one takes back what the other did: neither tells */
     }
     /* Since a calm step long ago weights have changed in any training. */
     int64_t apart = work->plan.step - work->facts->calm->step;
