@@ -70,10 +70,18 @@ void things_clean_name(char *out, const char *name)
         out + keep, HASH_DIGITS + 2, "~%016llx", (unsigned long long)XXH3_64bits(name, n));
 }
 
+/*
+ * The role is no seed: of names of 9 to 16 bytes XXH3 mixes the seed with the input by subtraction
+ * and exclusive or, so that neighbouring seeds undo a bit of the name: with them the gradient of
+ * "encoder.0.weight" was the weight of "encoder.1.weight".
+ */
+static const uint64_t role_mark = UINT64_C(0x9e3779b97f4a7c15);
+
 static XXH128_hash_t key_of(const struct thing_wanted *wanted)
 {
-    XXH64_hash_t seed = wanted->is_tensor ? 1U + wanted->role : 0U;
-    return XXH3_128bits_withSeed(wanted->name, strlen(wanted->name), seed);
+    XXH128_hash_t key = XXH3_128bits(wanted->name, strlen(wanted->name));
+    key.high64 += role_mark * (wanted->is_tensor ? 1U + wanted->role : 0U);
+    return key;
 }
 
 static struct entry *look_up(struct things *things, XXH128_hash_t key)

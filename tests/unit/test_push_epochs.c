@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "lib/base/mem.h"
 #include "lib/base/reading.h"
 #include "lib/base/ringfile.h"
 #include "lib/push/baro.h"
@@ -140,6 +141,30 @@ static void another_layout_of_a_tensor_is_declared_anew(void **state)
     assert_int_equal(count(run, READING_UNITS, NULL), 6);
 }
 
+/* Names of many lengths that differ in one digit, in all roles: each is a series of its own. */
+static void names_that_are_nearly_alike_are_not_mixed_up(void **state)
+{
+    static const char *const around[][2] = {{"encoder.", ".weight"},
+        {"experts.3.", ".bias"}, {"experts.", ".0.bias"}, {"a", ""}, {"fc", ".weight"},
+        {"layer", ".bias"}, {"blocks.", ".mlp.fc.weight"}, {"network.", ".bias"},
+        {"decoder.", ".proj.out.weight"}};
+    float values[12] = {1};
+    const int64_t shape[2] = {4, 3};
+    for (size_t i = 0; i < BARO_LEN(around); i++) {
+        for (int digit = 0; digit < 10; digit++) {
+            char name[80];
+            (void)snprintf(name, sizeof name, "%s%d%s", around[i][0], digit, around[i][1]);
+            for (int role = BARO_WEIGHT; role <= BARO_OPT; role++) {
+                struct baro_tensor tensor =
+                    tensor_of(name, (enum baro_role)role, values, 2, shape);
+                tensor.unit_axis = BARO_NO_UNITS;
+                assert_int_equal(baro_tensor(run, &tensor), 0);
+            }
+            assert_int_equal(count(run, READING_DECLARE, name), BARO_OPT);
+        }
+    }
+}
+
 static void the_batch_of_an_activation_may_vary(void **state)
 {
     float values[60] = {1};
@@ -249,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(another_layout_of_a_tensor_is_declared_anew),
+        CASE(names_that_are_nearly_alike_are_not_mixed_up),
         CASE(the_batch_of_an_activation_may_vary),
         CASE(a_name_has_a_bounded_number_of_layouts),
         CASE(the_largest_step_is_taken_and_a_negative_one_refused),
