@@ -93,6 +93,8 @@ struct spike_detector {
     double mean; /* exponential, of clipped values */
     double var;
     double peak;        /* fading largest surprise */
+    double sway;        /* exponential mean of the surprises' magnitude, clipped */
+    double peak_sway;   /* at the time of the peak */
     uint32_t n;         /* readings; in the ring: at most its size */
     unsigned n_to_calm; /* calm readings wanted before the next finding; 0: none */
 };

@@ -15,10 +15,11 @@
  *                 distance (weight 0.03), fed with values clipped at m + 2.5 s, after ZClip
  *                 (arXiv 2504.02507).
  *   3. remembered r is more than twice the largest of the past, which fades with a half-life of
- *                 8000 readings. Noise with heavy tails throws 6 sigma every few hundred
- *                 readings; a series that does that is known to do it. A spike raises this memory
- *                 to at most twice what it was, so that one enormous spike does not hide all later
- *                 ones.
+ *                 8000 readings, and as the mean |r| (weight 0.03) does when that is less than
+ *                 a quarter of what it was, down to a quarter. Noise
+ *                 with heavy tails throws 6 sigma every few hundred readings; a series that does
+ *                 that is known to do it. A spike raises this memory to at most twice what it was,
+ *                 so that one enormous spike does not hide all later ones.
  *   4. material   r is more than 5 % of the magnitude of f.
  *
  * The first 32 readings are only learnt from. After a spike the detector is silent until 8
@@ -48,8 +49,22 @@ static const double recent_weight = 0.03;
 static const double peak_fade = 0.99991336; /* 0.5 ^ (1 / 8000) */
 static const double calm_score = 3.0;
 static const double fast_weight = 0.1;
+static const double least_part = 0.25;
 static const double most_score = 10;  /* deviations that the fast mean learns at once, */
 static const double most_share = 0.1; /* or this part of itself */
+
+/* The least deviation assumed: a constant series has no noise. */
+static double least_of(const struct spike_detector *detector)
+{
+    return 1e-6 * fabs(detector->fast) + 1e-300;
+}
+
+/* What the largest surprise of the past is now: noise that has shrunk since does that no more. */
+static double peak_now(const struct spike_detector *detector)
+{
+    double part = 4 * detector->sway / (detector->peak_sway + 1e-300);
+    return detector->peak * (part > 1 ? 1 : part > least_part ? part : least_part);
+}
 
 /* Follow the series, and remember how far it strays. */
 static void learn(
@@ -68,10 +83,19 @@ static void learn(
     double change = is_warm ? fmax(-most, fmin(most, surprise)) : surprise;
     detector->fast += (share > fast_weight ? share : fast_weight) * change;
     detector->peak *= peak_fade;
-    if (surprise > detector->peak) {
-        bool is_bounded = is_warm && surprise > 2 * detector->peak;
-        detector->peak = is_bounded && detector->peak > 0 ? 2 * detector->peak : surprise;
+    double old_sway = detector->peak_sway;
+    double peak = peak_now(detector);
+    if (surprise > peak) {
+        bool is_bounded = is_warm && surprise > 2 * peak && peak > 0;
+        detector->peak = is_bounded ? 2 * peak : surprise;
+        detector->peak_sway = detector->sway;
     }
+    if (!is_warm) { /* the first ones are of too few readings */
+        detector->peak_sway = fmax(old_sway, detector->sway);
+    }
+    double swing = fabs(surprise);
+    swing = is_warm && detector->sway > 0 ? fmin(swing, 4 * detector->sway) : swing;
+    detector->sway += weight * (swing - detector->sway);
     detector->ring[detector->n % ROBUST_WINDOW] = surprise;
     detector->n++;
     if (detector->n == 4 * ROBUST_WINDOW) { /* so that it never overflows */
@@ -106,13 +130,12 @@ bool spike_feed(struct spike_detector *detector, const struct spike_limits *limi
         return false;
     }
     double surprise = value - detector->fast;
-    double least =
-        1e-6 * fabs(detector->fast) + 1e-300; /* a constant series has no noise */
-    bool is_spike =
-        (double)detector->n >= limits->warm_up &&
-        value - detector->mean > limits->recent * (sqrt(detector->var) + least) &&
-        surprise > limits->peak * detector->peak &&
-        surprise > limits->relative * fabs(detector->fast);
+    double least = least_of(detector);
+    double deviation = sqrt(detector->var) + least;
+    bool is_spike = (double)detector->n >= limits->warm_up &&
+                    value - detector->mean > limits->recent * deviation &&
+                    surprise > limits->peak * peak_now(detector) &&
+                    surprise > limits->relative * fabs(detector->fast);
     double score = 0;
     double median = 0;
     if (is_spike || detector->n_to_calm > 0) { /* else the sort is not worth it */

@@ -160,10 +160,17 @@ static size_t gather(struct chains *chains, uint64_t model, int64_t step)
     return n;
 }
 
+/* The median of those that have a gradient; -INFINITY: none has. An expert to which no sample of
+ * the batch went has none, and says nothing about the others. */
 static double median_of(struct chains *chains, size_t from, size_t n)
 {
-    memcpy(chains->sorted, chains->sizes + from, n * sizeof *chains->sorted);
-    return rule_median(chains->sorted, n);
+    size_t n_there = 0;
+    for (size_t i = from; i < from + n; i++) {
+        if (isfinite(chains->sizes[i])) {
+            chains->sorted[n_there++] = chains->sizes[i];
+        }
+    }
+    return n_there > 0 ? rule_median(chains->sorted, n_there) : (double)-INFINITY;
 }
 
 /* The share of pairs in which the size grows towards the last layer. */

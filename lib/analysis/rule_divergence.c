@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "lib/analysis/robust.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -57,8 +58,7 @@ struct memory {
     double recent[ROBUST_WINDOW]; /* a ring; sorted only where it is looked at */
     double begin;                 /* valid from N_FIRST readings on */
     double last;
-    double sum;
-    double squares;
+    struct rule_block block;
     double best; /* mean of the best block */
     double best_error;
     double before;         /* mean of the block before */
@@ -212,20 +212,16 @@ static void on_reading(
     } else if (memory->n >= N_EARLY) {
         look_lost(context, memory, value);
     }
-    if (memory->n % BLOCK == 0) {
-        memory->sum = 0;
-        memory->squares = 0;
+    if (memory->block.n == 0) {
         memory->block_step = context->step;
     }
     memory->last = value;
     memory->recent[memory->n % ROBUST_WINDOW] = value;
     memory->n++;
-    memory->sum += value;
-    memory->squares += value * value;
-    if (memory->n % BLOCK == 0) {
-        double mean = memory->sum / BLOCK;
-        double var = fmax(memory->squares / BLOCK - mean * mean, 0);
-        look_at_block(context, memory, mean, 2 * sqrt(var / BLOCK));
+    if (rule_block_add(&memory->block, value, BLOCK)) {
+        look_at_block(context, memory, rule_block_mean(&memory->block),
+            2 * rule_block_error(&memory->block));
+        memory->block = (struct rule_block){0};
     }
 }
 

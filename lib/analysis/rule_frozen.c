@@ -9,7 +9,7 @@
  * matter of thresholds:
  *
  *   update    it has a gradient, the optimiser has stepped it, and the step added exactly nothing,
- *             3 times in a row: its group has a learning rate of 0, or steps so small that they
+ *             3 times in a row, with 3 gradients meanwhile: its group has a learning rate of 0, or steps so small that they
  *             vanish in the rounding of its type.
  *   still     it has a gradient, no update of it was ever measured, and all statistics of its
  *             values have stayed the same, bit for bit, in 8 readings: nobody steps it.
@@ -21,7 +21,10 @@
  *
  * Only when others move meanwhile: a learning rate of 0 for all, a step that a loss scaler skips or
  * gradients that are only gathered move nobody. Parameters that require no gradient have none, so
- * fine-tuning with frozen layers is quiet. Parameters of one element do not count: the gradient of
+ * fine-tuning with frozen layers is quiet. So are gradients that are nothing but rounding: those of a
+ * bias before a batch norm cancel out, and at the end of a schedule such a step vanishes in the
+ * bias's own rounding; a gradient a thousand times smaller than the median parameter's (root mean
+ * square) is none. Parameters of one element do not count: the gradient of
  * such a bias is a sum that may be exactly 0 in every batch (a critic with a hinge loss: as many
  * samples pull up as down).
  *
@@ -32,8 +35,8 @@
  * Worked number: updates of 0, 0, 0 at steps 5, 6, 7 while the gradient's norm is 0.3 and another
  * weight moves: told at step 7 for step 5.
  *
- * Cost: a reading notes a fact only when it stands still, or, to show that others move, once in 8
- * readings.
+ * Cost: a reading notes a fact when it stands still or is a gradient, or, to show that others move,
+ * once in 8 readings.
  */
 
 enum { UPDATES_IN_A_ROW, READINGS_IN_A_ROW };
@@ -49,6 +52,8 @@ enum {
     N_CODES
 };
 enum { EVERY = 8, ALWAYS_UNTIL = 16, N_KEPT = 5, FEW_OF = 10, MIN_ELEMENTS = 2 };
+
+static const double least_gradient = 1000; /* times smaller than the median */
 
 static const char astray_words[] = "parameters that are not frozen are in no optimiser: ";
 static const char detached_words[] = "parameters have got no gradient in ";
@@ -77,7 +82,10 @@ struct parameter {
     bool has_update;
     bool has_gradient;
     bool is_told;
-    int64_t gradient_step; /* newest with a gradient that is not 0 */
+    int64_t gradient_step;       /* newest with a gradient that is not 0 */
+    uint64_t n_gradients;        /* such readings */
+    uint64_t n_gradients_before; /* as many when it began to stand still */
+    double gradient;             /* its root mean square */
 };
 
 struct known {
@@ -152,10 +160,8 @@ static void on_summary(
     } else if (context->thing->role == BARO_WEIGHT) {
         follow(context, tensor, is_same(tensor, stats), CODE_STILL);
     } else if (stats[SUMMARY_L2] > 0) {
-        uint32_t n = tensor->n_readings++;
-        if (n < ALWAYS_UNTIL || n % EVERY == 0) {
-            note(context, CODE_GRADIENT, context->step, stats[SUMMARY_L2]);
-        }
+        note(context, CODE_GRADIENT, context->step,
+            stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]));
     }
 }
 
@@ -269,12 +275,29 @@ static void learn(
     if (fact->code == CODE_GRADIENT) {
         parameter->has_gradient = true;
         parameter->gradient_step = fact->step;
+        parameter->n_gradients++;
+        parameter->gradient = fact->value;
     } else if (fact->code == CODE_MOVED) {
         parameter->is_told = false;
         known->has_moved = true;
         known->moved_step = fact->step;
         known->moved_hash = parameter->hash;
     }
+}
+
+/* Whether a gradient is more than rounding, beside those of the other parameters. */
+static bool is_gradient(const struct known *known, const struct parameter *parameter)
+{
+    double *all = baro_xcalloc(known->n + 1, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < known->size; i++) {
+        if (known->parameters[i].hash != 0 && known->parameters[i].has_gradient) {
+            all[n++] = known->parameters[i].gradient;
+        }
+    }
+    double median = n > 0 ? rule_median(all, n) : 0;
+    free(all);
+    return parameter->gradient * least_gradient >= median;
 }
 
 static void report(
@@ -292,11 +315,17 @@ static void judge_still(
     bool is_update = fact->code == CODE_UPDATE;
     double limit = context->params[is_update ? UPDATES_IN_A_ROW : READINGS_IN_A_ROW];
     int64_t since = rule_since(fact);
-    bool has_gradient = parameter->has_gradient && parameter->gradient_step >= since;
+    if (fact->value <= 1) {
+        bool has_now = parameter->gradient_step == fact->step && parameter->n_gradients > 0;
+        parameter->n_gradients_before = parameter->n_gradients - (has_now ? 1 : 0);
+    }
+    /* An expert to which no sample went stands still, too, in steps in which it has no gradient. */
+    bool has_gradient = parameter->n_gradients - parameter->n_gradients_before >=
+                        context->params[UPDATES_IN_A_ROW];
     bool others_move = known->has_moved && known->moved_step >= since &&
                        known->moved_hash != parameter->hash;
     if (fact->value >= limit && has_gradient && others_move && !parameter->is_told &&
-        (is_update || !parameter->has_update)) {
+        (is_update || !parameter->has_update) && is_gradient(known, parameter)) {
         report(context, fact, parameter);
     }
 }

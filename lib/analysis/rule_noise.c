@@ -23,7 +23,7 @@
  *
  *   never   in `first_blocks` blocks from the start a is below `max_signal` (0.08), in the very first,
  *           which learns how often each target comes, below 2.5 times that, and the loss has not
- *           fallen: inputs and targets have nothing to do with each other
+ *           fallen (by 2 %, or since the second block by 4 of its errors): inputs and targets have nothing to do with each other
  *   lost    a was above 3 times that in a block once; in 2 blocks in a row it is below, and the loss
  *           stands higher than its best block of 32 by half of all that had been learnt, 6 of its
  *           deviations / sqrt(32)
@@ -56,13 +56,6 @@ struct tensor {
     double before_norm;
 };
 
-/* Of the loss. */
-struct loss {
-    uint32_t n;
-    double sum;
-    double squares;
-};
-
 /* What is known of each tensor's last block. */
 struct place {
     int64_t step;
@@ -82,7 +75,9 @@ struct memory {
     double begin; /* of the loss, by blocks */
     double best;
     double last;
-    double error; /* standard error of the last */
+    double error;  /* standard error of the last */
+    double second; /* of the second block: the first learns how often each target comes */
+    double second_error;
     uint64_t n_losses;
     int64_t first_step;
     int64_t noise_step; /* at which the noise began */
@@ -94,24 +89,16 @@ static bool applies(const struct judge_thing *thing)
 }
 
 static void on_loss(
-    struct rule_context *context, struct loss *loss, const struct reading *reading)
+    struct rule_context *context, struct rule_block *block, const struct reading *reading)
 {
     double value = reading->f64[0];
-    if (!isfinite(value)) {
-        return;
-    }
-    loss->n++;
-    loss->sum += value;
-    loss->squares += value * value;
-    if (loss->n == BLOCK) {
-        double mean = loss->sum / BLOCK;
-        double var = fmax(loss->squares / BLOCK - mean * mean, 0);
+    if (isfinite(value) && rule_block_add(block, value, BLOCK)) {
         rule_note(context, &(struct rule_fact){.code = FACT_LOSS,
-                               .value = mean,
-                               .usual = sqrt(var / BLOCK),
+                               .value = rule_block_mean(block),
+                               .usual = rule_block_error(block),
                                .unit = -1,
                                .row = -1});
-        *loss = (struct loss){0};
+        *block = (struct rule_block){0};
     }
 }
 
@@ -172,7 +159,10 @@ static double signal_of(struct memory *memory)
 static bool has_fallen(const struct memory *memory)
 {
     double fall = memory->begin - fmin(memory->best, memory->last);
-    return memory->n_losses < 2 || fall > 0.02 * fabs(memory->begin);
+    double error =
+        sqrt(memory->second_error * memory->second_error + memory->error * memory->error);
+    bool falls_now = memory->n_losses > 2 && memory->second - memory->last > 4 * error;
+    return memory->n_losses < 2 || fall > 0.02 * fabs(memory->begin) || falls_now;
 }
 
 static bool is_lost(const struct memory *memory, const double *p)
@@ -229,6 +219,10 @@ static void on_step(struct rule_context *context, void *run_state,
             memory->last = facts[i].value;
             memory->error = facts[i].usual;
             memory->n_losses++;
+            if (memory->n_losses == 2) {
+                memory->second = memory->last;
+                memory->second_error = memory->error;
+            }
             continue;
         }
         struct place *place = rule_slot(&memory->tensors, facts[i].thing, sizeof *place);
@@ -295,8 +289,9 @@ const struct rule rule_noise = {
     .level = BARO_WATCH,
     .kinds = RULE_KIND(READING_UNITS) | RULE_KIND(READING_SCALAR),
     .excuses = JUDGE_CHANGE_EVENT | JUDGE_CHANGE_RESTART,
-    .state_bytes = sizeof(struct tensor) > sizeof(struct loss) ? sizeof(struct tensor)
-                                                               : sizeof(struct loss),
+    .state_bytes = sizeof(struct tensor) > sizeof(struct rule_block)
+                       ? sizeof(struct tensor)
+                       : sizeof(struct rule_block),
     .unit_bytes = sizeof(float),
     .run_bytes = sizeof(struct memory),
     .applies = applies,

@@ -3,6 +3,7 @@
 #ifndef BARO_RULE_PARTS_H
 #define BARO_RULE_PARTS_H
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,35 @@ static inline double rule_median(double *values, size_t n)
 {
     qsort(values, n, sizeof *values, rule_compare_doubles);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+/* Readings in a row that are judged as one. */
+struct rule_block {
+    uint32_t n;
+    double sum;
+    double squares;
+};
+
+/** Add a finite value; true when the block is full: then take mean and error, and zero it. */
+static inline bool rule_block_add(struct rule_block *block, double value, uint32_t size)
+{
+    block->n++;
+    block->sum += value;
+    block->squares += value * value;
+    return block->n == size;
+}
+
+/** Give the mean of a full block. */
+static inline double rule_block_mean(const struct rule_block *block)
+{
+    return block->sum / block->n;
+}
+
+/** Give the standard error of its mean, as if its readings were independent. */
+static inline double rule_block_error(const struct rule_block *block)
+{
+    double mean = rule_block_mean(block);
+    return sqrt(fmax(block->squares / block->n - mean * mean, 0) / block->n);
 }
 
 /** Note a fact of the reading that is about one number and no unit. */

@@ -12,7 +12,8 @@
  *   never    after 96 readings, and if it has not fallen till then again after 192: the
  *            regression line through all of them falls by less than `max_t` of its standard errors
  *            (a random walk in place has |t| < 2 mostly; losses that learn have t of -10 and less)
- *            and by less than `min_fall` of the loss's magnitude
+ *            and by less than `min_fall` of the loss's magnitude; nor does the line through the
+ *            last third fall by 4 of its errors (a loss that rose first and comes down now)
  *   stopped  the best block of 64 readings lies `stop_factor` times as far back as it took to reach
  *            it, and 64 blocks at least; told as information, once
  *
@@ -36,13 +37,21 @@ static const struct rule_param params[] = {
 enum { NEVER = 1, STOPPED };
 enum { FIRST_LOOK = 96, SECOND_LOOK = 192, BLOCK = 64, MIN_BLOCKS = 64, FIRST_STEPS = 64 };
 
-struct memory {
-    double shift; /* the first reading: sums are of differences to it */
+static const double falls_now = -4; /* standard errors */
+
+/* Sums of which a regression line is made; x counts readings. */
+struct line {
+    uint64_t n;
     double sum;
     double squares;
     double products; /* with x */
-    double block_sum;
-    double block_squares;
+};
+
+struct memory {
+    double shift;     /* the first reading: sums are of differences to it */
+    struct line line; /* through all readings */
+    struct line now;  /* through the last third of them */
+    struct rule_block block;
     double best;
     int64_t best_step;
     int64_t first_step;
@@ -59,26 +68,43 @@ static bool applies(const struct judge_thing *thing)
     return judge_is_main_loss(thing);
 }
 
-static void look_at_line(struct rule_context *context, struct memory *memory)
+static void add_to_line(struct line *line, double y)
 {
-    double n = (double)memory->n;
-    double mean_x = (n - 1) / 2;
+    line->sum += y;
+    line->squares += y * y;
+    line->products += y * (double)line->n;
+    line->n++;
+}
+
+/* The slope of the regression line, and how many of its standard errors that is. */
+static double fit_line(const struct line *line, double *out_t)
+{
+    double n = (double)line->n;
     double sxx = n * (n * n - 1) / 12;
-    double sxy = memory->products - mean_x * memory->sum;
-    double syy = memory->squares - memory->sum * memory->sum / n;
+    double sxy = line->products - (n - 1) / 2 * line->sum;
+    double syy = line->squares - line->sum * line->sum / n;
     double slope = sxy / sxx;
     double error = sqrt(fmax(syy - slope * sxy, 0) / (n - 2) / sxx);
-    double mean = memory->shift + memory->sum / n;
-    double t = slope / (error + 1e-300);
-    double fall = -slope * (n - 1);
-    bool is_flat =
-        t > -context->params[MAX_T] && fall < context->params[MIN_FALL] * fabs(mean);
+    *out_t = slope / (error + 1e-300);
+    return slope;
+}
+
+static void look_at_line(struct rule_context *context, struct memory *memory)
+{
+    double t = 0;
+    double t_now = 0;
+    double slope = fit_line(&memory->line, &t);
+    (void)fit_line(&memory->now, &t_now);
+    double half = (double)(memory->n - 1) / 2;
+    double mean = memory->shift + memory->line.sum / (double)memory->n;
+    bool is_flat = t > -context->params[MAX_T] &&
+                   -slope * 2 * half < context->params[MIN_FALL] * fabs(mean);
     memory->has_fallen = !is_flat;
-    if (is_flat) {
+    if (is_flat && t_now > falls_now) {
         rule_note(context, &(struct rule_fact){.code = NEVER,
                                .from_step = rule_from(memory->first_step),
-                               .value = mean + slope * mean_x,
-                               .usual = mean - slope * mean_x,
+                               .value = mean + slope * half,
+                               .usual = mean - slope * half,
                                .score = t,
                                .unit = -1,
                                .row = -1});
@@ -88,10 +114,8 @@ static void look_at_line(struct rule_context *context, struct memory *memory)
 /* A block counts as progress only when it is better by more than its own noise explains. */
 static void look_at_block(struct rule_context *context, struct memory *memory)
 {
-    double mean = memory->block_sum / BLOCK;
-    double var = fmax(memory->block_squares / BLOCK - mean * mean, 0);
-    double error = sqrt(var / BLOCK);
-    mean += memory->shift;
+    double mean = memory->shift + rule_block_mean(&memory->block);
+    double error = rule_block_error(&memory->block);
     uint64_t block = memory->n_blocks++;
     if (block == 0 || mean < memory->best - 0.5 * error) {
         memory->best = mean;
@@ -131,23 +155,21 @@ static void on_reading(
     }
     double y = value - memory->shift;
     if (memory->n < SECOND_LOOK) {
-        memory->sum += y;
-        memory->squares += y * y;
-        memory->products += y * (double)memory->n;
-    }
-    if (memory->n % BLOCK == 0) {
-        memory->block_sum = 0;
-        memory->block_squares = 0;
+        if (memory->n == FIRST_LOOK / 3 * 2 || memory->n == SECOND_LOOK / 3 * 2) {
+            memory->now = (struct line){0};
+        }
+        add_to_line(&memory->line, y);
+        add_to_line(&memory->now, y);
     }
     memory->n++;
-    memory->block_sum += y;
-    memory->block_squares += y * y;
+    bool is_block = rule_block_add(&memory->block, y, BLOCK);
     bool is_look = memory->n == FIRST_LOOK || memory->n == SECOND_LOOK;
     if (is_look && !memory->has_fallen && memory->first_step < FIRST_STEPS) {
         look_at_line(context, memory);
     }
-    if (memory->n % BLOCK == 0) {
+    if (is_block) {
         look_at_block(context, memory);
+        memory->block = (struct rule_block){0};
     }
 }
 

@@ -54,10 +54,8 @@ enum { BLOCK = 16, EXCUSE = 50 };
 
 /* Of the loss: a block under way. */
 struct climb {
-    uint32_t n;
+    struct rule_block block;
     uint32_t n_blocks;
-    double sum;
-    double squares;
     double first_half;
     double before; /* mean of the block before, */
     double before_error;
@@ -101,17 +99,14 @@ static void on_loss(
     if (!isfinite(value)) {
         return;
     }
-    climb->n++;
-    climb->sum += value;
-    climb->squares += value * value;
-    climb->first_half += climb->n <= BLOCK / 2 ? value : 0;
-    if (climb->n < BLOCK) {
+    climb->first_half += climb->block.n < BLOCK / 2 ? value : 0;
+    if (!rule_block_add(&climb->block, value, BLOCK)) {
         return;
     }
-    double mean = climb->sum / BLOCK;
-    double error = sqrt(fmax(climb->squares / BLOCK - mean * mean, 0) / BLOCK);
+    double mean = rule_block_mean(&climb->block);
+    double error = rule_block_error(&climb->block);
     double both = sqrt(error * error + climb->before_error * climb->before_error);
-    bool goes_on = climb->sum > 2 * climb->first_half;
+    bool goes_on = climb->block.sum > 2 * climb->first_half;
     if (climb->n_blocks > WARM_UP / BLOCK && goes_on &&
         mean > climb->before + min_errors * both) {
         rule_note(context, &(struct rule_fact){.code = FACT_LOSS,

@@ -48,6 +48,8 @@ enum {
 enum { WARM_UP = 32, FAST_WARM_UP = 50, FRESH_STEPS = 64, MIN_OTHERS = 3, FEW = 3 };
 
 static const double weight_of_new = 0.03;
+static const double idle_ratio =
+    -8; /* log10: below what rounding leaves of a step in f32 */
 static const double least_deviation = 0.05;
 static const double leap_factor = 0.60206; /* log10 of 4 */
 static const double leap_ratio = -2;       /* log10 of 0.01 */
@@ -221,7 +223,8 @@ static void judge_one(struct rule_context *context, struct pace *pace, double me
     const double *p = rule_params_of(context, fact->thing);
     double distance = fact->value - median;
     double off = fabs(distance - pace->mean);
-    bool is_odd = pace->n >= WARM_UP && off > log10(p[MIN_FACTOR]) &&
+    bool is_odd = pace->n >= WARM_UP && fact->value > idle_ratio &&
+                  off > log10(p[MIN_FACTOR]) &&
                   off > p[MIN_SCORE] * (pace->deviation + least_deviation);
     if (is_odd && pace->odd.n_bad == 0) {
         pace->odd_since = fact->step;

@@ -253,6 +253,26 @@ static void a_jump_within_a_falling_loss_is_told_at_once(void **unused)
     assert_int_equal(n_told, 100);
 }
 
+/* norm_of_two: noise that shrank with the loss; what was usual at the beginning is a spike now. */
+static void noise_of_long_ago_does_not_hide_a_spike(void **unused)
+{
+    (void)unused;
+    int n_told = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        state = seed * UINT64_C(2685821657736338717);
+        struct spike_detector *detector = baro_xcalloc(1, sizeof *detector);
+        struct spike_finding finding;
+        for (int i = 0; i < 200; i++) {
+            double level = 0.06 + 2.2 * exp(-i / 30.0);
+            double value = level * (1 + 0.2 * gaussian());
+            assert_false(spike_feed(detector, &spike_usual_limits, value, &finding));
+        }
+        n_told += spike_feed(detector, &spike_usual_limits, 0.6, &finding) ? 1 : 0;
+        free(detector);
+    }
+    assert_in_range(n_told, 70, 100); /* none before */
+}
+
 static void nan_is_not_a_spike_and_leaves_no_trace(void **unused)
 {
     (void)unused;
@@ -295,6 +315,7 @@ int main(void)
         cmocka_unit_test(the_worked_number_of_the_essay_is_right),
         cmocka_unit_test(scores_agree_with_brute_force),
         cmocka_unit_test(a_jump_within_a_falling_loss_is_told_at_once),
+        cmocka_unit_test(noise_of_long_ago_does_not_hide_a_spike),
         cmocka_unit_test(nan_is_not_a_spike_and_leaves_no_trace),
         cmocka_unit_test(a_constant_loss_that_moves_a_little_is_no_spike),
     };

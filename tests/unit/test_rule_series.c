@@ -364,6 +364,19 @@ static double stops(struct judge_rig *rig, int64_t step)
     return fmax(2 - (double)step / 500, 0.5) + 0.05 * rig_normal(rig);
 }
 
+/* Rises for 70 steps, then comes down: the codes of a VQ autoencoder with a small learning rate. */
+static double comes_down(struct judge_rig *rig, int64_t step)
+{
+    double hill = exp(-pow(((double)step - 70) / 25, 2));
+    return (0.25 / (1 + (double)step / 300) + 0.9 * hill) * (1 + 0.05 * rig_normal(rig));
+}
+
+static void a_loss_that_comes_down_again_is_no_plateau(void **state)
+{
+    (void)state;
+    assert_quiet("plateau", "loss", comes_down, 1000);
+}
+
 static void progress_that_stopped_long_ago_is_information(void **state)
 {
     (void)state;
@@ -621,6 +634,7 @@ int main(void)
         cmocka_unit_test(a_loss_that_never_falls_is_told),
         cmocka_unit_test(a_loss_that_falls_is_no_plateau),
         cmocka_unit_test(the_line_is_laid_as_worked_in_the_essay),
+        cmocka_unit_test(a_loss_that_comes_down_again_is_no_plateau),
         cmocka_unit_test(progress_that_stopped_long_ago_is_information),
         cmocka_unit_test(schedules_are_no_jumps),
         cmocka_unit_test(what_no_schedule_does_is_told),
