@@ -339,8 +339,18 @@ def test_parts_of_a_change_add_up_to_it():
 
 
 def test_parts_of_a_change_add_up_where_samples_were_not_kept():
-    for kind in ("mlp", "cnn", "vae"):
+    for kind in KINDS:
         check_change(kind, n_rows=3)
+
+
+def test_nothing_is_unknown_where_samples_were_not_kept():
+    for kind in KINDS:
+        model, inputs, loss_of, _ = make(kind)
+        probe, _ = probe_at(kind, model, inputs, loss_of, n_rows=3)
+        found = library().explain(VALUE, probe, probe.number(probe.loss_value))
+        assert not any(node["is_unknown"] for node in found["nodes"]), (kind, [
+            probe.ops_in_order[node["op"]].name for node in found["nodes"] if node["is_unknown"]])
+        library().free(probe)
 
 
 if __name__ == "__main__":

@@ -27,19 +27,29 @@ def numbers_of(attrs, *names):
     return None
 
 
-def batch_axis(name, attrs, inputs, shape):
+def batch_axis(name, attrs, inputs, shape, n_batch=0):
     """Find the batch axis of what an operation gives.
 
-    inputs   values with .batch and .shape, or None
+    inputs   values with .batch, .shape and .woven, or None
+    n_batch  how many samples there are; 0: not known
     returns  the axis, or NONE
     """
     first = next((one for one in inputs if one is not None and one.batch != NONE), None)
-    if first is None or not shape:
-        return NONE
-    axis, extents, n = first.batch, first.shape, len(first.shape)
     name = name.rstrip("_") or name
+    if first is None or not shape:
+        return _repeated(inputs, shape, n_batch) if name == "expand" else _unwoven(
+            name, inputs, shape)
+    axis, extents, n = first.batch, first.shape, len(first.shape)
     rule = _RULES.get(name)
-    if rule is not None:
+    if name in _RESHAPES:
+        axis = _viewed(axis, extents, shape, n_batch)
+    elif name.startswith("_embedding_bag"):  # of the places' list the bags
+        return 0 if len(shape) == 2 and n_batch > 0 and shape[0] % n_batch == 0 else NONE
+    elif name == "_ctc_loss":
+        return 0 if len(shape) == 1 else NONE
+    elif "batch_norm" in name and len(shape) != n:
+        return NONE  # of all samples together
+    elif rule is not None:
         axis = rule(axis, extents, attrs, shape)
     elif name in _REDUCTIONS:
         axis = _reduced(axis, n, attrs, len(shape))
@@ -69,17 +79,60 @@ def _reduced(axis, n, attrs, n_left):
     return NONE if axis in dims else axis - sum(dim < axis for dim in dims)
 
 
-def _viewed(axis, extents, attrs, shape):
-    """Samples stay together when all before the axis stays, and it is kept or split or joined."""
+def _viewed(axis, extents, shape, n_batch):
+    """Samples stay together when all before the axis stays, and it is kept, joined with what is
+    behind it, or parted again from that."""
     before = math.prod(extents[:axis])
+    whole = max(extents[axis], 1)
     left = 1
     for at, extent in enumerate(shape):
-        if left == before and (extent == extents[axis] or (axis == at == 0 and
-                                                           extent % max(extents[0], 1) == 0)):
-            return at
+        if left == before and extent > 0:
+            is_parted = n_batch > 0 and extent % n_batch == 0 and whole % extent == 0
+            if extent % whole == 0 or is_parted:
+                return at
         left *= extent
         if left > before:
             break
+    return NONE
+
+
+def _repeated(inputs, shape, n_batch):
+    """What is the same for all samples may be cut by them as soon as it is repeated for each."""
+    one = next((one for one in inputs if one is not None), None)
+    missing = len(shape) - len(one.shape) if one is not None else -1
+    for at, extent in enumerate(shape):
+        is_new = missing >= 0 and (at < missing or one.shape[at - missing] == 1)
+        if is_new and n_batch > 1 and extent == n_batch:
+            return at
+    return NONE
+
+
+def woven(name, inputs, shape, n_batch=0):
+    """Tell what the first axis was before samples, which were not the first, were joined with what is
+    in front of them: (steps, samples) of (steps * samples, ...); None: nothing is known.
+
+    Such an axis cannot be cut by samples; but operations that leave it alone give it on, and once it
+    is parted again the samples are found again.
+    """
+    name = name.rstrip("_") or name
+    for one in inputs:
+        if one is None or not shape:
+            continue
+        if name in _RESHAPES and one.batch > 0:
+            steps, along = math.prod(one.shape[:one.batch]), one.shape[one.batch]
+            for n in (along, n_batch):  # all of the axis, or its samples without what is in each
+                if n > 0 and along % n == 0 and shape[0] == steps * n:
+                    return tuple(one.shape[:one.batch]) + (n,)
+        if one.woven and name not in _MOVED and shape[0] == math.prod(one.woven) == one.shape[0]:
+            return one.woven
+    return None
+
+
+def _unwoven(name, inputs, shape):
+    for one in inputs:
+        parts = one.woven if one is not None and name in _RESHAPES else None
+        if parts and tuple(shape[:len(parts)]) == parts:
+            return len(parts) - 1
     return NONE
 
 
@@ -128,7 +181,8 @@ def _expanded(axis, extents, attrs, shape):
 _RESHAPES = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten"}
 _RULES = {"permute": _permuted, "transpose": _transposed, "t": _flipped, "select": _without,
           "unbind": _without, "squeeze": _squeezed, "unsqueeze": _added, "stack": _added,
-          "expand": _expanded, **dict.fromkeys(_RESHAPES, _viewed)}
+          "expand": _expanded}
+_MOVED = {"permute", "transpose", "t", "flip", "roll", "expand", "cat", "stack"}
 
 
 def unit_axis(name, shape, batch, hint):

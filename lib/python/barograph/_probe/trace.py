@@ -38,7 +38,8 @@ _places = {}          # of a file's name: whether it is the user's
 class Value:
     """One array of a step."""
 
-    __slots__ = ("number", "kind", "name", "shape", "dtype", "batch", "unit", "op", "view_of")
+    __slots__ = ("number", "kind", "name", "shape", "dtype", "batch", "unit", "op", "view_of",
+                 "woven")
 
     def __init__(self, number, kind, name, tensor):
         self.number = number
@@ -49,6 +50,7 @@ class Value:
         self.batch = self.unit = axes.NONE
         self.op = None        # that gives it
         self.view_of = None   # of a view: (the value it looks into, name, attrs)
+        self.woven = None     # what its first axis was made of; see axes.woven
 
 
 class Ref:
@@ -332,7 +334,9 @@ class Trace(dispatch.TorchDispatchMode):
                 op.outputs.append(None)
                 continue
             value = self._add(tensor, RESULT, "", op)
-            value.batch = axes.batch_axis(op.name, op.attrs, op.inputs, value.shape)
+            value.batch = axes.batch_axis(op.name, op.attrs, op.inputs, value.shape, self.n_batch)
+            if value.batch == axes.NONE:
+                value.woven = axes.woven(op.name, op.inputs, value.shape, self.n_batch)
             value.unit = axes.unit_axis(op.name, value.shape, value.batch, hint)
             if op.name in ("select", "slice"):
                 value.view_of = (op.inputs[0], op.name, op.attrs)
@@ -423,6 +427,11 @@ class Trace(dispatch.TorchDispatchMode):
             place = self.batch_place if len(value.shape) > self.batch_place else 0
             if value.shape and self.n_batch and value.shape[place] == self.n_batch:
                 value.batch = place
+            elif len(value.shape) == 3 and self.n_batch > 1 and value.shape[1] == self.n_batch:
+                value.batch = 1  # a first state: layers, samples, units
+            elif kind == NOISE and value.shape and self.n_batch > 1 and (
+                    value.shape[0] % self.n_batch == 0):
+                value.batch = 0  # of attention: the heads of each sample, one after another
             value.unit = axes.unit_axis("", value.shape, value.batch, None)
             if self._listener is not None and op is None:
                 self._listener.on_value(value, tensor)
