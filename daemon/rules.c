@@ -134,6 +134,7 @@ static void open_judge(struct barod *barod, struct stream *stream)
     if (run->alarm == NULL) {
         run->alarm = alarm_create(barod->rules);
         run->n_withheld_told = 0;
+        alarm_expect_ranks(run->alarm, run->description->n_ranks);
         alarm_resume(
             run->alarm, run->alerts, run->n_alerts, run->incidents, run->n_incidents);
     }

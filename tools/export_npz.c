@@ -138,7 +138,7 @@ static void add_results(struct spool *parts, const struct row *row)
          at += sizeof(struct reading_sample)) {
         struct reading_sample sample;
         memcpy(&sample, row->extra + at, sizeof sample);
-        int16_t correct = sample.correct;
+        int16_t correct = (int16_t)(sample.correct < 0 ? -1 : sample.correct > 0);
         memcpy(spool_place(parts, 0), &sample.index, sizeof sample.index);
         memcpy(spool_place(parts, 1), &sample.loss, sizeof sample.loss);
         memcpy(spool_place(parts, 2), &correct, sizeof correct);

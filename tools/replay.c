@@ -409,6 +409,7 @@ int replay_run(struct cli *cli, const Baro__RunInfo *run, const Baro__AlertsRepl
     index_things(&state);
     list_processes(&state, recorded);
     state.alarm = alarm_create(rules);
+    alarm_expect_ranks(state.alarm, run->description->n_ranks);
     state.weave = weave_create();
     progress_begin(&state.progress, "readings", run->n_records, false);
     rc = read_all(&state);

@@ -144,6 +144,14 @@ static void compare_ranks(struct alarm *alarm)
     }
 }
 
+void alarm_expect_ranks(struct alarm *alarm, uint32_t n_ranks)
+{
+    if (n_ranks > 1 && alarm->ranks == NULL) {
+        compare_ranks(alarm);
+        judge_run_expect(alarm->ranks, n_ranks);
+    }
+}
+
 struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank)
 {
     struct alarm_stream *stream = baro_xcalloc(1, sizeof *stream);

@@ -33,6 +33,9 @@ void alarm_destroy(struct alarm *alarm);
 void alarm_resume(struct alarm *alarm, Baro__Alert *const *alerts, size_t n_alerts,
     Baro__Incident *const *incidents, size_t n_incidents);
 
+/** Say how many ranks the run has, before its first reading: see judge_run_expect. */
+void alarm_expect_ranks(struct alarm *alarm, uint32_t n_ranks);
+
 /** Add a process of a rank. */
 struct alarm_stream *alarm_add_stream(struct alarm *alarm, uint32_t rank);
 

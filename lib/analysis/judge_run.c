@@ -78,8 +78,9 @@ struct judge_run {
     const struct rule_book *book;
     struct ranks_detector *detector;
     struct rank *ranks;
-    uint32_t n_ranks; /* largest that has spoken, plus 1 */
-    char **names;     /* by thing; NULL: not looked at */
+    uint32_t n_ranks;   /* largest that has spoken, plus 1 */
+    uint32_t n_to_come; /* ranks that are expected and have not spoken yet */
+    char **names;       /* by thing; NULL: not looked at */
     uint32_t names_size;
     struct said *pending;
     size_t n_pending;
@@ -118,6 +119,11 @@ void judge_run_destroy(struct judge_run *run)
     free(run->findings);
     free(run->finding_ranks);
     free(run);
+}
+
+void judge_run_expect(struct judge_run *run, uint32_t n_ranks)
+{
+    run->n_to_come = n_ranks;
 }
 
 void judge_run_declare(struct judge_run *run, uint32_t rank, uint32_t id, const char *name)
@@ -298,6 +304,9 @@ static void catch_up(struct judge_run *run)
 {
     int64_t least = INT64_MAX;
     uint32_t n_there = 0;
+    if (run->n_to_come > 0) {
+        return;
+    }
     for (uint32_t i = 0; i < run->n_ranks; i++) {
         const struct rank *rank = &run->ranks[i];
         if (!rank->has_joined || rank->has_left) {
@@ -335,6 +344,9 @@ static void begin_step(struct judge_run *run, struct rank *rank, int64_t step)
 static void wait_for(struct judge_run *run, uint32_t rank, const struct reading *reading,
     uint32_t thing, double value)
 {
+    if (run->n_pending >= JUDGE_RUN_MAX_WAIT) {
+        run->n_to_come = 0; /* whoever is missing does not tell anything */
+    }
     if (run->n_pending == JUDGE_RUN_MAX_PENDING) {
         complete(run, INT64_MAX);
     }
@@ -365,6 +377,7 @@ void judge_run_reading(
     if ((!is_step && !is_scalar) || !is_sane) {
         return;
     }
+    run->n_to_come -= !rank->has_joined && run->n_to_come > 0 ? 1 : 0;
     rank->has_joined = true;
     rank->has_left = false;
     run->n_ranks = number >= run->n_ranks ? number + 1 : run->n_ranks;
@@ -389,7 +402,7 @@ void judge_run_leave(struct judge_run *run, uint32_t number)
     for (uint32_t i = 0; i < run->n_ranks; i++) {
         is_anybody_left |= run->ranks[i].has_joined && !run->ranks[i].has_left;
     }
-    if (is_anybody_left) {
+    if (is_anybody_left || run->n_to_come > 0) {
         catch_up(run);
     } else {
         complete(run, INT64_MAX);

@@ -20,6 +20,7 @@ struct judge_run;
 
 enum {
     JUDGE_RUN_MAX_RANKS = 4096,     /* others are not compared */
+    JUDGE_RUN_MAX_WAIT = 1 << 14,   /* readings that wait for a rank that has not spoken */
     JUDGE_RUN_MAX_PENDING = 1 << 18 /* readings that wait for other ranks */
 };
 
@@ -28,6 +29,13 @@ struct judge_run *judge_run_create(const struct rule_book *book);
 
 /** Free it; accepts NULL. */
 void judge_run_destroy(struct judge_run *run);
+
+/**
+ * Say how many ranks are to come, before the first reading: nothing is compared until they have all
+ * spoken, so that it does not matter which comes first; unless one is missing after
+ * JUDGE_RUN_MAX_WAIT readings of the others.
+ */
+void judge_run_expect(struct judge_run *run, uint32_t n_ranks);
 
 /**
  * Introduce a thing of a rank, before its first reading. Only scalars named "replicated/..." are

@@ -169,6 +169,42 @@ static void a_slow_rank_is_told_within_a_few_steps(void **state)
     }
 }
 
+/* Short runs come so: all of one process, then all of the next. */
+static void ranks_that_come_one_after_the_other_are_compared_all_the_same(void **state)
+{
+    (void)state;
+    struct place place;
+    open_place(&place);
+    judge_run_expect(place.run, N_RANKS);
+    for (uint32_t rank = 0; rank < N_RANKS; rank++) {
+        for (int64_t step = 0; step < N_STEPS; step++) {
+            feed_step(&place, rank, step, rank_two_is_slow, same_sum);
+        }
+        judge_run_leave(place.run, rank);
+        gather(&place);
+    }
+    assert_int_equal(place.n_found, 1);
+    assert_string_equal(place.found[0].kind, "straggler");
+    assert_int_equal(place.found[0].step, 102);
+    close_place(&place);
+}
+
+static void a_rank_that_never_comes_is_not_waited_for_for_ever(void **state)
+{
+    (void)state;
+    struct place place;
+    open_place(&place);
+    judge_run_expect(place.run, N_RANKS + 1);
+    for (int64_t step = 0; step < JUDGE_RUN_MAX_WAIT; step++) {
+        for (uint32_t rank = 0; rank < N_RANKS; rank++) {
+            feed_step(&place, rank, step, rank_two_is_slow, same_sum);
+        }
+    }
+    assert_int_equal(place.n_found, 1);
+    assert_int_equal(place.found[0].step, 102);
+    close_place(&place);
+}
+
 static double worked_pace(uint32_t rank, int64_t step)
 {
     return rank == 1 && step >= 10 ? 1 : 0.1;
@@ -231,6 +267,8 @@ int main(void)
         cmocka_unit_test(ranks_that_agree_are_quiet),
         cmocka_unit_test(a_difference_is_told_the_same_whoever_speaks_first),
         cmocka_unit_test(a_slow_rank_is_told_within_a_few_steps),
+        cmocka_unit_test(ranks_that_come_one_after_the_other_are_compared_all_the_same),
+        cmocka_unit_test(a_rank_that_never_comes_is_not_waited_for_for_ever),
         cmocka_unit_test(the_worked_number_of_the_essay_is_right),
         cmocka_unit_test(a_rank_that_left_is_not_waited_for),
         cmocka_unit_test(one_rank_alone_is_compared_with_nobody),
