@@ -160,6 +160,27 @@ def test_watching_has_a_compiled_step_neither_break_nor_start_anew():
     assert counts[1] <= counts[0] + 1, counts
 
 
+def test_a_model_that_is_compiled_after_watch_has_no_hooks_in_it():
+    if not hasattr(torch, "compile"):
+        raise tap.Skip("this torch cannot compile")
+    from torch._dynamo.testing import CompileCounter
+    for compile in (lambda m, counter: torch.compile(m, backend=counter),
+                    lambda m, counter: (m.compile(backend=counter), m)[1]):
+        torch._dynamo.reset()
+        run, library = fake.open_run()
+        model, counter = small(), CompileCounter()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        run.watch(model, optimizer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # torch warns of hooks on all modules
+            compiled = compile(model, counter)
+            for _ in range(6):
+                step_of(run, compiled, optimizer)
+        assert counter.frame_count == 1, counter.frame_count
+        assert len(library.names_of("weight")) == 24 == len(library.names_of("grad"))
+        assert not library.names_of("act")
+
+
 # ---- models that change, and trouble ----
 
 def test_a_model_that_is_edited_in_mid_run_is_followed():

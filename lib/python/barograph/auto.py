@@ -17,6 +17,7 @@ an optimiser has come or holds other parameters.
 
 Only this process is recorded: not children, whether forked or spawned (DataLoader workers).
 """
+import functools
 import gc
 import importlib.abc
 import importlib.machinery
@@ -107,6 +108,8 @@ class Recorder:
         self._is_stepping = False   # within an optimiser's step
         self._n_backward = 0        # calls of backward() that this one is within
         self._on_forward = None     # handle of the hook that waits for a forward pass
+        self._has_compiled = False  # torch warns of hooks on all modules, and compiles anew
+        self._is_awaiting = False   # a forward pass, that shows by its backward()
         self._has_looked = False
 
     def guarded(self, what, *arguments):
@@ -149,6 +152,8 @@ class Recorder:
         torch.optim.Optimizer.__init__ = __init__
         torch.autograd.backward = self._backward(torch.autograd.backward)
         torch.autograd.grad = self._grad(torch.autograd.grad)
+        if hasattr(torch, "compile"):
+            torch.compile = _see_compile(torch.compile, self)
         kinds = {getattr(getattr(torch, "amp", None), "GradScaler", None),
                  getattr(torch.cuda.amp, "GradScaler", None)}
         for kind in kinds - {None}:
@@ -260,6 +265,9 @@ class Recorder:
 
     def on_backward(self, tensors):
         """backward() is called on a tensor, or several."""
+        if self._is_awaiting:
+            self._is_awaiting = False
+            self._on_training()
         self._losses.take_in(_as_list(tensors), self._is_stepping, len(self._living()) > 1)
 
     def on_grad(self, outputs, inputs):
@@ -304,7 +312,9 @@ class Recorder:
 
     def _await_forward(self):
         """Be called at the next forward pass in training mode."""
-        if self._on_forward is None:
+        if self._has_compiled:
+            self._is_awaiting = True
+        elif self._on_forward is None:
             register = self._torch.nn.modules.module.register_module_forward_pre_hook
             self._on_forward = register(self._forward)
 
@@ -317,8 +327,16 @@ class Recorder:
             if self._is_recording():
                 self.guarded(self._on_training, module, args)
 
-    def _on_training(self, module, args):
-        """A training's forward pass begins."""
+    def _on_compile(self, _):
+        """Something is compiled: no hook on all modules from now on."""
+        self._has_compiled = True
+        if self._on_forward is not None:
+            handle, self._on_forward = self._on_forward, None
+            handle.remove()
+            self._is_awaiting = True
+
+    def _on_training(self, module=None, args=()):
+        """A training's forward pass begins; of a compiled one (None) it has ended."""
         watcher = self._run._watcher
         was_waiting = watcher is not None and watcher._on_first is not None
         if self._living():
@@ -326,7 +344,8 @@ class Recorder:
         else:
             self.close()
         watcher = self._run._watcher
-        if watcher is not None and watcher._on_first is not None and not was_waiting:
+        if (module is not None and watcher is not None and watcher._on_first is not None
+                and not was_waiting):
             watcher._first(module, args)  # its own hook comes too late for this very call
 
     # ---- models ----
@@ -360,6 +379,14 @@ class Recorder:
 def _see_loaders():
     from . import _loader  # it imports torch
     _loader.install()
+
+
+def _see_compile(original, recorder):
+    @functools.wraps(original)
+    def compile(model=None, *args, **kwargs):
+        recorder.guarded(recorder._on_compile, model)
+        return original(model, *args, **kwargs)
+    return compile
 
 
 def _dressed(ours, original):

@@ -30,6 +30,9 @@ except ImportError:
         """This torch compiles nothing."""
         return False
 
+# torch.jit.trace() would keep what a hook does as a part of the model.
+is_tracing = getattr(torch._C, "_is_tracing", None) or torch._C._get_tracing_state
+
 try:
     transform = torch._C._functorch.peek_interpreter_stack
 except AttributeError:
@@ -49,7 +52,7 @@ class Hook:
         self.call = call
 
     def __call__(self, *args):
-        if not is_compiling():
+        if not is_compiling() and not is_tracing():
             self.call(*args)
 
     def __reduce__(self):  # in a copy, or loaded where Barograph is not: takes all, gives None
@@ -252,6 +255,16 @@ class Modules:
             if known.looks is not None:
                 module._forward_pre_hooks.pop(f"{self._key}.looks", None)
                 module._forward_hooks.pop(f"{self._key}.looks", None)
+
+    def leave(self, module):
+        """A module is going to be compiled: it has no hook of ours from now on."""
+        for part in module.modules():
+            known = self.find(part)
+            if known is not None and known.ref() is part:
+                known.is_idle = True
+                known.model.entries.discard(id(part))
+                self._unhook(known)
+                part._forward_pre_hooks.pop(self._key, None)
 
     def close(self):
         """End a step: no module has a hook of ours any more."""

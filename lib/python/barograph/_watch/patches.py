@@ -10,6 +10,7 @@ The scalars are logged with the step that is under way. What the functions do an
 it is. They are wrapped while at least one run watches; names that were imported from
 torch.nn.utils before are found and put back, too.
 """
+import functools
 import sys
 import types
 import weakref
@@ -31,6 +32,8 @@ def install(watcher):
             if "scale" in vars(kind):
                 _replace(kind, "scale", _scaler_scale(kind.__dict__["scale"]))
         _replace(torch.autograd, "backward", _backward(torch.autograd.backward))
+        if hasattr(torch, "compile"):
+            _replace(torch, "compile", see_compile(torch.compile, _on_compile))
     _watchers.add(watcher)
 
 
@@ -137,6 +140,25 @@ def _scaler_scale(original):
     scale.__wrapped__ = original
     scale.__doc__ = original.__doc__
     return scale
+
+
+def see_compile(original, on_compile):
+    """torch.compile(), with on_compile(module) told of each module that it is given."""
+    @functools.wraps(original)
+    def compile(model=None, *args, **kwargs):
+        module = getattr(model, "__self__", model)  # a module's own compile() gives its method
+        if isinstance(module, torch.nn.Module):
+            on_compile(module)
+        return original(model, *args, **kwargs)
+    return compile
+
+
+def _on_compile(module):
+    for watcher in list(_watchers):
+        try:
+            watcher.on_compile(module)
+        except Exception as error:
+            watcher.give_up("compile", error)
 
 
 def _backward(original):

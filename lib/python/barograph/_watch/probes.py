@@ -218,6 +218,12 @@ class Probes:
             patches.guarded.remove(self)
         self._n_backward = 0
 
+    def leave(self, module):
+        """A module is going to be compiled: it has no hook of ours from now on."""
+        for part in module.modules():
+            part._forward_pre_hooks.pop(self._key, None)
+            part._forward_hooks.pop(self._key, None)
+
     def remove(self):
         """The run ends."""
         self.close()

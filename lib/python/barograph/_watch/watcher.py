@@ -125,10 +125,30 @@ class Watcher:
         known.is_ours &= not is_compiled(module)
         if not known.is_ours or any(is_compiled(part) for part in module.modules()):
             self._has_compiled = True
-            self._run._complain("compiled", "the activations of compiled modules are not seen; "
-                                "weights and gradients are")
+            self._tell_compiled()
         if known.is_ours:
             self.modules.add(known, module, is_compiled)
+
+    def on_compile(self, module):
+        """torch.compile() is given a module, or what calls it."""
+        parts = set(map(id, module.modules()))
+        touched = [known for known in self.models if known.ref() is not None
+                   and any(id(part) in parts for part in known.ref().modules())]
+        if not touched:
+            return
+        for known in touched:
+            known.is_ours &= id(known.ref()) not in parts
+        self._has_compiled = True
+        self._tell_compiled()
+        self._disarm()
+        self.modules.leave(module)
+        self.probes.leave(module)
+        self.is_quiet = self.is_resting = False
+        self._arm()
+
+    def _tell_compiled(self):
+        self._run._complain("compiled", "the activations of compiled modules are not seen; "
+                            "weights and gradients are")
 
     def rescan_soon(self):
         """Something was added: look at the end of this step."""
