@@ -55,6 +55,26 @@ static void add_sample(struct why_work *work, int64_t sample, int64_t row, bool 
     }
 }
 
+/*
+ * How many samples of the step come before those of the batch that failed: a step may take several
+ * batches before its optimiser moves, and its list holds them all, in their order.
+ */
+static int64_t first_row_of(const struct probe *probe, const struct why_batch *batch)
+{
+    int64_t first = 0;
+    for (uint32_t i = 0; i < probe->n_values; i++) {
+        const struct probe_value *value = &probe->values[i];
+        if (value->kind == PROBE_CONSTANT && value->dtype == BARO_I64 &&
+            value->kept == PROBE_KEPT_ALL && value->bytes == sizeof first &&
+            strcmp(value->name, "first row") == 0) {
+            memcpy(&first, value->data, sizeof first);
+        }
+    }
+    const bool fits = batch != NULL && first > 0 && (uint64_t)first < batch->n &&
+                      probe->n_batch <= (int64_t)batch->n - first;
+    return fits ? first : 0;
+}
+
 static void take_from_probe(struct why_work *work)
 {
     const struct probe *probe = work->facts->failure;
@@ -63,11 +83,12 @@ static void take_from_probe(struct why_work *work)
     }
     const struct why_batch *batch = batch_at(work->facts, probe->step);
     const struct probe_origin *origin = &probe->origin;
+    const int64_t first = first_row_of(probe, batch);
     bool is_all = probe->n_batch > 1 && (int64_t)origin->n_rows >= probe->n_batch;
     for (uint32_t i = 0; !is_all && i < origin->n_rows; i++) {
         int64_t row = origin->rows[i];
-        bool is_known = batch != NULL && row >= 0 && (size_t)row < batch->n;
-        add_sample(work, is_known ? batch->samples[row] : -1, row, true);
+        bool is_known = batch != NULL && row >= 0 && (size_t)(first + row) < batch->n;
+        add_sample(work, is_known ? batch->samples[first + row] : -1, row, true);
     }
 }
 

@@ -403,6 +403,11 @@ static bool is_valid_origin(
                build->head.n_batch > 0 ? build->head.n_batch : INT64_MAX);
 }
 
+void probe_build_cut(struct probe_build *build)
+{
+    build->head.flags |= PROBE_IS_CUT;
+}
+
 int probe_build_origin(struct probe_build *build, const struct probe_origin *origin)
 {
     struct probe_origin cut = *origin;

@@ -60,6 +60,9 @@ int64_t probe_build_op(struct probe_build *build, const struct probe_op *op);
 /** Say which value is the loss: 0 or BARO_EINVAL. */
 int probe_build_loss(struct probe_build *build, int32_t value);
 
+/** Say that operations are missing: the step had more than were told. */
+void probe_build_cut(struct probe_build *build);
+
 /**
  * Say where something became non-finite; the last one counts.
  *

@@ -382,6 +382,9 @@ BARO_API int64_t baro_probe_op(struct baro_probe *probe, const struct baro_probe
 /** Say which value is the loss. */
 BARO_API int baro_probe_loss(struct baro_probe *probe, int32_t value);
 
+/** Say that the step had more operations than are told: the probe says that it is cut. */
+BARO_API int baro_probe_cut(struct baro_probe *probe);
+
 /** Say where something became non-finite. */
 BARO_API int baro_probe_origin(
     struct baro_probe *probe, const struct baro_probe_origin *origin);

@@ -200,6 +200,18 @@ int baro_probe_loss(struct baro_probe *probe, int32_t value)
     return rc;
 }
 
+int baro_probe_cut(struct baro_probe *probe)
+{
+    run_autoleave struct baro_run *inside = run_enter(probe != NULL ? probe->run : NULL);
+    if (inside == NULL) {
+        return probe == NULL ? 0 : BARO_ECLOSED;
+    }
+    (void)pthread_mutex_lock(&probe->lock);
+    probe_build_cut(probe->build);
+    (void)pthread_mutex_unlock(&probe->lock);
+    return 0;
+}
+
 int baro_probe_origin(struct baro_probe *probe, const struct baro_probe_origin *origin)
 {
     run_autoleave struct baro_run *inside = run_enter(probe != NULL ? probe->run : NULL);

@@ -171,7 +171,7 @@ class Fake:
         o = options._obj
         self.making.append({"step": self.step if o.step < 0 else o.step, "reason": o.reason,
                             "n_batch": o.n_batch, "rows": [o.rows[i] for i in range(o.n_rows)],
-                            "values": [], "ops": [], "loss": None, "origin": None})
+                            "values": [], "ops": [], "loss": None, "origin": None, "is_cut": False})
         return len(self.making)
 
     def baro_probe_value(self, probe, reference):
@@ -202,6 +202,10 @@ class Fake:
 
     def baro_probe_loss(self, probe, value):
         self.making[probe - 1]["loss"] = value
+        return 0
+
+    def baro_probe_cut(self, probe):
+        self.making[probe - 1]["is_cut"] = True
         return 0
 
     def baro_probe_origin(self, probe, reference):

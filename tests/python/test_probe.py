@@ -526,6 +526,107 @@ def test_outputs_are_not_kept_until_the_end_of_the_step():
         run.log({})
 
 
+class Long(nn.Module):
+    """So many operations that no probe holds them; the last but a few fails."""
+
+    def __init__(self, n_ops):
+        super().__init__()
+        self.n_ops = n_ops
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        x = x * self.scale
+        for _ in range(self.n_ops):
+            x = x + 0.0
+        return torch.log(x)
+
+
+def test_a_step_with_more_operations_than_a_probe_holds_says_that_it_is_cut():
+    from barograph._probe import moment, trace
+    was = trace.Trace.__init__.__defaults__, moment.MAX_OPS
+    trace.Trace.__init__.__defaults__, moment.MAX_OPS = (None, 300), 300
+    try:
+        library, _ = fail_with(Long(1000), lambda out, x: out.mean(), bad_step=3, n_steps=5,
+                               bad=lambda x: x.abs_()[2].fill_(-1))
+    finally:
+        trace.Trace.__init__.__defaults__, moment.MAX_OPS = was
+    calm = [probe for probe in library.probes if probe["reason"] == 1]
+    assert calm and calm[0]["is_cut"] and len(calm[0]["ops"]) == 300, calm
+    failure = failures(library)[0]
+    assert failure["is_cut"] and len(failure["ops"]) == 300
+    assert failure["ops"][failure["origin"]["op"]]["name"] == "log", failure["origin"]
+
+
+def test_the_last_layers_gradient_is_looked_at_too():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+            self.spread = nn.Linear(4, 1, bias=False)
+
+        def forward(self, x):
+            return self.body(x), self.spread(x).pow(2).sqrt()
+
+    library, _ = fail_with(Two(), lambda out, x: (out[0] ** 2).mean() + (out[1] - 1).mean(),
+                           bad=lambda x: x[2].fill_(0))
+    origin = failures(library)[0]["origin"]
+    assert failures(library)[0]["step"] == 4 and origin["rows"] == [2], origin
+    assert "gradient of sqrt at 0" in origin["cause"]
+
+
+def test_a_step_that_a_loop_skips_without_a_word_is_captured_when_the_next_begins():
+    def loss_of(out, x):
+        return (torch.log(out.abs().sum(1)) - x.mean(1)).mean()
+
+    library, _ = fail_with(nn.Linear(4, 2, bias=False), loss_of, bad=lambda x: x[2].fill_(0),
+                           between=lambda step, loss: True if not torch.isfinite(loss) else None,
+                           log=False)
+    origin = failures(library)[0]["origin"]
+    assert origin["cause"] == "log of 0 is -inf" and origin["rows"] == [2], origin
+
+
+def batches(library):
+    return [call[2] for call in library.calls if call[1] == "batch"]
+
+
+def test_the_samples_of_a_batch_are_those_that_the_loader_has_drawn():
+    from torch.utils.data import DataLoader, TensorDataset
+    torch.manual_seed(4)
+    data = torch.randn(64, 4)
+    data[37] = math.nan
+    torch.manual_seed(8)
+    plain = [x.tolist() for x, in DataLoader(TensorDataset(torch.arange(64)), 8, shuffle=True)]
+    for n_workers, n_micro in ((0, 1), (2, 1), (0, 2)):
+        model = nn.Linear(4, 2)
+        run, library, optimizer = start(model)
+        torch.manual_seed(8)
+        loader = DataLoader(TensorDataset(data), 8, shuffle=True, num_workers=n_workers)
+        for at, (x,) in enumerate(loader):
+            square(model(x), x).backward()
+            if (at + 1) % n_micro == 0:
+                optimizer.step()
+                run.log({"step": at})
+        told_of = [sum(plain[at:at + n_micro], []) for at in range(0, 8, n_micro)]
+        failed = failures(library)[0]
+        assert [one for one in told_of if one not in batches(library)] == [], batches(library)
+        first = next((value["data"][0] for value in failed["values"]
+                      if value["name"] == "first row"), 0)
+        step = next(one for one in told_of if 37 in one)
+        assert step[first + failed["origin"]["rows"][0]] == 37, (first, failed["origin"])
+        run.finish()
+
+
+def test_whoever_names_the_samples_is_believed():
+    from torch.utils.data import DataLoader, TensorDataset
+    model = nn.Linear(4, 2)
+    run, library, optimizer = start(model)
+    for x, in DataLoader(TensorDataset(torch.randn(8, 4)), 4):
+        square(model(x), x).backward()
+        optimizer.step()
+        run.log({"loss": 1.0}, batch=[100, 101, 102, 103])
+    assert batches(library) == [[100, 101, 102, 103]] * 2, batches(library)
+
+
 def test_a_ctrl_c_in_the_middle_leaves_nothing_behind():
     from torch.utils import _python_dispatch as dispatch
     model = Small()

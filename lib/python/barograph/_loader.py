@@ -65,8 +65,10 @@ class Loads:
         return bool(self._step) or self._told is not None
 
     def remove(self):
-        """The run ends."""
+        """The run ends, or this is another process: nothing more is told."""
         _watching.discard(self)
+        self._step.clear()
+        self._told = None
 
     def on_batch(self, batch):
         """A loader has given a batch."""
@@ -112,7 +114,8 @@ class Loads:
         """A step ends."""
         if not self._step and self._told is None:
             return
-        if not self._run._gives_batches and "accelerate" not in sys.modules:
+        if (not self._run._gives_batches and self._run._told_step is not None
+                and "accelerate" not in sys.modules):
             mine = self._of_step()
             if mine:
                 self._iterator = mine[-1].iterator

@@ -164,6 +164,7 @@ _PROTOTYPES = {
     "baro_probe_value": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(ProbeValue)]),
     "baro_probe_op": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(ProbeOp)]),
     "baro_probe_loss": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int32]),
+    "baro_probe_cut": (ctypes.c_int, [ctypes.c_void_p]),
     "baro_probe_origin": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(ProbeOrigin)]),
     "baro_probe_end": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_version": (ctypes.c_char_p, []),

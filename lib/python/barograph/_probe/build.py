@@ -151,6 +151,10 @@ class Builder:
         """Say which value is the loss."""
         self._lib.baro_probe_loss(self._probe, self._number(value))
 
+    def cut(self):
+        """Say that the step had more operations than are given."""
+        self._lib.baro_probe_cut(self._probe)
+
     def origin(self, origin):
         """Say where something became non-finite; origin: Origin of moment.py."""
         struct = _native.ProbeOrigin()

@@ -12,9 +12,10 @@ from .again import Sandbox, is_replayable
 from .build import FAILURE, Builder, Store, rows_of, seed
 from .program import Replay, nodes_of, saved_tensors
 from .search import Look, Origin, Search, places
-from .trace import INPUT, RESULT, Op, Trace, Value
+from .trace import INPUT, MAX_OPS, RESULT, Op, Trace, Value
 
 N_ROWS = 16
+MAX_OPS_AGAIN = 200000   # of a step that is computed again; MAX_OPS of them are sent
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -81,7 +82,7 @@ class Moment:
         for with_hooks in (False, True):
             with Sandbox(models, with_hooks) as sandbox:
                 store = Store()
-                trace = Trace(sandbox.names, store)
+                trace = Trace(sandbox.names, store, MAX_OPS_AGAIN)
                 trace.batch_place = self._owner.batch_place(calls)
                 replay = Replay(trace, store, sandbox, calls, self._owner.tensors_in)
                 captured = Captured(trace, store, replay)
@@ -272,7 +273,10 @@ class Moment:
         if builder is None:
             return
         try:
-            for value in _nearest_first(trace, origin):
+            ops = _around(trace, origin)
+            if trace.is_cut or len(ops) < len(trace.ops):
+                builder.cut()
+            for value in _nearest_first(trace, origin, ops):
                 builder.on_value(value, store.get(value))
             rng = self._owner.rng_of_step()
             if rng is not None:
@@ -281,7 +285,7 @@ class Moment:
             first_row = self._owner.first_row(calls, n_batch)
             if first_row:
                 builder.constant("first row", torch.tensor(first_row))
-            for op in trace.ops:
+            for op in ops:
                 builder.on_op(op)
             if loss is not None:
                 builder.loss(loss)
@@ -295,8 +299,26 @@ class Moment:
         builder.end()
 
 
-def _nearest_first(trace, origin):
-    """All values, those next to the origin first: they are kept before there is no more room."""
+def _around(trace, origin):
+    """The operations that are sent: of a huge step those before and just behind the origin."""
+    ops = trace.ops
+    if len(ops) <= MAX_OPS:
+        return ops
+    at = ops.index(origin.op) if origin is not None and origin.op is not None else 0
+    first = min(max(0, at - MAX_OPS * 9 // 10), len(ops) - MAX_OPS)
+    return ops[first:first + MAX_OPS]
+
+
+def _nearest_first(trace, origin, ops):
+    """Values of operations, those next to the origin first: they are kept while there is room."""
+    if len(ops) < len(trace.ops):
+        sent = dict.fromkeys(value for op in ops for value in (*op.inputs, *op.outputs)
+                             if value is not None)
+        near = set()
+        if origin is not None:
+            near = {origin.value, *origin.op.inputs} if origin.op is not None else {origin.value}
+            sent.setdefault(origin.value)
+        return sorted(sent, key=lambda value: value not in near)
     if origin is None:
         return trace.values
     order, waiting = {}, [origin.value] + (

@@ -226,8 +226,8 @@ class Probes:
 
     def remove(self):
         """The run ends."""
-        self.close()
         self.loads.remove()
+        self.close()
         self._templates.clear()
         self.is_on = False
 
@@ -348,6 +348,8 @@ class Probes:
         if value is not None:
             builder.loss(value)
         builder.constant("torch seed", seed())
+        if trace.is_cut:
+            builder.cut()
         self._builder = None
         builder.end()
         if template is not None and frames:
