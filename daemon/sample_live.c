@@ -14,11 +14,11 @@
  *
  * What cannot be appended well (readings that left the chart, came late or repeat a step, or are
  * more than a picture has columns for) makes it stale: now and then it reads everything again, with what is shown
- * as what is to be kept. So it reads for the density, when the picture has become an eighth
+ * as what is to be kept. So it reads for the density, when the picture has become a twentieth
  * longer. Until then it goes on as it is.
  */
 
-enum { DENSITY_PART = 8, CHOOSE_UNITS = 512 };
+enum { DENSITY_PART = 20, CHOOSE_UNITS = 512 };
 
 static const uint64_t PAUSE_NS = 250000000;
 static const uint64_t LONG_PAUSE_NS = 2000000000;

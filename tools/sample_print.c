@@ -323,8 +323,8 @@ void sample_print_change(
                 "came", units_json(came, n_came, now), "went",
                 units_json(went, n_went, NULL)));
     } else {
-        (void)printf("step %lld: %u of %u units;", (long long)head->to_step, head->n_shown,
-            head->n_lines);
+        (void)printf("step %lld: %u of %u units, %.2f shared;", (long long)head->to_step,
+            head->n_shown, head->n_lines, head->jaccard);
         print_units(" new:", came, n_came, now);
         print_units(n_came > 0 ? "; gone:" : " gone:", went, n_went, NULL);
         (void)printf("\n");

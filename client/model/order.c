@@ -9,6 +9,8 @@
 
 enum { COLUMNS = 32, MAX_SAMPLED = 8192 };
 
+static const double far_beyond = 8; /* lengths of the scale: further out all are alike */
+
 /* ---- colours ---- */
 
 static int compare_floats(const void *a, const void *b)
@@ -54,27 +56,35 @@ float order_place(const struct axis *scale, float value)
     return (float)fmin(fmax(axis_place(scale, (double)value), 0), 1);
 }
 
-/* Each row in at most COLUMNS means of its visible colours. */
+/* Each row in at most COLUMNS means of its visible colours, and of what those stand for. */
 static void fill_cells(
     struct order *order, const struct model_units *units, size_t from, size_t to)
 {
     size_t n_columns = to - from < COLUMNS ? to - from : COLUMNS;
+    size_t n_cells = (size_t)order->n * n_columns + 1;
     order->n_columns = n_columns;
     free(order->cells);
-    order->cells = baro_xcalloc((size_t)order->n * n_columns + 1, sizeof *order->cells);
+    free(order->places);
+    order->cells = baro_xcalloc(n_cells, sizeof *order->cells);
+    order->places = baro_xcalloc(n_cells, sizeof *order->places);
     for (size_t row = 0; row < order->n; row++) {
         const float *mean = &units->mean[row * units->n];
         for (size_t c = 0; c < n_columns; c++) {
             size_t a = from + c * (to - from) / n_columns;
             size_t b = from + (c + 1) * (to - from) / n_columns;
             float sum = 0;
+            float sum_places = 0;
             float n = 0;
             for (size_t i = a; i < b; i++) {
-                float place = order_place(&order->scale, mean[i]);
-                sum += isnan(place) ? 0 : place;
-                n += isnan(place) ? 0 : 1;
+                if (isfinite(mean[i])) {
+                    double place = axis_place(&order->scale, (double)mean[i]);
+                    sum += (float)fmin(fmax(place, 0), 1);
+                    sum_places += (float)fmin(fmax(place, -far_beyond), far_beyond);
+                    n += 1;
+                }
             }
             order->cells[row * n_columns + c] = n > 0 ? sum / n : NAN;
+            order->places[row * n_columns + c] = n > 0 ? sum_places / n : NAN;
         }
     }
 }
@@ -137,6 +147,7 @@ void order_make(struct order *order, const struct model_units *units, uint32_t n
 void order_finish(struct order *order)
 {
     free(order->cells);
+    free(order->places);
     free(order->rows);
     *order = (struct order){0};
 }

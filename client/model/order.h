@@ -17,6 +17,7 @@ struct order {
     uint32_t n; /* rows */
     size_t n_columns;
     float *cells;      /* [n][n_columns] places on the scale; NaN: nothing finite */
+    float *places;     /* likewise, of values beyond the scale where they would be */
     uint32_t *rows;    /* [n] from top to bottom */
     struct axis scale; /* of colours: the 1st to the 99th percentile of what is visible */
 };

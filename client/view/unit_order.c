@@ -151,5 +151,5 @@ size_t unit_order_nearest(struct frame *f, const struct units *units, uint32_t u
     }
     const struct unit_order_cache *cache = f->view->unit_order;
     return seriate_nearest(
-        cache->order.cells, cache->order.n, cache->order.n_columns, unit, most, out);
+        cache->order.places, cache->order.n, cache->order.n_columns, unit, most, out);
 }

@@ -342,8 +342,12 @@ static bool draw_nearest(
         nearest[i] = near[i].row;
     }
     char text[96];
-    (void)snprintf(text, sizeof text, "nearest units, within %.2g %% of the scale",
-        (double)near[n - 1].distance * 100);
+    double percent = (double)near[n - 1].distance * 100;
+    (void)snprintf(text, sizeof text, "nearest, within %.*f %% of the scale",
+        percent < 1    ? 2
+        : percent < 10 ? 1
+                       : 0,
+        percent);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->text, rect.x + 12, rect.y,
         rect.w - 24, text);
     draw_list(f, (struct draw_rect){rect.x, rect.y + 6, rect.w, rect.h - 10}, units,

@@ -50,25 +50,23 @@ const char *units_why(const struct units *units, uint32_t place)
         uint8_t any = sample->lines.any[place];
         return (any & SHEET_NAN) != 0                         ? "NaN"
                : (any & (SHEET_POS_INF | SHEET_NEG_INF)) != 0 ? "Inf"
-                                                              : "NaN or Inf";
+                                                              : "non-finite";
     }
-    case SAMPLE_LEAP: return "jump";
-    case SAMPLE_OUTLIER: return "outlier";
-    case SAMPLE_ENVELOPE: return "extreme";
-    default: return "typical";
+    default: return sample_reason_name((enum sample_reason)sample->reasons[place]);
     }
 }
 
 const char *units_why_sentence(const struct units *units, uint32_t place)
 {
     switch ((int)units->sample->reasons[place]) {
-    case SAMPLE_NONFINITE: return "shown: it held NaN or Inf";
-    case SAMPLE_LEAP: return "shown: it jumps more than the others";
+    case SAMPLE_NONFINITE: return "non-finite: held NaN or Inf";
+    case SAMPLE_LEAP: return "leap: goes further at once than others";
     case SAMPLE_OUTLIER:
-        return units_is_far(units->sample, place) ? "shown: it lies far from all others"
-                                                  : "shown: it goes unlike those around it";
-    case SAMPLE_ENVELOPE: return "shown: highest or lowest for a while";
-    default: return "shown: typical of its place";
+        return units_is_far(units->sample, place) ? "outlier: lies far from all others"
+                                                  : "outlier: goes unlike those around it";
+    case SAMPLE_ENVELOPE: return "envelope: highest or lowest for a while";
+    case SAMPLE_BLUE_NOISE: return "blue noise: typical of its place";
+    default: return "shown because it was asked for";
     }
 }
 
@@ -320,15 +318,15 @@ static void draw_legend(struct frame *f, struct draw_rect row, const struct unit
     }
     if (picture->has_odd) {
         x = add_legend(
-            f, x, right, y, units_color(f, SAMPLE_OUTLIER), 2, "far from the others");
+            f, x, right, y, units_color(f, SAMPLE_OUTLIER), 2, "outlier or leap");
     }
     if (picture->has_ends) {
-        x = add_legend(
-            f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2, "highest, lowest now");
+        x = add_legend(f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2,
+            "envelope: highest, lowest now");
     }
     if (sample->n_shown < sample->n_units && sample->is_assigned) {
         x = add_legend(f, x, right, y, units_color(f, SAMPLE_BLUE_NOISE), 2,
-            "typical; wider: stands for more units");
+            "blue noise; wider: stands for more units");
     }
     if (sample->density != NULL) {
         (void)add_legend(f, x, right, y, draw_fade(theme->accent, 0.28F), 9,

@@ -358,6 +358,28 @@ static void the_strip_has_all_units_in_an_order(void **unused)
     stage_end(&stage);
 }
 
+static void the_nearest_of_a_unit_beyond_the_colours_are_those_beside_it(void **unused)
+{
+    enum { N = 400, FAR = 397 };
+    (void)unused;
+    float mean[N * 2];
+    double x[2] = {0, 1};
+    for (size_t i = 0; i < N; i++) { /* the last three leave the percentiles far behind */
+        mean[2 * i] = mean[2 * i + 1] =
+            i < FAR ? (float)((i * 7) % FAR) / FAR : 4 + (float)(i - FAR) / 4;
+    }
+    const struct model_units units = {
+        .n_units = N, .n = 2, .x = x, .x_to = x, .mean = mean};
+    struct order order = {0};
+    order_make(&order, &units, N, 0, 2, ORDER_BY_INDEX, false);
+    struct seriate_near near[2];
+    assert_int_equal(seriate_nearest(order.places, N, order.n_columns, FAR, 2, near), 2);
+    assert_int_equal(near[0].row, FAR + 1);
+    assert_int_equal(near[1].row, FAR + 2);
+    assert_true(near[0].distance > 0.2F && near[0].distance < 0.3F);
+    order_finish(&order);
+}
+
 static void an_order_stays_while_a_run_grows_a_little(void **unused)
 {
     (void)unused;
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(picked_steps_tell_what_moved_at_all_of_them),
         cmocka_unit_test(a_shift_click_in_a_row_picks_its_step),
         cmocka_unit_test(the_strip_has_all_units_in_an_order),
+        cmocka_unit_test(the_nearest_of_a_unit_beyond_the_colours_are_those_beside_it),
         cmocka_unit_test(an_order_stays_while_a_run_grows_a_little),
         cmocka_unit_test(the_distribution_over_time_has_three_forms),
         cmocka_unit_test(boxes_are_tinted_by_what_is_chosen_and_say_so),
