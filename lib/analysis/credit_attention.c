@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/analysis/credit_matmul.h"
 #include "lib/analysis/credit_parts.h"
 #include "lib/base/mem.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Fused attention: O = A V, A = softmax(Z), Z = scale Q K^T + mask, for each sample and head. Only
@@ -136,12 +136,12 @@ static void compute_side(const struct attention *t, struct head *head, bool is_n
     const float *mask = is_now ? t->operand[MASK].now : t->operand[MASK].before;
     float *z = head->z[is_now];
     float *a = head->a[is_now];
-    credit_transpose(
+    matmul_transpose(
         k + head->at_shared * t->keys * t->depth, t->keys, t->depth, head->turned);
     memset(z, 0, (size_t)(t->queries * t->keys) * sizeof *z);
-    credit_matmul(t->queries, t->keys, t->depth,
-        (struct credit_matrix){q + head->at * t->queries * t->depth, t->depth, 1},
-        (struct credit_matrix){head->turned, t->keys, 1}, z, t->keys);
+    matmul_add(t->queries, t->keys, t->depth,
+        (struct matmul_matrix){q + head->at * t->queries * t->depth, t->depth, 1},
+        (struct matmul_matrix){head->turned, t->keys, 1}, z, t->keys);
     for (int64_t i = 0; i < t->queries; i++) {
         double largest = -(double)INFINITY;
         for (int64_t j = 0; j < t->keys; j++) {
@@ -226,9 +226,9 @@ static int64_t begin_of(const struct attention *t, const struct head *head, int 
 static void outer_product(const struct attention *t, struct head *head, const float *x,
     const float *y, int64_t width, float *out)
 {
-    credit_transpose(y, t->keys, width, head->turned);
-    credit_matmul(t->queries, t->keys, width, (struct credit_matrix){x, width, 1},
-        (struct credit_matrix){head->turned, t->keys, 1}, out, t->keys);
+    matmul_transpose(y, t->keys, width, head->turned);
+    matmul_add(t->queries, t->keys, width, (struct matmul_matrix){x, width, 1},
+        (struct matmul_matrix){head->turned, t->keys, 1}, out, t->keys);
 }
 
 /* What an operand gets from a matrix of queries by keys: its rows (Q) or columns (K, V) times the
@@ -240,9 +240,9 @@ static int64_t carry(const struct attention *t, struct head *head, int operand,
     const bool is_rows = operand == QUERY;
     const int64_t n = is_rows ? t->queries : t->keys;
     memset(head->back, 0, (size_t)(n * width) * sizeof *head->back);
-    credit_matmul(n, width, is_rows ? t->keys : t->queries,
-        (struct credit_matrix){matrix, is_rows ? t->keys : 1, is_rows ? 1 : t->keys},
-        (struct credit_matrix){x, width, 1}, head->back, width);
+    matmul_add(n, width, is_rows ? t->keys : t->queries,
+        (struct matmul_matrix){matrix, is_rows ? t->keys : 1, is_rows ? 1 : t->keys},
+        (struct matmul_matrix){x, width, 1}, head->back, width);
     return n * width;
 }
 
@@ -466,13 +466,12 @@ static int attention_forward(const struct credit_io *io)
         forward_logits(&t, &head, io);
         const int64_t v = begin_of(&t, &head, VALUE);
         float *out = io->tangent_out[0] + at * t.queries * t.width;
-        credit_matmul(t.queries, t.width, t.keys,
-            (struct credit_matrix){head.of_a, t.keys, 1},
-            (struct credit_matrix){t.operand[VALUE].now + v, t.width, 1}, out, t.width);
+        matmul_add(t.queries, t.width, t.keys, (struct matmul_matrix){head.of_a, t.keys, 1},
+            (struct matmul_matrix){t.operand[VALUE].now + v, t.width, 1}, out, t.width);
         if (io->tangent_in[VALUE] != NULL) {
-            credit_matmul(t.queries, t.width, t.keys,
-                (struct credit_matrix){head.a[1], t.keys, 1},
-                (struct credit_matrix){io->tangent_in[VALUE] + v, t.width, 1}, out,
+            matmul_add(t.queries, t.width, t.keys,
+                (struct matmul_matrix){head.a[1], t.keys, 1},
+                (struct matmul_matrix){io->tangent_in[VALUE] + v, t.width, 1}, out,
                 t.width);
         }
     }

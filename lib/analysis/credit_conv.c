@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/analysis/credit_matmul.h"
 #include "lib/analysis/credit_parts.h"
 #include "lib/base/mem.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Convolution over 1 to 3 axes, with stride, padding, dilation, groups, and transposed.
@@ -120,9 +120,9 @@ static void map_to_image(const struct relation *r, const float *d_map, const flo
     int64_t begin, int64_t end, float *patches, float *d_image)
 {
     memset(patches, 0, (size_t)((end - begin) * r->patch) * sizeof *patches);
-    credit_matmul(end - begin, r->patch, r->map_channels,
-        (struct credit_matrix){d_map + begin, 1, r->map_places},
-        (struct credit_matrix){weight, r->patch, 1}, patches, r->patch);
+    matmul_add(end - begin, r->patch, r->map_channels,
+        (struct matmul_matrix){d_map + begin, 1, r->map_places},
+        (struct matmul_matrix){weight, r->patch, 1}, patches, r->patch);
     fold_patches(r, patches, begin, end, d_image);
 }
 
@@ -130,10 +130,10 @@ static void map_to_image(const struct relation *r, const float *d_map, const flo
 static void image_to_map(const struct relation *r, const float *patches,
     const float *weight, int64_t begin, int64_t end, float *memory, float *d_map)
 {
-    credit_transpose(patches, end - begin, r->patch, memory);
-    credit_matmul(r->map_channels, end - begin, r->patch,
-        (struct credit_matrix){weight, r->patch, 1},
-        (struct credit_matrix){memory, end - begin, 1}, d_map + begin, r->map_places);
+    matmul_transpose(patches, end - begin, r->patch, memory);
+    matmul_add(r->map_channels, end - begin, r->patch,
+        (struct matmul_matrix){weight, r->patch, 1},
+        (struct matmul_matrix){memory, end - begin, 1}, d_map + begin, r->map_places);
 }
 
 /* How many places are worked on at a time. */
@@ -164,9 +164,9 @@ static void carry_block(const struct relation *r, const struct carry *carry, int
         take_patches(r, image, begin, end, patches);
     }
     if (carry->d_weight != NULL) {
-        credit_matmul(r->map_channels, r->patch, end - begin,
-            (struct credit_matrix){map + begin, r->map_places, 1},
-            (struct credit_matrix){patches, r->patch, 1}, carry->d_weight, r->patch);
+        matmul_add(r->map_channels, r->patch, end - begin,
+            (struct matmul_matrix){map + begin, r->map_places, 1},
+            (struct matmul_matrix){patches, r->patch, 1}, carry->d_weight, r->patch);
     }
     if (carry->d_input != NULL && r->is_transposed) {
         image_to_map(r, patches, carry->weight, begin, end, turned, carry->d_input);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/analysis/credit_dot.h"
 
-#include "lib/analysis/credit_matmul.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Four rows of a with two of b: eight sums of eight lanes stay in registers while k runs, so that

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "lib/analysis/credit_inside.h"
-#include "lib/analysis/credit_matmul.h"
 #include "lib/base/mem.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Value and change mode: one operation at a time, last ones first, so that all that comes to an
@@ -253,7 +253,7 @@ static float *turn(
     const int64_t rows = array->shape[array->n_dims - 2];
     const int64_t columns = array->shape[array->n_dims - 1];
     for (int64_t at = 0; rows * columns > 0 && at < array->n; at += rows * columns) {
-        credit_transpose(x + at, rows, columns, out + at);
+        matmul_transpose(x + at, rows, columns, out + at);
     }
     return out;
 }

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "lib/analysis/credit_dot.h"
-#include "lib/analysis/credit_matmul.h"
 #include "lib/analysis/credit_parts.h"
 #include "lib/analysis/credit_walk.h"
 #include "lib/base/mem.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Products of matrices: y = beta bias + alpha a b, for one pair or a batch of pairs.
@@ -28,7 +28,7 @@
  * one (one unit is asked for) the rows of b are added one by one.
  */
 
-enum { SPARSE = 8, ROWS = 4 /* that credit_matmul takes at once */ };
+enum { SPARSE = 8, ROWS = 4 /* that matmul_add takes at once */ };
 
 /* A matrix of each pair: of `rows` by `columns`, where it is and where its share goes. */
 struct side {
@@ -37,7 +37,7 @@ struct side {
     uint32_t at;            /* input */
     int64_t rows, columns;  /* as it takes part in the product */
     int64_t step;           /* from pair to pair; 0: one for all */
-    struct credit_matrix x; /* of the first pair; now, or the mean of both sides */
+    struct matmul_matrix x; /* of the first pair; now, or the mean of both sides */
     bool is_turned;         /* `columns` is the first of its two last axes in memory */
     float *to;
     float *owned;
@@ -156,7 +156,7 @@ static int set_numbers(struct product *p, struct side *side)
         x = mean;
     }
     const bool is_columns_first = side->is_turned != turned;
-    side->x = (struct credit_matrix){.x = x,
+    side->x = (struct matmul_matrix){.x = x,
         .row = is_columns_first ? 1 : side->columns,
         .column = is_columns_first ? side->rows : 1};
     return 0;
@@ -180,21 +180,21 @@ static void finish(struct product *p)
     free(p->b.owned);
 }
 
-static struct credit_matrix of_pair(const struct side *side, int64_t pair)
+static struct matmul_matrix of_pair(const struct side *side, int64_t pair)
 {
-    struct credit_matrix x = side->x;
+    struct matmul_matrix x = side->x;
     x.x += pair * side->step;
     return x;
 }
 
-static struct credit_matrix turn(struct credit_matrix x)
+static struct matmul_matrix turn(struct matmul_matrix x)
 {
-    return (struct credit_matrix){x.x, x.column, x.row};
+    return (struct matmul_matrix){x.x, x.column, x.row};
 }
 
-/* A matrix as credit_matmul wants its second one: *out_owned is to be freed. */
-static struct credit_matrix straighten(
-    struct credit_matrix x, int64_t rows, int64_t columns, float **out_owned)
+/* A matrix as matmul_add wants its second one: *out_owned is to be freed. */
+static struct matmul_matrix straighten(
+    struct matmul_matrix x, int64_t rows, int64_t columns, float **out_owned)
 {
     *out_owned = NULL;
     if (x.column == 1) {
@@ -202,14 +202,14 @@ static struct credit_matrix straighten(
     }
     float *copy = baro_xcalloc((size_t)(rows * columns), sizeof *copy);
     if (x.row == 1 && x.column == rows) {
-        credit_transpose(x.x, columns, rows, copy);
+        matmul_transpose(x.x, columns, rows, copy);
     } else {
         for (int64_t i = 0; i < rows * columns; i++) {
             copy[i] = x.x[i / columns * x.row + i % columns * x.column];
         }
     }
     *out_owned = copy;
-    return (struct credit_matrix){copy, columns, 1};
+    return (struct matmul_matrix){copy, columns, 1};
 }
 
 static void add_scaled(float *to, int64_t step, const float *x, int64_t n, float factor)
@@ -233,7 +233,7 @@ static int64_t count_used(const float *x, int64_t n)
  * x without anything are left out.
  */
 static void multiply_rows(
-    const float *x, int64_t m, int64_t n, struct credit_matrix y, int64_t k, float *out)
+    const float *x, int64_t m, int64_t n, struct matmul_matrix y, int64_t k, float *out)
 {
     baro_autofree int64_t *rows = baro_xcalloc((size_t)m, sizeof *rows);
     int64_t n_rows = 0;
@@ -261,10 +261,10 @@ static void multiply_rows(
         return;
     }
     float *owned = NULL;
-    const struct credit_matrix straight = straighten(y, n, k, &owned);
+    const struct matmul_matrix straight = straighten(y, n, k, &owned);
     const int64_t room = (n_rows + ROWS - 1) / ROWS * ROWS;
     if (n_rows == m && room == m) {
-        credit_matmul(m, k, n, (struct credit_matrix){x, n, 1}, straight, out, k);
+        matmul_add(m, k, n, (struct matmul_matrix){x, n, 1}, straight, out, k);
         free(owned);
         return;
     }
@@ -273,7 +273,7 @@ static void multiply_rows(
     for (int64_t r = 0; r < n_rows; r++) {
         memcpy(packed + r * n, x + rows[r] * n, (size_t)n * sizeof *packed);
     }
-    credit_matmul(room, k, n, (struct credit_matrix){packed, n, 1}, straight, product, k);
+    matmul_add(room, k, n, (struct matmul_matrix){packed, n, 1}, straight, product, k);
     for (int64_t r = 0; r < n_rows; r++) {
         add_scaled(out + rows[r] * k, 1, product + r * k, k, 1);
     }
@@ -295,8 +295,8 @@ static void carry_to_a(
 static void carry_to_b(
     const struct product *p, int64_t pair, const float *s, float factor, float *out)
 {
-    credit_matmul(p->k, p->n, p->m, turn(of_pair(&p->a, pair)),
-        (struct credit_matrix){s, p->n, 1}, out, p->n);
+    matmul_add(p->k, p->n, p->m, turn(of_pair(&p->a, pair)),
+        (struct matmul_matrix){s, p->n, 1}, out, p->n);
     for (int64_t i = 0; i < p->k * p->n && factor != 1; i++) {
         out[i] *= factor;
     }
@@ -305,7 +305,7 @@ static void carry_to_b(
 /* Add what one pair gives to an operand where its elements are; times them when with is given. */
 static void add_to(const struct side *side, int64_t pair, const float *x, bool is_times)
 {
-    const struct credit_matrix with = of_pair(side, pair);
+    const struct matmul_matrix with = of_pair(side, pair);
     float *to = side->to + pair * side->step;
     const bool is_straight = !side->is_turned && (with.column == 1 || !is_times);
     if (is_straight) {
@@ -373,15 +373,15 @@ static int gradient(const struct credit_io *io)
 
 /* Add alpha x y of one pair, operands or tangents, to an output. */
 static void multiply_pair(
-    const struct product *p, struct credit_matrix x, struct credit_matrix y, float *out)
+    const struct product *p, struct matmul_matrix x, struct matmul_matrix y, float *out)
 {
     baro_autofree float *product = baro_xcalloc((size_t)(p->m * p->n), sizeof *product);
     if (x.column == 1 && y.row == 1 && y.column == p->k) {
         credit_dot_rows(p->m, p->n, p->k, x.x, x.row, y.x, product);
     } else {
         float *owned = NULL;
-        const struct credit_matrix straight = straighten(y, p->k, p->n, &owned);
-        credit_matmul(p->m, p->n, p->k, x, straight, product, p->n);
+        const struct matmul_matrix straight = straighten(y, p->k, p->n, &owned);
+        matmul_add(p->m, p->n, p->k, x, straight, product, p->n);
         free(owned);
     }
     add_scaled(out, 1, product, p->m * p->n, (float)p->alpha);
@@ -398,10 +398,10 @@ static int add_bias(const struct product *p, const float *bias, float *out)
 }
 
 /* A side's tangent in the layout of the side itself in memory. */
-static struct credit_matrix tangent_of(
+static struct matmul_matrix tangent_of(
     const struct side *side, const float *tangent, int64_t pair)
 {
-    return (struct credit_matrix){.x = tangent + pair * side->step,
+    return (struct matmul_matrix){.x = tangent + pair * side->step,
         .row = side->is_turned ? 1 : side->columns,
         .column = side->is_turned ? side->rows : 1};
 }
@@ -459,8 +459,8 @@ static const float *outputs(const struct product *p, float **out_owned)
 static void share_bad(const struct product *p, int64_t pair, int64_t i, int64_t j,
     double share, double a_part, double b_part)
 {
-    const struct credit_matrix a = of_pair(&p->a, pair);
-    const struct credit_matrix b = of_pair(&p->b, pair);
+    const struct matmul_matrix a = of_pair(&p->a, pair);
+    const struct matmul_matrix b = of_pair(&p->b, pair);
     double n_bad = 0;
     double sum = 0;
     for (int64_t u = 0; u < p->k; u++) {
@@ -508,8 +508,8 @@ static void divide(const struct product *p, const float *y, double eps, double a
 /* A weight that is not finite spoils whole rows although only one output has it: say s b^T anew. */
 static void repair_a(const struct product *p, int64_t pair, const float *s, float *x)
 {
-    const struct credit_matrix a = of_pair(&p->a, pair);
-    const struct credit_matrix b = of_pair(&p->b, pair);
+    const struct matmul_matrix a = of_pair(&p->a, pair);
+    const struct matmul_matrix b = of_pair(&p->b, pair);
     for (int64_t i = 0; i < p->m * p->k; i++) {
         if (isfinite(x[i]) && isfinite(a.x[i / p->k * a.row + i % p->k * a.column])) {
             continue;

@@ -60,7 +60,8 @@ int credit_links_value(const struct credit_io *io, const struct credit_links *li
     return 0;
 }
 
-void credit_links_slopes(
+/* Carry slopes of output 0 back to input 0. factor: of all of them. */
+static void carry_slopes(
     const struct credit_io *io, const struct credit_links *links, float factor)
 {
     const float *from = io->of_out[0];
@@ -71,7 +72,8 @@ void credit_links_slopes(
     }
 }
 
-void credit_links_forward(const struct credit_io *io, const struct credit_links *links)
+/* Carry tangents of input 0 to output 0. */
+static void carry_tangents(const struct credit_io *io, const struct credit_links *links)
 {
     const float *from = io->tangent_in[0];
     float *to = io->tangent_out[0];
@@ -250,7 +252,7 @@ static int links_slopes(const struct credit_io *io)
 {
     struct credit_links links;
     const int rc = fill(io, &links);
-    credit_links_slopes(io, &links, 1);
+    carry_slopes(io, &links, 1);
     credit_links_finish(&links);
     return rc;
 }
@@ -275,7 +277,7 @@ static int links_forward(const struct credit_io *io)
 {
     struct credit_links links;
     const int rc = fill(io, &links);
-    credit_links_forward(io, &links);
+    carry_tangents(io, &links);
     credit_links_finish(&links);
     return rc;
 }

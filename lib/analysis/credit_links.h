@@ -27,11 +27,4 @@ void credit_links_finish(struct credit_links *links);
  */
 int credit_links_value(const struct credit_io *io, const struct credit_links *links);
 
-/** Carry slopes of output 0 back to input 0. factor: of all of them. */
-void credit_links_slopes(
-    const struct credit_io *io, const struct credit_links *links, float factor);
-
-/** Carry tangents of input 0 to output 0. */
-void credit_links_forward(const struct credit_io *io, const struct credit_links *links);
-
 #endif

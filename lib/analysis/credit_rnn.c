@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "lib/analysis/credit_cell.h"
-#include "lib/analysis/credit_matmul.h"
 #include "lib/analysis/credit_parts.h"
 #include "lib/base/mem.h"
+#include "lib/simd/matmul.h"
 
 /*
  * Recurrent networks in one operation: oneDNN's LSTM layer (torch 2 on a CPU) and cuDNN's whole
@@ -104,9 +104,9 @@ static void apply_weight(
     const float *x, int64_t rows, int64_t from, const float *w, int64_t to, float *out)
 {
     baro_autofree float *turned = zeros(from * to);
-    credit_transpose(w, to, from, turned);
-    credit_matmul(rows, to, from, (struct credit_matrix){x, from, 1},
-        (struct credit_matrix){turned, to, 1}, out, to);
+    matmul_transpose(w, to, from, turned);
+    matmul_add(rows, to, from, (struct matmul_matrix){x, from, 1},
+        (struct matmul_matrix){turned, to, 1}, out, to);
 }
 
 static void add_rows(const float *row, int64_t rows, int64_t width, float *out)
@@ -230,12 +230,12 @@ static void linear_slopes(
 {
     baro_autofree float *memory = NULL;
     const float *mean = credit_mean(map->weight, &memory);
-    credit_matmul(map->rows, map->from, map->to, (struct credit_matrix){d_rows, map->to, 1},
-        (struct credit_matrix){mean, map->from, 1}, d_x, map->from);
+    matmul_add(map->rows, map->from, map->to, (struct matmul_matrix){d_rows, map->to, 1},
+        (struct matmul_matrix){mean, map->from, 1}, d_x, map->from);
     if (map->weight->to != NULL) {
-        credit_matmul(map->to, map->from, map->rows,
-            (struct credit_matrix){d_rows, 1, map->to},
-            (struct credit_matrix){mean_x, map->from, 1}, map->weight->to, map->from);
+        matmul_add(map->to, map->from, map->rows,
+            (struct matmul_matrix){d_rows, 1, map->to},
+            (struct matmul_matrix){mean_x, map->from, 1}, map->weight->to, map->from);
     }
     for (int64_t e = 0; map->bias->to != NULL && e < map->rows * map->to; e++) {
         map->bias->to[e % map->to] += d_rows[e];
@@ -252,8 +252,8 @@ static void linear_shares(const struct credit_io *io, const struct linear *map,
         io->own[CREDIT_OWN_BIAS] += (double)shares[e] * (double)bias[e % map->to];
     }
     baro_autofree float *back = zeros(map->rows * map->from);
-    credit_matmul(map->rows, map->from, map->to, (struct credit_matrix){shares, map->to, 1},
-        (struct credit_matrix){map->weight->now, map->from, 1}, back, map->from);
+    matmul_add(map->rows, map->from, map->to, (struct matmul_matrix){shares, map->to, 1},
+        (struct matmul_matrix){map->weight->now, map->from, 1}, back, map->from);
     for (int64_t e = 0; e < map->rows * map->from; e++) {
         of_x[e] += back[e] * x[e];
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lib/analysis/credit_matmul.h"
+#include "lib/simd/matmul.h"
 
 #ifdef __x86_64__
 #    include <immintrin.h>
@@ -23,7 +23,7 @@ typedef float lanes
 /* One product's arguments, cut to a stretch of k. */
 struct job {
     int64_t m, n, k;
-    struct credit_matrix a, b;
+    struct matmul_matrix a, b;
     float *c;
     int64_t c_row;
 };
@@ -172,8 +172,8 @@ static void multiply(const struct job *job, bool is_fused)
     edge(job, n_tiles);
 }
 
-void credit_matmul(int64_t m, int64_t n, int64_t k, struct credit_matrix a,
-    struct credit_matrix b, float *c, int64_t c_row)
+void matmul_add(int64_t m, int64_t n, int64_t k, struct matmul_matrix a,
+    struct matmul_matrix b, float *c, int64_t c_row)
 {
     const bool is_fused = has_fused();
     for (int64_t p = 0; p < k; p += K_BLOCK) {
@@ -188,7 +188,7 @@ void credit_matmul(int64_t m, int64_t n, int64_t k, struct credit_matrix a,
     }
 }
 
-void credit_transpose(const float *x, int64_t rows, int64_t columns, float *out)
+void matmul_transpose(const float *x, int64_t rows, int64_t columns, float *out)
 {
     enum { BLOCK = 16 };
     for (int64_t i0 = 0; i0 < rows; i0 += BLOCK) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Product of two matrices of f32, for the rules of credit assignment that are one inside. */
-#ifndef BARO_CREDIT_MATMUL_H
-#define BARO_CREDIT_MATMUL_H
+#ifndef BARO_MATMUL_H
+#define BARO_MATMUL_H
 
 #include <stdint.h>
 
@@ -13,7 +13,7 @@
 #endif
 
 /* Where the elements of a matrix lie: element (i, j) at x[i * row + j * column]. */
-struct credit_matrix {
+struct matmul_matrix {
     const float *x;
     int64_t row;
     int64_t column;
@@ -28,10 +28,10 @@ struct credit_matrix {
  * c        row-major, c_row elements from one row to the next; does not overlap a or b
  * cost     m n k multiplications, 8 at a time where the processor can
  */
-void credit_matmul(int64_t m, int64_t n, int64_t k, struct credit_matrix a,
-    struct credit_matrix b, float *c, int64_t c_row);
+void matmul_add(int64_t m, int64_t n, int64_t k, struct matmul_matrix a,
+    struct matmul_matrix b, float *c, int64_t c_row);
 
 /** Write the transpose of a row-major matrix of rows by columns. */
-void credit_transpose(const float *x, int64_t rows, int64_t columns, float *out);
+void matmul_transpose(const float *x, int64_t rows, int64_t columns, float *out);
 
 #endif
