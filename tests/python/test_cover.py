@@ -338,6 +338,20 @@ def test_steps_that_are_logged_now_and_then_are_seen_at_their_first_pass():
     assert first == [0.0, 10.0] and len(library.names_of("grad")) == 8, first
 
 
+def test_what_is_called_without_gradients_after_the_last_step_begins_no_other():
+    run, library = fake.open_run()
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    run.watch(model, optimizer)
+    for _ in range(3):
+        step_of(run, model, optimizer)
+    with torch.no_grad():
+        model(torch.ones(5, 3))
+    run.finish()
+    assert library.step == 2, library.step
+    assert {step for step, name, *_ in library.of("tensor") if name == "no_grad/2"} == {2}
+
+
 def test_an_evaluation_within_a_step_is_kept_apart():
     run, library = fake.open_run()
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))

@@ -13,6 +13,36 @@ import torch
 from torch import nn
 
 
+class Fourier(nn.Module):
+    """A layer of a Fourier operator: its weight is complex."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, dtype=torch.cfloat))
+        self.inner = nn.Identity()
+
+    def forward(self, x):
+        return self.inner(torch.fft.fft(x).to(torch.cfloat) @ self.weight.t()).abs()
+
+
+def test_complex_numbers_are_measured_as_they_lie_there():
+    run, library = fake.open_run()
+    model = Fourier()
+    optimizer = torch.optim.Adam(model.parameters(), 0.1)
+    run.watch(model, optimizer)
+    step_of(run, model, optimizer)
+    step_of(run, model, optimizer)
+    now = torch.view_as_real(model.weight.detach())
+    seen = {(name, role): (shape, axis, values) for _, name, role, shape, axis, values
+            in library.of("tensor", 1)}
+    assert seen["weight", "weight"] == ([4, 3, 2], 0, now.flatten().tolist())
+    assert seen["weight", "grad"][:2] == ([4, 3, 2], 0)
+    assert seen["inner", "act"][:2] == ([5, 4, 2], 1), seen["inner", "act"]
+    assert ("weight/exp_avg", "opt") in seen, list(seen)
+    assert library.of("update"), library.calls
+    assert not [text for text in told(library) if "is not measured" in text], told(library)
+
+
 # ---- functions and copies ----
 
 def test_functional_calls_are_seen_and_torch_func_is_not_broken():

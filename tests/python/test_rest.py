@@ -13,11 +13,11 @@ from barograph._watch import rest
 torch.set_num_threads(1)
 
 
-def begin(n_rests):
+def begin(n_rests, has_optimizer=True):
     """A training of which only the weights are due, and that rests for so many steps after each."""
     run, library = fake.open_run()
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))
-    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3) if has_optimizer else None
     run.watch(model, optimizer)
     train(run, model, optimizer)
     library.is_due = lambda name, role: role == "weight"
@@ -28,9 +28,10 @@ def begin(n_rests):
 def train(run, model, optimizer, n_steps=1, factor=1.0, between=lambda: None):
     for _ in range(n_steps):
         loss = model(torch.ones(5, 3)).square().sum()
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        if optimizer is not None:
+            optimizer.step()
         between()
         run.log({"loss": loss.item() * factor})
 
@@ -99,6 +100,34 @@ def test_a_second_model_ends_a_rest():
     train(run, model, optimizer)
     assert [name for _, name, *_ in library.of("tensor") if name == "other.weight"]
     run.finish()
+
+
+def rested(step):
+    """Steps in which weights were measured, when each goes like this and rests are long."""
+    run, library, model, optimizer = begin(5, step.__name__ != "show")
+    for _ in range(13):
+        model(torch.ones(5, 3)).square().sum().backward()
+        step(run, model, optimizer)
+        run.log({"loss": 1.0})
+    run.finish()
+    return sorted({step for step, _, role, *_ in library.of("tensor")
+                   if role == "weight" and step < 13})
+
+
+def test_a_rest_has_an_end_where_gradients_are_clipped_or_shown_without_an_optimizer():
+    def clip(run, model, optimizer):
+        nn.utils.clip_grad_value_(model.parameters(), 0.1)
+        optimizer.step()
+
+    def show(run, model, optimizer):
+        run._watcher.show_grads()  # as `barograph run` does
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 1e-3 * parameter.grad
+
+    for step in (clip, show):
+        seen = rested(step)
+        assert seen == [0, 1, 7], (step, seen)
 
 
 def test_rests_are_as_long_as_looks_are_dear():

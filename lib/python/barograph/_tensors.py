@@ -117,6 +117,11 @@ class View:
             return act_unit_axis(n_dims, self.hint)
         return 0 if n_dims >= 1 else _native.NO_UNITS
 
+    def choose_axis(self, n_dims):
+        """Choose the axis of units as for so many dimensions, whatever is added to them."""
+        if self.axis is None:
+            self.axis = self._unit_axis(n_dims)
+
     def set_torch(self, tensor):
         """Point at a dense CPU tensor of torch."""
         shape = tensor.shape
@@ -226,6 +231,7 @@ def point_at(view, value):
     """
     if is_torch(value):
         check_torch(value)
+        value = as_real(value, view) if value.is_complex() else value
         view.set_torch(value)
         return value
     interface = getattr(value, "__array_interface__", None)
@@ -257,13 +263,19 @@ def plain(tensor, view):
         raise Passing(f"a '{kind.__name__}' has no memory of its own")
     is_near = tensor.is_cpu or is_far(tensor)
     if is_near and _layout(tensor) == "strided":
-        return tensor
+        return as_real(tensor, view) if tensor.is_complex() else tensor
     if is_near and tensor.is_sparse:
         view.axis = 1 if tensor.dense_dim() > 0 else NO_UNITS
         view.n_rows = math.prod(tensor.shape[:tensor.sparse_dim()])
         return tensor._values()
     check_torch(tensor)
     return tensor
+
+
+def as_real(tensor, view):
+    """A complex tensor as it lies in memory: real and imaginary parts along one axis more."""
+    view.choose_axis(tensor.dim())
+    return sys.modules["torch"].view_as_real(tensor.detach().resolve_conj())
 
 
 def _has_memory(kind):
@@ -292,7 +304,7 @@ def check_torch(tensor):
         raise Unsupported(f"its layout is {_layout(tensor)}; only dense tensors are measured")
 
 
-_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex"}
+_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
 _NO_NUMBERS = {"O": "objects", "U": "text", "S": "bytes", "M": "dates", "m": "durations",
                "V": "records"}
 
@@ -306,7 +318,7 @@ def _point_at_interface(view, value, interface):
     if typestr[0] == ">" and size > 1:
         raise Unsupported("its bytes are in big-endian order")
     dtype = "bool" if kind == "b" else f"{_KINDS.get(kind, kind)}{8 * size}"
-    shape = interface["shape"]
+    shape = tuple(interface["shape"])
     byte_strides = interface.get("strides")
     if byte_strides is None:
         strides, extent = [], 1
@@ -317,6 +329,9 @@ def _point_at_interface(view, value, interface):
         if any(stride % size for stride in byte_strides):
             raise Unsupported("its strides are no whole number of elements")
         strides = [stride // size for stride in byte_strides]
+    if kind == "c":  # as as_real() has them
+        view.choose_axis(len(shape))
+        dtype, shape, strides = f"float{4 * size}", shape + (2,), [2 * s for s in strides] + [1]
     data = interface.get("data")
     if not isinstance(data, tuple):
         raise Unsupported("its memory has no address")

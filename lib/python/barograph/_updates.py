@@ -301,6 +301,8 @@ class Updates:
             began = self._clock()
             copy, weight.copy = weight.copy, None
             now = parameter.detach()
+            if now.is_complex():
+                now = _tensors.as_real(now, weight.view)
             if weight.every > 1:
                 if now.dim() != copy.dim():
                     now = now.reshape(-1)
@@ -450,8 +452,8 @@ def _state_keys(state, parameter):
     """Keys of the tensors in a weight's state that are like the weight."""
     return [key for key, value in state.items()
             if isinstance(key, str) and isinstance(value, torch.Tensor)
-            and value.shape == parameter.shape and value.is_floating_point()
-            and value.dim() > 0]
+            and value.shape == parameter.shape and value.dim() > 0
+            and (value.is_floating_point() or value.is_complex())]
 
 
 def _gone():

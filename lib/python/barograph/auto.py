@@ -111,6 +111,8 @@ class Recorder:
         self._has_compiled = False  # torch warns of hooks on all modules, and compiles anew
         self._is_awaiting = False   # a forward pass, that shows by its backward()
         self._has_looked = False
+        self._n_passes = 0          # backward passes without an optimiser
+        self._look_at = 1           # look for models at so many of them
 
     def guarded(self, what, *arguments):
         """Call something of ours: its trouble is told once and never reaches the script."""
@@ -283,7 +285,9 @@ class Recorder:
         """backward() has returned: without an optimiser, the script now moves the weights."""
         if not self._is_stepping and not self._living():
             self._await_forward()
-            if not self._has_looked:
+            self._n_passes += 1
+            if self._n_passes >= self._look_at:  # ever more seldom: it takes milliseconds
+                self._look_at *= 2
                 self._look_for_models()
             if self._run._watcher is not None:
                 self._run._watcher.show_grads()
@@ -352,7 +356,7 @@ class Recorder:
 
     def _look_for_models(self):
         """Watch the models that are there, unless nothing is new since the last look."""
-        is_new = not self._has_looked
+        is_new = not self._has_looked or not self._living()
         for one in self._living():
             optimizer = one.ref()
             n = sum(len(group["params"]) for group in optimizer.param_groups)

@@ -53,6 +53,7 @@ class Watcher:
         self._parameters = {}     # id of a parameter: (itself, its name, its model)
         self._opened = set()      # phases that the step under way has seen
         self._has_trained = False  # the last step or this one has trained
+        self._leads_steps = None  # passes without gradients do; not known before the first
         self._waits = Hook(self._first)
         self._on_first = None     # the hook that waits for a forward pass, while it does
         self._key = f"barograph{id(self):x}"  # of that hook
@@ -61,7 +62,8 @@ class Watcher:
         self._n_rests = 0         # steps that this goes on for, this one included
         self._is_under_way = False  # training has been seen in a step of rest
         self._rest = Rest(run._share)
-        self._n_due = 0           # of what the governor was asked about last
+        self._has_asked = False   # the governor, in the step under way
+        self._n_due = 0           # of what it was asked about last
         self._has_left_some = False  # it was not all
         self._has_compiled = False
         self._gate = threading.Lock()  # views are one to a tensor: one thread measures
@@ -287,6 +289,7 @@ class Watcher:
         if phase in self._opened:
             return False
         self._opened.add(phase)
+        self._has_asked = True
         self._n_due = -1  # not known
         self._has_left_some = False
         try:
@@ -320,8 +323,14 @@ class Watcher:
             self.open(TRAIN)
 
     def _name_step(self, phase):
-        """Evaluation just after a step of training belongs to that step, and begins none."""
-        if phase in (TRAIN, NO_GRAD) or not self._has_trained:
+        """Tell the step; what comes between two of training belongs to the one before.
+
+        Passes without gradients do, too, unless they have come first: then they lead each step.
+        """
+        if phase == NO_GRAD and self._leads_steps is None:
+            self._leads_steps = not self._has_trained
+        if (phase == TRAIN or not self._has_trained
+                or (phase == NO_GRAD and self._leads_steps)):
             self._run._begin_step()
         self._has_trained |= phase == TRAIN
 
@@ -441,6 +450,9 @@ class Watcher:
 
     def show_grads(self):
         """Gradients are complete, and no optimiser is going to use them: the script itself does."""
+        if self.is_resting:
+            self._is_under_way = True
+            return
         began = self.clock()
         self.open_training()
         self.modules.end_pass()
@@ -497,8 +509,9 @@ class Watcher:
 
     def _plan_rest(self):
         """Let steps pass without a look, if looks are dear and this one has not found all due."""
+        has_asked, self._has_asked = self._has_asked, False
         if (len(self._opened) != 1 or TRAIN not in self._opened or self.n_forced
-                or not self._has_left_some
+                or not has_asked or not self._has_left_some
                 or self._has_compiled or self._replicas.has_any
                 or any(one.every is not None for one in self.models)):
             return
@@ -586,7 +599,7 @@ class Watcher:
     def wants_clip(self, parameters):
         """Tell whether the norms around clip_grad_value_ are to be computed: if measured now."""
         known = self._parameters.get(id(parameters[0])) if parameters else None
-        if known is None or not self.is_on:
+        if known is None or not self.is_on or self.is_resting:
             return False
         self.open_training()
         return known[2].parameters.is_grad_due()
