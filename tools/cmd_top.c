@@ -96,8 +96,8 @@ static void add_layer(struct top *top, const Baro__ThingInfo *thing)
     }
     if (at == top->n_layers) {
         top->layers = baro_xrealloc(top->layers, at + 1, sizeof *top->layers);
-        char *path = baro_xcalloc(n + 1, 1);
-        memcpy(path, name, n);
+        char *path = baro_xstrdup(name);
+        path[n] = '\0';
         top->layers[top->n_layers++] = (struct top_layer){.path = path};
     }
     if (level > top->layers[at].level) {

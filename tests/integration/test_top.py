@@ -98,6 +98,7 @@ class Top(unittest.TestCase):
             self.assertLessEqual(len(line), columns, line)
 
     def test_1_one_screen_without_a_terminal(self):
+        wait_for(lambda: "step 119" in self.place.baro("top").stdout, "all steps have arrived")
         done = self.place.baro("top")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("\x1b", done.stdout)
