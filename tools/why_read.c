@@ -9,6 +9,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/link/probes.h"
+#include "proto/wire_readings.h"
 #include "tools/alerts.h"
 #include "tools/ask.h"
 
@@ -22,56 +23,16 @@ enum {
     MAX_BATCHES = 2000,
     MAX_BATCH_NUMBERS = 1 << 20, /* sample numbers in all */
     TIMEOUT_MS = 60000,
-    NEAR_STEPS = 64, /* an incident that ended so shortly before may have led to this one */
-    POINT_BYTES = 24,
+    NEAR_STEPS = 64, /* among so many the batch of the step is looked for */
     MAX_PROBE_BYTES = 256 << 20
 };
 
 /* ---- incidents and alerts ---- */
 
-static const Baro__Alert *find_alert(const Baro__AlertsReply *reply, uint64_t id)
+static struct why_alert alert_of(const Baro__Alert *alert)
 {
-    for (size_t i = 0; i < reply->n_alerts; i++) {
-        if (reply->alerts[i]->id == id) {
-            return reply->alerts[i];
-        }
-    }
-    return NULL;
-}
-
-static bool has_nonfinite(const Baro__AlertsReply *reply, const Baro__Incident *incident)
-{
-    for (size_t k = 0; k < incident->n_alerts; k++) {
-        const Baro__Alert *alert = find_alert(reply, incident->alerts[k]);
-        if (alert != NULL && strcmp(alert->kind, "nonfinite") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void choose_incident(struct why_reading *reading, int64_t step)
-{
-    const Baro__AlertsReply *reply = reading->alerts;
-    size_t n = reply->n_incidents;
-    baro_autofree struct why_choice *choices = baro_xcalloc(n + 1, sizeof *choices);
-    for (size_t i = 0; i < n; i++) {
-        const Baro__Incident *incident = reply->incidents[i];
-        choices[i] = (struct why_choice){incident->level, has_nonfinite(reply, incident),
-            incident->first_step, incident->last_step};
-    }
-    reading->chosen = why_choose(choices, n, step != INT64_MIN, step);
-    if (reading->chosen < n) {
-        const Baro__Incident *incident = reply->incidents[reading->chosen];
-        reading->incident = (struct why_incident){incident->id, incident->headline,
-            incident->level, incident->first_step, incident->last_step, incident->is_open};
-        reading->facts.incident = &reading->incident;
-    }
-}
-
-static struct why_alert alert_of(const Baro__Alert *alert, bool is_before)
-{
-    return (struct why_alert){.kind = alert->kind,
+    return (struct why_alert){.id = alert->id,
+        .kind = alert->kind,
         .name = alert->tensor,
         .module = alert->module,
         .text = alert->text,
@@ -81,10 +42,10 @@ static struct why_alert alert_of(const Baro__Alert *alert, bool is_before)
         .role = (uint32_t)baro_role_parse(alert->role),
         .rank = alert->rank,
         .step = alert->step,
+        .noticed_step = alert->noticed_step,
         .unit = alert->unit,
         .value = alert->value,
         .usual = alert->usual,
-        .is_before = is_before,
         .has_sample = alert->has_sample,
         .n_samples = alert->n_samples,
         .samples = alert->samples,
@@ -92,40 +53,34 @@ static struct why_alert alert_of(const Baro__Alert *alert, bool is_before)
         .causes = alert->causes};
 }
 
-static void list_alerts(struct why_reading *reading)
+/* Choose the incident, and list its alerts. */
+static void choose_incident(struct why_reading *reading, int64_t step)
 {
     const Baro__AlertsReply *reply = reading->alerts;
-    if (reading->chosen >= reply->n_incidents) {
-        return;
+    const size_t n = reply->n_incidents;
+    baro_autofree struct why_listed *listed = baro_xcalloc(n + 1, sizeof *listed);
+    baro_autofree struct why_alert *all = baro_xcalloc(reply->n_alerts + 1, sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        const Baro__Incident *from = reply->incidents[i];
+        listed[i] = (struct why_listed){
+            from->level, from->first_step, from->last_step, from->n_alerts, from->alerts};
     }
-    const Baro__Incident *chosen = reply->incidents[reading->chosen];
-    const struct why_choice to = {.level = chosen->level,
-        .first_step = chosen->first_step,
-        .last_step = chosen->last_step};
-    struct why_alert *list = baro_xcalloc(reply->n_alerts + 1, sizeof *list);
-    size_t n = 0;
-    for (size_t i = 0; i < reply->n_incidents; i++) {
-        const Baro__Incident *incident = reply->incidents[i];
-        bool is_before = incident != chosen &&
-                         why_may_have_led(&(struct why_choice){.level = incident->level,
-                                              .first_step = incident->first_step,
-                                              .last_step = incident->last_step},
-                             &to);
-        for (size_t k = 0; (is_before || incident == chosen) && k < incident->n_alerts;
-             k++) {
-            const Baro__Alert *alert = find_alert(reply, incident->alerts[k]);
-            /* One that was noticed only afterwards may be dated back too far. */
-            bool is_late =
-                is_before && alert != NULL && alert->noticed_step > chosen->first_step;
-            if (alert != NULL && !is_late && n < reply->n_alerts) {
-                list[n++] = alert_of(alert, is_before);
-            }
-        }
+    for (size_t i = 0; i < reply->n_alerts; i++) {
+        all[i] = alert_of(reply->alerts[i]);
     }
-    why_sort_alerts(list, n);
-    reading->alert_list = list;
-    reading->facts.alerts = list;
-    reading->facts.n_alerts = n;
+    const struct why_lists lists = {listed, n, all, reply->n_alerts};
+    reading->chosen = why_choose_listed(&lists, step != INT64_MIN, step);
+    if (reading->chosen < n) {
+        const Baro__Incident *incident = reply->incidents[reading->chosen];
+        reading->incident = (struct why_incident){incident->id, incident->headline,
+            incident->level, incident->first_step, incident->last_step, incident->is_open};
+        reading->facts.incident = &reading->incident;
+        reading->alert_list =
+            baro_xcalloc(reply->n_alerts + 1, sizeof *reading->alert_list);
+        reading->facts.alerts = reading->alert_list;
+        reading->facts.n_alerts =
+            why_gather_alerts(&lists, reading->chosen, reading->alert_list);
+    }
 }
 
 /* ---- probes ---- */
@@ -148,41 +103,16 @@ static struct probe *read_probe(
     return probe;
 }
 
-static bool is_whole(const struct probe_entry *entry)
+/* Whether the incident has something that was not finite; without a failure the calm probe then tells
+ * why there is none. */
+static bool has_nonfinite(const struct why_reading *reading)
 {
-    return entry->n_here >= entry->n_pieces;
-}
-
-/* The failure that belongs to the incident: the first one in it or, where it lasts, just before. */
-static const struct probe_entry *find_failure(
-    const struct why_reading *reading, const struct probe_list *list, int64_t step)
-{
-    const struct probe_entry *best = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct probe_entry *entry = &list->entries[i];
-        bool is_in = reading->facts.incident == NULL ||
-                     (entry->step + NEAR_STEPS >= reading->incident.first_step &&
-                         entry->step <= reading->incident.last_step);
-        is_in = step != INT64_MIN ? entry->step == step || is_in : is_in;
-        if (entry->reason == PROBE_FAILURE && is_in &&
-            (best == NULL || (!is_whole(best) && is_whole(entry)))) {
-            best = entry;
+    for (size_t i = 0; i < reading->facts.n_alerts; i++) {
+        if (strcmp(reading->facts.alerts[i].kind, "nonfinite") == 0) {
+            return true;
         }
     }
-    return best;
-}
-
-static const struct probe_entry *find_calm(const struct probe_list *list, int64_t before)
-{
-    const struct probe_entry *best = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct probe_entry *entry = &list->entries[i];
-        if (entry->reason != PROBE_FAILURE && entry->step < before && is_whole(entry) &&
-            (best == NULL || entry->step > best->step)) {
-            best = entry;
-        }
-    }
-    return best;
+    return false;
 }
 
 static void read_probes(struct why_reading *reading, int64_t step)
@@ -191,11 +121,14 @@ static void read_probes(struct why_reading *reading, int64_t step)
     struct baro_err err = {0};
     if (link_probes(reading->cli->link, reading->run->run, INT64_MIN, INT64_MAX, &list,
             &err) == 0) {
-        const struct probe_entry *failure = find_failure(reading, &list, step);
+        const struct probe_entry *failure = why_choose_failure(
+            &list, reading->facts.incident, step, &reading->facts.others);
         reading->failure = read_probe(reading, failure, &reading->failure_bytes);
-        if (failure != NULL) {
+        if (failure != NULL || has_nonfinite(reading)) {
+            const int64_t before =
+                failure != NULL ? failure->step : reading->incident.first_step;
             reading->calm =
-                read_probe(reading, find_calm(&list, failure->step), &reading->calm_bytes);
+                read_probe(reading, why_choose_calm(&list, before), &reading->calm_bytes);
         }
     }
     probe_list_finish(&list);
@@ -248,7 +181,6 @@ int why_read_begin(struct cli *cli, const char *name, int64_t step, struct why_r
     out->facts.has_step = step != INT64_MIN;
     out->facts.step = step;
     choose_incident(out, step);
-    list_alerts(out);
     read_probes(out, step);
     return CLI_OK;
 }
@@ -313,43 +245,22 @@ static void add_series(struct why_reading *reading, const struct why_want *want,
     facts->series = reading->series_list;
 }
 
-/* Every reading, but for those whose step is not after the one before. */
 static void take_points(struct why_reading *reading, const struct why_want *want,
     const struct link_frame *frame)
 {
-    size_t n_points = frame->n_bytes / POINT_BYTES;
-    int64_t *steps = baro_xcalloc(n_points + 1, sizeof *steps);
-    double *values = baro_xcalloc(n_points + 1, sizeof *values);
-    size_t n = 0;
-    for (size_t i = 0; i < n_points; i++) {
-        const uint8_t *at = frame->bytes + i * POINT_BYTES;
-        int64_t step;
-        memcpy(&step, at, sizeof step);
-        if (n == 0 || step > steps[n - 1]) {
-            steps[n] = step;
-            memcpy(&values[n++], at + 16, sizeof *values);
-        }
-    }
+    int64_t *steps = NULL;
+    double *values = NULL;
+    const size_t n = wire_take_points(frame->bytes, frame->n_bytes, &steps, &values);
     add_series(reading, want, false, steps, values, n);
 }
 
 static void take_columns(struct why_reading *reading, const struct why_want *want,
     const struct link_frame *frame)
 {
-    size_t n_columns = frame->n_bytes / sizeof(struct wire_column);
-    bool is_size = (want->kind == READING_SUMMARY && want->stat == SUMMARY_ABS_MAX) ||
-                   (want->kind == READING_UNITS && want->stat == UNIT_ABS_MAX);
-    int64_t *steps = baro_xcalloc(n_columns + 1, sizeof *steps);
-    double *values = baro_xcalloc(n_columns + 1, sizeof *values);
-    size_t n = 0;
-    for (size_t i = 0; i < n_columns; i++) {
-        struct wire_column column;
-        memcpy(&column, frame->bytes + i * sizeof column, sizeof column);
-        if (column.count > 0) {
-            steps[n] = column.last_step;
-            values[n++] = is_size ? column.max : column.mean;
-        }
-    }
+    int64_t *steps = NULL;
+    double *values = NULL;
+    const size_t n =
+        wire_take_columns(frame->bytes, frame->n_bytes, why_is_size(want), &steps, &values);
     add_series(reading, want, true, steps, values, n);
 }
 
@@ -414,48 +325,16 @@ static int read_series(struct why_reading *reading)
     return CLI_OK;
 }
 
-/* ---- batches ---- */
+/* ---- batches, and what samples gave ---- */
 
-static int compare_batches(const void *a, const void *b)
-{
-    const struct why_batch *x = a;
-    const struct why_batch *y = b;
-    return (x->step > y->step) - (x->step < y->step);
-}
-
-/* Note the batches of a frame of records; their samples stay where they lie. */
-static void take_batches(struct why_reading *reading, const struct link_frame *frame)
-{
-    const uint8_t *at = frame->bytes;
-    const uint8_t *end = at + frame->n_bytes;
-    struct record_header header;
-    const uint8_t *payload = NULL;
-    size_t n = 0;
-    while (record_next(&at, end, &header, &payload) > 0) {
-        if (header.kind != READING_BATCH || header.payload_bytes < sizeof(double)) {
-            continue;
-        }
-        reading->batch_list =
-            baro_xrealloc(reading->batch_list, n + 1, sizeof *reading->batch_list);
-        reading->batch_list[n++] = (struct why_batch){.step = header.step,
-            .n = (header.payload_bytes - sizeof(double)) / sizeof(int64_t),
-            .samples = (const int64_t *)(const void *)(payload + sizeof(double))};
-    }
-    if (n > 0) {
-        qsort(reading->batch_list, n, sizeof *reading->batch_list, compare_batches);
-    }
-    reading->facts.batches = reading->batch_list;
-    reading->facts.n_batches = n;
-}
-
-static int ask_batches(struct why_reading *reading, int64_t from, int64_t to,
+static int ask_rows(struct why_reading *reading, enum reading_kind kind, int64_t from,
     uint32_t limit, struct link_message *out_reply)
 {
     Baro__RowsRequest body = BARO__ROWS_REQUEST__INIT;
     body.run = reading->run->run;
-    body.kind = READING_BATCH;
+    body.kind = (uint32_t)kind;
     body.from_step = from;
-    body.to_step = to;
+    body.to_step = reading->plan.step;
     body.limit = limit;
     Baro__Envelope request = BARO__ENVELOPE__INIT;
     request.body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
@@ -468,28 +347,45 @@ static int ask_batches(struct why_reading *reading, int64_t from, int64_t to,
     return ask_for(reading->cli, &ask, out_reply);
 }
 
-/* The batch of the step tells how large they are, and so how many of those before are cheap. Only so
+/* The row of the step tells how large they are, and so how many of those before are cheap. Only so
  * many steps are asked for: to find the newest of a million the daemon would read them all. */
-static int read_batches(struct why_reading *reading)
+static int read_rows(
+    struct why_reading *reading, enum reading_kind kind, struct link_message *out_reply)
 {
-    int64_t step = reading->plan.step;
-    int64_t first_step = reading->run->first_step;
+    const int64_t step = reading->plan.step;
+    const int64_t first_step = reading->run->first_step;
     struct link_message first;
-    if (!reading->plan.wants_batches) {
-        return CLI_OK;
-    }
     int64_t from = step - first_step > NEAR_STEPS ? step - NEAR_STEPS : first_step;
-    if (ask_batches(reading, from, step, 1, &first) != CLI_OK) {
+    if (ask_rows(reading, kind, from, 1, &first) != CLI_OK) {
         return CLI_FAILED;
     }
-    size_t n_numbers = first.frames[0].n_bytes / sizeof(int64_t) + 1;
+    const size_t n_numbers = first.frames[0].n_bytes / sizeof(int64_t) + 1;
     link_message_release(&first);
     size_t n = MAX_BATCH_NUMBERS / n_numbers;
     n = n < 1 ? 1 : n > MAX_BATCHES ? MAX_BATCHES : n;
     from = step - first_step > (int64_t)n ? step - (int64_t)n : first_step;
-    int rc = ask_batches(reading, from, step, (uint32_t)n, &reading->batches_message);
+    return ask_rows(reading, kind, from, (uint32_t)n, out_reply);
+}
+
+static int read_batches(struct why_reading *reading)
+{
+    struct why_facts *facts = &reading->facts;
+    if (!reading->plan.wants_batches) {
+        return CLI_OK;
+    }
+    int rc = read_rows(reading, READING_BATCH, &reading->batches_message);
     if (rc == CLI_OK) {
-        take_batches(reading, &reading->batches_message.frames[0]);
+        const struct link_frame *frame = &reading->batches_message.frames[0];
+        facts->n_batches =
+            why_take_batches(frame->bytes, frame->n_bytes, &reading->batch_list);
+        facts->batches = reading->batch_list;
+        rc = read_rows(reading, READING_SAMPLES, &reading->results_message);
+    }
+    if (rc == CLI_OK) {
+        const struct link_frame *frame = &reading->results_message.frames[0];
+        facts->n_results =
+            why_take_results(frame->bytes, frame->n_bytes, &reading->result_list);
+        facts->results = reading->result_list;
     }
     return rc;
 }
@@ -515,6 +411,7 @@ void why_read_finish(struct why_reading *reading)
     }
     free(reading->series_list);
     free(reading->batch_list);
+    free(reading->result_list);
     free(reading->thing_list);
     free(reading->alert_list);
     probe_free(reading->failure);
@@ -523,6 +420,7 @@ void why_read_finish(struct why_reading *reading)
     free(reading->calm_bytes);
     things_release(&reading->things);
     link_message_release(&reading->batches_message);
+    link_message_release(&reading->results_message);
     link_message_release(&reading->alerts_message);
     runs_release(&reading->runs);
     *reading = (struct why_reading){0};

@@ -30,6 +30,8 @@ struct why_reading {
     struct why_series *series_list; /* owns steps and values */
     struct why_batch *batch_list;   /* points into batches_message */
     struct link_message batches_message;
+    struct why_results *result_list; /* points into results_message */
+    struct link_message results_message;
     struct probe *failure;
     struct probe *calm;
     void *failure_bytes;

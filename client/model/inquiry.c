@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-
-enum { POINT_BYTES = 24, POINT_VALUE_AT = 16 };
+#include "proto/wire_readings.h"
 
 struct inquiry {
     const struct model *model; /* a reference: names and sentences belong to it */
@@ -18,53 +17,32 @@ struct inquiry {
     struct why_alert *alerts;
     struct why_thing *things;
     struct why_series *series; /* facts.n_series; each owns steps and values */
-    struct why_batch *batches; /* facts.n_batches; each owns its samples */
+    struct why_batch *batches; /* facts.n_batches; their samples lie in batch_bytes */
+    struct why_results *results;
+    void *batch_bytes, *result_bytes;
 };
 
 /* ---- incidents and alerts ---- */
 
-static const struct model_alert *find_alert(const struct model *model, uint64_t id)
+/* The causes that an incident has been given go with its first alert. */
+static const struct model_incident *incident_of(
+    const struct model *model, const struct model_alert *alert)
 {
-    for (size_t i = 0; i < model->alerts->n; i++) {
-        if (model->alerts->at[i].id == id) {
-            return &model->alerts->at[i];
+    for (size_t i = 0; i < model->incidents->n; i++) {
+        const struct model_incident *incident = &model->incidents->at[i];
+        if (incident->n_alerts > 0 && incident->alerts[0] == alert->id) {
+            return incident;
         }
     }
     return NULL;
 }
 
-static bool is_nonfinite(const struct model *model, const struct model_incident *incident)
-{
-    for (size_t i = 0; i < incident->n_alerts; i++) {
-        const struct model_alert *alert = find_alert(model, incident->alerts[i]);
-        if (alert != NULL && strcmp(alert->kind, "nonfinite") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-size_t inquiry_choose(const struct model *model)
-{
-    const struct model_incidents *incidents = model->incidents;
-    struct why_choice *choices = baro_xcalloc(incidents->n + 1, sizeof *choices);
-    for (size_t i = 0; i < incidents->n; i++) {
-        const struct model_incident *incident = &incidents->at[i];
-        choices[i] = (struct why_choice){.level = incident->level,
-            .is_nonfinite = is_nonfinite(model, incident),
-            .first_step = incident->first_step,
-            .last_step = incident->last_step};
-    }
-    size_t chosen = why_choose(choices, incidents->n, false, 0);
-    free(choices);
-    return chosen;
-}
-
-static struct why_alert alert_of(
-    const struct model *model, const struct model_alert *alert, bool is_before)
+static struct why_alert alert_of(const struct model *model, const struct model_alert *alert)
 {
     const struct model_thing *thing = model_thing_find(model, alert->thing);
-    return (struct why_alert){.kind = alert->kind,
+    const struct model_incident *incident = incident_of(model, alert);
+    return (struct why_alert){.id = alert->id,
+        .kind = alert->kind,
         .name = alert->tensor,
         .module = alert->module,
         .text = alert->text,
@@ -74,51 +52,55 @@ static struct why_alert alert_of(
         .role = (uint32_t)baro_role_parse(alert->role),
         .rank = thing != NULL ? thing->rank : 0,
         .step = alert->step,
+        .noticed_step = alert->noticed_step,
         .unit = alert->unit,
         .value = alert->value,
         .usual = (double)NAN,
-        .is_before = is_before,
         .has_sample = alert->has_sample,
         .n_samples = alert->n_samples,
-        .samples = alert->samples};
+        .samples = alert->samples,
+        .n_causes = incident != NULL ? incident->n_causes : 0,
+        .causes = incident != NULL ? (char *const *)(uintptr_t)incident->causes : NULL};
 }
 
-/* The causes that the incident has been given go with its first alert. */
+/* All incidents and alerts of the model. Release with lists_finish(). */
+static struct why_lists lists_of(const struct model *model)
+{
+    const struct model_incidents *incidents = model->incidents;
+    struct why_listed *listed = baro_xcalloc(incidents->n + 1, sizeof *listed);
+    struct why_alert *alerts = baro_xcalloc(model->alerts->n + 1, sizeof *alerts);
+    for (size_t i = 0; i < incidents->n; i++) {
+        const struct model_incident *from = &incidents->at[i];
+        listed[i] = (struct why_listed){
+            from->level, from->first_step, from->last_step, from->n_alerts, from->alerts};
+    }
+    for (size_t i = 0; i < model->alerts->n; i++) {
+        alerts[i] = alert_of(model, &model->alerts->at[i]);
+    }
+    return (struct why_lists){listed, incidents->n, alerts, model->alerts->n};
+}
+
+static void lists_finish(struct why_lists *lists)
+{
+    free((void *)(uintptr_t)lists->incidents);
+    free((void *)(uintptr_t)lists->alerts);
+}
+
+size_t inquiry_choose(const struct model *model)
+{
+    struct why_lists lists = lists_of(model);
+    const size_t chosen = why_choose_listed(&lists, false, 0);
+    lists_finish(&lists);
+    return chosen;
+}
+
 static void list_alerts(struct inquiry *inquiry, size_t chosen)
 {
-    const struct model *model = inquiry->model;
-    const struct model_incident *incident = &model->incidents->at[chosen];
-    const struct why_choice to = {.level = incident->level,
-        .first_step = incident->first_step,
-        .last_step = incident->last_step};
-    inquiry->alerts = baro_xcalloc(model->alerts->n + 1, sizeof *inquiry->alerts);
-    size_t n = 0;
-    for (size_t i = 0; i < model->incidents->n; i++) {
-        const struct model_incident *other = &model->incidents->at[i];
-        bool is_before = other != incident &&
-                         why_may_have_led(&(struct why_choice){.level = other->level,
-                                              .first_step = other->first_step,
-                                              .last_step = other->last_step},
-                             &to);
-        for (size_t k = 0; (is_before || other == incident) && k < other->n_alerts; k++) {
-            const struct model_alert *alert = find_alert(model, other->alerts[k]);
-            /* One that was noticed only afterwards may be dated back too far. */
-            bool is_late =
-                is_before && alert != NULL && alert->noticed_step > incident->first_step;
-            if (alert == NULL || is_late || n >= model->alerts->n) {
-                continue;
-            }
-            inquiry->alerts[n] = alert_of(model, alert, is_before);
-            if (other == incident && k == 0) {
-                inquiry->alerts[n].n_causes = incident->n_causes;
-                inquiry->alerts[n].causes = (char *const *)(uintptr_t)incident->causes;
-            }
-            n++;
-        }
-    }
-    why_sort_alerts(inquiry->alerts, n);
+    struct why_lists lists = lists_of(inquiry->model);
+    inquiry->alerts = baro_xcalloc(lists.n_alerts + 1, sizeof *inquiry->alerts);
     inquiry->facts.alerts = inquiry->alerts;
-    inquiry->facts.n_alerts = n;
+    inquiry->facts.n_alerts = why_gather_alerts(&lists, chosen, inquiry->alerts);
+    lists_finish(&lists);
 }
 
 /* ---- things ---- */
@@ -160,7 +142,8 @@ static const char *status_word(Baro__RunStatus status)
 /* ---- life ---- */
 
 struct inquiry *inquiry_create(const struct model *model, size_t incident,
-    const struct model_probe *failure, const struct model_probe *calm)
+    const struct model_probe *failure, const struct model_probe *calm,
+    const struct why_others *others)
 {
     struct inquiry *inquiry = baro_xcalloc(1, sizeof *inquiry);
     const struct model_run *run = model_run_find(model, model->run);
@@ -169,6 +152,7 @@ struct inquiry *inquiry_create(const struct model *model, size_t incident,
     inquiry->calm = part_ref(calm);
     inquiry->facts.failure = failure != NULL ? failure->probe : NULL;
     inquiry->facts.calm = calm != NULL ? calm->probe : NULL;
+    inquiry->facts.others = *others;
     inquiry->facts.run.name = inquiry->facts.run.status = inquiry->facts.run.reason = "";
     if (run != NULL) {
         inquiry->facts.run = (struct why_run){.name = run->name,
@@ -200,11 +184,11 @@ void inquiry_destroy(struct inquiry *inquiry)
         free((void *)(uintptr_t)inquiry->series[i].steps);
         free((void *)(uintptr_t)inquiry->series[i].values);
     }
-    for (size_t i = 0; i < inquiry->facts.n_batches; i++) {
-        free((void *)(uintptr_t)inquiry->batches[i].samples);
-    }
     free(inquiry->series);
     free(inquiry->batches);
+    free(inquiry->batch_bytes);
+    free(inquiry->results);
+    free(inquiry->result_bytes);
     free(inquiry->alerts);
     free(inquiry->things);
     part_unref(inquiry->failure);
@@ -220,51 +204,6 @@ const struct why_plan *inquiry_plan(const struct inquiry *inquiry)
 
 /* ---- readings ---- */
 
-/* Every reading, but for those whose step is not after the one before. */
-static size_t take_points(
-    const struct keeper_frame *frame, int64_t **out_steps, double **out_values)
-{
-    size_t n_points = frame->n_bytes / POINT_BYTES;
-    int64_t *steps = baro_xcalloc(n_points + 1, sizeof *steps);
-    double *values = baro_xcalloc(n_points + 1, sizeof *values);
-    size_t n = 0;
-    for (size_t i = 0; i < n_points; i++) {
-        const uint8_t *at = frame->bytes + i * POINT_BYTES;
-        int64_t step;
-        memcpy(&step, at, sizeof step);
-        if (n == 0 || step > steps[n - 1]) {
-            steps[n] = step;
-            memcpy(&values[n++], at + POINT_VALUE_AT, sizeof *values);
-        }
-    }
-    *out_steps = steps;
-    *out_values = values;
-    return n;
-}
-
-/* One number for each column: its largest for sizes, else its mean. */
-static size_t take_columns(const struct why_want *want, const struct keeper_frame *frame,
-    int64_t **out_steps, double **out_values)
-{
-    size_t n_columns = frame->n_bytes / sizeof(struct wire_column);
-    bool is_size = (want->kind == READING_SUMMARY && want->stat == SUMMARY_ABS_MAX) ||
-                   (want->kind == READING_UNITS && want->stat == UNIT_ABS_MAX);
-    int64_t *steps = baro_xcalloc(n_columns + 1, sizeof *steps);
-    double *values = baro_xcalloc(n_columns + 1, sizeof *values);
-    size_t n = 0;
-    for (size_t i = 0; i < n_columns; i++) {
-        struct wire_column column;
-        memcpy(&column, frame->bytes + i * sizeof column, sizeof column);
-        if (column.count > 0 && (n == 0 || column.last_step > steps[n - 1])) {
-            steps[n] = column.last_step;
-            values[n++] = is_size ? column.max : column.mean;
-        }
-    }
-    *out_steps = steps;
-    *out_values = values;
-    return n;
-}
-
 void inquiry_add_series(struct inquiry *inquiry, const struct why_want *want,
     bool is_coarse, const struct keeper_frame *frame)
 {
@@ -275,8 +214,9 @@ void inquiry_add_series(struct inquiry *inquiry, const struct why_want *want,
         .is_coarse = is_coarse};
     int64_t *steps = NULL;
     double *values = NULL;
-    series.n = is_coarse ? take_columns(want, frame, &steps, &values)
-                         : take_points(frame, &steps, &values);
+    series.n = is_coarse ? wire_take_columns(frame->bytes, frame->n_bytes,
+                               why_is_size(want), &steps, &values)
+                         : wire_take_points(frame->bytes, frame->n_bytes, &steps, &values);
     series.steps = steps;
     series.values = values;
     size_t n = inquiry->facts.n_series;
@@ -286,35 +226,32 @@ void inquiry_add_series(struct inquiry *inquiry, const struct why_want *want,
     inquiry->facts.n_series = n + 1;
 }
 
-static int compare_batches(const void *a, const void *b)
+/* Frames go when they have been handed over: what lies in them is copied. */
+static void *keep_bytes(const struct keeper_frame *frame)
 {
-    const struct why_batch *x = a;
-    const struct why_batch *y = b;
-    return (x->step > y->step) - (x->step < y->step);
+    void *bytes = baro_xcalloc(frame->n_bytes + 1, 1);
+    memcpy(bytes, frame->bytes, frame->n_bytes);
+    return bytes;
 }
 
 void inquiry_add_batches(struct inquiry *inquiry, const struct keeper_frame *frame)
 {
-    const uint8_t *at = frame->bytes;
-    const uint8_t *end = at + frame->n_bytes;
-    struct record_header header;
-    const uint8_t *payload = NULL;
-    size_t n = inquiry->facts.n_batches;
-    while (record_next(&at, end, &header, &payload) > 0) {
-        if (header.kind != READING_BATCH || header.payload_bytes < sizeof(double)) {
-            continue;
-        }
-        size_t n_samples = (header.payload_bytes - sizeof(double)) / sizeof(int64_t);
-        int64_t *samples = baro_xcalloc(n_samples + 1, sizeof *samples);
-        memcpy(samples, payload + sizeof(double), n_samples * sizeof *samples);
-        inquiry->batches = baro_xrealloc(inquiry->batches, n + 1, sizeof *inquiry->batches);
-        inquiry->batches[n++] = (struct why_batch){header.step, n_samples, samples};
-    }
-    if (n > 0) {
-        qsort(inquiry->batches, n, sizeof *inquiry->batches, compare_batches);
-    }
+    free(inquiry->batches);
+    free(inquiry->batch_bytes);
+    inquiry->batch_bytes = keep_bytes(frame);
+    inquiry->facts.n_batches =
+        why_take_batches(inquiry->batch_bytes, frame->n_bytes, &inquiry->batches);
     inquiry->facts.batches = inquiry->batches;
-    inquiry->facts.n_batches = n;
+}
+
+void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *frame)
+{
+    free(inquiry->results);
+    free(inquiry->result_bytes);
+    inquiry->result_bytes = keep_bytes(frame);
+    inquiry->facts.n_results =
+        why_take_results(inquiry->result_bytes, frame->n_bytes, &inquiry->results);
+    inquiry->facts.results = inquiry->results;
 }
 
 /* ---- the story ---- */

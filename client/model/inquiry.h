@@ -24,9 +24,11 @@ struct inquiry;
  * model    with the run's lists; a reference is kept
  * incident place among model->incidents; n: there is none
  * failure, calm  parts, referred to; NULL: there is none
+ * others   failures that are not told
  */
 struct inquiry *inquiry_create(const struct model *model, size_t incident,
-    const struct model_probe *failure, const struct model_probe *calm);
+    const struct model_probe *failure, const struct model_probe *calm,
+    const struct why_others *others);
 
 /** Free it; NULL is fine. */
 void inquiry_destroy(struct inquiry *inquiry);
@@ -38,8 +40,11 @@ const struct why_plan *inquiry_plan(const struct inquiry *inquiry);
 void inquiry_add_series(struct inquiry *inquiry, const struct why_want *want,
     bool is_coarse, const struct keeper_frame *frame);
 
-/** Take batches as records. */
+/** Take batches as records; frame->bytes is 8-byte aligned. */
 void inquiry_add_batches(struct inquiry *inquiry, const struct keeper_frame *frame);
+
+/** Take what samples gave, likewise. */
+void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *frame);
 
 /** Tell the story: a new part without credits. */
 struct model_why *inquiry_tell(const struct inquiry *inquiry);

@@ -95,7 +95,8 @@ enum probing_stage {
     PROBING_PAST,      /* columns of all of the run */
     PROBING_ONE_BATCH, /* how large they are */
     PROBING_BATCHES,
-    PROBING_CREDIT, /* nothing is asked: there is work to do */
+    PROBING_RESULTS, /* what samples gave */
+    PROBING_CREDIT,  /* nothing is asked: there is work to do */
 };
 
 /* What a probe is fetched for. */
@@ -133,6 +134,7 @@ struct probing {
     struct model_graph *graph; /* a part, NULL: not looked for yet */
     struct model *lists;       /* of the inquiry, a part */
     size_t incident;           /* of lists */
+    struct why_others others;  /* failures beside the one that is told */
     struct inquiry *inquiry;   /* under way; NULL: none */
     uint32_t n_batches;        /* to ask for */
     struct model_why *told;    /* never shown itself: copies are; NULL: nothing yet */

@@ -95,38 +95,6 @@ static bool is_whole(const struct probe_entry *entry)
     return entry->n_here >= entry->n_pieces;
 }
 
-/* The newest regular one before a step. */
-static const struct probe_entry *find_regular(const struct probe_list *list, int64_t before)
-{
-    const struct probe_entry *best = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct probe_entry *entry = &list->entries[i];
-        if (entry->reason != PROBE_FAILURE && entry->step < before && is_whole(entry) &&
-            (best == NULL || entry->step > best->step)) {
-            best = entry;
-        }
-    }
-    return best;
-}
-
-/* The first failure of the incident; without an incident the first of all. */
-static const struct probe_entry *find_failure(
-    const struct probe_list *list, const struct model_incident *incident)
-{
-    const int64_t near = 64;
-    const struct probe_entry *best = NULL;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct probe_entry *entry = &list->entries[i];
-        bool is_in = incident == NULL || (entry->step + near >= incident->first_step &&
-                                             entry->step <= incident->last_step);
-        if (entry->reason == PROBE_FAILURE && is_in &&
-            (best == NULL || (!is_whole(best) && is_whole(entry)))) {
-            best = entry;
-        }
-    }
-    return best;
-}
-
 static void set_fetch(
     struct probing *probing, enum probing_use use, const struct probe_entry *entry)
 {
@@ -162,11 +130,17 @@ static void choose(struct keeper *keeper)
     probing->told_signature = probing->signature;
     probing->incident = inquiry_choose(probing->lists);
     const struct model_incidents *incidents = probing->lists->incidents;
-    const struct probe_entry *failure = find_failure(&probing->list,
-        probing->incident < incidents->n ? &incidents->at[probing->incident] : NULL);
-    const struct probe_entry *newest = find_regular(&probing->list, INT64_MAX);
+    struct why_incident incident = {0};
+    const bool has_incident = probing->incident < incidents->n;
+    if (has_incident) {
+        incident.first_step = incidents->at[probing->incident].first_step;
+        incident.last_step = incidents->at[probing->incident].last_step;
+    }
+    const struct probe_entry *failure = why_choose_failure(
+        &probing->list, has_incident ? &incident : NULL, INT64_MIN, &probing->others);
+    const struct probe_entry *newest = why_choose_calm(&probing->list, INT64_MAX);
     const struct probe_entry *calm =
-        failure != NULL ? find_regular(&probing->list, failure->step) : NULL;
+        failure != NULL ? why_choose_calm(&probing->list, failure->step) : NULL;
     bool has_why = keeper->wish.wants_why;
     set_fetch(probing, PROBING_OF_GRAPH,
         keeper->wish.wants_graph ? (newest != NULL ? newest : failure) : NULL);

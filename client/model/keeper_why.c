@@ -12,7 +12,7 @@
  * slice by slice between messages, each slice a finding that can be shown.
  */
 
-enum { SLICE_ELEMENTS = 1 << 21 };
+enum { SLICE_ELEMENTS = 1 << 21, MAX_RESULTS = 256 /* rows of what samples gave */ };
 
 /* ---- telling ---- */
 
@@ -20,27 +20,6 @@ static void touch(struct keeper *keeper)
 {
     keeper->probing.is_why_changed = true;
     keeper->is_changed = true;
-}
-
-/* The same unit of the operand, when it has the same units as the result. */
-static int64_t unit_of(const struct probe *probe, const struct probe_value *operand)
-{
-    const struct probe_origin *origin = &probe->origin;
-    const struct probe_value *result = &probe->values[origin->value];
-    bool is_same = origin->n_units > 0 && operand->unit_axis >= 0 &&
-                   result->unit_axis >= 0 &&
-                   operand->shape[operand->unit_axis] == result->shape[result->unit_axis];
-    return is_same ? origin->units[0] : -1;
-}
-
-static int64_t row_of(const struct probe *probe)
-{
-    for (uint32_t i = 0; i < probe->n_rows && probe->origin.n_rows > 0; i++) {
-        if (probe->rows[i] == probe->origin.rows[0]) {
-            return probe->origin.rows[0];
-        }
-    }
-    return -1;
 }
 
 /* Begin to explain the operand: the first hop of the story's way upstream. */
@@ -54,9 +33,7 @@ static void begin_credit(struct keeper *keeper)
         return;
     }
     const struct probe *probe = told->failure->probe;
-    int32_t value = told->story.hops[0].value;
-    told->credit.target =
-        (struct credit_target){value, unit_of(probe, &probe->values[value]), row_of(probe)};
+    told->credit.target = why_credit_target(probe, told->story.hops[0].value);
     if (credit_begin(
             &probing->credit, CREDIT_VALUE, probe, NULL, &told->credit.target, &err) != 0) {
         (void)snprintf(told->trouble, sizeof told->trouble,
@@ -88,7 +65,8 @@ void keeper_why_begin(struct keeper *keeper)
     struct probing *probing = &keeper->probing;
     inquiry_destroy(probing->inquiry);
     probing->inquiry = inquiry_create(probing->lists, probing->incident,
-        probing->loaded[PROBING_OF_FAILURE], probing->loaded[PROBING_OF_CALM]);
+        probing->loaded[PROBING_OF_FAILURE], probing->loaded[PROBING_OF_CALM],
+        &probing->others);
     probing->stage = PROBING_WINDOW;
     touch(keeper);
 }
@@ -161,8 +139,12 @@ static bool ask_series(
     return true;
 }
 
-static bool ask_batches(struct keeper *keeper, Baro__Envelope *out, uint32_t limit)
+/* As many rows as are cheap, those of the last steps: to find the newest of a million steps the
+ * daemon would read them all. */
+static bool ask_rows(
+    struct keeper *keeper, Baro__Envelope *out, enum reading_kind kind, uint32_t limit)
 {
+    enum { NEAR_STEPS = 64 };
     struct probing *probing = &keeper->probing;
     const struct why_plan *plan = inquiry_plan(probing->inquiry);
     const struct model_run *run = model_run_find(probing->lists, probing->run);
@@ -170,10 +152,12 @@ static bool ask_batches(struct keeper *keeper, Baro__Envelope *out, uint32_t lim
     if (!plan->wants_batches || limit == 0) {
         return false;
     }
+    const int64_t first_step = run != NULL ? run->first_step : 0;
+    const int64_t back = limit > NEAR_STEPS ? limit : NEAR_STEPS;
     baro__rows_request__init(rows);
     rows->run = probing->run;
-    rows->kind = READING_BATCH;
-    rows->from_step = run != NULL ? run->first_step : 0;
+    rows->kind = (uint32_t)kind;
+    rows->from_step = plan->step - first_step > back ? plan->step - back : first_step;
     rows->to_step = plan->step;
     rows->limit = limit;
     out->body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
@@ -190,7 +174,7 @@ bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out)
     const struct why_plan *plan = inquiry_plan(probing->inquiry);
     const struct model_run *run = model_run_find(probing->lists, probing->run);
     bool has_asked = false;
-    while (!has_asked && probing->stage <= PROBING_BATCHES) {
+    while (!has_asked && probing->stage <= PROBING_RESULTS) {
         switch ((int)probing->stage) {
         case PROBING_WINDOW:
             has_asked = ask_series(keeper, out, plan->from, plan->to, 0);
@@ -200,10 +184,16 @@ bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out)
                         ask_series(keeper, out, run != NULL ? run->first_step : 0, plan->to,
                             INQUIRY_PAST_COLUMNS);
             break;
-        case PROBING_ONE_BATCH: has_asked = ask_batches(keeper, out, 1); break;
-        default: has_asked = ask_batches(keeper, out, probing->n_batches); break;
+        case PROBING_ONE_BATCH: has_asked = ask_rows(keeper, out, READING_BATCH, 1); break;
+        case PROBING_BATCHES:
+            has_asked = ask_rows(keeper, out, READING_BATCH, probing->n_batches);
+            break;
+        default:
+            has_asked = ask_rows(keeper, out, READING_SAMPLES,
+                probing->n_batches < MAX_RESULTS ? probing->n_batches : MAX_RESULTS);
+            break;
         }
-        if (!has_asked && probing->stage == PROBING_BATCHES) {
+        if (!has_asked && probing->stage == PROBING_RESULTS) {
             tell(keeper);
             return false;
         }
@@ -247,6 +237,11 @@ void keeper_why_take(struct keeper *keeper, const Baro__Envelope *envelope,
     case PROBING_BATCHES:
         if (is_rows) {
             inquiry_add_batches(probing->inquiry, &frames[0]);
+        }
+        break;
+    case PROBING_RESULTS:
+        if (is_rows) {
+            inquiry_add_results(probing->inquiry, &frames[0]);
         }
         tell(keeper);
         return;

@@ -163,7 +163,9 @@ static float draw_advice(
     const struct why_verdict *verdict = &story->verdict;
     y = title(f, x, y, w, "Why, and what to try");
     if (verdict->text[0] != '\0') {
-        (void)snprintf(text, sizeof text, "%s %.460s", why_sureness_word(verdict->sureness),
+        const bool is_known = verdict->cause != WHY_UNKNOWN;
+        (void)snprintf(text, sizeof text, "%s%s%.460s",
+            is_known ? why_sureness_word(verdict->sureness) : "", is_known ? " " : "",
             verdict->text);
         text[0] = (char)toupper((unsigned char)text[0]);
         y = plain(f, x, y, w, text);

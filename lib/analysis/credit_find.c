@@ -101,6 +101,15 @@ static int say_what_is(const struct probe *probe, const char *words, struct baro
     for (uint32_t i = 0; i < probe->n_values; i++) {
         add_name(names, &n, probe->values[i].name);
     }
+    if (probe->is_cut && strcmp(words, "loss") == 0) {
+        return baro_err_set(err, BARO_ENOENT,
+            "the step had more operations than the probe holds, and its loss is not among them; "
+            "name another target, one of the last is '%.60s'",
+            probe->n_ops > 0 && probe->ops[probe->n_ops - 1].module[0] != '\0'
+                ? probe->ops[probe->n_ops - 1].module
+            : n > 0 ? names[0]
+                    : "#0");
+    }
     const char *near = baro_nearest(words, names, n);
     if (near != NULL) {
         return baro_err_set(err, BARO_ENOENT,

@@ -58,13 +58,14 @@ int64_t credit_full_count(const struct credit_array *array);
 double credit_eps(const float *z, const float *share, int64_t n);
 
 /**
- * Divide an output's share by the output, as the eps rule wants it.
+ * Divide an output's share by the output, as the eps rule wants it: 1 / z where z is far from 0, and
+ * 0 at 0, so that nothing is lost of what is not close to it, in however many operations.
  *
- * returns  share / (z +- eps); 0 when that is no number
+ * returns  share z / (z^2 + eps^2); 0 when that is no number
  */
 static inline double credit_ratio(double share, double z, double eps)
 {
-    double ratio = share / (z < 0 ? z - eps : z + eps);
+    double ratio = share * z / (z * z + eps * eps);
     return isfinite(ratio) ? ratio : 0;
 }
 

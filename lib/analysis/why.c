@@ -17,6 +17,8 @@
  * would have told more.
  */
 
+enum { MEANT_STEPS = 8 /* with a finite loss, since: then a NaN did no harm */ };
+
 /* The first alert stands for the origin where nothing was captured. */
 static void tell_first_alert(struct why_work *work)
 {
@@ -53,6 +55,28 @@ static bool is_nonfinite_trouble(const struct why_work *work)
     return work->found.is_there;
 }
 
+/* Whether nothing came of it: only outputs or data were not finite, and the loss of later steps was. */
+static bool is_harmless(const struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    size_t n_after = 0;
+    if (!work->is_nonfinite || work->found.is_there || work->loss == NULL ||
+        work->story->loss_step != INT64_MIN) {
+        return false;
+    }
+    for (size_t i = 0; i < facts->n_alerts; i++) {
+        const struct why_alert *alert = &facts->alerts[i];
+        const bool is_passed = alert->is_before || strcmp(alert->kind, "nonfinite") != 0;
+        if (!is_passed && alert->role != BARO_ACT && alert->role != BARO_INPUT) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < work->loss->n; i++) {
+        n_after += work->loss->steps[i] >= work->story->step;
+    }
+    return n_after >= MEANT_STEPS;
+}
+
 /* ---- headlines ---- */
 
 static void name_place(const struct why_story *story, char *text)
@@ -81,6 +105,17 @@ static void name_place(const struct why_story *story, char *text)
     why_say(text, WHY_TEXT_BYTES, ")");
 }
 
+/* What was logged of the loss at a step; NaN when nothing was. */
+static double logged_loss(const struct why_work *work, int64_t step)
+{
+    for (size_t i = 0; work->loss != NULL && i < work->loss->n; i++) {
+        if (work->loss->steps[i] == step) {
+            return work->loss->values[i];
+        }
+    }
+    return (double)NAN;
+}
+
 static void write_headline(struct why_work *work)
 {
     struct why_story *story = work->story;
@@ -91,7 +126,9 @@ static void write_headline(struct why_work *work)
         const struct probe *probe = facts->failure;
         const struct probe_value *loss =
             probe->loss != PROBE_NONE ? &probe->values[probe->loss] : NULL;
-        bool is_inf = loss != NULL && loss->n_inf > 0 && loss->n_nan == 0;
+        const bool is_told = loss != NULL && loss->n_inf + loss->n_nan > 0;
+        const bool is_inf =
+            is_told ? loss->n_nan == 0 : isinf(logged_loss(work, probe->step));
         why_say(story->headline, WHY_TEXT_BYTES, "%s at step %s: %s",
             story->origin.is_gradient ? "Gradients became NaN or infinite"
             : is_inf                  ? "The loss became infinite"
@@ -105,7 +142,29 @@ static void write_headline(struct why_work *work)
         why_say(story->headline, WHY_TEXT_BYTES, ".");
     } else {
         why_say(story->headline, WHY_TEXT_BYTES, "%s", facts->incident->headline);
+        if (story->is_harmless) {
+            why_say(story->headline, WHY_TEXT_BYTES,
+                " It has not reached the loss, which has been finite ever since.");
+        }
     }
+}
+
+/* Failures that were captured, too. */
+static void write_others(struct why_work *work)
+{
+    const struct why_others *others = &work->facts->others;
+    char *text = work->story->looked;
+    char step[32];
+    if (others->n == 0) {
+        return;
+    }
+    why_say(text, WHY_TEXT_BYTES, " (%zu more %s captured, at step%s", others->n,
+        others->n == 1 ? "was" : "were", others->n == 1 ? "" : "s");
+    for (size_t i = 0; i < others->n && i < WHY_MAX_OTHERS; i++) {
+        why_say(text, WHY_TEXT_BYTES, "%s %s", i > 0 ? ";" : "",
+            why_step(others->steps[i], step));
+    }
+    why_say(text, WHY_TEXT_BYTES, "%s)", others->n > WHY_MAX_OTHERS ? " ..." : "");
 }
 
 /* A sentence about what was looked at. */
@@ -137,6 +196,7 @@ static void write_looked(struct why_work *work)
         why_step(work->plan.from, from), why_step(work->plan.to, to), facts->n_batches,
         facts->n_batches == 1 ? "" : "es",
         facts->failure != NULL ? "the captured operation" : "no captured operation");
+    write_others(work);
 }
 
 /* ---- what is missing ---- */
@@ -162,7 +222,25 @@ static void write_missing(struct why_work *work)
             "No tensors were recorded, so no layer can be named: call run.watch(model, optimizer) "
             "before the first step.");
     }
-    if (work->is_nonfinite && !work->found.is_there) {
+    const struct why_others *others = &facts->others;
+    const bool is_cut = facts->failure == NULL && others->pieces > 0;
+    if (is_cut) {
+        char step[32];
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "The failure of step %s was being captured when the process ended: %u of %u pieces came, "
+            "and none can be read without the others. If its ring is still there, 'baro recover' "
+            "brings the rest.",
+            why_step(others->cut_step, step), others->pieces_here, others->pieces);
+    }
+    const bool is_huge =
+        facts->failure == NULL && !is_cut && facts->calm != NULL && facts->calm->is_cut;
+    if (work->is_nonfinite && is_huge) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "A step of this run has more operations than a probe holds (%" PRIu32
+            " were kept): the one that failed was not found among them.",
+            facts->calm->n_ops);
+    } else if (work->is_nonfinite && !work->found.is_there && !is_cut &&
+               !work->story->is_harmless) {
         why_say(miss(work), WHY_TEXT_BYTES, "%s",
             facts->failure != NULL
                 ? "The step was captured, but not which operation failed: it was none of the "
@@ -225,7 +303,7 @@ static void tell_course(struct why_work *work)
     struct why_story *story = work->story;
     const struct why_series *loss = work->loss;
     for (size_t i = 0; i < work->n_drifts && loss != NULL; i++) {
-        if (work->drifts[i].series == loss && loss->n > 0) {
+        if (work->drifts[i].series == loss && loss->n > 1) {
             struct why_beat *beat = &story->beats[story->n_beats++];
             *beat = (struct why_beat){.kind = WHY_BEAT_LOSS,
                 .step = loss->steps[loss->n - 1],
@@ -267,6 +345,7 @@ void why_tell(const struct why_facts *facts, struct why_story *out)
     if (!work->found.is_there) {
         tell_first_alert(work);
     }
+    out->is_harmless = is_harmless(work);
     why_read_credit(work);
     why_tell_samples(work);
     why_tell_beats(work);
@@ -304,6 +383,10 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
         origin->tensor[0] != '\0' ? why_place(origin->tensor, place) : "its operand");
     if (isfinite(origin->operand)) {
         why_say(out, size, " = %.5g", origin->operand);
+    }
+    if (origin->n_nan > 0) {
+        why_say(out, size, ", of which %" PRIu64 " %s NaN", origin->n_nan,
+            origin->n_nan == 1 ? "is" : "are");
     }
     if (isfinite(origin->limit)) {
         why_say(out, size, "; %s breaks %s %.5g", origin->dtype,

@@ -12,9 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/analysis/credit.h"
 #include "lib/analysis/incident.h"
 #include "lib/analysis/shift.h"
-#include "lib/base/probe.h"
+#include "lib/base/probe_pieces.h"
 #include "lib/base/reading.h"
 
 enum {
@@ -50,8 +51,9 @@ struct why_thing {
     bool is_own;    /* one of Barograph's own figures */
 };
 
-/* An alert of the incident. Texts are never NULL. */
+/* An alert. Texts are never NULL. */
 struct why_alert {
+    uint64_t id;
     const char *kind;
     const char *name; /* of the thing; "" for the run itself */
     const char *module;
@@ -62,6 +64,7 @@ struct why_alert {
     uint32_t role;
     uint32_t rank;
     int64_t step; /* at which it shows */
+    int64_t noticed_step;
     int64_t unit; /* -1: none */
     double value;
     double usual;    /* NaN: nothing to compare with */
@@ -102,6 +105,24 @@ struct why_batch {
     const int64_t *samples;
 };
 
+/* What the samples of one step gave, each by itself. */
+struct why_results {
+    int64_t step;
+    size_t n;
+    const struct reading_sample *samples;
+};
+
+enum { WHY_MAX_OTHERS = 4 };
+
+/* Failures that were captured beside the one that is told. */
+struct why_others {
+    size_t n;                      /* in all */
+    int64_t steps[WHY_MAX_OTHERS]; /* the first of them, rising */
+    int64_t cut_step;              /* of one that came only in part, when pieces > 0 */
+    uint32_t pieces;
+    uint32_t pieces_here;
+};
+
 struct why_run {
     const char *name;   /* "vae/beta-4" */
     const char *status; /* "running", "finished", "failed", "killed", "stalled" */
@@ -126,6 +147,9 @@ struct why_facts {
     size_t n_series;
     const struct why_batch *batches; /* by rising step */
     size_t n_batches;
+    const struct why_results *results; /* likewise */
+    size_t n_results;
+    struct why_others others;
     bool has_step; /* step was asked for */
     int64_t step;
 };
@@ -146,7 +170,9 @@ struct why_plan {
     int64_t to;
     bool
         wants_past; /* from first_step on as columns, too: there is more before the window */
-    bool wants_batches; /* those up to to, the newest first, as many as are cheap */
+    bool
+        wants_batches; /* those up to to, the newest first, as many as are cheap; likewise what
+                           samples gave */
     size_t n_wants;
     struct why_want wants[WHY_MAX_WANTS];
 };
@@ -205,6 +231,7 @@ struct why_origin {
     bool is_gradient;
     bool is_exact;     /* computing it again gave the same bits */
     double operand;    /* that broke it; NaN: not known */
+    uint64_t n_nan;    /* of the operand's numbers */
     double limit;      /* beyond which the operation breaks; NaN: none */
     double usual;      /* the same operand's extreme in calm; NaN: not known */
     int64_t calm_step; /* of usual */
@@ -263,6 +290,11 @@ struct why_sample {
     size_t n_before;   /* earlier batches that held it, of those known */
     int64_t last_step; /* of these; valid when n_before > 0 */
     double last_loss;  /* of that step; NaN: not known */
+    bool has_own;      /* its own loss is known of a step before: */
+    int64_t own_step;  /* the last such */
+    double own_loss;   /* there */
+    double own_usual;  /* the middle one of all samples of that step */
+    bool is_own_out;   /* it was far above that */
     double share;      /* of what made the operand; NaN: not known */
     bool
         has_course; /* the tensor before the operation is far larger whenever it is there */
@@ -297,10 +329,14 @@ struct why_story {
     size_t n_missing; /* what would have told more, and how to have it */
     char missing[WHY_MAX_MISSING][WHY_TEXT_BYTES];
     char looked[WHY_TEXT_BYTES]; /* at what, in a sentence */
+    bool is_harmless; /* a value was not finite, but the loss stayed so: it may be meant */
 };
 
 /** Say what to ask for. facts: without series and batches. */
 void why_plan(const struct why_facts *facts, struct why_plan *out);
+
+/** Tell whether of a coarse series the largest number of each column is wanted, not the mean. */
+bool why_is_size(const struct why_want *want);
 
 /** Tell the story. cost: that of shift_find() for each series, and of the credit of one value. */
 void why_tell(const struct why_facts *facts, struct why_story *out);
@@ -308,8 +344,7 @@ void why_tell(const struct why_facts *facts, struct why_story *out);
 /* An incident that may be investigated. */
 struct why_choice {
     uint32_t level;
-    bool
-        is_nonfinite; /* a NaN or an infinity is among its alerts, or its failure was captured */
+    bool is_nonfinite; /* a NaN or an infinity is among its alerts, where it can do harm */
     int64_t first_step;
     int64_t last_step;
 };
@@ -327,6 +362,69 @@ size_t why_choose(const struct why_choice *choices, size_t n, bool has_step, int
  * before it or beside it.
  */
 bool why_may_have_led(const struct why_choice *other, const struct why_choice *chosen);
+
+/* An incident of a run, as it is listed. */
+struct why_listed {
+    uint32_t level; /* enum baro_level */
+    int64_t first_step;
+    int64_t last_step;
+    size_t n_alerts;
+    const uint64_t *alerts; /* their ids */
+};
+
+/* All incidents and alerts of a run; borrowed. */
+struct why_lists {
+    const struct why_listed *incidents;
+    size_t n_incidents;
+    const struct why_alert *alerts;
+    size_t n_alerts;
+};
+
+/** Choose what to investigate of all incidents; as why_choose(). */
+size_t why_choose_listed(const struct why_lists *lists, bool has_step, int64_t step);
+
+/**
+ * Copy the alerts of an incident, and of those that may have led to it, in the order of causes.
+ *
+ * chosen   place of the incident; n_incidents: none
+ * out      room for lists->n_alerts
+ * returns  how many there are
+ */
+size_t why_gather_alerts(
+    const struct why_lists *lists, size_t chosen, struct why_alert *out);
+
+/**
+ * Choose the captured failure that belongs to an incident: the first whole one in it or just before
+ * it; without an incident the first of all.
+ *
+ * incident    NULL: there is none
+ * step        that was asked for, INT64_MIN: none
+ * out_others  the other ones
+ * returns     NULL when there is none; one that is not whole only when no other is
+ */
+const struct probe_entry *why_choose_failure(const struct probe_list *list,
+    const struct why_incident *incident, int64_t step, struct why_others *out_others);
+
+/** Choose the newest whole probe before a step in which nothing had failed; NULL: none. */
+const struct probe_entry *why_choose_calm(const struct probe_list *list, int64_t before);
+
+/**
+ * Take batches out of rows of records; their samples stay where they lie.
+ *
+ * bytes    8-byte aligned, n_bytes; must live as long as the list
+ * out      a new list by rising step, the caller frees it
+ * returns  how many there are
+ */
+size_t why_take_batches(const void *bytes, size_t n_bytes, struct why_batch **out);
+
+/** Take what samples gave; as why_take_batches(). Several calls of one step are several entries. */
+size_t why_take_results(const void *bytes, size_t n_bytes, struct why_results **out);
+
+/**
+ * Say what of the operand that broke is to be explained: the unit and row that were bad, where it
+ * has such.
+ */
+struct credit_target why_credit_target(const struct probe *probe, int32_t value);
 
 /** Put alerts in the order of causes: by step, then by where in a step things are computed. */
 void why_sort_alerts(struct why_alert *alerts, size_t n);

@@ -19,17 +19,6 @@ enum { SLICE_ELEMENTS = 1 << 22, MAX_SLICES = 512 };
 /* Shares beyond it are of parts that cancel each other: they say nothing to a person. */
 static const double MOST_SHARE = 1.5;
 
-/* The bad unit of the operand, if it has the same units as the result. */
-static int64_t unit_of(const struct probe *probe, const struct probe_value *operand)
-{
-    const struct probe_origin *origin = &probe->origin;
-    const struct probe_value *result = &probe->values[origin->value];
-    bool is_same = origin->n_units > 0 && operand->unit_axis >= 0 &&
-                   result->unit_axis >= 0 &&
-                   operand->shape[operand->unit_axis] == result->shape[result->unit_axis];
-    return is_same ? origin->units[0] : -1;
-}
-
 static bool has_row(const struct probe *probe, int64_t row)
 {
     for (uint32_t i = 0; i < probe->n_rows; i++) {
@@ -38,6 +27,20 @@ static bool has_row(const struct probe *probe, int64_t row)
         }
     }
     return false;
+}
+
+struct credit_target why_credit_target(const struct probe *probe, int32_t value)
+{
+    const struct probe_origin *origin = &probe->origin;
+    const struct probe_value *operand = &probe->values[value];
+    const struct probe_value *result = &probe->values[origin->value];
+    const bool is_same =
+        origin->n_units > 0 && operand->unit_axis >= 0 && result->unit_axis >= 0 &&
+        operand->shape[operand->unit_axis] == result->shape[result->unit_axis];
+    const bool is_kept = origin->n_rows > 0 && has_row(probe, origin->rows[0]);
+    return (struct credit_target){.value = value,
+        .unit = is_same ? origin->units[0] : -1,
+        .row = is_kept ? origin->rows[0] : -1};
 }
 
 /* Explain as far as the bound on work allows; NULL when it cannot be explained. */
@@ -145,15 +148,10 @@ void why_read_credit(struct why_work *work)
         probe->origin.op == PROBE_NONE) {
         return;
     }
-    const struct probe_value *operand = &probe->values[work->found.value];
-    const struct probe_origin *origin = &probe->origin;
-    int64_t row =
-        origin->n_rows > 0 && has_row(probe, origin->rows[0]) ? origin->rows[0] : -1;
-    struct credit_target target = {
-        .value = work->found.value, .unit = unit_of(probe, operand), .row = row};
+    struct credit_target target = why_credit_target(probe, work->found.value);
     read_value(work, &target);
     if (calm != NULL) {
-        target.row = row >= 0 && has_row(calm, row) ? row : -1;
+        target.row = target.row >= 0 && has_row(calm, target.row) ? target.row : -1;
         read_change(work, &target);
     }
 }

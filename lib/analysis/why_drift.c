@@ -24,7 +24,9 @@ enum {
     LATE = 2,
     SLOW = 16,
     RECENT = 256,
-    NEAR = 4
+    NEAR = 4,
+    LATEST =
+        4 * WHY_WINDOW /* readings that are looked at first: a window may hold far more */
 };
 
 static const double TELLING_SCORE = 6; /* spreads */
@@ -79,11 +81,17 @@ static void read_course(struct why_work *work, const struct why_series *series)
         return;
     }
     size_t n = count_until(series, work->plan.step);
-    (void)shift_find(series->steps, series->values, n, &drift->shift);
-    bool is_at_begin = drift->shift.kind == SHIFT_STEADY ||
-                       (drift->shift.kind != SHIFT_NONE && drift->shift.place < n / 16);
+    const size_t skipped = n > LATEST ? n - LATEST : 0;
+    (void)shift_find(
+        series->steps + skipped, series->values + skipped, n - skipped, &drift->shift);
+    bool is_at_begin =
+        drift->shift.kind == SHIFT_STEADY ||
+        (drift->shift.kind != SHIFT_NONE && drift->shift.place < (n - skipped) / 16);
     const struct why_series *past =
         is_at_begin && work->plan.wants_past ? coarse_of(facts, series) : NULL;
+    if (past == NULL && is_at_begin && skipped > 0) {
+        past = series;
+    }
     if (past != NULL) {
         struct shift whole;
         size_t n_past = count_until(past, work->plan.step);
@@ -94,7 +102,8 @@ static void read_course(struct why_work *work, const struct why_series *series)
     }
     if (drift->shift.kind == SHIFT_NONE && n < series->n) {
         struct shift later;
-        if (shift_find(series->steps, series->values, series->n, &later) &&
+        if (shift_find(series->steps + skipped, series->values + skipped,
+                series->n - skipped, &later) &&
             later.kind != SHIFT_NONE && later.kind != SHIFT_STEADY &&
             later.step + LATE >= work->plan.step) {
             drift->shift = later;

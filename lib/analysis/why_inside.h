@@ -59,7 +59,8 @@ struct why_work {
     size_t n_drifts;
     const struct why_series *loss; /* NULL: none */
     bool is_nonfinite;             /* the trouble is a NaN or an infinity */
-    bool is_data_spoilt;           /* the data themselves were out of their range */
+    bool is_masked; /* the gradient of what was left out behind the operation became NaN */
+    bool is_data_spoilt; /* the data themselves were out of their range */
     double here; /* change mode: share of the change made by weights; NaN: not known */
     double came; /* likewise, that came in with the data */
 };

@@ -386,6 +386,12 @@ void why_plan(const struct why_facts *facts, struct why_plan *out)
     }
 }
 
+bool why_is_size(const struct why_want *want)
+{
+    return (want->kind == READING_SUMMARY && want->stat == SUMMARY_ABS_MAX) ||
+           (want->kind == READING_UNITS && want->stat == UNIT_ABS_MAX);
+}
+
 static double distance_of(const struct why_choice *choice, int64_t step)
 {
     return step < choice->first_step  ? (double)choice->first_step - (double)step

@@ -652,7 +652,7 @@ static double limit_of(enum why_op family, const struct probe_op *op,
 }
 
 /* What broke the operation, with its number now and in calm. */
-static void tell_operand(struct why_work *work, const struct probe_op *op, int32_t result)
+static void tell_operand(struct why_work *work, const struct probe_op *op)
 {
     const struct probe *probe = work->facts->failure;
     const struct probe *calm = work->facts->calm;
@@ -661,16 +661,15 @@ static void tell_operand(struct why_work *work, const struct probe_op *op, int32
     enum extreme extreme = extreme_of(work->found.op);
     const struct probe_value *operand = &probe->values[work->found.value];
     origin->operand = extreme_where_bad(probe, operand, from, extreme);
-    if (isnan(origin->operand)) {
+    if (isnan(origin->operand) && operand->n_nan == 0) {
         origin->operand = extreme_of_stats(operand, extreme);
     }
-    origin->limit = limit_of(work->found.op, op, &probe->values[result], from->is_gradient);
-    (void)plain_name(op->name, origin->breaks);
     const struct probe_value *before = calm_value(probe, calm, work->found.value);
     if (before != NULL) {
         origin->usual = extreme_of_stats(before, extreme);
         origin->calm_step = calm->step;
     }
+    origin->n_nan = operand->n_nan;
     work->found.gain = gain_of(probe, calm, work->found.value);
     const char *feeder = why_value_module(probe, work->found.value);
     if (operand->name[0] == '\0' && operand->op != PROBE_NONE &&
@@ -683,6 +682,18 @@ static void tell_operand(struct why_work *work, const struct probe_op *op, int32
         (void)snprintf(origin->tensor, sizeof origin->tensor, "%s",
             operand->name[0] != '\0' ? operand->name : feeder);
     }
+}
+
+/* Whether nothing came from above to a backward operation whose operand was NaN, or had no slope:
+ * the loss leaves it out, but behind the operation, where 0 times NaN is still NaN. */
+static bool is_masked(const struct probe *probe, int32_t operand)
+{
+    const struct probe_origin *origin = &probe->origin;
+    const struct probe_value *loss =
+        probe->loss != PROBE_NONE ? &probe->values[probe->loss] : NULL;
+    return origin->is_gradient && operand != PROBE_NONE &&
+           probe->values[operand].n_nan > 0 &&
+           (loss == NULL || loss->n_nan + loss->n_inf == 0);
 }
 
 static void tell_place(struct why_work *work)
@@ -745,8 +756,15 @@ void why_read_probe(struct why_work *work)
     int32_t result = PROBE_NONE;
     found->value = operand_and_op(probe, &op, &result);
     found->op = family_of(op->name);
+    (void)plain_name(op->name, work->story->origin.breaks);
+    work->story->origin.limit =
+        limit_of(found->op, op, &probe->values[result], probe->origin.is_gradient);
     if (found->value != PROBE_NONE) {
-        tell_operand(work, op, result);
+        tell_operand(work, op);
+        work->is_masked = is_masked(probe, found->value);
+        if (work->is_masked) {
+            (void)plain_name(work->story->origin.op, work->story->origin.breaks);
+        }
         walk(work);
     }
 }

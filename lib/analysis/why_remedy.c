@@ -53,9 +53,12 @@ static void advise_exp(struct why_work *work)
     }
     char step[32];
     char *text = add(work);
-    why_say(text, WHY_TEXT_BYTES,
-        "Clamp %s to [-30, %.3g] before %s: at step %s it was %.4g", operand_name(origin),
-        bound, origin->breaks, why_step(work->story->step, step), origin->operand);
+    why_say(text, WHY_TEXT_BYTES, "Clamp %s to [-30, %.3g] before %s", operand_name(origin),
+        bound, origin->breaks);
+    if (isfinite(origin->operand)) {
+        why_say(text, WHY_TEXT_BYTES, ": at step %s it was %.4g",
+            why_step(work->story->step, step), origin->operand);
+    }
     if (isfinite(origin->usual)) {
         why_say(text, WHY_TEXT_BYTES, ", at step %s at most %.4g",
             why_step(origin->calm_step, step), origin->usual);
@@ -338,9 +341,33 @@ static void advise_rules(struct why_work *work, bool has_setting)
     }
 }
 
+/* What is left out must be left out before it is computed with. */
+static void advise_mask(struct why_work *work)
+{
+    why_say(add(work), WHY_TEXT_BYTES,
+        "Leave out before, not behind, %s: index with the mask first, or put in a number that "
+        "does no harm (torch.where(mask, y, 0)) and mask the result as well.",
+        work->story->origin.breaks);
+}
+
+/* A NaN that did no harm: it may be meant. */
+static void advise_meant(struct why_work *work)
+{
+    const struct why_origin *origin = &work->story->origin;
+    why_say(add(work), WHY_TEXT_BYTES,
+        "If %s is meant to hold NaN (what is masked is left out further on), nothing need be "
+        "done; fill it (nan_to_num, masked_fill) and it will not be told again.",
+        origin->tensor[0] != '\0' ? origin->tensor : "it");
+}
+
 void why_advise(struct why_work *work)
 {
-    if (work->found.is_there) {
+    if (work->story->is_harmless) {
+        advise_meant(work);
+    }
+    if (work->is_masked) {
+        advise_mask(work);
+    } else if (work->found.is_there) {
         advise_operation(work);
         advise_weights(work);
     } else if (work->story->verdict.cause == WHY_PRECISION) {

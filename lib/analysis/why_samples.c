@@ -15,6 +15,10 @@
  * whether the same samples did no harm there: if so it is not the data alone.
  */
 
+/* A sample's own loss so far from the others' stands out: in spreads, and times theirs. */
+static const double OUT_SPREADS = 8;
+static const double OUT_RATIO = 3;
+
 /* A tensor so many times as large with a sample as without it follows the sample. */
 static const double FAR = 3;
 
@@ -92,6 +96,52 @@ static void take_from_probe(struct why_work *work)
     }
 }
 
+/* Losses of all samples of a step, without those that have none; the caller frees. */
+static struct robust *losses_of(const struct why_facts *facts, int64_t step)
+{
+    struct robust *losses = baro_xcalloc(1, sizeof *losses);
+    for (size_t r = 0; r < facts->n_results; r++) {
+        const struct why_results *results = &facts->results[r];
+        for (size_t i = 0; results->step == step && i < results->n; i++) {
+            if (isfinite(results->samples[i].loss)) {
+                robust_push(losses, (double)results->samples[i].loss);
+            }
+        }
+    }
+    return losses;
+}
+
+/* In standard deviations of a bell. */
+static double spread_of(const struct robust *losses)
+{
+    return ROBUST_MAD_TO_SIGMA * robust_mad(losses, robust_median(losses));
+}
+
+/* Samples whose own loss was not finite in the step while others' was; where all are, those far above
+ * the others. */
+static void take_from_results(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    struct robust *losses = losses_of(facts, work->story->step);
+    const double usual = robust_median(losses);
+    const double spread = spread_of(losses);
+    free(losses);
+    for (int pass = 0; pass < 2 && work->story->n_samples == 0; pass++) {
+        for (size_t r = 0; r < facts->n_results; r++) {
+            const struct why_results *results = &facts->results[r];
+            for (size_t i = 0; results->step == work->story->step && i < results->n; i++) {
+                const double loss = (double)results->samples[i].loss;
+                const bool is_out = pass == 0 ? !isfinite(loss) && !isnan(usual)
+                                              : loss > usual + OUT_SPREADS * spread &&
+                                                    loss > OUT_RATIO * fabs(usual);
+                if (is_out) {
+                    add_sample(work, results->samples[i].index, -1, true);
+                }
+            }
+        }
+    }
+}
+
 static void take_from_alerts(struct why_work *work)
 {
     const struct why_facts *facts = work->facts;
@@ -144,6 +194,32 @@ static void look_back(const struct why_work *work, struct why_sample *sample)
                 break;
             }
         }
+    }
+}
+
+/* Its own loss, the last time it was there. */
+static void look_at_own(const struct why_work *work, struct why_sample *sample)
+{
+    const struct why_facts *facts = work->facts;
+    for (size_t r = facts->n_results; r-- > 0 && !sample->has_own;) {
+        const struct why_results *results = &facts->results[r];
+        for (size_t i = 0; results->step < work->story->step && i < results->n; i++) {
+            if (results->samples[i].index == sample->sample &&
+                !isnan(results->samples[i].loss)) {
+                sample->has_own = true;
+                sample->own_step = results->step;
+                sample->own_loss = (double)results->samples[i].loss;
+            }
+        }
+    }
+    sample->own_usual = (double)NAN;
+    if (sample->has_own) {
+        struct robust *losses = losses_of(facts, sample->own_step);
+        sample->own_usual = robust_median(losses);
+        sample->is_own_out =
+            !(sample->own_loss <= fmax(OUT_RATIO * fabs(sample->own_usual),
+                                      sample->own_usual + OUT_SPREADS * spread_of(losses)));
+        free(losses);
     }
 }
 
@@ -224,13 +300,19 @@ static void say_sample(const struct why_work *work, struct why_sample *sample)
         why_say(text, WHY_TEXT_BYTES, ": in %zu earlier batch%s, last at step %s",
             sample->n_before, sample->n_before == 1 ? "" : "es",
             why_step(sample->last_step, step));
-        if (isfinite(sample->last_loss)) {
+        if (!sample->has_own && isfinite(sample->last_loss)) {
             why_say(text, WHY_TEXT_BYTES, ", where the loss was %.4g: harmless then",
                 sample->last_loss);
         }
     } else if (sample->sample >= 0 && work->facts->n_batches > 1) {
         why_say(text, WHY_TEXT_BYTES, ": in none of the %zu batches before that are known",
             work->facts->n_batches - 1);
+    }
+    if (sample->has_own) {
+        why_say(text, WHY_TEXT_BYTES,
+            "; at step %s its own loss was %.4g, where %.4g was usual: %s",
+            why_step(sample->own_step, step), sample->own_loss, sample->own_usual,
+            sample->is_own_out ? "it stood out already" : "harmless then");
     }
     if (isfinite(sample->share)) {
         why_say(
@@ -244,12 +326,16 @@ void why_tell_samples(struct why_work *work)
     if (work->story->n_samples == 0) {
         take_from_alerts(work);
     }
+    if (work->story->n_samples == 0 && (work->is_nonfinite || is_about_a_batch(work))) {
+        take_from_results(work);
+    }
     bool is_spike = is_about_a_batch(work) && why_setting_drift(work) == NULL;
     if (work->story->n_samples == 0 && is_spike) {
         take_whole_batch(work);
     }
     for (size_t i = 0; i < work->story->n_samples; i++) {
         look_back(work, &work->story->samples[i]);
+        look_at_own(work, &work->story->samples[i]);
         if (work->story->samples[i].is_certain && work->story->samples[i].n_before > 1) {
             follow(work, &work->story->samples[i]);
         }

@@ -95,6 +95,15 @@ static void weigh_rate(struct weighing *weighing)
 
 /* ---- the probe ---- */
 
+/* What the loss leaves out only behind the operation. */
+static void weigh_masked(struct weighing *weighing)
+{
+    const struct why_origin *origin = &weighing->work->story->origin;
+    why_say(add(weighing, WHY_ARCHITECTURE, 4), WHY_TEXT_BYTES,
+        "the loss leaves these elements out, but behind %s: in the gradient 0 times NaN is NaN",
+        origin->breaks);
+}
+
 static void weigh_outside(struct weighing *weighing)
 {
     const struct why_work *work = weighing->work;
@@ -241,9 +250,18 @@ static void weigh_samples(struct weighing *weighing)
     const struct why_story *story = work->story;
     size_t n_certain = 0;
     size_t n_harmless = 0;
+    size_t n_out = 0;
     for (size_t i = 0; i < story->n_samples; i++) {
         n_certain += story->samples[i].is_certain;
-        n_harmless += story->samples[i].is_certain && isfinite(story->samples[i].last_loss);
+        const struct why_sample *sample = &story->samples[i];
+        n_harmless += sample->is_certain && !sample->is_own_out &&
+                      (sample->has_own || isfinite(sample->last_loss));
+        if (sample->is_certain && sample->is_own_out && n_out++ == 0) {
+            why_say(add(weighing, WHY_DATA, 1.5), WHY_TEXT_BYTES,
+                "sample %" PRId64
+                " stood out before: its own loss was %.4g, where %.4g was usual",
+                sample->sample, sample->own_loss, sample->own_usual);
+        }
     }
     if (n_certain > 0 && n_certain <= 2) {
         why_say(add(weighing, WHY_DATA, 1.5), WHY_TEXT_BYTES,
@@ -484,6 +502,8 @@ void why_weigh(struct why_work *work)
     struct weighing weighing = {.work = work, .pieces = pieces};
     if (work->found.is_there && work->story->origin.is_outside) {
         weigh_outside(&weighing);
+    } else if (work->is_masked) {
+        weigh_masked(&weighing);
     } else if (work->found.is_there) {
         weigh_operation(&weighing);
         weigh_way(&weighing);
@@ -497,6 +517,13 @@ void why_weigh(struct why_work *work)
     weigh_rules(&weighing);
     qsort(weighing.pieces, weighing.n, sizeof *weighing.pieces, compare_pieces);
     decide(&weighing, &work->story->verdict);
+    if (work->story->is_harmless) {
+        struct why_verdict *verdict = &work->story->verdict;
+        *verdict = (struct why_verdict){.cause = WHY_UNKNOWN, .second = WHY_UNKNOWN};
+        (void)snprintf(verdict->text, sizeof verdict->text,
+            "nothing came of it, so it may be meant (something masked); if it is not, the data "
+            "or a layer without a guard are to blame");
+    }
 }
 
 const char *why_cause_name(enum why_cause cause)

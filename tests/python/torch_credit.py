@@ -157,7 +157,7 @@ def relevance(probe, target, seed):
 def _ratio(share, y):
     shared = y[share != 0].abs()  # what nothing came to (a mask of -1e9) does not count
     eps = 1e-6 * (shared.max() if shared.numel() else 0)
-    ratio = share / torch.where(y < 0, y - eps, y + eps)
+    ratio = share * y / (y * y + eps * eps)
     return torch.nan_to_num(ratio, 0.0, 0.0, 0.0)
 
 
