@@ -86,6 +86,10 @@ class Loads:
             mine = [one for one in self._step if one.iterator == last]
         return mine
 
+    def n_last(self):
+        """Samples of the last batch; 0: not known."""
+        return len(self._recent[-1].indices) if self._recent else 0
+
     def tell(self, tensors):
         """A failure: tell of the step's samples at once; tensors: what the models were given.
 

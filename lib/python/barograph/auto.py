@@ -167,12 +167,15 @@ class Recorder:
         def backward(*args, **kwargs):
             if self._n_backward > 0 or not self._is_recording():  # of a checkpoint, within another
                 return original(*args, **kwargs)
-            self.guarded(self.on_backward, args[0] if args else kwargs.get("tensors"))
+            seen_by = self.guarded(self.on_backward, args[0] if args else kwargs.get("tensors"),
+                                   sys._getframe(1))
             self._n_backward += 1
             try:
                 result = original(*args, **kwargs)
             finally:
                 self._n_backward -= 1
+                if seen_by is not None:
+                    seen_by.after_backward()
             self.guarded(self.after_backward)
             return result
         return _dressed(backward, original)
@@ -265,11 +268,20 @@ class Recorder:
 
     # ---- losses ----
 
-    def on_backward(self, tensors):
-        """backward() is called on a tensor, or several."""
+    def on_backward(self, tensors, frame):
+        """backward() is called on a tensor, or several; gives the probes that are told of it here."""
         if self._is_awaiting:
             self._is_awaiting = False
             self._on_training()
+        self._take_in(tensors)
+        if self._run._watcher is None and self._living() and not self._has_looked:
+            self._look_for_models()   # no module was called: its weights may be tensors alone
+            if self._run._watcher is not None:
+                self._run._watcher.probes.on_backward(tensors, frame)
+                return self._run._watcher.probes
+        return None
+
+    def _take_in(self, tensors):
         self._losses.take_in(_as_list(tensors), self._is_stepping, len(self._living()) > 1)
 
     def on_grad(self, outputs, inputs):
@@ -339,6 +351,49 @@ class Recorder:
             handle.remove()
             self._is_awaiting = True
 
+    def _await_call(self, model, result):
+        """Something was compiled: what trains is looked for when that is called.
+
+        returns  what takes the place of what a module's own compile() has made; or None
+        """
+        Module = self._torch.nn.Module
+        if not self._is_awaiting:
+            return None
+        if isinstance(result, Module):
+            def on_call(module, args):
+                probes = self._on_compiled_call(module, handle.remove)
+                if probes is not None:  # its own hook comes too late for this very call
+                    probes.compiled.enter(module, args)
+
+            handle = result.register_forward_pre_hook(on_call)
+            return None
+        module = getattr(model, "__self__", None)
+        if not isinstance(module, Module):
+            return None
+        ref, waiting = weakref.ref(module), [True]
+
+        @functools.wraps(result)
+        def first(*args, **kwargs):
+            probes = None
+            if waiting and ref() is not None:
+                probes = self.guarded(self._on_compiled_call, ref(), waiting.clear)
+            if probes is None:
+                return result(*args, **kwargs)
+            return probes.compiled.around(ref(), result, is_once=True)(*args, **kwargs)
+        return first
+
+    def _on_compiled_call(self, module, forget):
+        """What is compiled is called; gives the probes of who watches it since now, or None."""
+        if not module.training or not self._torch.is_grad_enabled():
+            return None
+        forget()
+        if not self._is_awaiting or not self._is_recording():
+            return None
+        self._is_awaiting = False
+        self.guarded(self._on_training)
+        watcher = self._run._watcher
+        return watcher.probes if watcher is not None else None
+
     def _on_training(self, module=None, args=()):
         """A training's forward pass begins; of a compiled one (None) it has ended."""
         watcher = self._run._watcher
@@ -369,9 +424,16 @@ class Recorder:
         found = [model for model in _models_of(optimizers)
                  if not any(ref() is model for ref in self._watched)]
         is_alone = len(found) == 1 and not self._watched
+        loose = [one for one in _holders_of_loose(optimizers)
+                 if not any(ref() is one for ref in self._watched)]
+        if len(loose) == 1 and not found and not self._watched:
+            is_alone, found = True, loose
+        else:
+            found += loose
         for model in found:
             self._watched.append(weakref.ref(model))
-            name = None if is_alone else _variable_of(model)
+            name = None if is_alone else (
+                "tensors" if model in loose else _variable_of(model))
             if name in self._names:
                 name = None  # watch() then finds one by itself
             self._names.add(name)
@@ -389,7 +451,8 @@ def _see_compile(original, recorder):
     @functools.wraps(original)
     def compile(model=None, *args, **kwargs):
         recorder.guarded(recorder._on_compile, model)
-        return original(model, *args, **kwargs)
+        result = original(model, *args, **kwargs)
+        return recorder.guarded(recorder._await_call, model, result) or result
     return compile
 
 
@@ -409,6 +472,18 @@ def _holders(model, optimizers):
             if any(id(p) in own for group in one.param_groups for p in group["params"])]
 
 
+def _holders_of_loose(optimizers):
+    """Modules of the tensors that optimisers hold and that are in no module."""
+    import torch
+    from . import _loose
+    held = {id(p) for one in optimizers for group in one.param_groups for p in group["params"]}
+    held -= {id(p) for thing in gc.get_objects()
+             if issubclass(type(thing), torch.nn.Module) and type(thing) is not _loose.Tensors
+             for p in thing._parameters.values()}
+    found = [_loose.hold(one, held) for one in optimizers] if held else []
+    return [one for one in found if one is not None]
+
+
 def _models_of(optimizers):
     """Outermost modules with a parameter that an optimiser holds, in the optimisers' order.
 
@@ -420,7 +495,8 @@ def _models_of(optimizers):
         for group in one.param_groups:
             for parameter in group["params"]:
                 held.setdefault(id(parameter), len(held))
-    modules = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.nn.Module)]
+    modules = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.nn.Module)
+               and not hasattr(type(thing), "has_no_forward")]
     inner = {id(child) for module in modules for child in module.children()}
     found = []
     for module in modules:

@@ -8,6 +8,7 @@
     again.py    models called again without anything of it being left
     program.py  what the training loop does outside of its models, done again
     search.py   the first operation that turns finite into not finite
+    graph.py    the same of steps that cannot be computed again, from what autograd saved
     cause.py    why, in one sentence
     moment.py   a failure, from the loss that is NaN to a probe that says where it began
 

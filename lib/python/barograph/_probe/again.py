@@ -174,6 +174,8 @@ class Sandbox:
                     if self._with_hooks:
                         kept[key] = hook
             module.__dict__[name] = kept
+        if module.__dict__.get("_compiled_call_impl") is not None:
+            module.__dict__["_compiled_call_impl"] = None   # as it was written
 
     def _copy(self, tensor, kind, is_shared):
         copy = self.copies.get(id(tensor))

@@ -137,6 +137,8 @@ def _pointwise(op, name, operands, inputs, result, kind, place):
 
 
 def _two(op, name, operands, inputs, result, kind, place):
+    if name == "div" and operands == [0.0, None]:  # the divisor alone is known
+        return "a division by zero"
     if len(operands) < 2 or operands[0] is None or operands[1] is None:
         return None
     a, b = operands[0], operands[1]

@@ -3,20 +3,17 @@
 the forward pass that led to it. The step is computed again (again.py, program.py), searched
 (search.py), and becomes a probe that says where it began and why.
 """
-import re
-
 import torch
 
-from . import cause
+from . import cause, graph
 from .again import Sandbox, is_replayable
 from .build import FAILURE, Builder, Store, rows_of, seed
-from .program import Replay, nodes_of, saved_tensors
-from .search import Look, Origin, Search, places
-from .trace import INPUT, MAX_OPS, RESULT, Op, Trace, Value
+from .program import Replay, nodes_of
+from .search import Look, Origin, Search, outside, places
+from .trace import INPUT, MAX_OPS, RESULT, Names, Op, Trace, Value
 
 N_ROWS = 16
 MAX_OPS_AGAIN = 200000   # of a step that is computed again; MAX_OPS of them are sent
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Captured:
@@ -112,35 +109,66 @@ class Moment:
         given = [captured.store.get(value) for value in self._given(captured)]
         if any(Look(one).is_bad() for one in given if one is not None):
             return None
-        for node in _in_order(loss):
-            saved = saved_tensors(node)
-            operands = [one for name, one in saved if not name.startswith("_saved_result")]
-            if any(Look(one).is_bad() for one in operands):
-                continue
-            result = dict(saved).get("_saved_result")
-            if result is None:
-                result = _compute(node, dict(saved))
-            if result is not None and Look(result).is_bad():
-                return self._from_node(captured, node, operands, result)
-        return None
-
-    def _from_node(self, captured, node, operands, result):
-        trace = captured.trace
-        inputs = [self._new(captured, one, INPUT, "") for one in operands]
-        op = Op(_forward_name(node), _saved_numbers(node), inputs, [], "", "")
+        found = graph.first_bad(loss)
+        if found is None:
+            return None
+        self._guess_batch(captured, loss)
+        result = found.result
+        bad = result.detach().isnan() if bool(result.isnan().any()) else ~result.detach().isfinite()
+        if found.node is None:
+            kind, name = Names(self._owner.models()).find(result)
+            value = self._new(captured, result, INPUT if kind is None else kind, name)
+            return self._origin(captured, None, value, outside(value, result.detach(), bad), bad)
+        inputs = [self._new(captured, one, INPUT, "") for one in found.operands]
+        op = self._add_op(captured, graph.forward_name(found.node), inputs)
+        op.attrs = graph.numbers_of(found.node)
         value = self._new(captured, result, RESULT, "", op)
         op.outputs.append(value)
-        op.number = len(trace.ops)
-        trace.ops.append(op)
-        bad = result.detach().isnan() if bool(result.isnan().any()) else ~result.detach().isfinite()
-        try:
-            text = cause.sentence(op, operands, result, bad)
-        except Exception:
-            text = f"{op.name} of finite values gives what is not finite"
+        what = "NaN" if bool(result.isnan().any()) else "inf"
+        text = f"{op.name} gives {what}"
+        if found.operands:
+            try:
+                text = cause.sentence(op, found.operands, result, bad)
+            except Exception:
+                text = f"{op.name} of finite values gives {what}"
+        return self._origin(captured, op, value, text, bad)
+
+    def _slopes(self, captured, held):
+        """A gradient is not finite, and the loss could not be done again: held is of steep()."""
+        found = graph.infinite_slope(held)
+        if found is None:
+            return None
+        name, tensors, slope, bad = found
+        self._guess_batch(captured, None, tensors)
+        inputs = [self._new(captured, one, INPUT, "") for one in tensors]
+        op = self._add_op(captured, f"{name}_backward", inputs)
+        op.is_backward = True
+        op.outputs.append(self._new(captured, slope, RESULT, "", op, like=inputs[0]))
+        operands = tensors if name != "div" else tensors[::-1]
+        text = cause.of_gradient(name, operands, tensors, None, slope, bad)
+        origin = self._origin(captured, op, inputs[0], text, bad)
+        origin.is_gradient = True
+        return origin
+
+    def _guess_batch(self, captured, loss, tensors=()):
+        """No model has told how many samples there are."""
+        if captured.trace.n_batch == 0:
+            n = self._owner.loads.n_last()
+            if n == 0 and loss is not None:
+                n = graph.batch_of(loss)
+            captured.trace.n_batch = n or next((one.shape[0] for one in tensors if one.dim()), 0)
+
+    def _add_op(self, captured, name, inputs):
+        op = Op(name, "", inputs, [], "", "")
+        op.number = len(captured.trace.ops)
+        captured.trace.ops.append(op)
+        return op
+
+    def _origin(self, captured, op, value, text, bad):
         origin = Origin(op, value, text)
         origin.is_replayed = False
         origin.is_exact = True
-        origin.units, origin.rows = places(bad, value, trace.n_batch)
+        origin.units, origin.rows = places(bad, value, captured.trace.n_batch)
         return origin
 
     def _new(self, captured, tensor, kind, name, op=None, like=None):
@@ -161,11 +189,13 @@ class Moment:
     # ---- backward ----
 
     def backward(self, loss, calls, template, gathered):
-        """A gradient is not finite though the loss is."""
+        """A gradient is not finite though the loss is; without a template gathered is of steep()."""
         done = self._again(loss, calls, template, gathered, self._search_backward)
         if done is None:
             return None
         captured, origin = done
+        if origin is None and template is None:
+            origin = self._slopes(captured, gathered)
         self._send(captured, origin, captured.loss_value, calls)
         return origin
 
@@ -202,7 +232,7 @@ class Moment:
         forward = next((value.op for value in trace.values if value.op is not None
                         and store.node_of(value) is node), None)
         at = next(i for i, one in enumerate(gone) if Look(one).is_bad())
-        name = forward.name.rstrip("_") if forward is not None else _forward_name(node)
+        name = forward.name.rstrip("_") if forward is not None else graph.forward_name(node)
         known = []
         if forward is not None:
             known = [one for one in (*forward.inputs, *forward.outputs) if one is not None]
@@ -332,65 +362,3 @@ def _nearest_first(trace, origin, ops):
             waiting.extend(value.op.inputs)
     order.update(dict.fromkeys(trace.values))
     return list(order)
-
-
-def _in_order(loss):
-    """The nodes of a loss's graph, each after those that it takes from."""
-    done, found, waiting = set(), [], [(loss.grad_fn, False)]
-    while waiting:
-        node, is_expanded = waiting.pop()
-        if node is None or (node in done and not is_expanded):
-            continue
-        if is_expanded:
-            found.append(node)
-            continue
-        done.add(node)
-        waiting.append((node, True))
-        waiting.extend((one, False) for one, _ in reversed(node.next_functions)
-                       if one not in done)
-        if len(done) > 20000:
-            break
-    return found
-
-
-def _forward_name(node):
-    """"LogBackward0" is "log"."""
-    name = re.sub(r"Backward\d*$", "", node.name().split("::")[-1])
-    return _CAMEL.sub("_", name).lower()
-
-
-def _saved_numbers(node):
-    words = []
-    for name in dir(node):
-        if name.startswith("_saved_"):
-            try:
-                value = getattr(node, name)
-            except RuntimeError:
-                continue
-            if isinstance(value, (int, float, bool)):
-                words.append(f"{name[7:]}={value}")
-    return " ".join(words)
-
-
-def _compute(node, saved):
-    """What an operation has given, computed from what autograd has saved of it; None: not known."""
-    packet = getattr(torch.ops.aten, _forward_name(node), None)
-    for overload in packet.overloads() if packet is not None and saved else ():
-        function = getattr(packet, overload)
-        given, named = [], {}
-        for argument in function._schema.arguments:
-            try:
-                value = getattr(node, f"_saved_{argument.name}")
-            except (AttributeError, RuntimeError):
-                value = argument.default_value
-            if argument.kwarg_only:
-                named[argument.name] = value
-            else:
-                given.append(value)
-        try:
-            with torch.no_grad():
-                result = function(*given, **named)
-        except Exception:  # another overload, or something that was not saved
-            continue
-        return result if isinstance(result, torch.Tensor) else None
-    return None

@@ -8,6 +8,7 @@ in the same variables of the same functions, or among the tensors that autograd 
 loss, or among the parameters.
 """
 import contextlib
+import math
 import sys
 import weakref
 
@@ -116,6 +117,21 @@ def saved_tensors(node):
             if isinstance(value, torch.Tensor):
                 found.append((name, value))
     return found
+
+
+def is_bad_loss(loss):
+    """Tell whether a tensor is a loss that is not finite."""
+    return (loss is not None and loss.numel() == 1 and loss.grad_fn is not None
+            and not math.isfinite(loss.item()))
+
+
+def bad_loss_in(frames):
+    """A variable of functions that holds a loss which is not finite; None: there is none."""
+    for frame in frames:
+        for value in list(locals_of(frame).values()):
+            if isinstance(value, torch.Tensor) and is_bad_loss(value):
+                return value
+    return None
 
 
 class Template:

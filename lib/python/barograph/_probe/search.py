@@ -151,7 +151,7 @@ class Search:
         if not bool(bad.any()):
             bad = ~tensor.isfinite()
         if value.op is None:
-            origin = Origin(None, value, self._outside(value, tensor, bad))
+            origin = Origin(None, value, outside(value, tensor, bad))
         else:
             inputs = [self._get(one) if one is not None else None for one in value.op.inputs]
             try:
@@ -179,17 +179,19 @@ class Search:
                 return torch.nonzero(sizes > most / 100).flatten().tolist()[:MAX_LISTED]
         return []
 
-    def _outside(self, value, tensor, bad):
-        n_bad = int(bad.sum())
-        what = "NaN" if bool(tensor.isnan().any()) else "inf"
-        name = f"'{value.name}'" if value.name else "what came from outside"
-        share = f"{n_bad} of {tensor.numel()} elements"
-        if value.kind == INPUT:
-            return f"the data held {what} already: {share} of {name}"
-        if value.kind == CONSTANT:
-            return f"a constant is {what}"
-        return (f"the weights held {what} before this step: {share} of {name}; an earlier update "
-                "has spoilt them")
+
+def outside(value, tensor, bad):
+    """What to say of a bad value that came from outside."""
+    n_bad = int(bad.sum())
+    what = "NaN" if bool(tensor.isnan().any()) else "inf"
+    name = f"'{value.name}'" if value.name else "what came from outside"
+    share = f"{n_bad} of {tensor.numel()} elements"
+    if value.kind == INPUT:
+        return f"the data held {what} already: {share} of {name}"
+    if value.kind == CONSTANT:
+        return f"a constant is {what}"
+    return (f"the weights held {what} before this step: {share} of {name}; an earlier update "
+            "has spoilt them")
 
 
 def places(bad, value, n_batch):

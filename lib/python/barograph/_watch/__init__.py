@@ -29,6 +29,7 @@ bit for bit, with and without watch(). Trouble of ours becomes one event, never 
     parameters.py  its weights and gradients; shared, frozen and unused ones
     optimizers.py  optimisers: step() wrapped on the object
     patches.py     clipping, loss scaling, backward()
+    compiled.py    calls of models that are compiled, seen from outside of that
     probes.py      steps that are traced, failures that are captured (the work is in _probe/)
     ranks.py       weights that must be alike on all ranks
     cadence.py     the question to the governor

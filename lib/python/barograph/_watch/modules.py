@@ -295,6 +295,8 @@ class Modules:
         watcher = self._watcher
         try:
             if watcher.is_on:
+                if watcher.has_compiled:  # else it is done already
+                    watcher.probes.guard(module, args)
                 self.enter(known, module, args)
         except Exception as error:
             watcher.tell_failure(("input", type(error).__name__),

@@ -33,7 +33,7 @@ def install(watcher):
                 _replace(kind, "scale", _scaler_scale(kind.__dict__["scale"]))
         _replace(torch.autograd, "backward", _backward(torch.autograd.backward))
         if hasattr(torch, "compile"):
-            _replace(torch, "compile", see_compile(torch.compile, _on_compile))
+            _replace(torch, "compile", see_compile(torch.compile, _on_compile, _on_compiled))
     _watchers.add(watcher)
 
 
@@ -142,14 +142,18 @@ def _scaler_scale(original):
     return scale
 
 
-def see_compile(original, on_compile):
-    """torch.compile(), with on_compile(module) told of each module that it is given."""
+def see_compile(original, on_compile, on_compiled):
+    """torch.compile(), with on_compile(module) told of each module that it is given.
+
+    on_compiled  then told (module, what it has become); gives what takes the place of that
+    """
     @functools.wraps(original)
     def compile(model=None, *args, **kwargs):
         module = getattr(model, "__self__", model)  # a module's own compile() gives its method
         if isinstance(module, torch.nn.Module):
             on_compile(module)
-        return original(model, *args, **kwargs)
+        result = original(model, *args, **kwargs)
+        return on_compiled(module, result) if isinstance(module, torch.nn.Module) else result
     return compile
 
 
@@ -159,6 +163,15 @@ def _on_compile(module):
             watcher.on_compile(module)
         except Exception as error:
             watcher.give_up("compile", error)
+
+
+def _on_compiled(module, result):
+    for watcher in list(_watchers):
+        try:
+            result = watcher.on_compiled(module, result)
+        except Exception as error:
+            watcher.give_up("compile", error)
+    return result
 
 
 def _backward(original):

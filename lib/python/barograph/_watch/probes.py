@@ -23,10 +23,12 @@ import torch
 from .._loader import Loads
 from .._probe.again import Remembered
 from .._probe.build import ASKED, REGULAR, Builder, rows_of, seed
+from .._probe.graph import steep
 from .._probe.moment import Moment
-from .._probe.program import Template, user_frames
+from .._probe.program import Template, bad_loss_in, is_bad_loss, user_frames
 from .._probe.trace import HINTS, Names, Trace, is_users
 from . import layout, patches
+from .compiled import Compiled
 from .modules import Hook, keywords, transform
 from .model import TRAIN
 
@@ -60,6 +62,7 @@ class Probes:
         self.is_on = hasattr(run._lib, "baro_probe_begin")
         self._moment = Moment(self, run)
         self.loads = Loads(run)
+        self.compiled = Compiled(self)
         self._calls = []           # of models since the last backward(), oldest first
         self._depth = 0            # calls under way
         self._thread = 0           # that trains
@@ -106,7 +109,7 @@ class Probes:
         found = []
         for model in self._watcher.models:
             module = model.ref()
-            if module is None or not model.is_ours:
+            if module is None:
                 continue
 
             def hint_of(part):
@@ -196,6 +199,13 @@ class Probes:
             self._scaled.clear()
         if self.is_on:
             self._plan()
+            self.guard_bare()
+
+    def guard_bare(self):
+        """A step begins; where no model is ever called, nothing else would say so."""
+        models = self._watcher.models
+        if models and all(hasattr(one.ref(), "has_no_forward") for one in models):
+            self.guard()
 
     def _forget_step(self):
         """End a step that was guarded."""
@@ -226,6 +236,7 @@ class Probes:
 
     def remove(self):
         """The run ends."""
+        self.compiled.close()
         self.loads.remove()
         self.close()
         self._templates.clear()
@@ -255,28 +266,40 @@ class Probes:
 
     # ---- models are called ----
 
-    def _enter(self, module, args):
+    def enter_compiled(self, module, args, kwargs):
+        """A model is called whose forward pass is compiled; told from outside of that."""
+        if not self.is_guarded and torch.is_grad_enabled() and module.training:
+            self.guard()
+        if self.is_guarded:
+            self._enter(module, args, kwargs)
+
+    def leave_compiled(self, module, args, output):
+        """It has returned."""
+        if self.is_guarded:
+            self._leave(module, args, output)
+
+    def _enter(self, module, args, kwargs=None):
         watcher = self._watcher
         if get_ident() != self._thread:
             return  # of a replica, in a thread of its own
         if self._depth == 0 and not self._n_within and transform() is None:
             began = watcher.clock()
             try:
-                self._begin_call(module, args)
+                self._begin_call(module, args, kwargs)
             except Exception as error:
                 self._calls.clear()
                 self._fail("call", error)
             self._spent(began)
         self._depth += 1
 
-    def _begin_call(self, module, args):
+    def _begin_call(self, module, args, kwargs=None):
         if not torch.is_grad_enabled() or not module.training and not self._trains(module):
             return
         if self._calls and self._trace is None and self._templates:
             self._look_at_skipped()
         if len(self._calls) >= MAX_CALLS:
             self._calls.pop(0)
-        kwargs = keywords(module, len(args))
+        kwargs = keywords(module, len(args)) if kwargs is None else kwargs
         call = Remembered(module, args, kwargs, self._has_noise)
         call.names = _named
         self._calls.append(call)
@@ -442,6 +465,7 @@ class Probes:
         gathered = template.gather(frames, loss) if template is not None else {}
         if math.isfinite(loss.item()):
             self._n_calm += 1
+            gathered = gathered if template is not None else steep(loss)
             self._last = (loss.detach(), list(self._calls), template, gathered)
         elif not self._is_only_scaled(loss):
             self._on_failure(self._moment.forward, loss, list(self._calls), template, gathered)
@@ -474,12 +498,17 @@ class Probes:
             self._run.event("what first was not finite is not known: the budget did not pay for "
                             "guarding this step; watch(every=1), or a larger BARO_BUDGET, guards "
                             "more")
-        if self.is_on and self._calls and not self._n_within:
+        if self._may_hold_rest():
             self._look_at_rest(user_frames(frame))
+
+    def _may_hold_rest(self):
+        """Tell whether something of the step has come to no backward()."""
+        return self.is_guarded and not self._n_within and (
+            bool(self._calls) or self._n_backward == 0)
 
     def on_failed(self):
         """The program ends with an exception: it may be one that somebody raises at a NaN."""
-        if not self.is_on or not self._calls or self._n_within:
+        if not self._may_hold_rest():
             return
         trace = sys.exc_info()[2] or getattr(sys, "last_traceback", None)
         frames = []
@@ -497,9 +526,13 @@ class Probes:
             loss, gathered = None, {}
             if template is not None:
                 loss = template.loss_in(frames)
-                if not _is_bad_loss(loss):
+                if not is_bad_loss(loss):
                     loss = None
                 gathered = template.gather(frames, loss)
+            elif self._last is None:
+                loss = bad_loss_in(frames)
+            if loss is None and not self._calls:
+                return
             self._on_failure(self._moment.forward, loss, list(self._calls), template, gathered)
         except Exception as error:
             self._fail("step", error)
@@ -516,7 +549,7 @@ class Probes:
         frames = user_frames(sys._getframe(2))
         for template in self._templates.values():
             loss = template.loss_in(frames) if template.fits(self._calls) else None
-            if _is_bad_loss(loss):
+            if is_bad_loss(loss):
                 self._on_failure(self._moment.forward, loss, list(self._calls), template,
                                  template.gather([], loss))
                 self._calls.clear()
@@ -602,11 +635,6 @@ class Probes:
                                    f"no probe could be made ({what}): {error!r}")
 
 
-def _is_bad_loss(loss):
-    return (loss is not None and loss.numel() == 1 and loss.grad_fn is not None
-            and not math.isfinite(loss.item()))
-
-
 def _may_compile():
     """Tell whether torch.compile() has been asked for anything in this process."""
     frames = sys.modules.get("torch._dynamo.eval_frame")
@@ -645,6 +673,8 @@ def _to_look_at(model, edges):
              if entry.parameter.requires_grad and entry.parameter.numel() <= MAX_LOOKED]
     known = [entry for entry in small if entry.name in edges][:2 * MAX_EDGES]
     looked = [entry.parameter for entry in known]
+    if hasattr(model.ref(), "has_no_forward"):   # their order says nothing
+        return [entry.parameter for entry in small[:MAX_CALLS]]
     if not any(edges[entry.name] for entry in known):
         looked += sorted((entry.parameter for entry in small[:2]), key=torch.numel)[:1]
     return looked

@@ -78,6 +78,7 @@ class Watcher:
     def add(self, model, optimizers, every, roles, include, exclude, name):
         """Begin to watch a model."""
         is_replicated = is_inside = False
+        outer = model
         while type(model).__name__ in _WRAPPERS:
             is_replicated |= type(model).__name__ == "DistributedDataParallel"
             is_inside |= type(model).__name__ == "OptimizedModule"
@@ -104,7 +105,16 @@ class Watcher:
                 known.optimizers.append(weakref.ref(one))
             self.optimizers.wrap(one)
         patches.install(self)
+        self._see_calls(outer)
         self._arm()
+        self.probes.guard_bare()
+
+    def _see_calls(self, module):
+        """Be told of the calls of what is compiled: a wrapper, or the module itself."""
+        while module is not None:
+            if is_compiled(module):
+                self.probes.compiled.see(module)
+            module = getattr(module, _WRAPPERS.get(type(module).__name__, ""), None)
 
     def _prefix(self, model, name):
         if name is not None:
@@ -147,6 +157,16 @@ class Watcher:
         self.probes.leave(module)
         self.is_quiet = self.is_resting = False
         self._arm()
+
+    def on_compiled(self, module, result):
+        """torch.compile() has made this of a module of ours; gives what takes its place."""
+        if not any(module is part for known in self.models if known.ref() is not None
+                   for part in known.ref().modules()):
+            return result
+        if not isinstance(result, torch.nn.Module):  # by the module's own compile()
+            return self.probes.compiled.around(module, result)
+        self._see_calls(result)
+        return result
 
     def _tell_compiled(self):
         self._run._complain("compiled", "the activations of compiled modules are not seen; "
