@@ -13,11 +13,12 @@
 #include "lib/base/reading.h"
 #include "tools/cli.h"
 #include "tools/runs.h"
+#include "tools/sample_find.h"
 #include "tools/sample_print.h"
-#include "tools/series.h"
 
 enum {
-    LOOK_MS = 500, /* between looks whether the daemon is still there */
+    LOOK_MS = 500,    /* between looks whether the daemon is still there */
+    SILENT_LOOKS = 4, /* without news: then whether the tensor goes on as another */
     MAX_LINES = 4000
 };
 
@@ -84,11 +85,46 @@ static int wait_until_done(struct sample_question *question)
     }
 }
 
+/* Ask for a sample of a tensor, wait for it and print it. */
+static int ask_and_print(struct sample_question *question)
+{
+    int rc = send_question(question);
+    rc = rc == CLI_OK ? wait_until_done(question) : rc;
+    return rc == CLI_OK ? sample_print_all(question) : rc;
+}
+
+/* A tensor that changed its shape goes on as another one: follow that. */
+static int follow_newest(struct sample_question *question, struct thing_list *things)
+{
+    struct thing_list now = {0};
+    const Baro__ThingInfo *mine = NULL;
+    int rc = things_ask(question->cli, question->body.run, NULL, &now);
+    if (rc != CLI_OK) {
+        return rc;
+    }
+    for (size_t i = 0; i < now.n_things; i++) {
+        mine = now.things[i]->thing == question->body.thing ? now.things[i] : mine;
+    }
+    const Baro__ThingInfo *newest = mine != NULL ? sample_newest(&now, mine) : NULL;
+    if (newest != mine && newest->declare->n_units > 0) {
+        link_cancel(question->cli->link, question->number);
+        link_message_release(&question->message);
+        question->finding = (struct finding){0};
+        question->body.thing = newest->thing;
+        sample_print_epoch(question, newest);
+        rc = ask_and_print(question);
+    }
+    things_release(things);
+    *things = now;
+    return rc;
+}
+
 /* Print changes as they come, until interrupted. */
-static int follow_changes(struct sample_question *question)
+static int follow_changes(
+    struct sample_question *question, struct thing_list *things, bool is_epoch)
 {
     baro_autofree uint8_t *before = sample_reasons_of(&question->finding);
-    for (;;) {
+    for (int n_silent = 0;;) {
         int rc = next_finding(question, LOOK_MS);
         if (rc < 0) {
             return CLI_FAILED;
@@ -97,42 +133,43 @@ static int follow_changes(struct sample_question *question)
             send_question(question) != CLI_OK) {
             return CLI_FAILED;
         }
-        if (rc == 0 || !question->finding.head->is_done) {
+        n_silent = rc == 0 ? n_silent + 1 : 0;
+        const uint32_t was = question->body.thing;
+        if (n_silent == SILENT_LOOKS && !is_epoch) {
+            n_silent = 0;
+            if (follow_newest(question, things) != CLI_OK) {
+                return CLI_FAILED;
+            }
+        }
+        const bool is_other = question->body.thing != was;
+        if (!is_other && (rc == 0 || !question->finding.head->is_done)) {
             continue;
         }
         uint8_t *now = sample_reasons_of(&question->finding);
-        sample_print_change(question, before, now);
+        if (!is_other) {
+            sample_print_change(question, before, now);
+        }
         free(before);
         before = now;
     }
 }
 
-/* TENSOR with [0]/STAT put before its rank: the series of its first unit. */
-static void name_unit(const char *tensor, const char *stat, char *out, size_t size)
-{
-    const char *rank = strrchr(tensor, '@');
-    bool has_rank =
-        rank != NULL && rank[1] != '\0' && rank[strspn(rank + 1, "0123456789") + 1] == '\0';
-    size_t n = has_rank ? (size_t)(rank - tensor) : strlen(tensor);
-    (void)snprintf(out, size, "%.*s[0]/%s%s", (int)n, tensor, stat, has_rank ? rank : "");
-}
-
-static int sample_tensor(struct cli *cli, uint32_t run, const struct thing_list *things)
+static int sample_tensor(struct cli *cli, uint32_t run, struct thing_list *things)
 {
     const char *axis = cli->values.axis;
-    char text[SERIES_LABEL_BYTES];
-    Baro__SeriesRef reference;
-    baro__series_ref__init(&reference);
-    name_unit(cli->arguments[1], cli->values.stat != NULL ? cli->values.stat : "l2", text,
-        sizeof text);
-    if (series_find(things, text, &reference, NULL) != CLI_OK) {
+    bool is_epoch = false;
+    const Baro__ThingInfo *thing = sample_find_tensor(things, cli->arguments[1], &is_epoch);
+    const int stat = thing != NULL ? sample_find_stat(thing,
+                                         cli->values.stat != NULL ? cli->values.stat : "l2")
+                                   : -1;
+    if (stat < 0) {
         return CLI_FAILED;
     }
     struct sample_question question = {.cli = cli};
     baro__sample_request__init(&question.body);
     question.body.run = run;
-    question.body.thing = reference.thing;
-    question.body.stat = reference.stat;
+    question.body.thing = thing->thing;
+    question.body.stat = (uint32_t)stat;
     question.body.from_step = cli->values.from;
     question.body.to_step = cli->values.to;
     question.body.columns = 1; /* none is printed */
@@ -142,11 +179,9 @@ static int sample_tensor(struct cli *cli, uint32_t run, const struct thing_list 
                                                                      : AXIS_SYMLOG;
     question.body.target = (uint32_t)cli->values.lines;
     question.body.is_live = cli->values.is_follow;
-    int rc = send_question(&question);
-    rc = rc == CLI_OK ? wait_until_done(&question) : rc;
-    rc = rc == CLI_OK ? sample_print_all(&question) : rc;
+    int rc = ask_and_print(&question);
     if (rc == CLI_OK && cli->values.is_follow) {
-        rc = follow_changes(&question);
+        rc = follow_changes(&question, things, is_epoch);
     }
     link_cancel(cli->link, question.number);
     link_message_release(&question.message);

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
 #include "tools/json.h"
+#include "tools/series.h"
 
 enum {
     MOST_REPLY_BYTES = 60 << 20,
@@ -328,6 +329,24 @@ void sample_print_change(
         print_units(" new:", came, n_came, now);
         print_units(n_came > 0 ? "; gone:" : " gone:", went, n_went, NULL);
         (void)printf("\n");
+    }
+    (void)fflush(stdout);
+}
+
+void sample_print_epoch(
+    const struct sample_question *question, const Baro__ThingInfo *thing)
+{
+    const struct cli *cli = question->cli;
+    char label[SERIES_LABEL_BYTES];
+    (void)thing_epoch_label(thing, label);
+    if (cli->values.is_json) {
+        json_print(&cli->out,
+            json_pack("{s:s, s:I, s:I, s:I}", "goes_on_as", label, "epoch",
+                (json_int_t)thing->epoch, "units", (json_int_t)thing->declare->n_units,
+                "from", (json_int_t)thing->first_step));
+    } else {
+        (void)printf("from step %lld on it has another shape: %s, of %u units\n",
+            (long long)thing->first_step, label, thing->declare->n_units);
     }
     (void)fflush(stdout);
 }

@@ -32,4 +32,8 @@ uint8_t *sample_reasons_of(const struct finding *finding);
 void sample_print_change(
     const struct sample_question *question, const uint8_t *before, const uint8_t *now);
 
+/** Print in a line that a tensor goes on with another shape. */
+void sample_print_epoch(
+    const struct sample_question *question, const Baro__ThingInfo *thing);
+
 #endif

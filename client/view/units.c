@@ -208,6 +208,17 @@ static void wish_sample(
 
 /* ---- words around the chart ---- */
 
+static const char *no_units_because(const struct model_thing *thing)
+{
+    _Static_assert(READING_MAX_UNITS == 65536, "as it is said");
+    for (uint32_t i = 0; i < thing->n_dims; i++) {
+        if (thing->shape[i] > READING_MAX_UNITS) {
+            return "of more than 65,536 units the tensor is kept as a whole only";
+        }
+    }
+    return "this tensor has no units";
+}
+
 static void draw_no_units(
     struct frame *f, struct draw_rect rect, const struct model_thing *thing)
 {
@@ -218,7 +229,7 @@ static void draw_no_units(
     struct frame_chart chart = {
         .id = frame_id(VIEW_TENSOR, thing->thing, READING_UNITS, UNIT_STAT_MOST),
         .chart = {.title = "l2 norm",
-            .note = "this tensor has no units",
+            .note = no_units_because(thing),
             .lines = &line,
             .n_lines = 1},
     };
@@ -324,7 +335,8 @@ static void draw_legend(struct frame *f, struct draw_rect row, const struct unit
         x = add_legend(f, x, right, y, units_color(f, SAMPLE_ENVELOPE), 2,
             "envelope: highest, lowest now");
     }
-    if (sample->n_shown < sample->n_units && sample->is_assigned) {
+    bool has_blue = memchr(sample->reasons, SAMPLE_BLUE_NOISE, sample->n_shown) != NULL;
+    if (sample->n_shown < sample->n_units && sample->is_assigned && has_blue) {
         x = add_legend(f, x, right, y, units_color(f, SAMPLE_BLUE_NOISE), 2,
             "blue noise; wider: stands for more units");
     }

@@ -251,6 +251,10 @@ static size_t find_furthest(struct sampler *s)
 void sampler_count_members(struct sampler *s)
 {
     memset(s->members, 0, s->n_shown * sizeof *s->members);
+    for (size_t slot = 0; slot < s->n_shown; slot++) { /* also one that has a double */
+        s->nearest[s->shown[slot]] = (uint16_t)slot;
+        s->distance[s->shown[slot]] = 0;
+    }
     for (size_t i = 0; i < s->n_lines; i++) {
         if (s->nearest[i] != SAMPLE_NOBODY) {
             s->members[s->nearest[i]]++;

@@ -4,17 +4,26 @@
 
 usage: test_cli_sample.py BUILD_DIR
 """
+import json
 import math
 import os
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import WEIGHT, Place, run_tap  # noqa: E402
+from cli_place import WEIGHT, Place, run_tap, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 N_STEPS = 40
 N_MANY = 160
+PYTHON = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib", "python")
+
+
+def grown(step):
+    """Units of a tensor that changes its shape."""
+    return 60 if step < N_STEPS // 2 else 90
+
 
 # Each gives the value of a unit at a step; the units' norms are these, times a constant.
 TENSORS = {
@@ -42,9 +51,11 @@ class Sampled(unittest.TestCase):
         run = cls.place.run("odd")
         for step in range(N_STEPS):
             run.step(step)
+            run.scalar("loss", 1 / (step + 1))
             for name, (n_units, value) in TENSORS.items():
                 if value(0, step) is not None:
                     run.tensor(name, WEIGHT, [[value(u, step)] * 2 for u in range(n_units)])
+            run.tensor("grows", WEIGHT, [[1 + 0.1 * math.sin(u)] * 2 for u in range(grown(step))])
         assert run.close() == 0
 
     @classmethod
@@ -101,9 +112,83 @@ class Sampled(unittest.TestCase):
             self.assertIn(59, units, axis)
             self.assertTrue(math.isfinite(measures["spread_px"]), axis)
 
+    def test_a_tensor_that_changed_its_shape_is_sampled_as_it_is_now(self):
+        for name, n_units, first in (("grows:weight", 90, N_STEPS // 2),
+                                     ("grows:weight#2", 90, N_STEPS // 2),
+                                     ("grows:weight#1", 60, 0)):
+            *units, measures = self.place.json("sample", "odd", name)
+            self.assertEqual(measures["units"], n_units, name)
+            self.assertEqual(measures["from"], first, name)
+            self.assertEqual(sum(unit["stands_for"] for unit in units), n_units, name)
+
+    def test_whoever_follows_a_tensor_is_told_when_its_shape_changes(self):
+        run = self.place.run("growing")
+        for step in range(10):
+            run.step(step)
+            run.tensor("w", WEIGHT, [[1 + 0.1 * math.sin(u)] * 2 for u in range(60)])
+        run.sync()
+        wait_for(lambda: self.place.baro("sample", "growing", "w:weight").returncode == 0,
+                 "there are units")
+        path = os.path.join(self.place.dir, "followed")
+        with open(path, "w") as out:
+            follower = self.place.start("sample", "growing", "w:weight", "--follow", "--json",
+                                        stdout=out, stderr=subprocess.STDOUT)
+
+        def said():
+            with open(path) as lines:
+                return [json.loads(line) for line in lines.read().splitlines()]
+        try:
+            wait_for(lambda: any("shown" in line for line in said()), "it is sampled")
+            for step in range(10, 20):
+                run.step(step)
+                run.tensor("w", WEIGHT, [[1 + 0.1 * math.sin(u)] * 2 for u in range(90)])
+            run.sync()
+            wait_for(lambda: {"goes_on_as": "w:weight#2", "epoch": 2, "units": 90, "from": 10}
+                     in said() and said()[-1].get("units") == 90
+                     and "shown" in said()[-1], "the new shape is sampled")
+        finally:
+            follower.terminate()
+            follower.wait(timeout=30)
+            run.close()
+
+    def test_which_tensor_is_meant_is_told_without_parts_that_nobody_typed(self):
+        for tensor, words in (
+                ("many", "'many' lacks the role; there is 'many:weight'"),
+                ("mani:weight", "no tensor 'mani:weight' in this run; did you mean 'many:weight'?"),
+                ("many:weight[3]", "name the tensor alone, as 'many:weight'"),
+                ("many:weight#2", "'many:weight' has 1 epoch, no epoch 2"),
+                ("many:weight@1", "'many:weight' is not of rank 1"),
+                ("loss", "'loss' is a scalar")):
+            done = self.place.baro("sample", "odd", tensor)
+            self.assertEqual(done.returncode, 1, tensor)
+            self.assertIn(words, done.stderr)
+            self.assertNotIn("[0]", done.stderr)
+
+    def test_a_million_units_are_kept_as_a_whole_and_that_is_told(self):
+        program = ("import barograph, numpy; run = barograph.init(project='tests', name='million');"
+                   "run.tensor('w', numpy.ones((1 << 20, 1), numpy.float32), role='weight');"
+                   "run.log({}); run.finish()")
+        env = {**self.place.env, "BARO_LIB": os.path.join(BUILD, "lib", "push", "libbaro.so"),
+               "PYTHONPATH": PYTHON}
+        done = subprocess.run(["/usr/bin/python3", "-c", program], env=env, timeout=60,
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        wait_for(lambda: "w:weight" in self.place.baro("series", "million").stdout, "it is there")
+        done = self.place.baro("sample", "million", "w:weight")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "baro: 'w:weight' has no units: tensors of more than 65536 "
+                                      "are kept as a whole only\n")
+        done = self.place.baro("get", "million", "w:weight/l2")
+        self.assertIn("1024", done.stdout)
+
+    def test_twins_stand_for_themselves(self):
+        units, _ = self.sample("twins")
+        self.assertEqual({unit["stands_for"] for unit in units.values()}, {1})
+
     def test_wrong_uses_are_told_in_one_line(self):
         for arguments, code, words in (
                 (["--lines", "5000"], 2, "--lines: 5000 is not between 1 and 4000"),
+                (["--stat", "norm"], 1, "no statistic 'norm'; there are: mean, l2"),
                 (["--axis", "cubic"], 2, "--axis: 'cubic' is not linear, log or symlog"),
                 (["--from", "5", "--to", "4"], 2, "--from 5 is behind --to 4"),
                 (["--from", "1000"], 1, "there are no readings")):

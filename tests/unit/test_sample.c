@@ -280,6 +280,10 @@ static void odd_inputs_give_what_there_is(void **test)
     sampler = run(&lines, &even, NULL, &sample);
     assert_int_equal(sample.n_shown, 3);
     assert_int_equal(reason_of(&sample, 2), SAMPLE_NONFINITE);
+    for (size_t i = 0; i < 3; i++) { /* a twin stands for itself, too */
+        assert_int_equal(sample.nearest[sample.shown[i]], i);
+        assert_int_equal(sample.n_members[i], 1);
+    }
     sampler_destroy(sampler);
     lines = (struct polylines){.n_lines = 9, .n_steps = 1, .values = values};
     sampler = run(&lines, &even, NULL, &sample);
