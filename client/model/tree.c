@@ -103,6 +103,46 @@ static void add_tensor(struct builder *b, const struct model_thing *thing)
     }
 }
 
+static bool has_tensor(const struct tree_node *node)
+{
+    for (int role = 1; role < BARO_ROLE_END; role++) {
+        if (node->roles[role] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A module that holds nothing but another that only holds modules is one with it:
+ * "model.decoder.layers" is a row, not three. */
+static void join_chains(struct builder *b)
+{
+    for (uint32_t i = 1; i < b->n; i++) { /* parents come before their children */
+        struct raw *raw = &b->raws[i];
+        uint32_t only = raw->first_child;
+        while (only != NONE && only == raw->last_child && !has_tensor(&raw->node) &&
+               !has_tensor(&b->raws[only].node) && b->raws[only].first_child != NONE) {
+            struct raw *below = &b->raws[only];
+            size_t label_at = raw->node.path_n - raw->node.label_n;
+            raw->node.path = below->node.path;
+            raw->node.path_n = below->node.path_n;
+            raw->node.label = below->node.path + label_at;
+            raw->node.label_n = below->node.path_n - label_at;
+            raw->first_child = below->first_child;
+            raw->last_child = below->last_child;
+            for (uint32_t at = raw->first_child; at != NONE; at = b->raws[at].next) {
+                b->raws[at].parent = i;
+            }
+            below->parent = NONE; /* out of the tree */
+            below->first_child = NONE;
+            only = raw->first_child;
+        }
+        if (raw->parent != NONE) {
+            raw->node.depth = b->raws[raw->parent].node.depth + 1;
+        }
+    }
+}
+
 /* Depth first without recursion: down to the first child, else on to the next of an ancestor. */
 static void flatten(const struct builder *b, struct tree *tree)
 {
@@ -148,6 +188,7 @@ struct tree *tree_create(const struct model_things *things)
             }
         }
     }
+    join_chains(&b);
     struct tree *tree = part_create(sizeof *tree + b.n * sizeof tree->nodes[0], NULL);
     flatten(&b, tree);
     free(b.raws);

@@ -2,7 +2,7 @@
 /*
  * The module tree: tensors by the dots in their names, in the order in which the run named
  * them. A node may be a module, a tensor in several roles, or both (a layer whose output is
- * watched and that has a weight below it).
+ * watched and that has a weight below it). Modules of which each holds only the next are one node.
  */
 #ifndef CLIENT_MODEL_TREE_H
 #define CLIENT_MODEL_TREE_H
@@ -14,7 +14,7 @@ enum { TREE_MAX_DEPTH = 24 };
 struct tree_node {
     const char *path; /* full name up to here, path_n bytes */
     size_t path_n;
-    const char *label; /* its last piece, label_n bytes */
+    const char *label; /* what its parent's lacks, label_n bytes */
     size_t label_n;
     uint32_t rank; /* of its tensors; 0 for modules */
     int depth;

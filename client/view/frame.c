@@ -520,25 +520,6 @@ void frame_mark(struct frame *f, enum theme_health health, float x, float y)
         theme_health_color(f->theme, health));
 }
 
-struct draw_rect frame_name(struct frame *f, float size, draw_color color, float x, float y,
-    float max_w, const char *name)
-{
-    char text[300];
-    struct draw_style style = {.size = size, .color = color, .max_w = max_w};
-    struct font *font = draw_font(f->list);
-    const char *rest = name;
-    (void)snprintf(text, sizeof text, "%s", name);
-    while (font_width(font, FONT_TEXT, size, text, strlen(text)) > max_w) {
-        const char *dot = strchr(rest, '.');
-        if (dot == NULL || dot[1] == '\0') {
-            break;
-        }
-        rest = dot + 1;
-        (void)snprintf(text, sizeof text, "…%s", rest);
-    }
-    return draw_string(f->list, x, y, &style, text);
-}
-
 float frame_switch(struct frame *f, float x, float y, const char *const *words,
     const int64_t *values, size_t n, int64_t chosen, enum view_act act, bool from_right)
 {

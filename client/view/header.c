@@ -43,6 +43,27 @@ static void shorten(
     }
 }
 
+/* Where there is no room for the project's name it is the run's that is said, by both its ends; the
+ * pointer has all of it. */
+static struct draw_rect draw_run_name(struct frame *f, float x, float y, float room)
+{
+    char name[WORDS_MAX];
+    char text[WORDS_MAX];
+    (void)words_run(name, f->run);
+    struct font *font = draw_font(f->list);
+    bool fits = font_width(font, FONT_STRONG, THEME_SIZE_TITLE, name, strlen(name)) <= room;
+    const char *said = fits || f->run->name[0] == '\0' ? name : f->run->name;
+    (void)frame_fit_middle(f, FONT_STRONG, THEME_SIZE_TITLE, room, said, text);
+    struct draw_rect box =
+        frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, x, y, room, text);
+    if (!fits && frame_is_over(f, (struct draw_rect){x, y - 18, box.w, 26})) {
+        frame_tip(f, x, y + 4);
+        frame_tip_line(f, "%s", f->run->name);
+        frame_tip_line(f, "%s", f->run->project);
+    }
+    return box;
+}
+
 void header_draw(struct frame *f, struct draw_rect rect)
 {
     const struct model *model = f->model;
@@ -70,22 +91,24 @@ void header_draw(struct frame *f, struct draw_rect rect)
     shorten(f, words, values, n_pages, rect.w - 2 * VIEW_PAD - least);
     float left = frame_switch(f, right, y, words, values, (size_t)n_pages,
         (int64_t)f->view->page, VIEW_PICK_PAGE, true);
-    char name[WORDS_MAX];
     char step[FORMAT_MAX];
     char rest[WORDS_MAX];
+    char away[WORDS_MAX];
     float x = rect.x + VIEW_PAD;
     frame_mark(f, words_run_health(f->run), x + 4, y - 5);
-    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
-        x + 16, y, (left - x) * 0.5F, words_run(name, f->run));
-    char away[WORDS_MAX];
     const char *link = link_words(model, away);
     const char *reason = f->run->status_text;
     (void)snprintf(rest, sizeof rest, "%.100s%sstep %s · %s%s%.120s",
         link != NULL ? link : "", link != NULL ? " · " : "",
         f->run->n_steps > 0 ? format_count(step, f->run->last_step) : "–",
         words_status(f->run), reason[0] != '\0' ? ": " : "", reason);
+    float room = left - 20 - x;
+    float rest_w =
+        font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_TEXT, rest, strlen(rest));
+    struct draw_rect box =
+        draw_run_name(f, x + 16, y, fmaxf(room - 30 - rest_w, (left - x) * 0.5F));
     float rest_x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         link != NULL ? f->theme->watch : f->theme->secondary, rest_x, y,
-        fmaxf(left - 20 - rest_x, 10), rest);
+        fmaxf(x + room - rest_x, 10), rest);
 }

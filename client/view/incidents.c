@@ -22,43 +22,13 @@ static const float LINE_H = 23;
 static const float CHART_H = 104;
 static const float SIDE_W = 34; /* left of the text: where the mark is */
 static const float MIN_CHART_W = 280;
+static const float STEP_W = 150; /* of "since step 24,397" */
 
-/* A sentence cut into lines that fit. */
-struct lines {
-    size_t n;
-    char text[MAX_LINES][WORDS_MAX];
-};
-
-/* How many bytes of a text fit into a width, cut at a space if there is one. */
-static size_t fit(struct frame *f, enum font_role role, const char *text, float w)
+/* How many lines a text takes. */
+static size_t count_lines(struct frame *f, enum font_role role, const char *text, float w)
 {
-    size_t n = strlen(text);
-    if (font_width(draw_font(f->list), role, THEME_SIZE_TEXT, text, n) <= w) {
-        return n;
-    }
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (text[i] == ' ') {
-            if (font_width(draw_font(f->list), role, THEME_SIZE_TEXT, text, i) > w) {
-                break;
-            }
-            best = i;
-        }
-    }
-    return best > 0 ? best : n;
-}
-
-static struct lines wrap(struct frame *f, enum font_role role, const char *text, float w)
-{
-    struct lines lines = {0};
-    while (*text != '\0' && lines.n < MAX_LINES) {
-        bool is_last = lines.n + 1 == MAX_LINES;
-        size_t n = is_last ? strlen(text) : fit(f, role, text, w);
-        (void)snprintf(lines.text[lines.n++], WORDS_MAX, "%.*s", (int)n, text);
-        text += n;
-        text += strspn(text, " ");
-    }
-    return lines;
+    struct frame_words lines[MAX_LINES];
+    return frame_wrap(f, role, THEME_SIZE_TEXT, text, w, lines, MAX_LINES);
 }
 
 static const struct model_alert *find_alert(const struct model *model, uint64_t id)
@@ -75,8 +45,7 @@ static const struct model_alert *find_alert(const struct model *model, uint64_t 
 struct plan {
     float text_w; /* of the left column */
     float chart_x, chart_w;
-    size_t n_charts, n_rows;
-    struct lines headline;
+    size_t n_charts, n_rows, n_head; /* lines of the headline */
     float head_h, h;
 };
 
@@ -85,17 +54,33 @@ static const float LEAD_W = 84; /* left of a sentence: "Likely", "Try" */
 /* Height of a cause or an advice in the left column. */
 static float sentence_height(struct frame *f, const char *sentence, float w)
 {
-    return LINE_H * (float)wrap(f, FONT_TEXT, sentence, w - LEAD_W).n;
+    return LINE_H * (float)count_lines(f, FONT_TEXT, sentence, w - LEAD_W);
+}
+
+/* Where the sentence of an alert begins: behind its step. */
+static float alert_lead(
+    struct frame *f, const struct model_alert *alert, char step[FORMAT_MAX])
+{
+    (void)format_count(step, alert->step);
+    float w =
+        font_width(draw_font(f->list), FONT_MONO, THEME_SIZE_TEXT, step, strlen(step));
+    return fmaxf(18 + w + 12, LEAD_W);
+}
+
+static float alert_height(struct frame *f, const struct model_alert *alert, float w)
+{
+    char step[FORMAT_MAX];
+    return LINE_H *
+           (float)count_lines(f, FONT_TEXT, alert->text, w - alert_lead(f, alert, step));
 }
 
 static struct plan plan_card(
     struct frame *f, float w, const struct model_incident *incident)
 {
     struct plan plan = {0};
-    const float step_w = 150;
     float inner = w - SIDE_W - 16;
-    plan.headline = wrap(f, FONT_STRONG, incident->headline, inner - step_w);
-    plan.head_h = 12 + LINE_H * (float)plan.headline.n;
+    plan.n_head = count_lines(f, FONT_STRONG, incident->headline, inner - STEP_W);
+    plan.head_h = 12 + LINE_H * (float)plan.n_head;
     plan.n_charts =
         incident->n_evidence < MAX_CHARTS ? incident->n_evidence : (size_t)MAX_CHARTS;
     plan.chart_w = fminf(inner * 0.42F, 460);
@@ -106,7 +91,11 @@ static struct plan plan_card(
     plan.chart_x = SIDE_W + plan.text_w + 24;
     plan.n_rows = incident->n_alerts < MAX_ROWS ? incident->n_alerts : (size_t)MAX_ROWS;
     bool has_more = incident->n_alerts + incident->n_more > plan.n_rows;
-    float text_h = LINE_H * (float)(plan.n_rows + (has_more ? 1 : 0));
+    float text_h = has_more ? LINE_H : 0;
+    for (size_t i = 0; i < plan.n_rows; i++) {
+        const struct model_alert *alert = find_alert(f->model, incident->alerts[i]);
+        text_h += alert != NULL ? alert_height(f, alert, plan.text_w) : LINE_H;
+    }
     for (size_t i = 0; i < incident->n_causes; i++) {
         text_h += sentence_height(f, incident->causes[i], plan.text_w);
     }
@@ -127,18 +116,17 @@ static struct plan plan_card(
 static void draw_row(struct frame *f, struct draw_rect row, const struct model_alert *alert)
 {
     char step[FORMAT_MAX];
-    char label[WORDS_MAX];
     if (alert->id == f->view->alert || frame_is_over(f, row)) {
         draw_fill(f->list, row, f->theme->raised);
     }
     float base = row.y + 16.5F;
+    float lead = alert_lead(f, alert, step);
     frame_mark(f, frame_health(alert->level), row.x + 6, row.y + 11);
-    (void)snprintf(label, sizeof label, "%s", format_count(step, alert->step));
-    struct draw_rect number = frame_text(
-        f, FONT_MONO, THEME_SIZE_TEXT, f->theme->secondary, row.x + 18, base, 0, label);
-    float x = fmaxf(number.x + number.w + 12, row.x + 84);
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, x, base,
-        row.x + row.w - x, alert->text);
+    (void)frame_text(
+        f, FONT_MONO, THEME_SIZE_TEXT, f->theme->secondary, row.x + 18, base, 0, step);
+    struct draw_rect words = {row.x + lead, base, row.w - lead, 0};
+    (void)frame_text_lines(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, words, LINE_H,
+        MAX_LINES, alert->text);
     frame_zone(f, row, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
 }
 
@@ -146,14 +134,11 @@ static void draw_row(struct frame *f, struct draw_rect row, const struct model_a
 static float draw_sentence(struct frame *f, struct draw_rect row, const char *lead,
     draw_color color, const char *sentence)
 {
-    struct lines lines = wrap(f, FONT_TEXT, sentence, row.w - LEAD_W);
     float base = row.y + 16.5F;
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, color, row.x + 18, base, 62, lead);
-    for (size_t i = 0; i < lines.n; i++) {
-        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, row.x + LEAD_W,
-            base + LINE_H * (float)i, row.w - LEAD_W, lines.text[i]);
-    }
-    return LINE_H * (float)lines.n;
+    struct draw_rect words = {row.x + LEAD_W, base, row.w - LEAD_W, 0};
+    return LINE_H * (float)frame_text_lines(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text,
+                        words, LINE_H, MAX_LINES, sentence);
 }
 
 static void draw_texts(struct frame *f, float x, float y, const struct plan *plan,
@@ -162,10 +147,11 @@ static void draw_texts(struct frame *f, float x, float y, const struct plan *pla
     struct draw_rect row = {x, y, plan->text_w, LINE_H};
     for (size_t i = 0; i < plan->n_rows; i++) {
         const struct model_alert *alert = find_alert(f->model, incident->alerts[i]);
+        row.h = alert != NULL ? alert_height(f, alert, row.w) : LINE_H;
         if (alert != NULL) {
             draw_row(f, row, alert);
         }
-        row.y += LINE_H;
+        row.y += row.h;
     }
     uint64_t n_more = incident->n_alerts + incident->n_more - plan->n_rows;
     if (n_more > 0) {
@@ -245,11 +231,10 @@ static void draw_card(struct frame *f, struct draw_rect card, const struct plan 
     (void)snprintf(
         label, sizeof label, "since step %s", format_count(step, incident->first_step));
     (void)draw_string(f->list, card.x + card.w - 16, card.y + 24.5F, &style, label);
-    for (size_t i = 0; i < plan->headline.n; i++) {
-        (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, card.x + SIDE_W,
-            card.y + 24.5F + LINE_H * (float)i, card.w - SIDE_W - 166,
-            plan->headline.text[i]);
-    }
+    struct draw_rect head = {
+        card.x + SIDE_W, card.y + 24.5F, card.w - SIDE_W - 16 - STEP_W, 0};
+    (void)frame_text_lines(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, head, LINE_H,
+        plan->n_head, incident->headline);
     float y = card.y + plan->head_h + 4;
     draw_texts(f, card.x + SIDE_W - 12, y, plan, incident);
     for (size_t i = 0; i < plan->n_charts; i++) {

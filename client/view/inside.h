@@ -4,6 +4,7 @@
 #define CLIENT_VIEW_INSIDE_H
 
 #include "client/view/view.h"
+#include "client/view/words.h"
 
 /* One frame under way. */
 struct frame {
@@ -111,9 +112,42 @@ void frame_tip_line(struct frame *f, const char *format, ...)
  * gradient; NULL if no tensor held any. */
 const struct model_alert *frame_origin(const struct model *model);
 
-/** Draw a dotted name so that its end stays when there is no room for all. */
+/**
+ * Shorten a dotted name to a width: pieces give way from the left, numbers and the end last
+ * ("…layers.3…experts.1.weight"). Returns out; only the last piece may still be too wide.
+ */
+char *frame_fit_name(struct frame *f, enum font_role role, float size, float max_w,
+    const char *name, char out[WORDS_MAX]);
+
+/** Draw a dotted name, shortened where there is no room for all. */
 struct draw_rect frame_name(struct frame *f, float size, draw_color color, float x, float y,
     float max_w, const char *name);
+
+/** Take parts that stand behind " · " off the end of a text until it fits. Returns text. */
+char *frame_fit_parts(
+    struct frame *f, enum font_role role, float size, float max_w, char *text);
+
+enum { FRAME_MAX_LINES = 6 };
+
+/* A line of a longer text; borrowed. */
+struct frame_words {
+    const char *at;
+    size_t n;
+};
+
+/** Cut a text into lines of a width, at spaces, else within long names; the last has all of the
+ * rest. Returns how many there are. */
+size_t frame_wrap(struct frame *f, enum font_role role, float size, const char *text,
+    float w, struct frame_words *lines, size_t max_lines);
+
+/** Draw a text in lines, at most FRAME_MAX_LINES, the first with its baseline at at.y. Returns how
+ * many there are. */
+size_t frame_text_lines(struct frame *f, enum font_role role, float size, draw_color color,
+    struct draw_rect at, float line_h, size_t max_lines, const char *text);
+
+/** Shorten a name to a width by its middle: both ends stay. Returns out. */
+char *frame_fit_middle(struct frame *f, enum font_role role, float size, float max_w,
+    const char *name, char out[WORDS_MAX]);
 
 /** Keep a scroll position within what there is; gives it. */
 float frame_scroll(

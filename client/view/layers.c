@@ -258,7 +258,8 @@ static void draw_name(
             (void)snprintf(
                 words, sizeof words, "began here, step %lld", (long long)f->origin->step);
         } else if (row->thing != NULL) {
-            (void)words_shape(words, row->thing);
+            (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_AXIS, fmaxf(right - x - 20, 10),
+                words_shape(words, row->thing));
         } else {
             (void)snprintf(words, sizeof words, "folded: its tensors' lines");
         }

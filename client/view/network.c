@@ -186,6 +186,7 @@ static void draw_head(struct frame *f, const struct network_box *box)
         (void)words_shape(shape, box->thing);
     }
     float ops_w = draw_ops_word(f, box, r.x + r.w - 8, r.y + 32);
+    (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_AXIS, r.w - 32 - ops_w, shape);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS,
         box->has_origin ? f->theme->alarm : f->theme->secondary, x + 13, r.y + 32,
         r.w - 32 - ops_w, shape);

@@ -66,6 +66,17 @@ static float draw_beside(struct frame *f, struct draw_rect row, float w)
     return w - box.w - 8;
 }
 
+/* All of a name that is cut in its row. */
+static void tip_of_name(
+    struct frame *f, struct draw_rect row, const char *name, const char *of)
+{
+    frame_tip(f, row.x + row.w - 24, row.y + row.h / 2);
+    frame_tip_line(f, "%s", name);
+    if (of != NULL) {
+        frame_tip_line(f, "%s", of);
+    }
+}
+
 static void draw_run(
     struct frame *f, struct draw_rect row, const struct model_run *run, bool is_grouped)
 {
@@ -88,9 +99,14 @@ static void draw_run(
     if (is_grouped) {
         (void)snprintf(name, sizeof name, "%s%s", run->name, run->branch);
     }
+    char text[WORDS_MAX];
+    (void)frame_fit_middle(f, FONT_TEXT, THEME_SIZE_TEXT, name_w, name, text);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         run->is_overwritten ? f->theme->secondary : f->theme->text, x, row.y + 18.5F,
-        name_w, name);
+        name_w, text);
+    if (strcmp(name, text) != 0 && frame_is_over(f, row)) {
+        tip_of_name(f, row, run->name, run->project);
+    }
     say_run(run, line);
     (void)frame_text(
         f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, row.y + 34, w, line);
@@ -119,8 +135,14 @@ static void draw_project(
         right -= 16;
     }
     struct draw_rect count = draw_string(f->list, right, y, &style, n);
+    float room = count.x - row.x - VIEW_PAD - 28;
+    char name[WORDS_MAX];
+    (void)frame_fit_middle(f, FONT_STRONG, THEME_SIZE_AXIS, room, text, name);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_AXIS, f->theme->secondary,
-        row.x + VIEW_PAD + 16, y, count.x - row.x - VIEW_PAD - 28, text);
+        row.x + VIEW_PAD + 16, y, room, name);
+    if (strcmp(name, text) != 0 && frame_is_over(f, row)) {
+        tip_of_name(f, row, project->name, NULL);
+    }
     frame_zone(f, row, VIEW_FOLD_PROJECT, (int64_t)hash, 0);
 }
 
@@ -372,8 +394,17 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
                        : thing != 0 ? f->theme->text
                                     : f->theme->secondary;
     float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT);
-    struct draw_rect box = frame_text(f, is_here ? FONT_STRONG : FONT_TEXT, THEME_SIZE_TEXT,
-        color, x + 14, y, label_w, label);
+    enum font_role role = is_here ? FONT_STRONG : FONT_TEXT;
+    char text[WORDS_MAX];
+    (void)frame_fit_name(f, role, THEME_SIZE_TEXT, label_w, label, text);
+    struct draw_rect box =
+        frame_text(f, role, THEME_SIZE_TEXT, color, x + 14, y, label_w, text);
+    if (frame_is_over(f, row) && (box.w >= label_w - 1 || strcmp(text, label) != 0)) {
+        char path[WORDS_MAX];
+        (void)snprintf(path, sizeof path, "%.*s",
+            (int)(node->path_n < WORDS_MAX ? node->path_n : WORDS_MAX), node->path);
+        tip_of_name(f, row, path, NULL);
+    }
     if (is_here && label_w - box.w > 40) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->alarm, box.x + box.w + 8,
             y, label_w - box.w - 8, "began here");

@@ -82,8 +82,8 @@ char *words_shape(char out[WORDS_MAX], const struct model_thing *thing)
         baro_dtype_name(thing->dtype));
     if (thing->n_units > 0) {
         char units[FORMAT_MAX];
-        (void)snprintf(out + n, WORDS_MAX - n, " · %s units",
-            format_count(units, (int64_t)thing->n_units));
+        (void)snprintf(out + n, WORDS_MAX - n, " · %s unit%s",
+            format_count(units, (int64_t)thing->n_units), thing->n_units == 1 ? "" : "s");
     }
     return out;
 }
