@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/live.h"
+#include "lib/alarm/alarm.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
@@ -209,6 +210,19 @@ static struct run *make_branch(
     return run;
 }
 
+/* A process knows of more ranks than the first: it was started by that one. */
+static void learn_ranks(struct run *run, const Baro__RunDescription *description)
+{
+    if (description->n_ranks <= run->description->n_ranks) {
+        return;
+    }
+    run->description->n_ranks = description->n_ranks;
+    if (run->alarm != NULL) {
+        alarm_expect_ranks(run->alarm, description->n_ranks);
+    }
+    registry_touch_run(run);
+}
+
 struct run *resume_run(
     struct barod *barod, Baro__RunDescription *description, uint32_t rank, bool is_recovery)
 {
@@ -230,6 +244,7 @@ struct run *resume_run(
     if (run == NULL) {
         return make_branch(barod, current, description);
     }
+    learn_ranks(run, description);
     baro__run_description__free_unpacked(description, NULL);
     return run;
 }

@@ -385,6 +385,38 @@ def test_a_script_that_records_itself_keeps_the_say():
         assert set(series) == {"mine"} and len(values(run, "mine")) == 3, series.keys()
 
 
+def test_ranks_that_a_script_spawns_are_ranks_of_its_run():
+    path = written("""
+        import torch
+        import torch.multiprocessing as mp
+
+        def train(rank, n_steps):
+            torch.set_num_threads(1)
+            model = torch.nn.Linear(2, 1)
+            optimizer = torch.optim.SGD(model.parameters(), 0.1)
+            for step in range(n_steps):
+                loss = model(torch.ones(3, 2)).square().sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            assert rank == 0, "rank 1 is out of luck"
+
+        if __name__ == "__main__":
+            try:
+                mp.spawn(train, (4,), nprocs=2)
+            except Exception as error:
+                print("out of luck" in str(error))
+    """)
+    with live.daemon():
+        done = subprocess.run([sys.executable, "-m", "barograph", "run", path], capture_output=True,
+                              text=True, timeout=120, env=dict(os.environ, BARO_AUTOSTART="0"))
+        assert done.stdout == "True\n", done.stdout + done.stderr
+        run = live.listing("runs")[0]
+        assert (run["ranks"], run["steps"], run["status"]) == (2, 4, "failed"), run
+        seen = {(one["name"], one["rank"]) for one in live.listing("series", run["id"])}
+        assert {("loss", 0), ("loss", 1), ("weight:grad", 0), ("weight:weight", 1)} <= seen, seen
+
+
 def test_a_child_that_trains_after_a_fork_is_silent():
     with live.daemon():
         _, run, _ = odd("""

@@ -93,12 +93,12 @@ def main(arguments=None):
         print(f"python -m barograph: there is no script '{options.script}'", file=sys.stderr)
         return 2
     run_script = _script.run_module if options.is_module else _script.run_file
-    run = barograph.init(project=options.project, budget=options.budget,
-                         name=options.name or os.path.basename(options.script),
-                         run_id=_shared_run_id(),
+    again = {"project": options.project, "budget": options.budget,
+             "name": options.name or os.path.basename(options.script)}
+    run = barograph.init(**again, run_id=_shared_run_id(),
                          config={"script": options.script, "arguments": options.arguments})
     watched = {"every": options.every, "include": options.include, "exclude": options.exclude}
-    auto.begin(run, None if options.no_watch else watched)
+    auto.begin(run, None if options.no_watch else watched, again)
     try:
         run_script(options.script, options.arguments)
     except _script.NotFound as fault:

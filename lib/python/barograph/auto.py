@@ -15,7 +15,8 @@ Models are the outermost modules with parameters that an optimiser holds (withou
 have got gradients). They are looked for at the first forward pass in training mode, and again when
 an optimiser has come or holds other parameters.
 
-Only this process is recorded: not children, whether forked or spawned (DataLoader workers).
+Only this process is recorded, and the ranks that it starts by torch.multiprocessing.spawn(): no
+other children, whether forked or spawned (DataLoader workers).
 """
 import functools
 import gc
@@ -27,6 +28,7 @@ import weakref
 
 import barograph
 
+from . import _spawned
 from ._losses import Losses
 
 MAX_LOGGED = 8  # optimisers whose learning rate is recorded
@@ -34,15 +36,16 @@ MAX_LOGGED = 8  # optimisers whose learning rate is recorded
 _recorder = None
 
 
-def begin(run, options=None):
+def begin(run, options=None, again=None):
     """Record what the script does from now on into this run.
 
     options  arguments for watch(); None: watch nothing
+    again    arguments of init() that ranks which the script starts are to have, too
     """
     global _recorder
     if not run.is_active:
         return
-    _recorder = Recorder(run, options)
+    _recorder = Recorder(run, options, again or {})
     barograph._adopt = _recorder.hand_over
     if "torch" in sys.modules:
         _recorder.patch(sys.modules["torch"])
@@ -95,9 +98,10 @@ class _Optimizer:
 class Recorder:
     """Sees optimisers and losses, finds the models, and logs each step."""
 
-    def __init__(self, run, options):
+    def __init__(self, run, options, again):
         self._run = run
         self._options = options
+        self._again = again
         self._torch = None
         self._losses = None
         self._optimizers = []    # all that live, in the order they were made
@@ -142,6 +146,7 @@ class Recorder:
         self._torch = torch
         self._losses = Losses(torch)
         self.guarded(_see_loaders)
+        self.guarded(_spawned.install, torch, self._run, self._options, self._again)
         make = torch.optim.Optimizer.__init__
         recorder = self
 
