@@ -72,6 +72,13 @@ static inline bool chart_is_hole(double gap, double before, double distance)
     return gap > 0 && distance > gap && distance > 4 * before;
 }
 
+/*
+ * What a chart remembers of a line of columns that grows at its end only, so that drawing it again
+ * takes as long as what has come. It belongs to one line; a chart that shows the line otherwise
+ * than the one before begins anew.
+ */
+struct chart_memo;
+
 /* One line: points or columns, rising in x. All pointers are borrowed for the call. */
 struct chart_line {
     const char *name; /* direct label at the line's end; NULL = none */
@@ -79,6 +86,9 @@ struct chart_line {
     size_t n_points;
     const struct chart_column *columns; /* used when points is NULL */
     size_t n_columns;
+    struct chart_memo *memo; /* NULL = none */
+    size_t memo_first;       /* place of columns[0] among all columns of the memo's line */
+    size_t n_fixed; /* so many of columns are, with the memo, what they will always be */
     double
         gap; /* readings further apart in x are not joined, see chart_is_hole(); 0 = join all */
     draw_color color;
@@ -214,6 +224,18 @@ bool chart_read(const struct chart *chart, const struct chart_layout *layout, si
 
 /** Draw the flag of a person's note, its foot at a point. */
 void chart_draw_flag(struct draw_list *list, float x, float y, draw_color color);
+
+/** Index of the first point at or after an x, or column that ends there. */
+size_t chart_line_find(const struct chart_line *line, double x);
+
+/** Make a memo; never NULL; chart_memo_destroy frees it. */
+struct chart_memo *chart_memo_create(void);
+
+/** Free a memo; NULL is fine. */
+void chart_memo_destroy(struct chart_memo *memo);
+
+/** The line's columns are others now. */
+void chart_memo_forget(struct chart_memo *memo);
 
 /** Forget the range: the next draw fits it anew (key f). */
 void chart_refit(struct chart_state *state);

@@ -32,16 +32,21 @@ struct samples {
     double positive_least;          /* smallest above 0 */
 };
 
+/* Room is needed around the largest and the smallest numbers that there are. */
+static double tame(double value)
+{
+    value = value > HUGE_READING ? HUGE_READING : value;
+    value = value < -HUGE_READING ? -HUGE_READING : value;
+    return fabs(value) < TINY_READING ? 0 : value;
+}
+
 /* Look at one reading; keep it for the central part when it belongs to the even sample. */
 static void take(struct samples *s, double value, bool alarmed, bool keep)
 {
     if (!isfinite(value)) {
         return;
     }
-    /* Room is needed around the largest and the smallest numbers that there are. */
-    value = value > HUGE_READING ? HUGE_READING : value;
-    value = value < -HUGE_READING ? -HUGE_READING : value;
-    value = fabs(value) < TINY_READING ? 0 : value;
+    value = tame(value);
     s->least = value < s->least ? value : s->least;
     s->most = value > s->most ? value : s->most;
     if (value > 0 && value < s->positive_least) {
@@ -53,6 +58,60 @@ static void take(struct samples *s, double value, bool alarmed, bool keep)
     }
     if (keep && s->n < MAX_SAMPLES) {
         s->values[s->n++] = value;
+    }
+}
+
+static void extend_by(struct chart_fitted *to, double value)
+{
+    if (!isfinite(value)) {
+        return;
+    }
+    value = tame(value);
+    to->least = value < to->least ? value : to->least;
+    to->most = value > to->most ? value : to->most;
+    if (value > 0 && value < to->positive_least) {
+        to->positive_least = value;
+    }
+}
+
+static void extend(struct chart_fitted *to, const struct chart_column *column)
+{
+    if (column->count > column->n_nonfinite) {
+        extend_by(to, column->min);
+        extend_by(to, column->max);
+    }
+}
+
+/* Look at the visible columns of a line with a memo: those that it does not know. */
+static void take_known(
+    struct samples *s, const struct chart_line *line, size_t begin, size_t end)
+{
+    struct chart_fitted *known = chart_memo_fitted(line->memo);
+    size_t fixed = line->n_fixed < begin ? begin
+                   : line->n_fixed < end ? line->n_fixed
+                                         : end;
+    if (!known->has || known->begin != line->memo_first + begin ||
+        known->end > line->memo_first + fixed) {
+        *known = (struct chart_fitted){.has = true,
+            .begin = line->memo_first + begin,
+            .end = line->memo_first + begin,
+            .least = (double)INFINITY,
+            .most = (double)-INFINITY,
+            .positive_least = (double)INFINITY};
+    }
+    for (; known->end < line->memo_first + fixed; known->end++) {
+        extend(known, &line->columns[known->end - line->memo_first]);
+    }
+    struct chart_fitted all = *known;
+    for (size_t i = fixed; i < end; i++) {
+        extend(&all, &line->columns[i]);
+    }
+    s->least = fmin(s->least, all.least);
+    s->most = fmax(s->most, all.most);
+    s->positive_least = fmin(s->positive_least, all.positive_least);
+    if (line->alarmed) {
+        s->alarm_least = fmin(s->alarm_least, all.least);
+        s->alarm_most = fmax(s->alarm_most, all.most);
     }
 }
 
@@ -70,8 +129,12 @@ static void take_line(
     size_t n = (end - begin) * (has_points ? 1 : 2);
     size_t step = n <= share ? 1 : (n + share - 1) / share;
     size_t wait = 0; /* until the next one of the even sample */
-    for (size_t i = begin; i < end; i++) {
-        bool keep = wait == 0;
+    bool is_known = !has_points && line->memo != NULL;
+    if (is_known) {
+        take_known(s, line, begin, end);
+    }
+    for (size_t i = begin; i < end; i += is_known ? step : 1) {
+        bool keep = is_known || wait == 0;
         wait = keep ? step - 1 : wait - 1;
         if (has_points) {
             take(s, line->points[i].y, line->alarmed, keep);

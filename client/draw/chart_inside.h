@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chart from inside: shared by chart.c, chart_fit.c, chart_line.c and chart_mark.c alone. */
+/* The chart from inside: shared by chart.c and chart_*.c alone. */
 #ifndef CLIENT_DRAW_CHART_INSIDE_H
 #define CLIENT_DRAW_CHART_INSIDE_H
 
@@ -25,6 +25,19 @@ struct chart_beyond {
     draw_color color;
 };
 
+/* What a line notes at the edges of the plot; colours are not set. */
+struct chart_noted {
+    uint8_t *edges; /* n_px of enum chart_edge */
+    struct chart_beyond above, below;
+};
+
+/* The least and the most of readings of a line, as chart_fit.c takes them. */
+struct chart_fitted {
+    bool has;
+    size_t begin, end; /* which readings, counted as memo_first does */
+    double least, most, positive_least;
+};
+
 /* Marks that a chart's lines leave on its edges, one byte a device column. */
 enum chart_edge {
     EDGE_NAN = 1,
@@ -44,6 +57,8 @@ struct chart_pen {
     struct chart_scale scale;
     uint8_t *edges; /* n_px of enum chart_edge */
     struct chart_beyond above, below;
+    void *cells; /* for chart_dense.c, n_px each; NULL: not needed so far */
+    struct draw_point *points;
     struct draw_rect texts[CHART_MAX_TEXTS]; /* where text is: no other may touch it */
     size_t n_texts;
 };
@@ -62,6 +77,29 @@ size_t chart_first_point(const struct chart_line *line, double x);
 
 /** Index of the first column that ends at or after x. */
 size_t chart_first_column(const struct chart_line *line, double x);
+
+/** The device column of an x inside the plot, kept inside. */
+int chart_column_in(const struct chart_scale *scale, double x);
+
+/** Note finite values that may lie outside the y range. */
+void chart_note_beyond(
+    struct chart_noted *noted, const struct axis *y, int column, double lo, double hi);
+
+/** Put what a column says besides numbers on the edges from a to b. */
+void chart_note_flags(uint8_t *edges, const struct chart_column *c, int a, int b);
+
+/** Width and colour of a line's pen, and what it draws through points. */
+float chart_pen_width(const struct chart_line *line, bool is_hovered);
+draw_color chart_pen_color(const struct chart_line *line, bool is_hovered);
+void chart_stroke(struct chart_pen *pen, const struct chart_line *line,
+    const struct draw_point *points, size_t n, bool is_hovered);
+
+/** Draw readings of a line of which there are more than device columns. */
+void chart_draw_dense(struct chart_pen *pen, const struct chart_line *line, size_t from,
+    size_t to, bool is_hovered);
+
+/** What the memo knows of the y range of its line's readings; to be brought up to date. */
+struct chart_fitted *chart_memo_fitted(struct chart_memo *memo);
 
 /** The edge mark of a value that is not finite. */
 uint8_t chart_edge_of(double value);

@@ -6,41 +6,15 @@
 
 /*
  * From readings to commands. At most one reading a device column: a polyline through the
- * readings. More: min/max columns. A column covers the rows from its least to its greatest
- * reading, and where lines to its neighbours cross it, the rows of those lines: so a dense line
- * is the exact union of pixels that the true line would touch, to half a pen.
+ * readings. More: min/max columns (chart_dense.c).
  *
  * A line breaks at every reading that is not finite and at every gap. A reading that is left
  * alone by breaks becomes a dot, else it would have no pixel.
  */
 
-/* Opacity of min/max columns under the line of their means. */
-#define BAND_ALPHA 0.55F
-#define SOFT_ALPHA 0.32F
-
 /* Logical pixels from dash to dash, and the part of them that is drawn. */
 #define DASH_PERIOD 9.0F
 #define DASH_PART   0.6F
-
-/* Readings of one device column. */
-struct cell {
-    double lo, hi, first, last; /* first and last may be NaN: not known */
-    double sum;                 /* for the mean: weighted by n */
-    double n;
-    bool has;
-    bool joined; /* to the readings before it */
-};
-
-/* Walks over readings in order, from cell to cell. */
-struct reduction {
-    struct chart_pen *pen;
-    const struct chart_line *line;
-    struct cell *cells;   /* n_px */
-    double last_x;        /* of the reading before; valid with has_last */
-    double last_distance; /* from the one before that; 0: there is none */
-    bool has_last;
-    bool broken; /* what comes next is not joined to what came */
-};
 
 void chart_scale_init(struct chart_scale *scale)
 {
@@ -95,8 +69,12 @@ size_t chart_first_column(const struct chart_line *line, double x)
     return lo;
 }
 
-/* The device column of an x inside the plot, kept inside. */
-static int column_in(const struct chart_scale *scale, double x)
+size_t chart_line_find(const struct chart_line *line, double x)
+{
+    return line->points != NULL ? chart_first_point(line, x) : chart_first_column(line, x);
+}
+
+int chart_column_in(const struct chart_scale *scale, double x)
 {
     double at = chart_column_of(scale, x);
     int column = at < 0 ? 0 : (int)at;
@@ -108,108 +86,26 @@ uint8_t chart_edge_of(double value)
     return isnan(value) ? EDGE_NAN : value > 0 ? EDGE_POS_INF : EDGE_NEG_INF;
 }
 
-/* Note a finite value that lies outside the y range. */
-static void note_beyond(
-    struct chart_pen *pen, const struct chart_line *line, int column, double lo, double hi)
+void chart_note_beyond(
+    struct chart_noted *noted, const struct axis *y, int column, double lo, double hi)
 {
-    const struct axis *y = &pen->scale.y;
     if (hi > y->hi) {
-        pen->edges[column] |= EDGE_ABOVE;
-        if (pen->above.n++ == 0 || hi > pen->above.extreme) {
-            pen->above.extreme = hi;
-            pen->above.column = column;
-            pen->above.color = line->color;
+        noted->edges[column] |= EDGE_ABOVE;
+        if (noted->above.n++ == 0 || hi > noted->above.extreme) {
+            noted->above.extreme = hi;
+            noted->above.column = column;
         }
     }
     if (lo < y->lo) {
-        pen->edges[column] |= EDGE_BELOW;
-        if (pen->below.n++ == 0 || lo < pen->below.extreme) {
-            pen->below.extreme = lo;
-            pen->below.column = column;
-            pen->below.color = line->color;
+        noted->edges[column] |= EDGE_BELOW;
+        if (noted->below.n++ == 0 || lo < noted->below.extreme) {
+            noted->below.extreme = lo;
+            noted->below.column = column;
         }
     }
 }
 
-/* Add the finite readings of one point or column to a cell. */
-static void add_to_cell(struct reduction *r, int column, const struct chart_column *c)
-{
-    struct cell *cell = &r->cells[column];
-    double n = (double)(c->count - c->n_nonfinite);
-    if (!cell->has) {
-        *cell = (struct cell){.lo = c->min,
-            .hi = c->max,
-            .first = c->first,
-            .has = true,
-            .joined = !r->broken &&
-                      !chart_is_hole(r->line->gap, r->last_distance, c->from - r->last_x)};
-    } else {
-        cell->lo = c->min < cell->lo ? c->min : cell->lo;
-        cell->hi = c->max > cell->hi ? c->max : cell->hi;
-    }
-    cell->last = c->last;
-    cell->sum += c->mean * n;
-    cell->n += n;
-    r->last_distance = r->has_last ? c->from - r->last_x : 0;
-    r->last_x = c->to;
-    r->has_last = true;
-    r->broken = false;
-}
-
-/* One reading in a cell of its own, or after a break. */
-static void start_cell(struct reduction *r, int column, struct chart_point p)
-{
-    const struct chart_column one = {.from = p.x,
-        .to = p.x,
-        .min = p.y,
-        .max = p.y,
-        .mean = p.y,
-        .first = p.y,
-        .last = p.y,
-        .count = 1};
-    add_to_cell(r, column, &one);
-}
-
-static void reduce_points(struct reduction *r, size_t from, size_t to)
-{
-    const struct chart_scale *scale = &r->pen->scale;
-    const double lo = scale->y.lo, hi = scale->y.hi;
-    const struct chart_point *points = r->line->points;
-    int column = -1;
-    double next_x = (double)-INFINITY; /* where the next column begins */
-    for (size_t i = from; i < to; i++) {
-        const struct chart_point p = points[i];
-        if (p.x >= next_x) {
-            column = column_in(scale, p.x);
-            double place = (column + 0.5) / scale->x_by + scale->x_from;
-            /* Slightly early: a column too soon is found out, one too late is not. */
-            next_x = scale->x.kind == AXIS_LINEAR ? place - 1e-9 * fabs(place) : p.x;
-        }
-        struct cell *cell = &r->cells[column];
-        if (!isfinite(p.y)) {
-            r->pen->edges[column] |= chart_edge_of(p.y);
-            r->broken = true;
-            continue;
-        }
-        if (cell->has && !r->broken) {
-            cell->lo = p.y < cell->lo ? p.y : cell->lo;
-            cell->hi = p.y > cell->hi ? p.y : cell->hi;
-            cell->last = p.y;
-            cell->sum += p.y;
-            cell->n += 1;
-            r->last_distance = p.x - r->last_x;
-            r->last_x = p.x;
-        } else {
-            start_cell(r, column, p);
-        }
-        if (p.y > hi || p.y < lo) {
-            note_beyond(r->pen, r->line, column, p.y, p.y);
-        }
-    }
-}
-
-/* Put what a column says besides numbers on the edges. */
-static void note_flags(struct chart_pen *pen, const struct chart_column *c, int a, int b)
+void chart_note_flags(uint8_t *edges, const struct chart_column *c, int a, int b)
 {
     uint8_t edge = 0;
     edge |= c->flags & CHART_NAN ? EDGE_NAN : 0;
@@ -219,85 +115,19 @@ static void note_flags(struct chart_pen *pen, const struct chart_column *c, int 
         edge = EDGE_NAN;
     }
     for (int column = a; column <= b && edge != 0; column++) {
-        pen->edges[column] |= edge;
+        edges[column] |= edge;
     }
     if (c->flags & CHART_BRANCH) {
-        pen->edges[a] |= EDGE_BRANCH;
+        edges[a] |= EDGE_BRANCH;
     }
 }
 
-static void reduce_columns(struct reduction *r, size_t from, size_t to)
-{
-    const struct chart_scale *scale = &r->pen->scale;
-    for (size_t i = from; i < to; i++) {
-        const struct chart_column *c = &r->line->columns[i];
-        int a = column_in(scale, c->from), b = column_in(scale, c->to);
-        note_flags(r->pen, c, a, b);
-        r->broken = r->broken || (c->flags & (CHART_GAP | CHART_BRANCH)) != 0;
-        if (c->count <= c->n_nonfinite) {
-            r->broken = r->broken || c->count > 0;
-            continue;
-        }
-        for (int column = a; column <= b; column++) {
-            add_to_cell(r, column, c);
-        }
-        note_beyond(r->pen, r->line, a, c->min, c->max);
-    }
-}
-
-static void widen(struct draw_span *span, float a, float b)
-{
-    float top = a < b ? a : b, bottom = a < b ? b : a;
-    if (!(span->top <= span->bottom)) {
-        *span = (struct draw_span){top, bottom};
-        return;
-    }
-    span->top = top < span->top ? top : span->top;
-    span->bottom = bottom > span->bottom ? bottom : span->bottom;
-}
-
-/* Where two neighbouring cells meet when their last and first readings are not known. */
-static void meet(const struct cell *a, const struct cell *b, double *out_a, double *out_b)
-{
-    double lo = a->lo > b->lo ? a->lo : b->lo;
-    double hi = a->hi < b->hi ? a->hi : b->hi;
-    if (lo <= hi) {
-        *out_a = *out_b = (lo + hi) / 2;
-    } else if (a->hi < b->lo) {
-        *out_a = a->hi;
-        *out_b = b->lo;
-    } else {
-        *out_a = a->lo;
-        *out_b = b->hi;
-    }
-    *out_a = isnan(a->last) ? *out_a : a->last;
-    *out_b = isnan(b->first) ? *out_b : b->first;
-}
-
-/* Widen the spans from cell a to cell b by the straight line between them. */
-static void join(
-    struct chart_pen *pen, const struct cell *cells, int a, int b, struct draw_span *spans)
-{
-    double from = 0, to = 0;
-    meet(&cells[a], &cells[b], &from, &to);
-    float row = chart_row_of(&pen->scale, from);
-    float rise = chart_row_of(&pen->scale, to) - row;
-    float distance = (float)(b - a);
-    for (int column = a; column <= b; column++) {
-        float t0 = ((float)(column - a) - 0.5F) / distance;
-        float t1 = ((float)(column - a) + 0.5F) / distance;
-        t0 = t0 < 0 ? 0 : t0;
-        t1 = t1 > 1 ? 1 : t1;
-        widen(&spans[column], row + rise * t0, row + rise * t1);
-    }
-}
-
-static float pen_width(const struct chart_line *line, bool is_hovered)
+float chart_pen_width(const struct chart_line *line, bool is_hovered)
 {
     return is_hovered || line->weight == CHART_SELECTED ? THEME_LINE_SELECTED : THEME_LINE;
 }
 
-static draw_color pen_color(const struct chart_line *line, bool is_hovered)
+draw_color chart_pen_color(const struct chart_line *line, bool is_hovered)
 {
     return line->weight == CHART_FAINT && !is_hovered ? draw_fade(line->color, 0.35F)
                                                       : line->color;
@@ -343,9 +173,11 @@ static void draw_dashes(struct draw_list *list, const struct draw_point *points,
     }
 }
 
-static void stroke(struct chart_pen *pen, const struct chart_line *line,
-    const struct draw_point *points, size_t n, float width, draw_color color)
+void chart_stroke(struct chart_pen *pen, const struct chart_line *line,
+    const struct draw_point *points, size_t n, bool is_hovered)
 {
+    float width = chart_pen_width(line, is_hovered);
+    draw_color color = chart_pen_color(line, is_hovered);
     if (line->is_dashed) {
         draw_dashes(pen->list, points, n, width, color);
     } else {
@@ -353,72 +185,15 @@ static void stroke(struct chart_pen *pen, const struct chart_line *line,
     }
 }
 
-/* The means of cells as polylines over a soft band. */
-static void draw_means(struct chart_pen *pen, const struct chart_line *line,
-    const struct cell *cells, float width, draw_color color)
-{
-    const struct chart_scale *scale = &pen->scale;
-    size_t n_px = (size_t)scale->n_px, n = 0;
-    struct draw_point *points = draw_scratch(pen->list, n_px * sizeof *points);
-    for (size_t i = 0; i < n_px && points != NULL; i++) {
-        if (cells[i].has && !cells[i].joined && n > 0) {
-            stroke(pen, line, points, n, width, color);
-            n = 0;
-        }
-        if (cells[i].has) {
-            points[n++] =
-                (struct draw_point){((float)scale->x_px + (float)i + 0.5F) / scale->scale,
-                    chart_row_of(scale, cells[i].sum / cells[i].n)};
-        }
-    }
-    if (n > 0) {
-        stroke(pen, line, points, n, width, color);
-    }
-}
-
-static void draw_dense(struct chart_pen *pen, const struct chart_line *line,
-    const struct cell *cells, bool hovered)
-{
-    const struct chart_scale *scale = &pen->scale;
-    size_t n_px = (size_t)scale->n_px;
-    struct draw_span *spans = draw_scratch(pen->list, n_px * sizeof *spans);
-    if (spans == NULL) {
-        return;
-    }
-    int before = -1;
-    for (int i = 0; i < scale->n_px; i++) {
-        spans[i] = (struct draw_span){1, 0};
-    }
-    for (int i = 0; i < scale->n_px; i++) {
-        if (!cells[i].has) {
-            continue;
-        }
-        widen(
-            &spans[i], chart_row_of(scale, cells[i].lo), chart_row_of(scale, cells[i].hi));
-        if (before >= 0 && cells[i].joined) {
-            join(pen, cells, before, i, spans);
-        }
-        before = i;
-    }
-    float width = pen_width(line, hovered);
-    draw_color color = pen_color(line, hovered);
-    float softness = line->envelope    ? SOFT_ALPHA
-                     : line->is_dashed ? 0.5F * SOFT_ALPHA
-                                       : BAND_ALPHA;
-    draw_band(pen->list, scale->x_px, spans, n_px, width, draw_fade(color, softness));
-    draw_means(pen, line, cells, width, color);
-}
-
 /* Draw the points collected since the last break; one alone becomes a dot. */
 static void draw_run(struct chart_pen *pen, const struct chart_line *line,
     const struct draw_point *points, size_t n, bool hovered)
 {
-    float width = pen_width(line, hovered);
-    draw_color color = pen_color(line, hovered);
     if (n == 1) {
-        draw_mark(pen->list, DRAW_MARK_DOT, points[0].x, points[0].y, 2 * width, color);
+        draw_mark(pen->list, DRAW_MARK_DOT, points[0].x, points[0].y,
+            2 * chart_pen_width(line, hovered), chart_pen_color(line, hovered));
     } else if (n > 1) {
-        stroke(pen, line, points, n, width, color);
+        chart_stroke(pen, line, points, n, hovered);
     }
 }
 
@@ -447,6 +222,20 @@ static struct chart_point sparse_reading(
     return (struct chart_point){c->from, y};
 }
 
+/* Note a finite value that may lie outside the y range. */
+static void note_beyond(
+    struct chart_pen *pen, const struct chart_line *line, int column, double value)
+{
+    struct chart_noted noted = {pen->edges, pen->above, pen->below};
+    bool is_highest = pen->above.n == 0 || value > pen->above.extreme;
+    bool is_lowest = pen->below.n == 0 || value < pen->below.extreme;
+    chart_note_beyond(&noted, &pen->scale.y, column, value, value);
+    noted.above.color = is_highest ? line->color : noted.above.color;
+    noted.below.color = is_lowest ? line->color : noted.below.color;
+    pen->above = noted.above;
+    pen->below = noted.below;
+}
+
 /* Note a sparse reading's marks; readings just outside the plot have none. */
 static void note_sparse(
     struct chart_pen *pen, const struct chart_line *line, size_t i, struct chart_point p)
@@ -455,14 +244,14 @@ static void note_sparse(
     if (p.x < scale->x.lo || p.x > scale->x.hi) {
         return;
     }
-    int column = column_in(scale, p.x);
+    int column = chart_column_in(scale, p.x);
     if (line->points == NULL) {
-        note_flags(pen, &line->columns[i], column, column);
+        chart_note_flags(pen->edges, &line->columns[i], column, column);
     } else if (!isfinite(p.y)) {
         pen->edges[column] |= chart_edge_of(p.y);
     }
     if (isfinite(p.y)) {
-        note_beyond(pen, line, column, p.y, p.y);
+        note_beyond(pen, line, column, p.y);
     }
 }
 
@@ -529,16 +318,5 @@ void chart_draw_line(struct chart_pen *pen, const struct chart_line *line, bool 
         draw_sparse(pen, line, from > 0 ? from - 1 : 0, to < n ? to + 1 : n, is_hovered);
         return;
     }
-    struct reduction r = {.pen = pen, .line = line, .broken = true};
-    r.cells = draw_scratch(pen->list, (size_t)scale->n_px * sizeof *r.cells);
-    if (r.cells == NULL) {
-        return;
-    }
-    memset(r.cells, 0, (size_t)scale->n_px * sizeof *r.cells);
-    if (has_points) {
-        reduce_points(&r, from, to);
-    } else {
-        reduce_columns(&r, from, to);
-    }
-    draw_dense(pen, line, r.cells, is_hovered);
+    chart_draw_dense(pen, line, from, to, is_hovered);
 }

@@ -321,6 +321,7 @@ static const struct model_series *publish_entry(struct entry *entry)
         entry->part->width = entry->strip.width;
         entry->part->is_ready = entry->strip.width != 0;
         entry->part->n_coarse = entry->n_coarse;
+        entry->part->lineage = entry->strip.lineage;
         entry->part->n = n;
         if (n > 0) {
             memcpy(entry->part->columns, entry->strip.columns, bytes);

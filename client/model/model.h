@@ -187,6 +187,9 @@ struct model_series {
     bool is_ready;     /* false: the history is still being asked for */
     int64_t width;     /* steps in a column */
     uint64_t n_coarse; /* readings of the range whose details were pruned */
+    /* A later model's series of the same lineage has the same columns, but for its last one, which
+     * may have grown, and new ones behind it. 0: nothing is known of that. */
+    uint64_t lineage;
     size_t n;
     struct wire_column columns[]; /* filled ones, rising */
 };

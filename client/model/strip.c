@@ -2,6 +2,7 @@
 #include "client/model/strip.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,8 @@ static bool append(struct strip *strip, int64_t step, double value)
 void strip_load(
     struct strip *strip, int64_t width, const struct wire_column *columns, size_t n)
 {
+    static atomic_uint_fast64_t n_loaded;
+    strip->lineage = atomic_fetch_add_explicit(&n_loaded, 1, memory_order_relaxed) + 1;
     strip->width = width;
     strip->n = 0;
     if (strip->capacity < n) {

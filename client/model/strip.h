@@ -22,6 +22,7 @@ struct strip_point {
 /* Zero is an empty strip of no width. */
 struct strip {
     int64_t width; /* steps in a column; 0 until loaded */
+    uint64_t lineage; /* of what was loaded last, among all strips; as in struct model_series */
     size_t n, capacity;
     struct wire_column *columns; /* filled ones only, rising */
     /* The newest live readings, to put them behind a history that does not hold them yet. */

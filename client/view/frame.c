@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/view/capture.h"
+#include "client/view/curves.h"
 #include "client/view/inside.h"
 #include "client/view/notes.h"
 #include "client/view/words.h"
@@ -98,47 +99,6 @@ draw_color frame_other_color(const struct theme *theme)
     return theme_series(theme, 1);
 }
 
-static double finite_or_nan(double value)
-{
-    return isfinite(value) ? value : (double)NAN;
-}
-
-static struct chart_column column_of(const struct wire_column *from)
-{
-    uint32_t flags = 0;
-    flags |= from->n_nan > 0 ? CHART_NAN : 0;
-    flags |= from->n_pos_inf > 0 ? CHART_POS_INF : 0;
-    flags |= from->n_neg_inf > 0 ? CHART_NEG_INF : 0;
-    return (struct chart_column){
-        .from = (double)from->first_step,
-        .to = (double)from->last_step,
-        .min = from->min,
-        .max = from->max,
-        .mean = from->mean,
-        .first = finite_or_nan(from->first),
-        .last = finite_or_nan(from->last),
-        .count = from->count,
-        .n_nonfinite = from->n_nan + from->n_pos_inf + from->n_neg_inf,
-        .flags = flags,
-    };
-}
-
-/* First column that ends at or after a step. */
-static size_t first_visible(const struct model_series *series, double lo)
-{
-    size_t a = 0;
-    size_t b = series->n;
-    while (a < b) {
-        size_t mid = a + (b - a) / 2;
-        if ((double)series->columns[mid].last_step < lo) {
-            a = mid + 1;
-        } else {
-            b = mid;
-        }
-    }
-    return a;
-}
-
 /* Whether a statistic can only be NaN because its tensor is empty: nothing in it was. */
 static bool is_without_elements(
     const struct model *model, const struct model_series *series)
@@ -149,34 +109,42 @@ static bool is_without_elements(
     return thing != NULL && thing->n_nonfinite == 0;
 }
 
-/* The columns between two steps. */
+/* The columns between two steps, and one beyond at either end, where the line leaves. */
 static struct chart_line line_between(struct frame *f, const struct model *model,
     const struct model_series *series, double lo, double hi)
 {
     struct chart_line line = {0};
-    if (series == NULL || series->n == 0) {
+    struct curve curve;
+    if (series == NULL || series->n == 0 ||
+        !curves_get(f, series, is_without_elements(model, series), &curve)) {
         return line;
     }
-    size_t first = first_visible(series, lo);
-    size_t end = first;
-    while (end < series->n && (double)series->columns[end].first_step <= hi) {
-        end++;
-    }
-    first -= first > 0 ? 1 : 0; /* so that the line comes in from the left edge */
-    end += end < series->n ? 1 : 0;
-    struct chart_column *columns =
-        draw_scratch(f->list, (end - first + 1) * sizeof *columns);
-    if (columns == NULL) {
-        return line;
-    }
-    bool is_hollow = is_without_elements(model, series);
-    for (size_t i = first; i < end; i++) {
-        if (!is_hollow || isfinite(series->columns[i].mean)) {
-            columns[line.n_columns++] = column_of(&series->columns[i]);
-        }
-    }
-    line.columns = columns;
+    const struct chart_line all = {.columns = curve.columns, .n_columns = curve.n};
+    size_t first = chart_line_find(&all, lo);
+    size_t end = chart_line_find(&all, nextafter(hi, (double)INFINITY));
+    end += end < curve.n && curve.columns[end].from <= hi ? 1 : 0;
+    end += end < curve.n ? 1 : 0;
+    first -= first > 0 ? 1 : 0;
+    line.columns = curve.columns + first;
+    line.n_columns = end - first;
+    line.memo = curve.memo;
+    line.memo_first = first;
+    line.n_fixed = curve.n_fixed > first ? curve.n_fixed - first : 0;
     return line;
+}
+
+struct chart_column *frame_own_columns(struct frame *f, struct chart_line *line)
+{
+    struct chart_column *columns =
+        draw_scratch(f->list, (line->n_columns + 1) * sizeof *columns);
+    if (columns == NULL) {
+        line->n_columns = 0;
+    } else if (line->n_columns > 0) {
+        memcpy(columns, line->columns, line->n_columns * sizeof *columns);
+    }
+    line->columns = columns;
+    line->memo = NULL;
+    return columns;
 }
 
 static double gap_of(const struct model_series *series, double cadence)
@@ -215,6 +183,7 @@ struct chart_line frame_smooth(
     double weight = 0;
     double before = (double)NAN;
     smooth.n_columns = 0;
+    smooth.memo = NULL;
     for (size_t i = 0; columns != NULL && i < line->n_columns; i++) {
         const struct chart_column *column = &line->columns[i];
         double n = (double)column->count - (double)column->n_nonfinite;

@@ -51,9 +51,12 @@ uint64_t frame_id(uint32_t page, uint32_t thing, uint32_t kind, uint32_t stat);
 const struct model_series *frame_series(
     struct frame *f, struct model_ref ref, bool is_coarse);
 
-/** The visible columns of a series as a chart's columns, in scratch memory. */
+/** The visible columns of a series as a chart's columns, borrowed for the frame. */
 struct chart_line frame_line(
     struct frame *f, const struct model_series *series, double cadence, draw_color color);
+
+/** Give a line columns of its own, to be changed; in scratch memory. NULL: there is no room. */
+struct chart_column *frame_own_columns(struct frame *f, struct chart_line *line);
 
 /** The model of the second run; NULL: none is chosen, or it is not there yet. */
 const struct model *frame_other(const struct frame *f);

@@ -55,9 +55,9 @@ static void gather_holes(
 }
 
 /* The statistics leave non-finite elements out; the line has to say that there were some. */
-static void mark_holes(struct chart_line *line, const struct holes *holes)
+static void mark_holes(struct frame *f, struct chart_line *line, const struct holes *holes)
 {
-    struct chart_column *columns = (struct chart_column *)(uintptr_t)line->columns;
+    struct chart_column *columns = holes->n > 0 ? frame_own_columns(f, line) : NULL;
     for (size_t h = 0; h < holes->n; h++) {
         for (size_t i = 0; i < line->n_columns; i++) {
             if (columns[i].to >= holes->at[h].from && columns[i].from <= holes->at[h].to) {
@@ -74,7 +74,7 @@ static void draw_small(struct frame *f, struct draw_rect rect,
     const struct model_series *series = frame_series(f, ref, false);
     struct chart_line line =
         frame_line(f, series, thing->cadence, theme_series(f->theme, 0));
-    mark_holes(&line, holes);
+    mark_holes(f, &line, holes);
     char note[WORDS_MAX] = "";
     (void)words_add_coarse(note, series != NULL ? series->n_coarse : 0);
     struct frame_chart chart = {

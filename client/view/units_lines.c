@@ -184,9 +184,12 @@ static void mark_holes(
     struct model_ref ref = {
         units->thing->thing, READING_UNITS, (uint16_t)UNIT_N_NONFINITE, unit};
     const struct model_series *series = frame_series(f, ref, false);
-    struct chart_column *columns = (struct chart_column *)(uintptr_t)line->columns;
+    if (series == NULL || series->n == 0) {
+        return;
+    }
+    struct chart_column *columns = frame_own_columns(f, line);
     size_t at = 0;
-    for (size_t i = 0; i < line->n_columns && series != NULL; i++) {
+    for (size_t i = 0; i < line->n_columns; i++) {
         while (at < series->n && (double)series->columns[at].last_step < columns[i].from) {
             at++;
         }

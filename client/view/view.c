@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/view/capture.h"
+#include "client/view/curves.h"
 #include "client/view/glide.h"
 #include "client/view/heat_row.h"
 #include "client/view/input.h"
@@ -63,6 +64,7 @@ void view_destroy(struct view *view)
     if (view != NULL) {
         part_unref(view->tree);
         part_unref(view->tree_of);
+        curves_destroy(view->curves);
         heat_cache_destroy(view->heat_cache);
         density_cache_destroy(view->density_cache);
         network_cache_destroy(view->network_cache);
@@ -438,6 +440,7 @@ void view_draw(
     choose_range(view, f.run,
         view->x.wanted == XAXIS_STEP ? model_run_find(model, view->other_run) : NULL);
     view->frame++;
+    curves_sweep(view->curves, view->frame);
     view->is_dirty = false;
     view->n_zones = 0;
     view->units_slot = -1;

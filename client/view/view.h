@@ -151,6 +151,7 @@ struct view_found {
     int64_t b;
 };
 
+struct curves;
 struct heat_cache;
 struct density_cache;
 struct network_cache;
@@ -241,6 +242,7 @@ struct view {
     const struct model_things
         *tree_of;                  /* a reference, so that it cannot be taken for another */
     struct heat_cache *heat_cache; /* heat_row.c; NULL: empty */
+    struct curves *curves;         /* curves.h; NULL: none */
     struct density_cache *density_cache; /* units_lines.c; NULL: empty */
     struct network_cache *network_cache; /* network_place.c; NULL: empty */
     struct unit_order_cache *unit_order; /* unit_order.c; NULL: empty */

@@ -431,6 +431,7 @@ void xaxis_map_line(struct frame *f, const struct xmap *map, struct chart_line *
     }
     line->gap = 0; /* the holes are marked */
     line->columns = columns;
+    line->memo = NULL;
 }
 
 char *xaxis_words(char *out, size_t out_bytes, const struct view *view,

@@ -195,6 +195,61 @@ static void each_extreme_and_each_nan_of_columns_has_a_pixel(void **state)
     }
 }
 
+/* A line as it was when its column at end - 1 was under way still. */
+static void cut_last(
+    const struct chart_column *columns, size_t end, struct chart_column *out)
+{
+    memcpy(out, columns, end * sizeof *out);
+    struct chart_column *last = &out[end - 1];
+    bool is_finite = last->count > last->n_nonfinite;
+    last->to = last->from;
+    last->min = last->max = last->last = is_finite ? last->mean : last->last;
+    last->flags = is_finite ? 0 : last->flags;
+    last->n_nonfinite = is_finite ? 0 : 1;
+    last->count = 1;
+}
+
+/* What a memo makes cheap it must not make different: pixels as of a chart that has none. */
+static void a_line_that_grows_is_drawn_with_a_memo_as_without(void **state)
+{
+    static struct chart_point points[MAX_POINTS];
+    static struct chart_column columns[MAX_POINTS], shown[MAX_POINTS];
+    for (int round = 0; round < 60; round++) {
+        double gap = 0;
+        size_t n = 1000 + (size_t)random_below(MAX_POINTS - 1000);
+        (void)random_series(points, n, &gap);
+        size_t n_all = summarise(points, n, 1 + (size_t)random_below(12), columns);
+        size_t end = 2 + (size_t)random_below((int)n_all - 2);
+        size_t from = round % 4 == 0 ? (size_t)random_below((int)end) / 2 : 0;
+        int w = 60 + random_below(500);
+        struct chart_memo *memo = chart_memo_create();
+        for (int frame = 0; frame < 12 && end <= n_all; frame++) {
+            cut_last(columns, end, shown);
+            struct chart_line line = {.color = INK,
+                .gap = round % 3 == 0 ? 0 : gap,
+                .columns = shown + from,
+                .n_columns = end - from};
+            struct chart chart = bare_chart(
+                &line, columns[from].from, points[n - 1].x * (frame < 9 ? 1 : 0.9));
+            chart.y_fixed = round % 2 == 0;
+            chart.y_lo = -6;
+            chart.y_hi = 6;
+            struct scene plain = draw_scene(&chart, w, 100, 1);
+            line.memo = memo;
+            line.memo_first = from;
+            line.n_fixed = end - 1 - from;
+            struct scene fast = draw_scene(&chart, w, 100, 1);
+            assert_memory_equal(raster_pixels(plain.raster), raster_pixels(fast.raster),
+                (size_t)raster_w(plain.raster) * (size_t)raster_h(plain.raster) *
+                    sizeof(uint32_t));
+            free_scene(&plain);
+            free_scene(&fast);
+            end += (size_t)random_below(frame % 3 == 0 ? 2 : 40);
+        }
+        chart_memo_destroy(memo);
+    }
+}
+
 static void gaps_stay_empty(void **state)
 {
     static struct chart_point points[MAX_POINTS];
@@ -538,6 +593,7 @@ int main(void)
         cmocka_unit_test(each_extreme_and_each_nan_of_raw_points_has_a_pixel),
         cmocka_unit_test(each_extreme_has_a_pixel_on_log_and_symlog_axes_too),
         cmocka_unit_test(each_extreme_and_each_nan_of_columns_has_a_pixel),
+        cmocka_unit_test(a_line_that_grows_is_drawn_with_a_memo_as_without),
         cmocka_unit_test(gaps_stay_empty),
         cmocka_unit_test(readings_that_became_rare_little_by_little_are_joined),
         cmocka_unit_test(one_spike_among_a_million_readings_is_seen),
