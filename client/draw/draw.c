@@ -311,12 +311,15 @@ void draw_outline(struct draw_list *list, struct draw_rect rect, draw_color colo
 }
 
 /* The box of points grown by a margin; false when no point is finite. */
-static bool points_box(
-    const struct draw_point *points, size_t n, float margin, struct draw_rect *out)
+static bool points_box(const struct draw_point *points, size_t n, float margin,
+    struct draw_rect *out, bool *out_is_rising)
 {
     float x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY;
+    *out_is_rising = true;
     for (size_t i = 0; i < n; i++) {
-        if (isfinite(points[i].x) && isfinite(points[i].y)) {
+        bool is_finite = isfinite(points[i].x) && isfinite(points[i].y);
+        *out_is_rising &= is_finite && (i == 0 || points[i - 1].x <= points[i].x);
+        if (is_finite) {
             x0 = points[i].x < x0 ? points[i].x : x0;
             x1 = points[i].x > x1 ? points[i].x : x1;
             y0 = points[i].y < y0 ? points[i].y : y0;
@@ -332,7 +335,8 @@ void draw_polyline(struct draw_list *list, const struct draw_point *points, size
     float width, draw_color color)
 {
     struct draw_rect box;
-    if (color >> 24 == 0 || !points_box(points, n, width / 2 + 1, &box)) {
+    bool is_rising = false;
+    if (color >> 24 == 0 || !points_box(points, n, width / 2 + 1, &box, &is_rising)) {
         return;
     }
     struct draw_point *kept = draw_scratch(list, n * sizeof *points);
@@ -344,6 +348,7 @@ void draw_polyline(struct draw_list *list, const struct draw_point *points, size
     memcpy(kept, points, n * sizeof *points);
     cmd->u.polyline.points = kept;
     cmd->u.polyline.n = n;
+    cmd->u.polyline.is_rising = is_rising;
     cmd->u.polyline.width = width < 0.5F ? 0.5F : width > 8 ? 8 : width;
 }
 

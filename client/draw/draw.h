@@ -114,7 +114,8 @@ struct draw_cmd {
         struct {
             const struct draw_point *points;
             size_t n;
-            float width; /* logical pixels */
+            float width;    /* logical pixels */
+            bool is_rising; /* in x, all points finite */
         } polyline;
         struct {
             const struct draw_span *spans; /* one a device column */

@@ -195,6 +195,17 @@ static uint64_t hash_clip(uint64_t hash, struct raster_box clip)
     return hash_word(hash, (uint64_t)clip.y0 << 32 | (uint32_t)clip.y1);
 }
 
+static void place_room(struct raster *raster, size_t n)
+{
+    if (n > raster->placed_capacity) {
+        raster->placed_capacity = n + n / 2;
+        raster->placed =
+            baro_xrealloc(raster->placed, raster->placed_capacity, sizeof *raster->placed);
+    }
+    raster->n_placed = n;
+}
+
+/* Find where each command draws, and which parts of the screen it has a share in. */
 static void hash_cells(struct raster *raster, const struct draw_list *list)
 {
     float scale = draw_scale(list);
@@ -206,13 +217,16 @@ static void hash_cells(struct raster *raster, const struct draw_list *list)
     }
     size_t n = 0;
     const struct draw_cmd *cmds = draw_cmds(list, &n);
+    place_room(raster, n);
     for (size_t i = 0; i < n; i++) {
         const struct draw_cmd *cmd = &cmds[i];
         if (follow_clip(&clips, cmd, scale)) {
+            raster->placed[i] = (struct raster_placed){0};
             continue;
         }
         struct raster_box clip = clips.stack[clips.depth];
         struct raster_box box = raster_box_cut(cmd_box(cmd, scale), clip);
+        raster->placed[i] = (struct raster_placed){clip, box};
         if (is_empty(box)) {
             continue;
         }
@@ -459,6 +473,38 @@ static void play_cells(struct raster *raster, const struct draw_cmd *cmd, float 
     }
 }
 
+/* How many points of a rising line lie left of a device column. */
+static size_t points_before(const struct draw_cmd *cmd, float scale, float x)
+{
+    size_t lo = 0;
+    size_t hi = cmd->u.polyline.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (cmd->u.polyline.points[mid].x * scale < x) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* Of a rising line only what can reach what is painted, and a point more at either end. */
+static void play_line(struct raster *raster, const struct draw_cmd *cmd, float scale)
+{
+    size_t from = 0;
+    size_t end = cmd->u.polyline.n;
+    if (cmd->u.polyline.is_rising) {
+        float reach = cmd->u.polyline.width * scale / 2 + 4;
+        from = points_before(cmd, scale, (float)raster->clip.x0 - reach);
+        from -= from > 0 ? 1 : 0;
+        size_t past = points_before(cmd, scale, (float)raster->clip.x1 + reach);
+        end = past < end ? past + 1 : end;
+    }
+    raster_stroke(raster, cmd->u.polyline.points + from, end - from, scale,
+        cmd->u.polyline.width, cmd->color);
+}
+
 static void play_flock(struct raster *raster, const struct draw_cmd *cmd, float scale)
 {
     const int x = cmd->u.flock.x_px, y = cmd->u.flock.y_px;
@@ -480,10 +526,7 @@ static void play(
     switch (cmd->op) {
     case DRAW_FILL: play_fill(raster, cmd, scale); break;
     case DRAW_HAIR: play_hair(raster, cmd, scale); break;
-    case DRAW_POLYLINE:
-        raster_stroke(raster, cmd->u.polyline.points, cmd->u.polyline.n, scale,
-            cmd->u.polyline.width, cmd->color);
-        break;
+    case DRAW_POLYLINE: play_line(raster, cmd, scale); break;
     case DRAW_BAND:
         raster_band(raster, cmd->u.band.x_px, cmd->u.band.spans, cmd->u.band.n, scale,
             cmd->u.band.width * scale / 2, cmd->color);
@@ -503,18 +546,14 @@ static void repaint(
     struct raster *raster, const struct draw_list *list, struct raster_box damage)
 {
     float scale = draw_scale(list);
-    struct clips clips = {.stack = {damage}};
     raster_set_clip(raster, damage);
     raster_fill(raster, damage, draw_background(list) | 0xFF000000U);
     size_t n = 0;
     const struct draw_cmd *cmds = draw_cmds(list, &n);
     for (size_t i = 0; i < n; i++) {
-        if (follow_clip(&clips, &cmds[i], scale)) {
-            continue;
-        }
-        struct raster_box clip = clips.stack[clips.depth];
-        if (!is_empty(raster_box_cut(cmd_box(&cmds[i], scale), clip))) {
-            raster_set_clip(raster, clip);
+        const struct raster_placed *placed = &raster->placed[i];
+        if (!is_empty(raster_box_cut(placed->box, damage))) {
+            raster_set_clip(raster, raster_box_cut(placed->clip, damage));
             play(raster, &cmds[i], scale, draw_font(list));
         }
     }

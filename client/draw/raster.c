@@ -44,6 +44,7 @@ static void free_planes(struct raster *raster)
     }
     free(raster->cells);
     free(raster->cells_before);
+    free(raster->placed);
 }
 
 void raster_destroy(struct raster *raster)
@@ -109,7 +110,11 @@ void raster_set_clip(struct raster *raster, struct raster_box box)
 
 void raster_choose_ink(struct raster *raster, draw_color color)
 {
-    if (raster->has_ink && raster->ink == color) {
+    uint32_t place = (color * 0x9E3779B1U) >> 26; /* of RASTER_INKS */
+    struct raster_ink *ink = &raster->inks[place];
+    raster->ink = color;
+    raster->alpha_of = ink->alpha_of;
+    if (ink->is_there && ink->color == color) {
         return;
     }
     uint32_t red = color >> 16 & 0xFFU;
@@ -120,10 +125,10 @@ void raster_choose_ink(struct raster *raster, draw_color color)
     uint32_t alpha = color >> 24;
     for (uint32_t c = 0; c < 256; c++) {
         uint32_t curved = c + k * c * (255 - c) / (256 * 255);
-        raster->alpha_of[c] = (uint8_t)((curved * alpha + 127) / 255);
+        ink->alpha_of[c] = (uint8_t)((curved * alpha + 127) / 255);
     }
-    raster->ink = color;
-    raster->has_ink = true;
+    ink->color = color;
+    ink->is_there = true;
 }
 
 void raster_fill(struct raster *raster, struct raster_box box, draw_color color)

@@ -23,6 +23,20 @@ struct raster_density {
     uint16_t *cells;
 };
 
+enum { RASTER_INKS = 64 };
+
+/* Opacities of one colour. */
+struct raster_ink {
+    bool is_there;
+    draw_color color;
+    uint8_t alpha_of[256]; /* at a coverage */
+};
+
+/* Where a command draws: its clip, and what of it the command can touch; nothing for clips. */
+struct raster_placed {
+    struct raster_box clip, box;
+};
+
 struct raster {
     int w, h;
     uint32_t *pixels;
@@ -31,9 +45,11 @@ struct raster {
     struct rows *touched; /* w: what of the mask is not zero */
     struct raster_density densities[RASTER_MAX_DENSITIES]; /* of the flocks drawn last */
     uint64_t n_flocks;                                     /* ever drawn */
-    bool has_ink;
-    draw_color ink;        /* what alpha_of is for */
-    uint8_t alpha_of[256]; /* opacity of ink at a coverage */
+    draw_color ink;                                        /* chosen */
+    const uint8_t *alpha_of;             /* [256] opacity of ink at a coverage */
+    struct raster_ink inks[RASTER_INKS]; /* used lately */
+    size_t n_placed, placed_capacity;
+    struct raster_placed *placed; /* of the commands of the frame */
     int cells_w, cells_h;
     uint64_t *cells, *cells_before; /* hash of the commands that touch a cell */
     bool has_before;
