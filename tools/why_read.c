@@ -54,7 +54,8 @@ static struct why_alert alert_of(const Baro__Alert *alert)
 }
 
 /* Choose the incident, and list its alerts. */
-static void choose_incident(struct why_reading *reading, int64_t step)
+static void choose_incident(
+    struct why_reading *reading, const struct probe_list *probes, int64_t step)
 {
     const Baro__AlertsReply *reply = reading->alerts;
     const size_t n = reply->n_incidents;
@@ -69,7 +70,7 @@ static void choose_incident(struct why_reading *reading, int64_t step)
         all[i] = alert_of(reply->alerts[i]);
     }
     const struct why_lists lists = {listed, n, all, reply->n_alerts};
-    reading->chosen = why_choose_listed(&lists, step != INT64_MIN, step);
+    reading->chosen = why_choose_listed(&lists, probes, reading->run->last_step, step);
     if (reading->chosen < n) {
         const Baro__Incident *incident = reply->incidents[reading->chosen];
         reading->incident = (struct why_incident){incident->id, incident->headline,
@@ -115,23 +116,18 @@ static bool has_nonfinite(const struct why_reading *reading)
     return false;
 }
 
-static void read_probes(struct why_reading *reading, int64_t step)
+static void read_probes(
+    struct why_reading *reading, const struct probe_list *list, int64_t step)
 {
-    struct probe_list list = {0};
-    struct baro_err err = {0};
-    if (link_probes(reading->cli->link, reading->run->run, INT64_MIN, INT64_MAX, &list,
-            &err) == 0) {
-        const struct probe_entry *failure = why_choose_failure(
-            &list, reading->facts.incident, step, &reading->facts.others);
-        reading->failure = read_probe(reading, failure, &reading->failure_bytes);
-        if (failure != NULL || has_nonfinite(reading)) {
-            const int64_t before =
-                failure != NULL ? failure->step : reading->incident.first_step;
-            reading->calm =
-                read_probe(reading, why_choose_calm(&list, before), &reading->calm_bytes);
-        }
+    const struct probe_entry *failure =
+        why_choose_failure(list, reading->facts.incident, step, &reading->facts.others);
+    reading->failure = read_probe(reading, failure, &reading->failure_bytes);
+    if (failure != NULL || has_nonfinite(reading)) {
+        const int64_t before =
+            failure != NULL ? failure->step : reading->incident.first_step;
+        reading->calm =
+            read_probe(reading, why_choose_calm(list, before), &reading->calm_bytes);
     }
-    probe_list_finish(&list);
     reading->facts.failure = reading->failure;
     reading->facts.calm = reading->calm;
 }
@@ -180,8 +176,13 @@ int why_read_begin(struct cli *cli, const char *name, int64_t step, struct why_r
     }
     out->facts.has_step = step != INT64_MIN;
     out->facts.step = step;
-    choose_incident(out, step);
-    read_probes(out, step);
+    struct probe_list list = {0};
+    struct baro_err err = {0};
+    /* Without a list of probes there still is a story. */
+    (void)link_probes(cli->link, out->run->run, INT64_MIN, INT64_MAX, &list, &err);
+    choose_incident(out, &list, step);
+    read_probes(out, &list, step);
+    probe_list_finish(&list);
     return CLI_OK;
 }
 

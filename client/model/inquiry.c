@@ -86,10 +86,12 @@ static void lists_finish(struct why_lists *lists)
     free((void *)(uintptr_t)lists->alerts);
 }
 
-size_t inquiry_choose(const struct model *model)
+size_t inquiry_choose(const struct model *model, const struct probe_list *probes)
 {
     struct why_lists lists = lists_of(model);
-    const size_t chosen = why_choose_listed(&lists, false, 0);
+    const struct model_run *run = model_run_find(model, model->run);
+    const size_t chosen = why_choose_listed(
+        &lists, probes, run != NULL ? run->last_step : INT64_MAX, INT64_MIN);
     lists_finish(&lists);
     return chosen;
 }

@@ -49,7 +49,7 @@ void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *fra
 /** Tell the story: a new part without credits. */
 struct model_why *inquiry_tell(const struct inquiry *inquiry);
 
-/** Choose the incident to look into: the gravest, first those with a NaN; n: there is none. */
-size_t inquiry_choose(const struct model *model);
+/** Choose the incident to look into as why_choose_listed() does; n: there is none. */
+size_t inquiry_choose(const struct model *model, const struct probe_list *probes);
 
 #endif

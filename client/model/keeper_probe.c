@@ -128,7 +128,7 @@ static void choose(struct keeper *keeper)
     probing->lists = take_lists(keeper);
     keeper_probing_note(keeper, probing->lists);
     probing->told_signature = probing->signature;
-    probing->incident = inquiry_choose(probing->lists);
+    probing->incident = inquiry_choose(probing->lists, &probing->list);
     const struct model_incidents *incidents = probing->lists->incidents;
     struct why_incident incident = {0};
     const bool has_incident = probing->incident < incidents->n;

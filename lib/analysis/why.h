@@ -380,8 +380,18 @@ struct why_lists {
     size_t n_alerts;
 };
 
-/** Choose what to investigate of all incidents; as why_choose(). */
-size_t why_choose_listed(const struct why_lists *lists, bool has_step, int64_t step);
+/**
+ * Choose what to investigate of all incidents, as why_choose() does. A failure that was captured when
+ * the run broke off goes before incidents in which all was finite: no alert can tell of it, for the
+ * loss of that step was never logged.
+ *
+ * probes     of the run
+ * last_step  of the run
+ * step       that was asked for; INT64_MIN: none
+ * returns    its place; n_incidents: none, or what a failure tells is to be told without one
+ */
+size_t why_choose_listed(const struct why_lists *lists, const struct probe_list *probes,
+    int64_t last_step, int64_t step);
 
 /**
  * Copy the alerts of an incident, and of those that may have led to it, in the order of causes.

@@ -11,7 +11,10 @@
  * viewer ask for the lists in their own ways and choose with this.
  */
 
-enum { NEAR_STEPS = 64 /* a failure so shortly before an incident belongs to it */ };
+enum {
+    NEAR_STEPS = 64,     /* a failure so shortly before an incident belongs to it */
+    BROKE_OFF_STEPS = 16 /* a run that went on longer was not ended by it */
+};
 
 /* ---- incidents and alerts ---- */
 
@@ -45,14 +48,42 @@ static struct why_choice choice_of(
     return choice;
 }
 
-size_t why_choose_listed(const struct why_lists *lists, bool has_step, int64_t step)
+static bool is_whole(const struct probe_entry *entry)
+{
+    return entry->n_here >= entry->n_pieces;
+}
+
+/* The first whole failure with which the run broke off; NULL: there is none. */
+static const struct probe_entry *last_failure(
+    const struct probe_list *probes, int64_t last_step)
+{
+    for (size_t i = 0; i < probes->n; i++) {
+        const struct probe_entry *entry = &probes->entries[i];
+        if (entry->reason == PROBE_FAILURE && is_whole(entry) &&
+            last_step - entry->step < BROKE_OFF_STEPS) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+size_t why_choose_listed(const struct why_lists *lists, const struct probe_list *probes,
+    int64_t last_step, int64_t step)
 {
     const size_t n = lists->n_incidents;
     baro_autofree struct why_choice *choices = baro_xcalloc(n + 1, sizeof *choices);
     for (size_t i = 0; i < n; i++) {
         choices[i] = choice_of(lists, &lists->incidents[i]);
     }
-    return why_choose(choices, n, has_step, step);
+    const size_t chosen = why_choose(choices, n, step != INT64_MIN, step);
+    const struct probe_entry *failure = last_failure(probes, last_step);
+    if (step != INT64_MIN || chosen == n || failure == NULL ||
+        choices[chosen].is_nonfinite) {
+        return chosen;
+    }
+    const bool is_in = failure->step + NEAR_STEPS >= choices[chosen].first_step &&
+                       failure->step <= choices[chosen].last_step;
+    return is_in ? chosen : n;
 }
 
 size_t why_gather_alerts(
@@ -84,11 +115,6 @@ size_t why_gather_alerts(
 }
 
 /* ---- probes ---- */
-
-static bool is_whole(const struct probe_entry *entry)
-{
-    return entry->n_here >= entry->n_pieces;
-}
 
 static bool belongs_to(
     const struct probe_entry *entry, const struct why_incident *incident, int64_t step)

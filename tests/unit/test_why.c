@@ -559,6 +559,96 @@ static void one_step_is_said_to_be_too_little(void **state)
     free(stage);
 }
 
+/* ---- what samples gave, and what did no harm ---- */
+
+static void a_samples_own_loss_says_whether_it_was_harmless_before(void **state)
+{
+    (void)state;
+    for (int is_out = 0; is_out < 2; is_out++) {
+        struct stage *stage = stage_create();
+        struct network network;
+        network_init(&network);
+        for (int i = 0; i < N_IN; i++) {
+            network.x[BAD_ROW * N_IN + i] *= 200;
+        }
+        struct made failure = make_probe(&network, STEP, &exp_origin);
+        stage->facts.failure = failure.probe;
+        add_batches(stage, true);
+        (void)add_alert(stage, "nonfinite", 1, STEP);
+        struct reading_sample given[N_BATCH];
+        for (int i = 0; i < N_BATCH; i++) {
+            given[i] = (struct reading_sample){.index = 10 + i, .loss = 0.5F + 0.01F * i};
+        }
+        given[BAD_ROW].loss = is_out ? 40.0F : 0.625F;
+        const struct why_results results = {30, N_BATCH, given};
+        stage->facts.results = &results;
+        stage->facts.n_results = 1;
+        const struct why_story *story = tell(stage);
+        assert_true(story->samples[0].has_own);
+        assert_int_equal(story->samples[0].own_step, 30);
+        assert_int_equal(story->samples[0].is_own_out, is_out);
+        assert_true(says(story->samples[0].text,
+            is_out ? "its own loss was 40, where 0.52 was usual: it stood out already"
+                   : "its own loss was 0.625, where 0.52 was usual: harmless then"));
+        made_finish(&failure);
+        free(stage);
+    }
+}
+
+static void without_a_probe_the_sample_whose_own_loss_was_lost_is_named(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_create();
+    add_batches(stage, false);
+    (void)add_alert(stage, "nonfinite", 1, STEP);
+    struct reading_sample given[N_BATCH];
+    for (int i = 0; i < N_BATCH; i++) {
+        given[i] =
+            (struct reading_sample){.index = 10 + i, .loss = i == BAD_ROW ? NAN : 0.5F};
+    }
+    const struct why_results results = {STEP, N_BATCH, given};
+    stage->facts.results = &results;
+    stage->facts.n_results = 1;
+    const struct why_story *story = tell(stage);
+    assert_int_equal(story->n_samples, 1);
+    assert_int_equal(story->samples[0].sample, 12);
+    assert_true(story->samples[0].is_certain);
+    free(stage);
+}
+
+static void a_nan_that_never_reaches_the_loss_may_be_meant(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_create();
+    (void)add_alert(stage, "nonfinite", 3, STEP);
+    const struct why_story *story = tell(stage);
+    assert_true(story->is_harmless);
+    assert_true(says(story->headline, "It has not reached the loss"));
+    assert_int_equal(story->verdict.cause, WHY_UNKNOWN);
+    assert_true(any_remedy_says(story, "If logvar is meant to hold NaN"));
+    stage->values[0][STEP + 3] = (double)NAN;
+    assert_false(tell(stage)->is_harmless);
+    free(stage);
+}
+
+static void a_failure_of_which_pieces_are_missing_is_told_as_such(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_create();
+    (void)add_alert(stage, "nonfinite", 1, STEP);
+    stage->facts.others = (struct why_others){
+        .n = 1, .steps = {STEP + 9}, .cut_step = STEP, .pieces = 9, .pieces_here = 4};
+    const struct why_story *story = tell(stage);
+    bool is_told = false;
+    for (size_t i = 0; i < story->n_missing; i++) {
+        is_told = is_told || strstr(story->missing[i], "4 of 9 pieces came") != NULL;
+        assert_null(strstr(story->missing[i], "run.watch(model, optimizer) the moment"));
+    }
+    assert_true(is_told);
+    assert_true(says(story->looked, "(1 more was captured, at step 159)"));
+    free(stage);
+}
+
 /* ---- planning ---- */
 
 static void the_gravest_incident_is_chosen_or_the_one_at_a_step(void **state)
@@ -642,6 +732,10 @@ int main(void)
         cmocka_unit_test(a_run_in_which_nothing_is_wrong_says_so),
         cmocka_unit_test(a_run_of_which_nothing_is_known_says_so),
         cmocka_unit_test(one_step_is_said_to_be_too_little),
+        cmocka_unit_test(a_samples_own_loss_says_whether_it_was_harmless_before),
+        cmocka_unit_test(without_a_probe_the_sample_whose_own_loss_was_lost_is_named),
+        cmocka_unit_test(a_nan_that_never_reaches_the_loss_may_be_meant),
+        cmocka_unit_test(a_failure_of_which_pieces_are_missing_is_told_as_such),
         cmocka_unit_test(the_gravest_incident_is_chosen_or_the_one_at_a_step),
         cmocka_unit_test(a_plan_is_bounded_whatever_the_run_has),
         cmocka_unit_test(steps_are_written_with_their_thousands_apart),
