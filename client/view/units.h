@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files about units share: units.c, units_lines.c, units_hand.c, unit_panel.c. */
+/* What the files about units share: units.c, units_lines.c, units_whole.c, units_hand.c, unit_panel.c. */
 #ifndef CLIENT_VIEW_UNITS_H
 #define CLIENT_VIEW_UNITS_H
 
@@ -64,6 +64,9 @@ struct chart_line units_series_line(struct frame *f, const struct model_thing *t
 
 /** Distance of steps beyond which readings of units are not joined. */
 double units_gap(const struct model_thing *thing, int64_t width);
+
+/** Give the picture of the whole, if there is one. */
+void units_whole(struct frame *f, const struct units *units, struct units_picture *out);
 
 /** Draw the whole of the units behind, the shown ones, and the marked ones over them. */
 void units_picture(struct frame *f, const struct units *units, struct units_picture *out);

@@ -16,7 +16,6 @@
 
 enum {
     MOST_SPANS = 3,
-    N_SHADES = 5,
     MAX_FIRST = 6,
     MAX_ODD = 12,
     MAX_NAMED_ODD = 6,
@@ -36,98 +35,6 @@ bool units_is_far(const struct model_sample *sample, uint32_t place)
 
 /* Which flock a shown line is drawn with. */
 enum look { LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_MARKED, N_LOOKS };
-
-/* A picture of the whole, remembered: its part is immutable. */
-struct density_cache {
-    const struct model_density *of; /* a reference */
-    const struct theme *theme;
-    bool is_dim;
-    draw_color *colors; /* rows from the top */
-};
-
-void density_cache_destroy(struct density_cache *cache)
-{
-    if (cache != NULL) {
-        part_unref(cache->of);
-        free(cache->colors);
-        free(cache);
-    }
-}
-
-/* ---- the whole ---- */
-
-/* Columns of the picture in which no unit has a reading: a gap is a gap. */
-static void find_gaps(
-    const struct density_cache *cache, const struct units *units, bool *is_gap)
-{
-    const struct model_units *rows = &units->sample->lines;
-    const struct model_density *of = cache->of;
-    double gap = units_gap(units->thing, rows->width);
-    double span = (double)(of->to_step - of->from_step);
-    for (size_t i = 0; i + 1 < rows->n && gap > 0 && span > 0; i++) {
-        double before = i > 0 ? rows->x[i] - rows->x_to[i - 1] : 0;
-        if (!chart_is_hole(gap, before, rows->x[i + 1] - rows->x_to[i])) {
-            continue;
-        }
-        double scale = (double)of->width / span;
-        double from = (rows->x_to[i] - (double)of->from_step) * scale + 1;
-        double to = (rows->x[i + 1] - (double)of->from_step) * scale - 1;
-        for (double x = fmax(from, 0); x < to && x < (double)of->width; x++) {
-            is_gap[(size_t)x] = true;
-        }
-    }
-}
-
-static void fill_colors(struct density_cache *cache, const bool *is_gap)
-{
-    static const float opacity[N_SHADES] = {0.07F, 0.13F, 0.20F, 0.28F, 0.38F};
-    const struct model_density *of = cache->of;
-    draw_color steps[256] = {0};
-    for (size_t i = 1; i < BARO_LEN(steps); i++) {
-        steps[i] = draw_fade(cache->theme->accent,
-            opacity[i * N_SHADES / BARO_LEN(steps)] * (cache->is_dim ? 0.6F : 1));
-    }
-    for (size_t y = 0; y < of->height; y++) {
-        for (size_t x = 0; x < of->width; x++) {
-            uint8_t shade = is_gap[x] ? 0 : of->shades[x * of->height + y];
-            cache->colors[y * of->width + x] = steps[shade];
-        }
-    }
-}
-
-static void draw_whole(
-    struct frame *f, const struct units *units, struct units_picture *out)
-{
-    struct view *view = f->view;
-    const struct model_density *of = units->sample->density;
-    if (view->density_cache == NULL) {
-        view->density_cache = baro_xcalloc(1, sizeof *view->density_cache);
-    }
-    struct density_cache *cache = view->density_cache;
-    bool is_dim = units->marks != NULL;
-    if (of == NULL) {
-        return;
-    }
-    if (cache->of != of || cache->theme != f->theme || cache->is_dim != is_dim) {
-        part_unref(cache->of);
-        free(cache->colors);
-        cache->of = part_ref(of);
-        cache->theme = f->theme;
-        cache->is_dim = is_dim;
-        cache->colors =
-            baro_xcalloc((size_t)of->width * of->height + 1, sizeof *cache->colors);
-        baro_autofree bool *is_gap = baro_xcalloc((size_t)of->width + 1, sizeof *is_gap);
-        find_gaps(cache, units, is_gap);
-        fill_colors(cache, is_gap);
-    }
-    out->backdrop = (struct chart_backdrop){.colors = cache->colors,
-        .n_columns = of->width,
-        .n_rows = of->height,
-        .x_from = (double)of->from_step,
-        .x_to = (double)of->to_step,
-        .y_lo = of->y.lo,
-        .y_hi = of->y.hi};
-}
 
 /* ---- single lines ---- */
 
@@ -380,6 +287,52 @@ static bool choose(struct frame *f, const struct units *units, struct chosen *ch
 
 /* ---- flocks ---- */
 
+/* How far a line goes up and down within a column of pixels, in heights of the plot. */
+static float restlessness(
+    const struct model_units *rows, const struct axis *y, size_t row, double columns_a_step)
+{
+    enum { LOOKS = 32 };
+    const float *mean = &rows->mean[row * rows->n];
+    const size_t every = rows->n / LOOKS + 1;
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i + 1 < rows->n; i += every) {
+        double rise = axis_place(y, (double)mean[i + 1]) - axis_place(y, (double)mean[i]);
+        double columns = fmax((rows->x[i + 1] - rows->x[i]) * columns_a_step, 1e-3);
+        if (isfinite(rise)) {
+            sum += fmin(fabs(rise), 1) / fmax(columns, 1);
+            n++;
+        }
+    }
+    return n > 0 ? (float)(sum / (double)n) : 0;
+}
+
+/*
+ * How opaque a line may be so that lines that cross each other over and over do not add up to a
+ * plain area: where c lie over each other on average, 1 - (1 - opacity)^c stays below MOST.
+ */
+static float most_alpha(
+    const struct view *view, const struct units *units, const struct chosen *chosen)
+{
+    enum { LINES = 128 };
+    static const double most = 0.5;
+    static const float least = 0.03F;
+    const struct model_sample *sample = units->sample;
+    const struct axis *y = &sample->y;
+    const double span = view->hi - view->lo;
+    const double columns_a_step = span > 0 ? (double)sample->of.columns / span : 1;
+    const size_t every = sample->n_shown / LINES + 1;
+    double sum = 0;
+    for (size_t i = 0; i < sample->n_shown; i += every) {
+        sum += (double)every * ((double)restlessness(&sample->lines, y, i, columns_a_step) +
+                                   1 / fmax((double)sample->of.height, 1));
+    }
+    double room = axis_place(y, (double)chosen->high) - axis_place(y, (double)chosen->low);
+    room = isfinite(room) ? fmin(fmax(room, 0.05), 1) : 1;
+    const double overdraw = fmax(sum / room, 1);
+    return fmaxf((float)(1 - pow(1 - most, 1 / overdraw)), least);
+}
+
 static enum look look_of(const struct units *units, uint32_t place)
 {
     const struct model_sample *sample = units->sample;
@@ -394,7 +347,8 @@ static enum look look_of(const struct units *units, uint32_t place)
                                              : LOOK_USUAL;
 }
 
-static struct chart_flock flock_of(struct frame *f, enum look look, bool is_behind)
+static struct chart_flock flock_of(
+    struct frame *f, enum look look, bool is_behind, float alpha)
 {
     static const struct {
         float width, alpha;
@@ -406,12 +360,14 @@ static struct chart_flock flock_of(struct frame *f, enum look look, bool is_behi
         look == LOOK_MARKED ? f->theme->accent : units_color(f, SAMPLE_BLUE_NOISE);
     return (struct chart_flock){.color = color,
         .width = pens[look].width,
-        .alpha = pens[look].alpha * (is_behind && look != LOOK_MARKED ? 0.35F : 1)};
+        .alpha = look == LOOK_MARKED ? pens[look].alpha
+                                     : fminf(pens[look].alpha, alpha * pens[look].width) *
+                                           (is_behind ? 0.35F : 1)};
 }
 
 /* The rows of one look, one after the other. */
 static void add_flock(struct frame *f, const struct units *units,
-    const struct chosen *chosen, enum look look, struct units_picture *out)
+    const struct chosen *chosen, enum look look, float alpha, struct units_picture *out)
 {
     const struct model_sample *sample = units->sample;
     const struct model_units *rows = &sample->lines;
@@ -438,7 +394,7 @@ static void add_flock(struct frame *f, const struct units *units,
             at += rows->n;
         }
     }
-    struct chart_flock flock = flock_of(f, look, units->marks != NULL);
+    struct chart_flock flock = flock_of(f, look, units->marks != NULL, alpha);
     flock.x = rows->x;
     flock.n = rows->n;
     flock.lo = lo;
@@ -507,8 +463,9 @@ static void add_flocks(struct frame *f, const struct units *units,
     const struct chosen *chosen, struct units_picture *out)
 {
     static const enum look order[] = {LOOK_FEW, LOOK_USUAL, LOOK_MANY, LOOK_MARKED};
+    const float alpha = most_alpha(f->view, units, chosen);
     for (size_t i = 0; i < BARO_LEN(order); i++) {
-        add_flock(f, units, chosen, order[i], out);
+        add_flock(f, units, chosen, order[i], alpha, out);
     }
     if (units->sheet == NULL || units->sheet->n == 0) {
         return;
@@ -604,7 +561,7 @@ void units_picture(struct frame *f, const struct units *units, struct units_pict
     if (units->sample == NULL || !choose(f, units, &chosen)) {
         return;
     }
-    draw_whole(f, units, out);
+    units_whole(f, units, out);
     add_flocks(f, units, &chosen, out);
     for (uint32_t i = 0; i < units->sample->n_shown; i++) {
         /* One that is picked keeps its place among the others, so that those need not be

@@ -6,6 +6,7 @@
 
 #include "client/view/input.h"
 #include "client/view/units.h"
+#include "lib/base/mem.h"
 #include "tests/view/stage.h"
 
 static void begin(struct stage *stage, const char *tensor, uint32_t every)
@@ -298,6 +299,46 @@ static void any_unit_is_found_by_its_number_and_shown_alone(void **state)
     stage_end(&stage);
 }
 
+/* The most that a line of the flocks covers what is behind it. */
+static float opacity_of(struct frame *f, const struct units *units)
+{
+    static struct units_picture picture;
+    float most = 0;
+    units_picture(f, units, &picture);
+    for (size_t i = 0; i < picture.n_flocks; i++) {
+        most = fmaxf(most, picture.flocks[i].alpha);
+    }
+    return most;
+}
+
+static void lines_that_cross_all_over_the_chart_are_fainter_than_calm_ones(void **state)
+{
+    (void)state;
+    struct stage stage;
+    begin(&stage, "encoder.fc1", 1);
+    struct frame f = {.view = stage.view,
+        .list = stage.list,
+        .theme = stage.view->theme,
+        .model = stage.model};
+    struct units units = {.thing = model_thing_find(stage.model, ORACLE_ACT),
+        .stat = UNIT_L2,
+        .sample = stage.model->sample};
+    const float calm = opacity_of(&f, &units);
+    struct model_sample noisy = *units.sample;
+    const size_t n = noisy.n_shown * noisy.lines.n;
+    baro_autofree float *mean = baro_xcalloc(n, sizeof *mean);
+    for (size_t i = 0; i < n; i++) {
+        mean[i] =
+            (float)(noisy.y.lo + (noisy.y.hi - noisy.y.lo) * (double)(i * 7919 % 97) / 96);
+    }
+    noisy.lines.mean = mean;
+    units.sample = &noisy;
+    const float faint = opacity_of(&f, &units);
+    assert_true(calm > 0.2F);
+    assert_true(faint > 0.02F && faint < calm / 2);
+    stage_end(&stage);
+}
+
 static void following_a_run_asks_rarely_and_live(void **state)
 {
     (void)state;
@@ -336,6 +377,7 @@ int main(void)
         cmocka_unit_test(marks_hold_in_every_role_and_statistic_until_esc),
         cmocka_unit_test(without_a_sheet_the_units_like_a_brushed_line_are_marked_with_it),
         cmocka_unit_test(any_unit_is_found_by_its_number_and_shown_alone),
+        cmocka_unit_test(lines_that_cross_all_over_the_chart_are_fainter_than_calm_ones),
         cmocka_unit_test(following_a_run_asks_rarely_and_live),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
