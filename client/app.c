@@ -135,6 +135,10 @@ static void remember(struct app *app)
     settings->page = app->view->page;
     settings->has_page = true;
     settings->smoothing = app->view->smoothing;
+    settings->pins[0] = '\0';
+    for (size_t i = 0; i < app->view->overview.n_pins; i++) {
+        settings_add_pin(settings, app->view->overview.pins[i]);
+    }
     settings->is_still = app->view->is_still;
     settings->has_motion = settings->has_motion || app->view->has_chosen_motion;
     (void)settings_save(settings); /* without a home there is nothing to keep it in */
@@ -634,6 +638,7 @@ int app_run(const struct options *options)
     if (app.status == 0) {
         app.view = options_view(&app.options);
         app.view->smoothing = app.settings.smoothing;
+        overview_pin_all(app.view, app.settings.pins);
         app.view->is_still = settings_is_still(&app.settings, options);
         app.feed = feed_open(
             options->endpoint[0] != '\0' ? options->endpoint : NULL, wake, &app, &err);

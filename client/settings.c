@@ -110,6 +110,16 @@ static bool parse_double(const char *text, double least, double most, double *ou
     return true;
 }
 
+void settings_add_pin(struct settings *settings, const char *name)
+{
+    size_t used = strlen(settings->pins);
+    size_t n = strlen(name);
+    if (n > 0 && n < SETTINGS_LINE_BYTES - 8 && strchr(name, '\n') == NULL &&
+        used + n + 2 <= sizeof settings->pins) {
+        (void)snprintf(settings->pins + used, sizeof settings->pins - used, "%s\n", name);
+    }
+}
+
 static void take(struct settings *out, const char *key, const char *value)
 {
     static const long places[] = {-MAX_PLACE, MAX_PLACE, -MAX_PLACE, MAX_PLACE};
@@ -131,6 +141,8 @@ static void take(struct settings *out, const char *key, const char *value)
         out->has_page = true;
     } else if (strcmp(key, "smoothing") == 0 && parse_double(value, 0, 1e6, &number)) {
         out->smoothing = number;
+    } else if (strcmp(key, "pin") == 0) {
+        settings_add_pin(out, value);
     } else if (strcmp(key, "motion") == 0) {
         bool is_still = strcmp(value, "reduced") == 0;
         out->has_motion = is_still || strcmp(value, "full") == 0 || out->has_motion;
@@ -142,7 +154,7 @@ void settings_parse(const char *text, struct settings *out)
 {
     *out = (struct settings){0};
     while (*text != '\0') {
-        char line[256];
+        char line[SETTINGS_LINE_BYTES];
         size_t n = strcspn(text, "\n");
         if (n < sizeof line) {
             memcpy(line, text, n);
@@ -192,7 +204,7 @@ int settings_format(const struct settings *settings, char *out, size_t out_bytes
         (void)snprintf(
             theme, sizeof theme, "theme %s\n", settings->theme->dark ? "dark" : "light");
     }
-    return snprintf(out, out_bytes,
+    size_t used = (size_t)snprintf(out, out_bytes,
         "# How baro-view looked last; may be changed or removed.\n"
         "%s%smaximized %s\n%s%s%ssmoothing %g\n%s",
         place, size, settings->is_maximized ? "yes" : "no", scale, theme, page,
@@ -200,6 +212,13 @@ int settings_format(const struct settings *settings, char *out, size_t out_bytes
         !settings->has_motion ? ""
         : settings->is_still  ? "motion reduced\n"
                               : "motion full\n");
+    for (const char *pin = settings->pins; *pin != '\0';) {
+        size_t n = strcspn(pin, "\n");
+        size_t at = used < out_bytes ? used : out_bytes;
+        used += (size_t)snprintf(out + at, out_bytes - at, "pin %.*s\n", (int)n, pin);
+        pin += n + (pin[n] == '\n' ? 1 : 0);
+    }
+    return (int)used;
 }
 
 bool settings_save(const struct settings *settings)
@@ -207,7 +226,7 @@ bool settings_save(const struct settings *settings)
     char folder[BARO_PATH_BYTES];
     char path[BARO_PATH_BYTES];
     char new_path[BARO_PATH_BYTES];
-    char text[1024];
+    char text[2 * SETTINGS_PINS_BYTES];
     if (!state_path("barograph", folder) || !state_path("barograph/view", path) ||
         !state_path("barograph/view.new", new_path) || baro_make_dir(folder, NULL) != 0) {
         return false;

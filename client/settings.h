@@ -8,7 +8,11 @@
 
 #include "client/options.h"
 
-enum { SETTINGS_MAX_BYTES = 65536 };
+enum {
+    SETTINGS_MAX_BYTES = 65536,
+    SETTINGS_PINS_BYTES = 16384,
+    SETTINGS_LINE_BYTES = 1024
+};
 
 /* Zero: nothing is known. */
 struct settings {
@@ -18,8 +22,9 @@ struct settings {
     float scale;               /* chosen by the person; 0: the display's */
     const struct theme *theme; /* NULL: not known */
     enum view_page page;
-    double smoothing; /* as in struct view */
-    bool is_still;    /* has_motion: nothing moves by itself */
+    double smoothing;               /* as in struct view */
+    bool is_still;                  /* has_motion: nothing moves by itself */
+    char pins[SETTINGS_PINS_BYTES]; /* names of pinned scalars, each ended by a line feed */
 };
 
 /** Read settings from a text; never fails. */
@@ -33,6 +38,9 @@ void settings_load(struct settings *out);
 
 /** Keep the settings of this user, whole or not at all; false when that is not possible. */
 bool settings_save(const struct settings *settings);
+
+/** Add a pinned scalar; one whose name is too long or has a line feed is left out. */
+void settings_add_pin(struct settings *settings, const char *name);
 
 /** Fill in what the command line did not say. */
 void settings_apply(const struct settings *settings, struct options *options);

@@ -493,7 +493,7 @@ void compare_draw(struct frame *f, struct draw_rect rect)
         inner.x, inner.y + HEAD_H, inner.w, inner.h - HEAD_H - THEME_GAP};
     if (compare == NULL) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, body.x,
-            body.y + 20, body.w, "Reading.");
+            body.y + 20, body.w, frame_waiting(f, true));
         return;
     }
     const struct compare_row *chosen = chosen_row(f, &rows);

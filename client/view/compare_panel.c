@@ -356,7 +356,7 @@ static void draw_chosen(struct frame *f, struct draw_rect rect,
             rect.y + 60, rect.w - 24,
             !chosen->pair->has_units ? "Its units are not measured, or are not as many."
             : units != NULL          ? "Its units were not measured up to this step."
-                                     : "Reading its units.");
+                                     : frame_waiting(f, true));
         return;
     }
     say_units(&diff, text);

@@ -236,7 +236,8 @@ bool form_fit(struct frame *f, const struct form_data *data, size_t n, enum form
     bool is_log = is_positive && (form_is_of_updates(stat) || reach.hi > 100 * usual ||
                                      reach.least * 100 < usual);
     if (is_log) {
-        double least = fmax(reach.least, reach.hi * 1e-8);
+        /* of a spike many decades high what was usual before stays in sight */
+        double least = fmax(reach.least, fmin(reach.hi * 1e-8, usual * 1e-12));
         double lo = half_decade(least, false);
         double hi = half_decade(reach.hi, true);
         *out = (struct axis){.kind = AXIS_LOG, .lo = lo, .hi = hi > lo ? hi : lo * 10};

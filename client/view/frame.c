@@ -365,9 +365,6 @@ static void draw_selection(struct frame *f, const struct view_slot *slot)
 /* Put a chart of lines alone on what the x axis counts; false: it counts steps. */
 static bool map_chart(struct frame *f, struct frame_chart *of)
 {
-    static const enum axis_unit units[] = {
-        AXIS_STEP, AXIS_ELAPSED, AXIS_CLOCK, AXIS_NUMBER};
-    _Static_assert(BARO_LEN(units) == XAXIS_KIND_COUNT, "each kind has a unit");
     const struct xaxis *axis = &f->view->x;
     struct chart *chart = &of->chart;
     if (axis->shown == XAXIS_STEP || chart->flock != NULL || chart->backdrop != NULL) {
@@ -381,13 +378,29 @@ static bool map_chart(struct frame *f, struct frame_chart *of)
     }
     chart->lines = lines;
     chart->n_lines = lines != NULL ? chart->n_lines : 0;
-    chart->x.unit = units[axis->shown];
+    chart->x.unit = xaxis_unit(axis->shown);
     chart->x.lo = xaxis_of(&axis->map, chart->x.lo);
     chart->x.hi = xaxis_of(&axis->map, chart->x.hi);
     chart->events = f->mapped_events;
     chart->n_events = f->mapped_events != NULL ? f->n_events : 0;
     chart->cursor = xaxis_of(&axis->map, chart->cursor);
     return true;
+}
+
+/* A line of one reading is no line: a dot, so that it is seen. */
+static void mark_single(
+    struct frame *f, const struct chart *chart, const struct chart_layout *layout)
+{
+    for (size_t i = 0; i < chart->n_lines; i++) {
+        const struct chart_line *line = &chart->lines[i];
+        const struct chart_column *only = line->columns;
+        if (line->n_columns != 1 || only->from < only->to || !isfinite(only->mean) ||
+            only->from < chart->x.lo || only->from > chart->x.hi) {
+            continue;
+        }
+        draw_mark(f->list, DRAW_MARK_DOT, chart_px_of_x(layout, only->from),
+            chart_px_of_y(layout, only->mean), THEME_MARK - 2, line->color);
+    }
 }
 
 struct view_slot *frame_chart(
@@ -431,6 +444,7 @@ struct view_slot *frame_chart(
     }
     chart_draw(f->list, f->theme, rect, chart, &slot->state, &slot->layout);
     slot->has_layout = true;
+    mark_single(f, chart, &slot->layout);
     if (capture_wants(view, slot)) {
         struct chart written = *chart;
         if (is_mapped && view->capture.kind == VIEW_CAPTURE_CSV) {

@@ -129,7 +129,8 @@ void hist_draw(struct frame *f, struct draw_rect rect, const struct model_thing 
     }
     if (hist->n == 0) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
-            inner.y + 14, inner.w, hist->is_ready ? "no histogram here" : "reading");
+            inner.y + 14, inner.w,
+            hist->is_ready ? "no histogram here" : frame_waiting(f, false));
         return;
     }
     draw_now(f, inner, hist);

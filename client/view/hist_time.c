@@ -333,7 +333,7 @@ void hist_time_draw(struct frame *f, struct draw_rect rect, const struct model_t
     if (!is_right || hist->n == 0) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, plot.x,
             plot.y + 20, plot.w,
-            is_right && hist->is_ready ? "no histogram here" : "reading");
+            is_right && hist->is_ready ? "no histogram here" : frame_waiting(f, false));
         return;
     }
     double lasts = fmax(4 * thing->cadence, 1);

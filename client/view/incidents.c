@@ -208,7 +208,7 @@ static void draw_evidence(struct frame *f, struct draw_rect rect,
         .chart = {.title = title,
             .lines = &line,
             .n_lines = 1,
-            .empty = series != NULL && series->is_ready ? NULL : "reading"},
+            .empty = series != NULL && series->is_ready ? NULL : frame_waiting(f, false)},
         .thing = thing != NULL && thing->is_tensor ? thing->thing : 0,
         .may_log = true,
     };

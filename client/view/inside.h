@@ -126,6 +126,13 @@ char *frame_fit_name(struct frame *f, enum font_role role, float size, float max
 struct draw_rect frame_name(struct frame *f, float size, draw_color color, float x, float y,
     float max_w, const char *name);
 
+/** words_waiting() in memory that lasts for the frame. */
+const char *frame_waiting(struct frame *f, bool is_sentence);
+
+/** How many bytes of a text fit into a width: all, else up to a space, else within a long name. */
+size_t frame_fit_line(
+    struct frame *f, enum font_role role, float size, const char *text, float w);
+
 /** Take parts that stand behind " · " off the end of a text until it fits. Returns text. */
 char *frame_fit_parts(
     struct frame *f, enum font_role role, float size, float max_w, char *text);

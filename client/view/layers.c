@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/draw/ticks.h"
 #include "client/view/form.h"
 #include "client/view/layers_panel.h"
 #include "client/view/words.h"
@@ -27,6 +28,7 @@ static const float NAME_W = 190;
 static const float GUTTER = 50;
 static const float VALUE_W = 74;
 static const float PANEL_W = 268;
+static const float STEPS_H = 24; /* of the axis below all rows */
 
 /* One row. */
 struct layer_row {
@@ -334,8 +336,11 @@ static void draw_value(struct frame *f, const struct layers *layers,
     float middle = y + h / 2;
     bool has_change = h >= 30 && isfinite(value) && value > 0 && data->usual > 0 &&
                       layers->stat != FORM_MEAN;
+    bool is_bad = isnan(value) && data->series != NULL && data->series->n > 0 &&
+                  data->thing->n_nonfinite > 0;
+    style.color = is_bad ? f->theme->alarm : style.color;
     (void)draw_string(f->list, right, has_change ? middle - 2 : middle + 4, &style,
-        isnan(value) ? "–" : format_value(text, value));
+        isnan(value) && !is_bad ? "–" : format_value(text, value));
     if (has_change) {
         char change[FORMAT_MAX + 8];
         double times = value / data->usual;
@@ -365,7 +370,7 @@ static void draw_plot(struct frame *f, const struct layers *layers,
             y + row->h / 2 + 4, plot.w - 16,
             is_ready            ? "no data in these steps"
             : data[0].is_single ? "one number a unit: it has no direction to change"
-                                : "reading");
+                                : frame_waiting(f, false));
         return;
     }
     if (form != FORM_HORIZON) {
@@ -455,6 +460,28 @@ static void draw_marks(struct frame *f, const struct layers *layers)
         draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
             draw_fade(f->theme->accent, 0.75F));
     }
+}
+
+/* The steps, or what else is counted, below all rows: they share it. */
+static void draw_steps(struct frame *f, const struct layers *layers, const struct axis *x)
+{
+    const struct draw_rect plot = layers->plot;
+    float y = layers->list.y + layers->list.h;
+    struct ticks ticks;
+    ticks_choose(x, plot.w >= 420 ? 7 : 4, &ticks);
+    draw_hair_h(f->list, plot.x, y, plot.w, 0, f->theme->hairline);
+    struct draw_style style = {.role = FONT_MONO,
+        .size = THEME_SIZE_AXIS,
+        .color = f->theme->secondary,
+        .align = DRAW_CENTER};
+    for (int i = 0; i < ticks.n; i++) {
+        float at = plot.x + plot.w * (float)axis_place(x, ticks.at[i]);
+        draw_hair_v(f->list, at, y, 4, 0, f->theme->hairline);
+        (void)draw_string(f->list, at, y + 16, &style, ticks.label[i]);
+    }
+    style.role = FONT_TEXT;
+    style.align = DRAW_RIGHT;
+    (void)draw_string(f->list, plot.x - 12, y + 16, &style, xaxis_name(f->view->x.shown));
 }
 
 /* What is being dragged out. */
@@ -556,6 +583,9 @@ static void draw_list(struct frame *f, struct layers *layers)
     draw_unclip(f->list);
     f->within = within;
     frame_scroll_bar(f, list, layers->content_h, scroll);
+    struct axis x = slot->layout.x;
+    x.unit = xaxis_unit(f->view->x.shown);
+    draw_steps(f, layers, &x);
 }
 
 void layers_draw(struct frame *f, struct draw_rect rect)
@@ -565,7 +595,7 @@ void layers_draw(struct frame *f, struct draw_rect rect)
     f->view->wish.spread_columns = 128;
     if (f->model->run != f->view->run || !f->model->has_things) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
-            inner.y + 24, inner.w, "Reading.");
+            inner.y + 24, inner.w, frame_waiting(f, true));
         return;
     }
     draw_head(f, (struct draw_rect){inner.x, inner.y, inner.w, HEAD_H}, &layers);
@@ -580,13 +610,14 @@ void layers_draw(struct frame *f, struct draw_rect rect)
     layers.list =
         (struct draw_rect){inner.x, inner.y + HEAD_H, list_w, inner.h - HEAD_H - 12};
     draw_fill(f->list, layers.list, f->theme->panel);
+    layers.list.h -= STEPS_H;
     layers.plot = (struct draw_rect){inner.x + NAME_W + GUTTER, layers.list.y,
         list_w - NAME_W - GUTTER - VALUE_W, fminf(layers.list.h, layers.content_h)};
     draw_list(f, &layers);
     if (panel_w > 0) {
         layers_panel_draw(f,
-            (struct draw_rect){
-                inner.x + list_w + THEME_GAP, layers.list.y, panel_w, layers.list.h},
+            (struct draw_rect){inner.x + list_w + THEME_GAP, layers.list.y, panel_w,
+                layers.list.h + STEPS_H},
             layers.role);
     }
 }

@@ -155,7 +155,7 @@ static void draw_head(struct frame *f, struct draw_rect rect, enum moved_kind ki
         isnan(f->view->cursor) ? "now," : "at", format_count(at, layers->last_step),
         is_old ? " (reading the next)" : "");
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->text, rect.x + 12,
-        rect.y + 80, rect.w - 24, layers->has_last ? text : "reading");
+        rect.y + 80, rect.w - 24, layers->has_last ? text : frame_waiting(f, false));
 }
 
 /* ---- at all picked steps ---- */

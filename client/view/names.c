@@ -130,9 +130,14 @@ char *frame_fit_parts(
     return text;
 }
 
-/* How many bytes of a text fit into a width: all, else up to a space, else up to a mark in a long
- * name, else what fits. At least one character. */
-static size_t fit(
+const char *frame_waiting(struct frame *f, bool is_sentence)
+{
+    char *text = draw_scratch(f->list, WORDS_MAX);
+    return text != NULL ? words_waiting(text, f->model, is_sentence) : "";
+}
+
+/* All, else up to a space, else up to a mark in a long name, else what fits, at least a character. */
+size_t frame_fit_line(
     struct frame *f, enum font_role role, float size, const char *text, float w)
 {
     struct font *font = draw_font(f->list);
@@ -152,10 +157,13 @@ static size_t fit(
         space = text[at] == ' ' || at == n ? at : space;
         mark = strchr("./_", text[at - 1]) != NULL ? at : mark;
     }
-    return space > 0  ? space
-           : mark > 0 ? mark
-           : any > 0  ? any
-                      : baro_utf8_prefix(text, n, 4);
+    if (space > 0 && mark > space) { /* a word that fits in no line is begun in this one */
+        const char *word = text + space + strspn(text + space, " ");
+        float word_w = font_width(font, role, size, word, strcspn(word, " "));
+        space = word_w > w ? mark : space;
+    }
+    size_t best = space > 0 ? space : mark > 0 ? mark : any;
+    return best > 0 ? best : baro_utf8_prefix(text, n, 4);
 }
 
 size_t frame_wrap(struct frame *f, enum font_role role, float size, const char *text,
@@ -164,7 +172,7 @@ size_t frame_wrap(struct frame *f, enum font_role role, float size, const char *
     size_t n_lines = 0;
     while (*text != '\0' && n_lines < max_lines) {
         bool is_last = n_lines + 1 == max_lines;
-        size_t n = is_last ? strlen(text) : fit(f, role, size, text, w);
+        size_t n = is_last ? strlen(text) : frame_fit_line(f, role, size, text, w);
         lines[n_lines++] = (struct frame_words){text, n};
         text += n;
         text += strspn(text, " ");

@@ -540,7 +540,7 @@ void network_draw(struct frame *f, struct draw_rect rect)
             inner.y + 20, inner.w,
             f->model->has_things
                 ? "No module is watched: run.watch(model) records its tensors."
-                : "Reading.");
+                : frame_waiting(f, true));
         return;
     }
     network_connect(f, net);

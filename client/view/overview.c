@@ -16,7 +16,7 @@
  * dashed; its scalars are those of the same names.
  */
 
-enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES };
+enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES, MAX_HEAD_LINES = 3 };
 
 /* What stands where: what the program itself logged first, each loss before all else; then step
  * time and what watching costs; what watching derived (a number a parameter) last. */
@@ -32,7 +32,9 @@ enum {
 
 static const float MIN_SMALL = 110; /* height of a small chart */
 static const float MIN_SMALL_W = 160;
-static const float PEEK = 40; /* of the rows below, so that one sees that they go on */
+static const float HEAD_LINE_H = 21;
+static const float LINK_W = 88; /* "see where", at the right of the headline */
+static const float PEEK = 40;   /* of the rows below, so that one sees that they go on */
 
 /* A scalar to be shown: one line a rank. */
 struct scalar {
@@ -356,7 +358,7 @@ static struct draw_rect draw_scalar(
             .note = note[0] != '\0' ? note : NULL,
             .lines = lines,
             .n_lines = n_lines,
-            .empty = is_ready ? NULL : "reading"},
+            .empty = is_ready ? NULL : frame_waiting(f, false)},
     };
     draw_fill(f->list, rect, f->theme->panel);
     struct draw_rect plot = frame_chart(f, draw_inset(rect, 8, 6), &chart)->layout.plot;
@@ -484,25 +486,39 @@ static void draw_headline(struct frame *f, struct draw_rect row)
     const struct model_alert *worst =
         f->model->run == f->view->run ? frame_worst_alert(f->model) : NULL;
     enum theme_health health = words_headline_health(f->model, f->run, worst);
-    float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TITLE);
-    frame_mark(f, health, row.x + 4, row.y + row.h / 2);
+    struct draw_rect first = {row.x, row.y, row.w, 28}; /* line of it */
+    float y = frame_middle(f, first, FONT_TEXT, THEME_SIZE_TITLE);
+    frame_mark(f, health, row.x + 4, first.y + first.h / 2);
     float right = row.x + row.w;
     if (worst != NULL) {
         struct draw_style style = {
             .size = THEME_SIZE_TEXT, .color = f->theme->accent, .align = DRAW_RIGHT};
         bool has_story = f->model->incidents->n > 0;
-        struct draw_rect link =
-            draw_string(f->list, right, y, &style, has_story ? "why" : "see where");
-        right = link.x - 16;
+        (void)draw_string(f->list, right, y, &style, has_story ? "why" : "see where");
+        right -= LINK_W;
         if (has_story) {
             frame_zone(f, row, VIEW_PICK_PAGE, VIEW_WHY, 0);
         } else {
             frame_zone(f, row, VIEW_PICK_ALERT, (int64_t)worst->id, 0);
         }
     }
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TITLE,
-        health == THEME_CALM ? f->theme->secondary : f->theme->text, row.x + 16, y,
-        right - row.x - 16, words_headline(text, f->model, f->run, worst));
+    struct draw_rect words = {row.x + 16, y, right - row.x - 16, 0};
+    (void)frame_text_lines(f, FONT_TEXT, THEME_SIZE_TITLE,
+        health == THEME_CALM ? f->theme->secondary : f->theme->text, words, HEAD_LINE_H,
+        MAX_HEAD_LINES, words_headline(text, f->model, f->run, worst));
+}
+
+/* Height of the headline, which may take more than a line. */
+static float headline_height(struct frame *f, float w)
+{
+    char text[WORDS_MAX];
+    struct frame_words lines[MAX_HEAD_LINES];
+    const struct model_alert *worst =
+        f->model->run == f->view->run ? frame_worst_alert(f->model) : NULL;
+    size_t n = frame_wrap(f, FONT_TEXT, THEME_SIZE_TITLE,
+        words_headline(text, f->model, f->run, worst),
+        w - 16 - (worst != NULL ? LINK_W : 0), lines, MAX_HEAD_LINES);
+    return 28 + HEAD_LINE_H * (float)(n > 1 ? n - 1 : 0);
 }
 
 /* What there is to draw instead of charts. */
@@ -511,7 +527,7 @@ static void draw_none(struct frame *f, float x, float y, float w)
     char text[WORDS_MAX];
     const struct view_overview *overview = &f->view->overview;
     (void)snprintf(text, sizeof text, "%s",
-        f->model->has_things ? "No scalar has been logged yet." : "Reading.");
+        f->model->has_things ? "No scalar has been logged yet." : frame_waiting(f, true));
     if (overview->n_all > 0) {
         (void)snprintf(text, sizeof text,
             "None of %zu scalars has a name like “%s”. g changes it, esc shows all.",
@@ -527,7 +543,8 @@ void overview_draw(struct frame *f, struct draw_rect rect)
     struct scalar scalars[MAX_SCALARS];
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
     size_t n = gather_scalars(f, scalars);
-    const float top = 36 + OVERVIEW_TOOLS_H;
+    const float head_h = headline_height(f, inner.w);
+    const float top = head_h + 8 + OVERVIEW_TOOLS_H;
     struct draw_rect area = {inner.x, 0, inner.w, inner.h - top - THEME_GAP};
     float heat_wish = view->tree->n > 0 ? heat_height(f) : 0;
     struct plan plan = {.area = area, .heat_h = fminf(heat_wish, area.h), .heat_y = 40};
@@ -537,9 +554,9 @@ void overview_draw(struct frame *f, struct draw_rect rect)
     frame_zone(f, rect, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
     float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, plan.content_h, area.h);
     plan.area.y = inner.y + top - scroll;
-    draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, 28});
-    overview_tools(
-        f, (struct draw_rect){inner.x, inner.y + 28 - scroll, inner.w, OVERVIEW_TOOLS_H});
+    draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, head_h});
+    overview_tools(f,
+        (struct draw_rect){inner.x, inner.y + head_h - scroll, inner.w, OVERVIEW_TOOLS_H});
     struct draw_rect plot = {.x = inner.x + 8 + CHART_GUTTER,
         .w = inner.w * 0.6F}; /* where that of a loss would be */
     if (n > 0) {

@@ -32,6 +32,9 @@ struct view_overview {
 /** Pin a scalar, or no longer; says so in the view's notice. */
 void overview_pin(struct view *view, const char *name);
 
+/** Pin scalars again; names, each ended by a line feed. */
+void overview_pin_all(struct view *view, const char *names);
+
 /** Pin the scalar whose chart is under the pointer, or no longer; false: there is none. */
 bool overview_pin_hovered(struct view *view, const struct model *model);
 

@@ -48,6 +48,21 @@ void overview_pin(struct view *view, const char *name)
     }
 }
 
+void overview_pin_all(struct view *view, const char *names)
+{
+    while (*names != '\0') {
+        size_t n = strcspn(names, "\n");
+        char *name = baro_xcalloc(n + 1, 1);
+        memcpy(name, names, n);
+        if (n > 0 && overview_pin_place(view, name) < 0) {
+            overview_pin(view, name);
+        }
+        free(name);
+        names += n + (names[n] == '\n' ? 1 : 0);
+    }
+    view->notice[0] = '\0';
+}
+
 bool overview_pin_hovered(struct view *view, const struct model *model)
 {
     for (size_t i = view->n_zones; i > 0 && view->page == VIEW_OVERVIEW; i--) {

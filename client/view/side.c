@@ -273,7 +273,8 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
         fminf(content, fmaxf(rect.h * 0.4F - TITLE_ROW, RUN_ROW))};
     if (runs->n == 0) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->faint, rect.x + VIEW_PAD,
-            list.y + 18, rect.w - 2 * VIEW_PAD, "none yet");
+            list.y + 18, rect.w - 2 * VIEW_PAD,
+            f->model->state == MODEL_READY ? "none yet" : "not known yet");
         return TITLE_ROW + 28;
     }
     float scroll = frame_scroll(f, VIEW_SCROLL_RUNS, content, list.h);

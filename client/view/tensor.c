@@ -83,7 +83,7 @@ static void draw_small(struct frame *f, struct draw_rect rect,
             .note = note[0] != '\0' ? note : NULL,
             .lines = &line,
             .n_lines = 1,
-            .empty = series == NULL || !series->is_ready ? "reading" : NULL},
+            .empty = series == NULL || !series->is_ready ? frame_waiting(f, false) : NULL},
         .may_log = small->stat != SUMMARY_MEAN,
     };
     draw_fill(f->list, rect, f->theme->panel);
@@ -120,7 +120,7 @@ static void draw_counts(
             .y_fixed = thing->n_nonfinite == 0,
             .y_lo = 0,
             .y_hi = 1,
-            .empty = is_ready ? NULL : "reading"},
+            .empty = is_ready ? NULL : frame_waiting(f, false)},
     };
     draw_fill(f->list, rect, f->theme->panel);
     (void)frame_chart(f, draw_inset(rect, 8, 6), &chart);
@@ -247,7 +247,7 @@ void tensor_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
     if (thing == NULL || f->model->run != f->view->run) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
-            inner.y + 24, inner.w, "Reading.");
+            inner.y + 24, inner.w, frame_waiting(f, true));
         return;
     }
     draw_title(f, (struct draw_rect){inner.x, inner.y, inner.w, 28}, thing);

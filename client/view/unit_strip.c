@@ -185,7 +185,8 @@ void unit_strip_draw(struct frame *f, struct draw_rect rect, const struct units 
     if (!unit_order_get(f, units, f->view->tensor.order, &order)) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, plot.x,
             plot.y + 20, plot.w,
-            units->thing->n_units == 0 ? "this tensor has no units" : "reading");
+            units->thing->n_units == 0 ? "this tensor has no units"
+                                       : frame_waiting(f, false));
         return;
     }
     draw_picture(f, plot, units, &order);

@@ -359,13 +359,13 @@ static size_t n_digits(uint32_t n)
 }
 
 /* What is said in the middle while there is nothing. */
-static const char *empty_of(const struct frame *f, const struct units *units)
+static const char *empty_of(struct frame *f, const struct units *units)
 {
     const struct model_sample *sample = f->model->sample;
     bool is_refused = sample != NULL && sample->of.thing == units->thing->thing &&
                       sample->of.stat == units->stat && sample->trouble[0] != '\0';
     return is_refused                                         ? sample->trouble
-           : units->sample == NULL || !units->sample->is_done ? "reading"
+           : units->sample == NULL || !units->sample->is_done ? frame_waiting(f, false)
                                                               : NULL;
 }
 

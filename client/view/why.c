@@ -19,33 +19,14 @@ static const float LINE_H = 19;
 
 /* ---- paragraphs ---- */
 
-/* How many bytes fit into a width, cut at a space when there is one. */
-static size_t fit(struct frame *f, const struct why_style *style, const char *text, float w)
-{
-    struct font *font = draw_font(f->list);
-    size_t n = strlen(text);
-    if (font_width(font, style->role, style->size, text, n) <= w) {
-        return n;
-    }
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (text[i] == ' ') {
-            if (font_width(font, style->role, style->size, text, i) > w) {
-                break;
-            }
-            best = i;
-        }
-    }
-    return best > 0 ? best : n; /* a word that is too long is shortened where it is drawn */
-}
-
 float why_paragraph(struct frame *f, float x, float y, float w,
     const struct why_style *style, const char *text)
 {
     char line[WHY_TEXT_BYTES];
     for (int i = 1; *text != '\0'; i++) {
         bool is_last = i == style->max_lines;
-        size_t n = is_last ? strlen(text) : fit(f, style, text, w);
+        size_t n =
+            is_last ? strlen(text) : frame_fit_line(f, style->role, style->size, text, w);
         (void)snprintf(line, sizeof line, "%.*s", (int)n, text);
         (void)frame_text(f, style->role, style->size, style->color, x, y, w, line);
         y += style->line_h;
@@ -227,7 +208,7 @@ static void draw_nothing(
 {
     const char *text =
         why == NULL || (!why->has_story && !why->is_done)
-            ? (why != NULL && why->doing[0] != '\0' ? why->doing : "Reading.")
+            ? (why != NULL && why->doing[0] != '\0' ? why->doing : frame_waiting(f, true))
             : "Nothing to explain.";
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, inner.x,
         inner.y + 20, inner.w, text);

@@ -142,7 +142,7 @@ static void draw_series(
             .lines = &line,
             .n_lines = 1,
             .sparkline = true,
-            .empty = series != NULL && series->is_ready ? NULL : "reading"},
+            .empty = series != NULL && series->is_ready ? NULL : frame_waiting(f, false)},
         .thing = thing->is_tensor ? thing->thing : 0,
         .may_log = true,
     };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/view/words.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -214,13 +215,38 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
     } else if (run->n_steps == 0) {
         (void)snprintf(out, WORDS_MAX, "Waiting for the first step.");
     } else if (!model->has_alerts || !model->has_things) {
-        (void)snprintf(out, WORDS_MAX, "Reading.");
+        (void)words_waiting(out, model, true);
     } else if (bad != NULL) {
         char name[WORDS_MAX];
         (void)snprintf(out, WORDS_MAX, "No alert, but %.200s has held NaN or Inf.",
             words_thing(name, bad));
     } else {
         say_fine(out, model, run);
+    }
+    return out;
+}
+
+char *words_waiting(char out[WORDS_MAX], const struct model *model, bool is_sentence)
+{
+    char clock[FORMAT_MAX];
+    switch (model->state) {
+    case MODEL_AWAY:
+        (void)snprintf(out, WORDS_MAX, "waiting for the daemon, away since %s",
+            format_clock(clock, model->since_wall_ns, 1));
+        break;
+    case MODEL_MISMATCH:
+        (void)snprintf(out, WORDS_MAX, "the daemon speaks another protocol");
+        break;
+    case MODEL_CONNECTING:
+        (void)snprintf(out, WORDS_MAX, "connecting to the daemon");
+        break;
+    case MODEL_READY:
+    case MODEL_STATE_COUNT: (void)snprintf(out, WORDS_MAX, "reading"); break;
+    }
+    if (is_sentence) {
+        size_t n = strlen(out);
+        out[0] = (char)toupper((unsigned char)out[0]);
+        (void)snprintf(out + n, WORDS_MAX - n, ".");
     }
     return out;
 }

@@ -48,6 +48,12 @@ enum theme_health words_headline_health(const struct model *model,
 char *words_headline(char out[WORDS_MAX], const struct model *model,
     const struct model_run *run, const struct model_alert *worst);
 
+/**
+ * Say what is being waited for where there is nothing to show yet: "reading", or, when no answer can
+ * come, that the daemon is away and since when. A sentence begins large and ends in a full stop.
+ */
+char *words_waiting(char out[WORDS_MAX], const struct model *model, bool is_sentence);
+
 /** Add to a chart's note how many of its readings are known by summaries only. Returns note. */
 char *words_add_coarse(char note[WORDS_MAX], uint64_t n_coarse);
 

@@ -28,6 +28,14 @@ _Static_assert(BARO_LEN(NAMES) == XAXIS_KIND_COUNT, "each kind has a name");
 static const struct model_ref SECONDS = {0, READING_STEP, STEP_SECONDS, 0};
 static const struct model_ref TIMES = {0, READING_STEP, STEP_TIME, 0};
 
+enum axis_unit xaxis_unit(enum xaxis_kind kind)
+{
+    static const enum axis_unit units[] = {
+        AXIS_STEP, AXIS_ELAPSED, AXIS_CLOCK, AXIS_NUMBER};
+    _Static_assert(BARO_LEN(units) == XAXIS_KIND_COUNT, "each kind has a unit");
+    return units[kind];
+}
+
 const char *xaxis_name(enum xaxis_kind kind)
 {
     return kind < XAXIS_KIND_COUNT ? NAMES[kind] : "?";

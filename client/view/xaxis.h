@@ -51,6 +51,9 @@ void xaxis_choose(struct view *view, enum xaxis_kind kind);
 /** Whether a run has epochs, as far as is known: a scalar that counts them. */
 bool xaxis_has_epochs(const struct model *model);
 
+/** The unit of an axis that counts a kind. */
+enum axis_unit xaxis_unit(enum xaxis_kind kind);
+
 /** Name a kind: "step", "time since start", "wall time", "epoch". */
 const char *xaxis_name(enum xaxis_kind kind);
 

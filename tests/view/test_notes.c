@@ -208,6 +208,9 @@ static void what_is_remembered_is_read_as_it_was_written(void **state)
         .smoothing = 100,
         .has_motion = true,
         .is_still = true};
+    settings_add_pin(&in, "val/loss");
+    settings_add_pin(&in, "a name with spaces");
+    settings_add_pin(&in, "two\nlines"); /* left out */
     struct settings out;
     int n = settings_format(&in, text, sizeof text);
     assert_true(n > 0 && (size_t)n < sizeof text);
@@ -217,6 +220,12 @@ static void what_is_remembered_is_read_as_it_was_written(void **state)
     assert_true(out.scale > 1.24F && out.scale < 1.26F && out.smoothing > 99);
     assert_true(out.theme == &theme_light && out.has_page && out.page == VIEW_NETWORK);
     assert_true(out.has_motion && out.is_still);
+    assert_string_equal(out.pins, "val/loss\na name with spaces\n");
+    struct view *view = view_create();
+    overview_pin_all(view, out.pins);
+    assert_int_equal(view->overview.n_pins, 2);
+    assert_int_equal(overview_pin_place(view, "a name with spaces"), 1);
+    view_destroy(view);
 }
 
 static void rubbish_in_the_file_is_as_if_it_were_not_there(void **state)
