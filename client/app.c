@@ -23,9 +23,9 @@
 
 /*
  * One thread of its own has SDL: this one. It sleeps until something happens (input, a new
- * model), lets all that is waiting change the view, draws once, uploads the boxes that differ
- * and presents. The picture is made by our own rasteriser and only copied by SDL, so it is the
- * same under every video driver.
+ * model), lets all that is waiting change the view, draws once, copies the boxes that differ to
+ * the window's surface and has them shown. The picture is made by our own rasteriser and only
+ * copied by SDL, so it is the same under every video driver.
  */
 
 struct app {
@@ -39,8 +39,6 @@ struct app {
     struct meter *meter;       /* NULL: none */
     const struct model *model; /* of the last frame */
     SDL_Window *window;
-    SDL_Renderer *renderer;
-    SDL_Texture *texture;
     float scale; /* device pixels in a logical one */
     float ratio; /* device pixels in a unit of mouse positions */
     Uint32 wake_event;
@@ -49,7 +47,7 @@ struct app {
     bool has_shown;    /* a run */
     bool is_exporting; /* the next key says what */
     struct undo undo;
-    bool must_upload_all; /* pixels have been drawn that the texture does not have */
+    bool must_upload_all; /* pixels have been drawn that the window does not have */
     uint64_t start_ns;
     uint64_t
         tick_ns; /* of the last tick while something moves by itself; 0: nothing does */
@@ -86,14 +84,16 @@ static float guess_scale(void)
     return 1;
 }
 
-static int make_texture(struct app *app)
+/* Size of the window in device pixels; false: it has none. */
+static bool surface_size(const struct app *app, int *out_w, int *out_h)
 {
-    if (app->texture != NULL) {
-        SDL_DestroyTexture(app->texture);
+    const SDL_Surface *surface = SDL_GetWindowSurface(app->window);
+    if (surface == NULL || surface->w < 1 || surface->h < 1) {
+        return false;
     }
-    app->texture = SDL_CreateTexture(app->renderer, SDL_PIXELFORMAT_ARGB8888,
-        SDL_TEXTUREACCESS_STREAMING, canvas_w(app->canvas), canvas_h(app->canvas));
-    return app->texture != NULL ? 0 : fail("make a texture");
+    *out_w = surface->w;
+    *out_h = surface->h;
+    return true;
 }
 
 /* Where the window was last, if that is on a screen still: some of its title bar is. */
@@ -147,8 +147,6 @@ static void remember(struct app *app)
 static int open_window(struct app *app)
 {
     SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
-    SDL_SetHint(SDL_HINT_RENDER_DRIVER, "software");
-    SDL_SetHint(SDL_HINT_RENDER_BATCHING, "1");
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     if (SDL_Init(SDL_INIT_VIDEO) != 0) {
         return fail("cannot open a display");
@@ -166,11 +164,9 @@ static int open_window(struct app *app)
         return fail("cannot open a window");
     }
     SDL_SetWindowMinimumSize(app->window, 640, 400);
-    app->renderer = SDL_CreateRenderer(app->window, -1, SDL_RENDERER_SOFTWARE);
     int out_w = 0;
     int out_h = 0;
-    if (app->renderer == NULL ||
-        SDL_GetRendererOutputSize(app->renderer, &out_w, &out_h) != 0) {
+    if (!surface_size(app, &out_w, &out_h)) {
         return fail("cannot draw in the window");
     }
     app->ratio = (float)out_w / (float)(w > 0 ? w : 1);
@@ -183,7 +179,8 @@ static int open_window(struct app *app)
         (void)fprintf(stderr, "baro-view: %s\n", err.text);
         return 1;
     }
-    return make_texture(app);
+    app->must_upload_all = true;
+    return 0;
 }
 
 static void close_all(struct app *app)
@@ -192,12 +189,6 @@ static void close_all(struct app *app)
     view_destroy(app->view);
     feed_close(app->feed);
     meter_destroy(app->meter);
-    if (app->texture != NULL) {
-        SDL_DestroyTexture(app->texture);
-    }
-    if (app->renderer != NULL) {
-        SDL_DestroyRenderer(app->renderer);
-    }
     if (app->window != NULL) {
         SDL_DestroyWindow(app->window);
     }
@@ -207,15 +198,45 @@ static void close_all(struct app *app)
 
 /* ---- drawing ---- */
 
-static void upload(struct app *app, const struct raster_box *boxes, size_t n)
+/* Copy pixels, of rows of w, to a part of a surface. */
+static void copy_pixels(
+    const SDL_Surface *surface, const SDL_Rect *to, const uint32_t *pixels, int w)
 {
+    const SDL_PixelFormat *format = surface->format;
+    uint8_t *at = (uint8_t *)surface->pixels + (ptrdiff_t)to->y * surface->pitch +
+                  (ptrdiff_t)to->x * format->BytesPerPixel;
+    if (format->format != SDL_PIXELFORMAT_ARGB8888 &&
+        format->format != SDL_PIXELFORMAT_XRGB8888) {
+        (void)SDL_ConvertPixels(to->w, to->h, SDL_PIXELFORMAT_ARGB8888, pixels,
+            w * (int)sizeof *pixels, format->format, at, surface->pitch);
+        return;
+    }
+    for (int y = 0; y < to->h; y++) {
+        memcpy(at + (ptrdiff_t)y * surface->pitch, pixels + (ptrdiff_t)y * w,
+            (size_t)to->w * sizeof *pixels);
+    }
+}
+
+/* Have the window show boxes of the canvas; what lies outside it is left alone. */
+static void show(struct app *app, const struct raster_box *boxes, size_t n)
+{
+    SDL_Surface *surface = SDL_GetWindowSurface(app->window);
+    SDL_Rect rects[RASTER_MAX_DIRTY];
+    int n_rects = 0;
     int w = canvas_w(app->canvas);
     const uint32_t *pixels = canvas_pixels(app->canvas);
-    for (size_t i = 0; i < n; i++) {
-        const struct raster_box *box = &boxes[i];
-        SDL_Rect rect = {box->x0, box->y0, box->x1 - box->x0, box->y1 - box->y0};
-        (void)SDL_UpdateTexture(app->texture, &rect,
-            pixels + (size_t)box->y0 * (size_t)w + box->x0, w * (int)sizeof *pixels);
+    for (size_t i = 0; surface != NULL && i < n; i++) {
+        const struct raster_box all = {0, 0, surface->w, surface->h};
+        const struct raster_box box = raster_box_cut(boxes[i], all);
+        if (box.x0 >= box.x1 || box.y0 >= box.y1) {
+            continue; /* it has become smaller since; its size comes as an event */
+        }
+        SDL_Rect rect = {box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0};
+        copy_pixels(surface, &rect, pixels + (size_t)box.y0 * (size_t)w + box.x0, w);
+        rects[n_rects++] = rect;
+    }
+    if (n_rects > 0) {
+        (void)SDL_UpdateWindowSurfaceRects(app->window, rects, n_rects);
     }
 }
 
@@ -268,18 +289,13 @@ static void draw(struct app *app)
     size_t n = canvas_draw(app->canvas, app->view, model, dirty);
     refuse_lost_run(app);
     uint64_t serial = feed_wish(app->feed, &app->view->wish);
-    if (app->must_upload_all) {
+    if (app->must_upload_all || app->must_present) {
         const struct raster_box all = {0, 0, canvas_w(app->canvas), canvas_h(app->canvas)};
-        upload(app, &all, 1);
-        app->must_present = true;
-        app->must_upload_all = false;
+        show(app, &all, 1);
     } else {
-        upload(app, dirty, n);
+        show(app, dirty, n);
     }
-    if (n > 0 || app->must_present) {
-        (void)SDL_RenderCopy(app->renderer, app->texture, NULL, NULL);
-        SDL_RenderPresent(app->renderer);
-    }
+    app->must_upload_all = false;
     app->must_present = false;
     app->must_draw = false;
     if (app->meter != NULL) {
@@ -301,11 +317,16 @@ static void dump_when_complete(struct app *app)
     int h = canvas_h(app->canvas);
     uint32_t *pixels = SDL_malloc((size_t)w * (size_t)h * sizeof *pixels);
     struct baro_err err = {0};
-    (void)SDL_RenderCopy(app->renderer, app->texture, NULL, NULL);
-    int rc = pixels == NULL
+    const SDL_Surface *surface = SDL_GetWindowSurface(app->window);
+    bool is_whole = surface != NULL && surface->w >= w && surface->h >= h;
+    int rc = pixels == NULL || !is_whole
                  ? -1
-                 : SDL_RenderReadPixels(app->renderer, NULL, SDL_PIXELFORMAT_ARGB8888,
-                       pixels, w * (int)sizeof *pixels);
+                 : SDL_ConvertPixels(w, h, surface->format->format, surface->pixels,
+                       surface->pitch, SDL_PIXELFORMAT_ARGB8888, pixels,
+                       w * (int)sizeof *pixels);
+    for (size_t i = 0; rc == 0 && i < (size_t)w * (size_t)h; i++) {
+        pixels[i] |= 0xFF000000U; /* a surface may know no opacity */
+    }
     if (rc == 0) {
         rc = png_save(app->options.dump_frame, pixels, w, h, &err);
     }
@@ -324,15 +345,11 @@ static void resize(struct app *app, float scale)
     struct baro_err err = {0};
     int w = 0;
     int h = 0;
-    if (SDL_GetRendererOutputSize(app->renderer, &w, &h) != 0 || w < 1 || h < 1) {
+    if (!surface_size(app, &w, &h)) {
         return;
     }
     if (canvas_resize(app->canvas, w, h, scale, &err) == 0) {
         app->scale = scale;
-    }
-    if (make_texture(app) != 0) {
-        app->status = 1;
-        app->must_quit = true;
     }
     app->must_present = true;
 }

@@ -134,6 +134,10 @@ static void take_line(
         take_known(s, line, begin, end);
     }
     for (size_t i = begin; i < end; i += is_known ? step : 1) {
+        if (is_known) { /* few of many: each would be waited for */
+            size_t ahead = i + 8 * step < end ? i + 8 * step : i;
+            __builtin_prefetch(&line->columns[ahead]);
+        }
         bool keep = is_known || wait == 0;
         wait = keep ? step - 1 : wait - 1;
         if (has_points) {

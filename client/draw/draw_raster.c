@@ -16,7 +16,7 @@
  * folded into the cells that they touch: a curve that grows at its end is repainted there only.
  */
 
-enum { PIECE = 32 }; /* points of a line, or columns of a band, that are hashed together */
+enum { PIECE = 16 }; /* points of a line, or columns of a band, that are hashed together */
 
 #define HASH_PRIME UINT64_C(0x9E3779B97F4A7C15)
 

@@ -9,7 +9,7 @@
 
 #include "client/draw/raster.h"
 
-enum { RASTER_MAX_DIRTY = 64 };
+enum { RASTER_MAX_DIRTY = 192 };
 
 /**
  * Bring the surface up to date with a list.

@@ -5,7 +5,7 @@
 
 #include "client/draw/raster.h"
 
-enum { RASTER_CELL = 64, RASTER_MAX_SIDE = 16384 };
+enum { RASTER_CELL = 32, RASTER_MAX_SIDE = 16384 };
 
 /* First and last row touched in a column; last < first: none. */
 struct rows {

@@ -268,7 +268,7 @@ static void only_changed_cells_are_reported(void **state)
     draw_fill(b.list, (struct draw_rect){70, 70, 10, 10}, WHITE);
     assert_int_equal(raster_draw(b.raster, b.list, dirty, RASTER_MAX_DIRTY), 1);
     assert_true(
-        dirty[0].x0 == 64 && dirty[0].x1 == 128 && dirty[0].y0 == 64 && dirty[0].y1 == 128);
+        dirty[0].x0 == 64 && dirty[0].x1 == 96 && dirty[0].y0 == 64 && dirty[0].y1 == 96);
     free_board(&b);
 }
 
