@@ -44,21 +44,38 @@ static draw_color color_of(const struct frame *f, float place, bool is_bad)
     return is_bad ? f->theme->alarm : theme_heat(f->theme, place);
 }
 
-/* One row of pixels: of the units a to b of the order. */
+/* The place of what lies further from the middle of the scale; NaN: neither is there. */
+static float further(const struct unit_order *order, float low, float high)
+{
+    if (!(low <= high)) {
+        return NAN;
+    }
+    const float a = order_place(&order->scale, low);
+    const float b = low < high ? order_place(&order->scale, high) : a;
+    return fabsf(b - 0.5F) > fabsf(a - 0.5F) ? b : a;
+}
+
+/* One row of pixels: of the units a to b of the order. Places rise with values, so the one that is
+ * furthest from the middle is the least or the greatest. */
 static void fill_row(const struct frame *f, const struct unit_order *order, size_t a,
     size_t b, const size_t *columns, size_t n_x, draw_color *out)
 {
+    const struct model_units *rows = order->rows;
     for (size_t x = 0; x < n_x; x++) {
         size_t column = columns[x];
-        float shown = NAN;
+        float low = INFINITY;
+        float high = -INFINITY;
         bool is_bad = false;
-        for (size_t i = a; i < b && column < order->rows->n && !is_bad; i++) {
-            size_t at = (size_t)order->order[i] * order->rows->n + column;
-            is_bad = order->rows->flags[at] != 0;
-            float place = order_place(&order->scale, order->rows->mean[at]);
-            bool is_further = isnan(shown) || fabsf(place - 0.5F) > fabsf(shown - 0.5F);
-            shown = !isnan(place) && is_further ? place : shown;
+        for (size_t i = a; i < b && column < rows->n && !is_bad; i++) {
+            size_t at = (size_t)order->order[i] * rows->n + column;
+            float value = rows->mean[at];
+            is_bad = rows->flags[at] != 0;
+            if (isfinite(value)) {
+                low = value < low ? value : low;
+                high = value > high ? value : high;
+            }
         }
+        float shown = further(order, low, high);
         out[x] = is_bad || !isnan(shown) ? color_of(f, shown, is_bad) : f->theme->panel;
     }
 }
