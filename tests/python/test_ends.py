@@ -244,7 +244,7 @@ assert run.stats() == figures and again.stats()["n_pushed"] < 10
 """)
 
 
-def test_events_and_alerts_of_odd_arguments_end_no_training():
+def test_events_alerts_and_ends_of_odd_arguments_end_no_training():
     live.good("""
 import warnings, barograph
 warnings.simplefilter("ignore")
@@ -255,6 +255,8 @@ run = barograph.init(project="odd", mode="offline")
 for odd in (None, [], {}, set(), Odd(), 3, b"x", object()):
     run.event(odd); run.event("x", odd); run.alert(odd, odd); run.alert("x", odd, odd)
 run.finish()
+for timeout in (None, "a", [], Odd(), -1, float("nan"), float("inf"), 10**400, True):
+    barograph.init(project="odd", mode="offline").finish(timeout=timeout)
 """)
 
 

@@ -112,6 +112,7 @@ def main(arguments=None):
         raise
     except KeyboardInterrupt as error:  # the process then ends by the signal, as without us
         _end(run, "failed", describe(type(error), error))
+        sys.excepthook = _without_us(sys.excepthook)
         raise
     except BaseException as error:
         error.__traceback__ = _script.trace_of_script(error)
@@ -120,6 +121,14 @@ def main(arguments=None):
         return 1
     _end(run, None, None)
     return 0
+
+
+def _without_us(hook):
+    """An excepthook that shows what the script raised as without us."""
+    def show(kind, error, trace):
+        error.__traceback__ = _script.trace_of_script(error)
+        hook(kind, error, error.__traceback__)
+    return show
 
 
 def _end(run, status, text):

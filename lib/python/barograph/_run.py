@@ -19,6 +19,8 @@ from ._watchdog import TROUBLE_STEPS
 INTERRUPTED = "interrupted by the user (Ctrl-C)"  # viewers know it: it is no fault of the run
 NEWS_S = 2.0           # libbaro is asked for what it has to say so often
 LAST_LOOK_S = 0.25     # finish() takes at most about so long to measure the weights once more
+FINISH_S = 5.0         # finish() waits so long by default,
+MAX_WAIT_S = 86400.0   # and at most so long
 NO_ANSWER_WAIT_S = 2.0  # finish() waits no longer than this when no daemon answers
 
 
@@ -213,7 +215,7 @@ class Run(Pushing):
             self._lib.baro_stats(self._handle, ctypes.byref(figures))
         return {name: getattr(figures, name) for name, _ in figures._fields_}
 
-    def finish(self, timeout=5.0, status=None, text=None):
+    def finish(self, timeout=FINISH_S, status=None, text=None):
         """End the run; waits at most timeout seconds for the daemon to have everything.
 
         status  "finished" (default) or "failed"
@@ -224,6 +226,7 @@ class Run(Pushing):
         if status not in (None, "finished", "failed"):
             self._reject(f"status is 'finished' or 'failed', not {status!r}")
             status = None
+        timeout = self._as_timeout(timeout)
         began = time.monotonic()
         if self._watcher is not None:
             if status == "failed":
@@ -251,6 +254,17 @@ class Run(Pushing):
             warnings.warn("barograph: not everything of this run has reached the daemon; the "
                           f"rest is in '{self.ring_path}', and 'baro recover' brings it in",
                           stacklevel=2)
+
+    def _as_timeout(self, timeout):
+        """Seconds to wait at the end, whatever finish() was given."""
+        try:
+            seconds = float(timeout)
+            if seconds == seconds:
+                return max(0.0, min(seconds, MAX_WAIT_S))
+        except (TypeError, ValueError, OverflowError):
+            pass
+        self._reject(f"timeout is a number of seconds, not {timeout!r}; {FINISH_S} is used")
+        return FINISH_S
 
     def __enter__(self):
         return self
