@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/access.h"
+#include "daemon/live_inside.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -32,34 +33,7 @@ enum {
     FAST_MS = 100,
     SLOW_MS = 400,
     MIN_WINDOW_BYTES = 16 << 10,
-    MAX_WINDOW_BYTES = 4 << 20,
-    MAX_MARKS = 32 /* messages on the way to a paced subscriber */
-};
-
-struct subscription {
-    struct peer peer;
-    struct run *run; /* NULL: news of all runs */
-    uint64_t n_left_out;
-    bool is_gone; /* removed at the end of the flush */
-    bool is_chosen;
-    uint64_t *wants; /* is_chosen: kind and thing, as want_of makes them, sorted */
-    size_t n_wants;
-    bool is_paced;
-    uint64_t window_bytes;
-    uint64_t sent_bytes, taken_bytes; /* of records, since the beginning */
-    size_t n_marks;
-    struct {
-        uint64_t sent_bytes; /* up to the end of this message */
-        uint64_t sent_ns;
-    } marks[MAX_MARKS];
-};
-
-struct live {
-    struct subscription *subscriptions;
-    size_t n;
-    uint64_t due_ns; /* 0: nothing waits */
-    uint8_t *chosen; /* room for the records of one message */
-    size_t chosen_size;
+    MAX_WINDOW_BYTES = 4 << 20
 };
 
 struct live *live_create(void)
@@ -285,8 +259,7 @@ void live_on_reading(
     stream->n_live_records++;
 }
 
-/* Send to one subscriber; false when the message did not go out. */
-static bool send_to(struct barod *barod, struct subscription *subscription,
+bool live_send(struct barod *barod, struct subscription *subscription,
     Baro__Envelope *envelope, struct frame *frame)
 {
     int rc = outbox_send(
@@ -306,7 +279,8 @@ static uint64_t room_for(const struct subscription *subscription)
     if (!subscription->is_paced) {
         return UINT64_MAX;
     }
-    if (subscription->n_marks == MAX_MARKS || under_way >= subscription->window_bytes) {
+    if (subscription->n_marks == LIVE_MAX_MARKS ||
+        under_way >= subscription->window_bytes) {
         return 0;
     }
     return subscription->window_bytes - under_way;
@@ -346,7 +320,7 @@ static void note_sent(
     struct barod *barod, struct subscription *subscription, size_t n_bytes)
 {
     subscription->sent_bytes += n_bytes;
-    if (subscription->is_paced && subscription->n_marks < MAX_MARKS) {
+    if (subscription->is_paced && subscription->n_marks < LIVE_MAX_MARKS) {
         subscription->marks[subscription->n_marks].sent_bytes = subscription->sent_bytes;
         subscription->marks[subscription->n_marks++].sent_ns = barod->now_ns;
     } else if (!subscription->is_paced) {
@@ -377,112 +351,13 @@ static void send_records(struct barod *barod, struct subscription *subscription,
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RECORDS;
     envelope.live_records = &records;
-    if (send_to(barod, subscription, &envelope, &frame)) {
+    if (live_send(barod, subscription, &envelope, &frame)) {
         subscription->n_left_out = 0;
         note_sent(barod, subscription, frame.n_bytes);
         return;
     }
     subscription->n_left_out += n_left_out - n_no_room + stream->n_live_records;
     count(&barod->counters, COUNT_LIVE_LEFT_OUT, stream->n_live_records);
-}
-
-static void send_things(struct barod *barod, struct subscription *subscription,
-    const struct run *run, struct thing *const *of, size_t n)
-{
-    baro_autofree Baro__ThingInfo *infos = baro_xcalloc(n, sizeof *infos);
-    baro_autofree Baro__ThingInfo **pointers = baro_xcalloc(n, sizeof(Baro__ThingInfo *));
-    for (size_t i = 0; i < n; i++) {
-        registry_describe_thing(of[i], &infos[i]);
-        pointers[i] = &infos[i];
-    }
-    Baro__LiveThings things;
-    baro__live_things__init(&things);
-    things.run = run->number;
-    things.n_things = n;
-    things.things = pointers;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_THINGS;
-    envelope.live_things = &things;
-    (void)send_to(barod, subscription, &envelope, NULL);
-}
-
-void live_on_thing(struct barod *barod, struct run *run, struct thing *thing)
-{
-    for (size_t i = 0; run->n_subscribers > 0 && i < barod->live->n; i++) {
-        struct subscription *subscription = &barod->live->subscriptions[i];
-        if (subscription->run == run && subscription->is_chosen) {
-            send_things(barod, subscription, run, &thing, 1);
-        }
-    }
-}
-
-/* Send news of a run to its subscribers and to those of all runs' news. */
-static void send_news(struct barod *barod, uint32_t run, Baro__Envelope *envelope)
-{
-    for (size_t i = 0; i < barod->live->n; i++) {
-        struct subscription *subscription = &barod->live->subscriptions[i];
-        if (subscription->run == NULL || subscription->run->number == run) {
-            (void)send_to(barod, subscription, envelope, NULL);
-        }
-    }
-}
-
-void live_incident(struct barod *barod, const Baro__Incident *incident)
-{
-    Baro__LiveIncident live_incident;
-    baro__live_incident__init(&live_incident);
-    live_incident.incident = (Baro__Incident *)(uintptr_t)incident;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_INCIDENT;
-    envelope.live_incident = &live_incident;
-    send_news(barod, incident->run, &envelope);
-}
-
-void live_note(struct barod *barod, const Baro__Note *note)
-{
-    Baro__LiveNote live_note;
-    baro__live_note__init(&live_note);
-    live_note.note = (Baro__Note *)(uintptr_t)note;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_NOTE;
-    envelope.live_note = &live_note;
-    send_news(barod, note->run, &envelope);
-}
-
-void live_alert(struct barod *barod, const Baro__Alert *alert)
-{
-    Baro__LiveAlert live_alert;
-    baro__live_alert__init(&live_alert);
-    live_alert.alert = (Baro__Alert *)(uintptr_t)alert;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_ALERT;
-    envelope.live_alert = &live_alert;
-    send_news(barod, alert->run, &envelope);
-}
-
-static void send_run(struct barod *barod, struct run *run)
-{
-    Baro__RunInfo info;
-    registry_describe_run(run, &info);
-    Baro__LiveRun live_run;
-    baro__live_run__init(&live_run);
-    live_run.run = &info;
-    Baro__Envelope envelope;
-    baro__envelope__init(&envelope);
-    envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RUN;
-    envelope.live_run = &live_run;
-    for (size_t i = 0; i < barod->live->n; i++) {
-        struct subscription *subscription = &barod->live->subscriptions[i];
-        if (subscription->run == NULL || subscription->run == run) {
-            (void)send_to(barod, subscription, &envelope, NULL);
-        }
-    }
-    run->is_live_dirty = false;
-    run->live_told_ns = barod->now_ns;
 }
 
 /* Everything of one run that its subscribers have not heard: first what is new, then values. */
@@ -494,7 +369,7 @@ static void flush_run(struct barod *barod, struct run *run)
             continue;
         }
         if (run->n_things > run->n_told_things) {
-            send_things(barod, subscription, run, run->things + run->n_told_things,
+            live_send_things(barod, subscription, run, run->things + run->n_told_things,
                 run->n_things - run->n_told_things);
         }
         for (uint32_t k = 0; k < run->n_streams; k++) {
@@ -533,7 +408,7 @@ void live_flush(struct barod *barod)
         }
         bool is_due = barod->now_ns - run->live_told_ns >= RUN_NEWS_MS * UINT64_C(1000000);
         if (run->is_live_dirty && is_due && live->n > 0) {
-            send_run(barod, run);
+            live_send_run(barod, run);
         }
         is_more = is_more || run->is_live_dirty;
     }

@@ -31,13 +31,7 @@
 
 enum {
     FIRST_OF = 512,        /* with more units than that there is a first picture */
-    FIRST_UNITS = 192,     /* of it */
     FEW_NUMBERS = 1 << 19, /* they are all read before a glance would be */
-    FIRST_KEPT = 512,      /* but so many of those to keep */
-    FIRST_COLUMNS = 48,
-    FIRST_SHADE = 4, /* px of the plot that are one of its density */
-    FIRST_RUNS = 4,  /* of neighbours, evenly spaced */
-    FIRST_KEEP = 24, /* units to keep, from which on it is made of those */
     CHOOSE_LINES = 1000,
     SHADE_LINES = 256
 };
@@ -196,44 +190,9 @@ static enum task_state step_tell(
     return TASK_BUSY;
 }
 
-/* ---- the first picture ---- */
+/* ---- density ---- */
 
-/* Columns of a first picture: few, unless all readings are at hand. */
-static struct column_cut first_cut(const struct sample_job *job, size_t n_units)
-{
-    const uint64_t span = (uint64_t)job->extent.to_step - (uint64_t)job->extent.from_step;
-    const uint32_t most =
-        job->rows.n > 0 ? sample_ask_columns(&job->ask, n_units) : FIRST_COLUMNS;
-    return columns_cut(job->extent.from_step, job->extent.to_step,
-        span < most ? (uint32_t)span + 1 : most);
-}
-
-static void begin_first(struct sample_job *job)
-{
-    const struct sample_ask *ask = &job->ask;
-    const uint32_t n_units = job->source.n_units;
-    uint32_t units[FIRST_KEPT];
-    size_t n = 0;
-    if (ask->n_keep >= FIRST_KEEP) {
-        baro_autofree bool *is_in = baro_xcalloc(n_units, sizeof *is_in);
-        for (size_t i = 0; i < ask->n_keep && n < FIRST_KEPT; i++) {
-            if (!is_in[ask->keep[i]]) {
-                is_in[ask->keep[i]] = true;
-                units[n++] = ask->keep[i];
-            }
-        }
-    } else {
-        const uint32_t a_run = FIRST_UNITS / FIRST_RUNS;
-        for (uint32_t k = 0; k < FIRST_UNITS; k++) {
-            units[n++] = k / a_run * (n_units / FIRST_RUNS) + k % a_run;
-        }
-    }
-    const struct column_cut cut = first_cut(job, n);
-    sample_table_init(&job->first, units, n, &cut);
-    job->phase = PHASE_FIRST;
-}
-
-static void shade_some(struct sample_job *job, const struct sample_lines *lines, size_t end)
+void sample_shade_some(struct sample_job *job, const struct sample_lines *lines, size_t end)
 {
     struct polyline_screen screen;
     polyline_screen_init(&screen, &lines->view, &job->axis, (float)job->density.height,
@@ -249,94 +208,13 @@ static uint32_t shade_side(uint32_t plot_px, uint32_t by)
     return px < SAMPLE_MAX_DENSITY_SIDE ? px : SAMPLE_MAX_DENSITY_SIDE;
 }
 
-/* by: px of the plot that one of the density is wide and high */
-static void begin_shade(struct sample_job *job, uint32_t by)
+void sample_begin_shade(struct sample_job *job, uint32_t by)
 {
     density_finish(&job->density);
     density_init(
         &job->density, shade_side(job->ask.n_columns, by), shade_side(job->ask.height, by));
     job->at = 0;
     job->phase = PHASE_SHADE;
-}
-
-/* Choose among the units of the first table and make the picture; it needs no more reading. */
-static void make_first(struct sample_job *job, const struct sample_lines *lines)
-{
-    const struct sample_ask *ask = &job->ask;
-    struct sample_options options = {.target = ask->target, .seed = ask->seed};
-    struct sampler *sampler =
-        sampler_create(&lines->view, &job->axis, (float)ask->height, &options);
-    while (sampler_step(sampler, CHOOSE_LINES)) {
-    }
-    struct sample sample;
-    sampler_get(sampler, &sample);
-    sample_picture_make(&job->next, job, &sample, job->first.units);
-    job->next.fraction = 0.05;
-    struct sample_table *table = &job->next.table;
-    sample_table_init(table, job->next.shown, job->next.n_shown, &job->first.cut);
-    sample_table_take(table, &job->first);
-    begin_shade(job, FIRST_SHADE);
-    shade_some(job, lines, lines->n_lines);
-    sample_shades_make(
-        &job->shades, &job->density, job->extent.from_step, job->extent.to_step);
-    sampler_destroy(sampler);
-}
-
-/* Make a picture of the first table and tell it, if there is anything to see. */
-static void tell_first(struct sample_job *job)
-{
-    struct sample_table *first = &job->first;
-    const enum sample_job_phase behind =
-        job->rows.n > 0 || job->rows.is_off ? PHASE_READ : PHASE_ROWS;
-    struct sample_lines lines;
-    sample_lines_init(&lines, first->n, first->cut.n_columns);
-    sample_lines_take(&lines, 0, first->n, first->columns);
-    sample_lines_pack(&lines);
-    const bool is_good = lines.view.n_steps > 0 && sample_axis_fit(job, &lines);
-    if (is_good) {
-        make_first(job, &lines);
-    }
-    sample_lines_finish(&lines);
-    sample_table_finish(first);
-    if (behind == PHASE_READ) {
-        sample_begin_read(job, PHASE_READ, job->extent.from_step, job->extent.to_step,
-            POLYLINE_MAX_COLUMNS);
-    }
-    job->phase = is_good ? PHASE_TELL : behind;
-    job->behind_tell = behind;
-}
-
-static enum task_state step_first(
-    struct sample_job *job, const struct task_call *call, struct baro_err *err)
-{
-    struct sample_table *first = &job->first;
-    const bool has_rows = job->rows.n > 0;
-    int rc = sample_table_step(
-        first, has_rows ? &job->rows : NULL, &job->source, call->store, &job->tally, err);
-    if (rc != 0) {
-        return rc > 0 ? TASK_BUSY : TASK_OVER;
-    }
-    tell_first(job);
-    return TASK_BUSY;
-}
-
-static enum task_state step_glance(
-    struct sample_job *job, const struct task_call *call, struct baro_err *err)
-{
-    struct sample_glance *glance = &job->glance;
-    int rc = sample_glance_step(
-        glance, &job->source, call->store, job->extent.from_step, job->extent.to_step, err);
-    if (rc != 0) {
-        return rc > 0 ? TASK_BUSY : TASK_OVER;
-    }
-    const struct column_cut cut = first_cut(job, glance->n_units);
-    sample_table_init(&job->first, glance->units, glance->n_units, &cut);
-    (void)sample_rows_columns(
-        &glance->rows, 0, &job->first.cut, NULL, 0, glance->n_units, job->first.columns);
-    job->first.at = job->first.n;
-    sample_glance_finish(glance);
-    tell_first(job);
-    return TASK_BUSY;
 }
 
 /* ---- the phases ---- */
@@ -362,7 +240,7 @@ static enum task_state step_open(
     job->wants_first = job->source.n_units > FIRST_OF && !job->is_again;
     const bool is_little = job->extent.n_rows * job->source.n_units <= FEW_NUMBERS;
     const bool can_glance = job->wants_first && !is_little &&
-                            job->ask.n_keep < FIRST_KEEP &&
+                            job->ask.n_keep < SAMPLE_FIRST_KEEP &&
                             sample_glance_begin(&job->glance, &job->source, call->store,
                                 job->extent.from_step, job->extent.to_step);
     job->wants_first = job->wants_first && !can_glance;
@@ -388,7 +266,7 @@ static enum task_state step_rows(
     job->n_rows_seen = rows->n;
     if (job->wants_first) {
         job->wants_first = false;
-        begin_first(job);
+        sample_begin_first(job);
         return TASK_BUSY;
     }
     sample_begin_read(
@@ -423,7 +301,7 @@ static enum task_state step_read(
     }
     sample_end_read(job);
     if (job->is_shade_only) {
-        begin_shade(job, 1);
+        sample_begin_shade(job, 1);
         return TASK_BUSY;
     }
     if (!sample_axis_fit(job, &job->lines)) {
@@ -439,7 +317,7 @@ static enum task_state step_choose(struct sample_job *job, const struct task_cal
 {
     bool is_more = sampler_step(job->sampler, CHOOSE_LINES);
     if (!is_more) {
-        begin_shade(job, 1);
+        sample_begin_shade(job, 1);
     }
     if (call->may_tell && call->now_ns >= job->next_tell_ns && !job->is_again &&
         has_changed(job)) {
@@ -452,7 +330,7 @@ static enum task_state step_shade(struct sample_job *job)
 {
     const size_t n = job->lines.n_lines;
     const size_t end = n - job->at > SHADE_LINES ? job->at + SHADE_LINES : n;
-    shade_some(job, &job->lines, end);
+    sample_shade_some(job, &job->lines, end);
     if (end < n) {
         return TASK_BUSY;
     }
@@ -490,8 +368,8 @@ static enum task_state step(struct task *task, const struct task_call *call)
     }
     switch (job->phase) {
     case PHASE_OPEN: state = step_open(job, call, &err); break;
-    case PHASE_GLANCE: state = step_glance(job, call, &err); break;
-    case PHASE_FIRST: state = step_first(job, call, &err); break;
+    case PHASE_GLANCE: state = sample_glance(job, call, &err); break;
+    case PHASE_FIRST: state = sample_first(job, call, &err); break;
     case PHASE_ROWS: state = step_rows(job, call, &err); break;
     case PHASE_READ: state = step_read(job, call, &err); break;
     case PHASE_CHOOSE: state = step_choose(job, call); break;

@@ -154,6 +154,28 @@ void sample_end_read(struct sample_job *job);
 /** Begin to tell what the sampler has by now; then the job goes on in a phase. */
 void sample_begin_tell(struct sample_job *job, bool is_done, enum sample_job_phase behind);
 
+/** Begin the density; by: px of the plot that one of its own is wide and high. */
+void sample_begin_shade(struct sample_job *job, uint32_t by);
+
+/** Add the lines up to before end to the density. */
+void sample_shade_some(
+    struct sample_job *job, const struct sample_lines *lines, size_t end);
+
+/* ---- sample_first.c ---- */
+
+enum { SAMPLE_FIRST_KEEP = 24 }; /* units to keep, from which on it is made of those */
+
+/** Begin PHASE_FIRST. */
+void sample_begin_first(struct sample_job *job);
+
+/** PHASE_FIRST. */
+enum task_state sample_first(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err);
+
+/** PHASE_GLANCE. */
+enum task_state sample_glance(
+    struct sample_job *job, const struct task_call *call, struct baro_err *err);
+
 /* ---- sample_live.c ---- */
 
 /** PHASE_IDLE: look for new readings; begins to take them. */
