@@ -728,6 +728,37 @@ def test_modes_of_the_user_are_left_alone():
     assert not library.probes and not told(library)
 
 
+def test_a_step_is_not_computed_again_where_there_is_no_room_for_it():
+    from barograph._probe import memory
+    was, memory.left_for = memory.left_for, lambda tensor: 1000
+    try:
+        library, _ = fail_with(nn.Sequential(nn.Linear(4, 8), nn.Tanh()),
+                               lambda out, x: torch.log(out.sum(1) * 0).mean(), bad=lambda x: x)
+    finally:
+        memory.left_for = was
+    failure = failures(library)[0]
+    assert failure["origin"]["cause"] == "log of 0 is -inf" and len(failure["ops"]) == 1
+    assert [text for text in told(library) if "not computed again" in text], told(library)
+
+
+def test_nothing_of_a_failed_step_is_held_afterwards():
+    def held_by(bad):
+        gc.collect()
+        gc.disable()   # much of it refers to itself: nobody is to wait for the collector
+        try:
+            library, run = fail_with(nn.Sequential(*[nn.Linear(4, 4) for _ in range(40)]), square,
+                                     bad=bad)
+            run.finish()
+            return failures(library), sum(one.numel() for one in gc.get_objects()
+                                          if type(one) is torch.Tensor)
+        finally:
+            gc.enable()
+
+    _, calm = held_by(lambda x: x)
+    failed, after = held_by(lambda x: x[2].fill_(math.nan))
+    assert failed and after - calm < 300, (calm, after)   # outputs alone are 960
+
+
 def test_a_failed_probe_never_reaches_the_training():
     from barograph._probe import build
     original = build.Builder.on_op

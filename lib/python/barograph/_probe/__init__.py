@@ -10,6 +10,7 @@
     search.py   the first operation that turns finite into not finite
     graph.py    the same of steps that cannot be computed again, from what autograd saved
     cause.py    why, in one sentence
+    memory.py   whether there is room to compute a step again
     moment.py   a failure, from the loss that is NaN to a probe that says where it began
 
 When a probe is made is decided in _watch/probes.py. Nothing here is imported without torch.

@@ -204,6 +204,11 @@ class Store:
     def on_op(self, op):
         """Nothing of it is kept here."""
 
+    def close(self):
+        """Keep nothing any longer."""
+        self.tensors.clear()
+        self._nodes.clear()
+
     def get(self, value):
         """What a value held, or None."""
         return self.tensors.get(value.number)

@@ -81,6 +81,13 @@ def batch_of(loss):
     return extents.most_common(1)[0][0] if extents else 0
 
 
+def bytes_of(loss):
+    """How much autograd has saved for a loss."""
+    held = {one.data_ptr(): one.numel() * one.element_size()
+            for node in nodes_of(loss) for _, one in saved_tensors(node)}
+    return sum(held.values())
+
+
 def forward_name(node):
     """"LogBackward0" is "log"."""
     name = re.sub(r"Backward\d*$", "", node.name().split("::")[-1])

@@ -5,7 +5,7 @@ the forward pass that led to it. The step is computed again (again.py, program.p
 """
 import torch
 
-from . import cause, graph
+from . import cause, graph, memory
 from .again import Sandbox, is_replayable
 from .build import FAILURE, Builder, Store, rows_of, seed
 from .program import Replay, nodes_of
@@ -13,6 +13,7 @@ from .search import Look, Origin, Search, outside, places
 from .trace import INPUT, MAX_OPS, RESULT, Names, Op, Trace, Value
 
 N_ROWS = 16
+SHARE_OF_MEMORY = 0.7    # of what is left, that a step which is computed again may take
 MAX_OPS_AGAIN = 200000   # of a step that is computed again; MAX_OPS of them are sent
 
 
@@ -24,6 +25,11 @@ class Captured:
         self.store = store
         self.replay = replay
         self.loss_value = None    # None: the part after the models could not be done again
+
+    def close(self):
+        """Let go of all that was computed, now: much of it refers to itself."""
+        self.store.close()
+        self.replay.close()
 
 
 class Moment:
@@ -46,10 +52,13 @@ class Moment:
         if done is None:
             return None
         captured, origin = done
-        if origin is None and loss is not None and loss.grad_fn is not None:
-            origin = self._walk(captured, loss)
-        if origin is not None or loss is not None:
-            self._send(captured, origin, captured.loss_value, calls)
+        try:
+            if origin is None and loss is not None and loss.grad_fn is not None:
+                origin = self._walk(captured, loss)
+            if origin is not None or loss is not None:
+                self._send(captured, origin, captured.loss_value, calls)
+        finally:
+            captured.close()
         return origin
 
     def _search_forward(self, captured, loss):
@@ -75,8 +84,12 @@ class Moment:
         models = self._owner.models()
         if any(not is_replayable(call.module) for call in calls):
             calls, template = [], None
+        if calls and not self._has_room(template, loss):
+            calls, template = [], None
         done = None
         for with_hooks in (False, True):
+            if done is not None:
+                done[0].close()
             with Sandbox(models, with_hooks) as sandbox:
                 store = Store()
                 trace = Trace(sandbox.names, store, MAX_OPS_AGAIN)
@@ -101,6 +114,20 @@ class Moment:
                 if replay.is_exact or not sandbox.has_hooks:
                     break
         return done
+
+    def _has_room(self, template, loss):
+        """Tell whether there is memory for a second step beside the one that failed."""
+        if template is not None:
+            needed = template.n_bytes
+        else:
+            needed = graph.bytes_of(loss) if loss is not None and loss.grad_fn is not None else 0
+        left = memory.left_for(loss)
+        if left is None or needed <= left * SHARE_OF_MEMORY:
+            return True
+        self._run._complain(("probe", "room"), "the step that failed was not computed again: that "
+                            f"takes {needed >> 20} MiB, and {left >> 20} are left; what autograd "
+                            "had saved of it was looked at instead")
+        return False
 
     # ---- the loss function, from its graph ----
 
@@ -194,9 +221,12 @@ class Moment:
         if done is None:
             return None
         captured, origin = done
-        if origin is None and template is None:
-            origin = self._slopes(captured, gathered)
-        self._send(captured, origin, captured.loss_value, calls)
+        try:
+            if origin is None and template is None:
+                origin = self._slopes(captured, gathered)
+            self._send(captured, origin, captured.loss_value, calls)
+        finally:
+            captured.close()
         return origin
 
     def _search_backward(self, captured, loss):

@@ -156,6 +156,7 @@ class Template:
         self._loss_place = find_in_frames(loss, frames)
         self._place_all(trace, loss, frames)
         self.edges = edges_of(trace)
+        self.n_bytes = sum(_size(value.shape) * _bytes_of(value.dtype) for value in trace.values)
 
     def _place_all(self, trace, loss, frames):
         made, nodes = set(), None
@@ -286,6 +287,10 @@ def edges_of(trace):
     return first, last
 
 
+def _bytes_of(dtype):
+    return getattr(dtype, "itemsize", None) or torch.empty((), dtype=dtype).element_size()
+
+
 def _size(shape):
     n = 1
     for extent in shape:
@@ -342,6 +347,7 @@ class Replay:
         self._calls = calls
         self._tensors_in = tensors_in   # function: tensors of what a model gives
         self._again = {}                # id of a tensor that a model gave: the one given again
+        self._made = {}                 # value of the program: its tensor here
         self._kept = []
         self.is_exact = True            # as far as it can be compared
         self.loss = None
@@ -356,7 +362,7 @@ class Replay:
             for call in self._calls:
                 self._call(call)
             return
-        made, calls = {}, iter(self._calls)
+        made, calls = self._made, iter(self._calls)
         for line in template.program:
             self._trace.source, self._trace.module = line.source, line.module
             if line.call:
@@ -372,6 +378,14 @@ class Replay:
             with self._trace.pause():
                 if self.loss is None or loss is None or not same_bits(self.loss, loss):
                     self.is_exact = False
+
+    def close(self):
+        """Hold nothing of what was computed."""
+        self.loss = None
+        self._kept.clear()
+        self._made.clear()
+        self._again.clear()
+        self._sandbox = None
 
     def _call(self, call):
         if call.rng is not None:
