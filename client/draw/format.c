@@ -212,7 +212,8 @@ char *format_tick(char out[FORMAT_MAX], double value, double step)
     double unit = step > 0 ? step : magnitude;
     if (magnitude == 0 || magnitude < 1e-9 * unit) {
         (void)snprintf(out, FORMAT_MAX, "0");
-    } else if ((magnitude < 9.99e-4 && (unit < 9.99e-5 || !(step > 0))) ||
+    } else if ((magnitude < (step > 0 ? 9.99e-3 : 9.99e-4) &&
+                   (unit < 9.99e-5 || !(step > 0))) ||
                magnitude >= 9.99e14) {
         int exponent = (int)floor(log10(magnitude * (1 + 1e-9)));
         double scaled = value / pow(10, exponent);

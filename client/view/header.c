@@ -108,6 +108,8 @@ void header_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect box =
         draw_run_name(f, x + 16, y, fmaxf(room - 30 - rest_w, (left - x) * 0.5F));
     float rest_x = box.x + box.w + 14;
+    (void)frame_fit_parts(
+        f, FONT_TEXT, THEME_SIZE_TEXT, fmaxf(x + room - rest_x, 10), rest);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         link != NULL ? f->theme->watch : f->theme->secondary, rest_x, y,
         fmaxf(x + room - rest_x, 10), rest);

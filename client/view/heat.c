@@ -423,7 +423,7 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
         plot_x, rect.y + HEAD_H, plot_w, fminf(room, heat.row_h * (float)heat.n)};
     float table_x = plot_x + plot_w + 10;
     heat.table = (struct draw_rect){
-        table_x, heat.plot.y, fminf(rect.x + rect.w - 20 - table_x, 540), heat.plot.h};
+        table_x, heat.plot.y, rect.x + rect.w - 20 - table_x, heat.plot.h};
     heat.n_cells = (size_t)fmaxf(plot_w * draw_scale(f->list) / 2, 8);
     heat.scroll = scroll_of(f, &heat, role);
     struct view_slot *slot = frame_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0));

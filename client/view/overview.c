@@ -33,8 +33,7 @@ enum {
 static const float MIN_SMALL = 110; /* height of a small chart */
 static const float MIN_SMALL_W = 160;
 static const float HEAD_LINE_H = 21;
-static const float LINK_W = 88; /* "see where", at the right of the headline */
-static const float PEEK = 40;   /* of the rows below, so that one sees that they go on */
+static const float PEEK = 40; /* of the rows below, so that one sees that they go on */
 
 /* A scalar to be shown: one line a rank. */
 struct scalar {
@@ -359,6 +358,7 @@ static struct draw_rect draw_scalar(
             .lines = lines,
             .n_lines = n_lines,
             .empty = is_ready ? NULL : frame_waiting(f, false)},
+        .may_log = true,
     };
     draw_fill(f->list, rect, f->theme->panel);
     struct draw_rect plot = frame_chart(f, draw_inset(rect, 8, 6), &chart)->layout.plot;
@@ -480,6 +480,12 @@ static struct draw_rect draw_scalars(
     return plot;
 }
 
+/* Room for "why" or "see where" at the right of the headline. */
+static float link_width(const struct frame *f)
+{
+    return f->model->incidents->n > 0 ? 46 : 88;
+}
+
 static void draw_headline(struct frame *f, struct draw_rect row)
 {
     char text[WORDS_MAX];
@@ -495,7 +501,7 @@ static void draw_headline(struct frame *f, struct draw_rect row)
             .size = THEME_SIZE_TEXT, .color = f->theme->accent, .align = DRAW_RIGHT};
         bool has_story = f->model->incidents->n > 0;
         (void)draw_string(f->list, right, y, &style, has_story ? "why" : "see where");
-        right -= LINK_W;
+        right -= link_width(f);
         if (has_story) {
             frame_zone(f, row, VIEW_PICK_PAGE, VIEW_WHY, 0);
         } else {
@@ -517,7 +523,7 @@ static float headline_height(struct frame *f, float w)
         f->model->run == f->view->run ? frame_worst_alert(f->model) : NULL;
     size_t n = frame_wrap(f, FONT_TEXT, THEME_SIZE_TITLE,
         words_headline(text, f->model, f->run, worst),
-        w - 16 - (worst != NULL ? LINK_W : 0), lines, MAX_HEAD_LINES);
+        w - 16 - (worst != NULL ? link_width(f) : 0), lines, MAX_HEAD_LINES);
     return 28 + HEAD_LINE_H * (float)(n > 1 ? n - 1 : 0);
 }
 
@@ -554,6 +560,7 @@ void overview_draw(struct frame *f, struct draw_rect rect)
     frame_zone(f, rect, VIEW_SCROLL, VIEW_SCROLL_PAGE, 0);
     float scroll = frame_scroll(f, VIEW_SCROLL_PAGE, plan.content_h, area.h);
     plan.area.y = inner.y + top - scroll;
+    view->overview.tools_y = inner.y + head_h - scroll;
     draw_headline(f, (struct draw_rect){inner.x, inner.y - scroll, inner.w, head_h});
     overview_tools(f,
         (struct draw_rect){inner.x, inner.y + head_h - scroll, inner.w, OVERVIEW_TOOLS_H});

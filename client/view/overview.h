@@ -25,6 +25,7 @@ struct view_overview {
         [OVERVIEW_MAX_PINS]; /* names of scalars, in this order before all others; owned */
     size_t n_pins;
     char glob[OVERVIEW_GLOB_BYTES]; /* which scalars are shown; "": all */
+    float tools_y;                  /* of the row of choices, as last drawn */
     size_t n_all, n_shown; /* scalars of the run, and those that fit; as last drawn */
     struct overview_twins *twins; /* scalars of the second run; NULL: none found yet */
 };

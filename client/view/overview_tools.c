@@ -163,7 +163,8 @@ void overview_draw_glob(struct frame *f, struct draw_rect rect)
     char text[WORDS_MAX];
     char n[WORDS_MAX];
     float side_w = fminf(VIEW_SIDE_W, rect.w * 0.3F);
-    struct draw_rect box = {side_w + VIEW_PAD, rect.y + VIEW_HEADER_H + 25,
+    struct draw_rect box = {side_w + VIEW_PAD,
+        rect.y + fmaxf(overview->tools_y, VIEW_HEADER_H) - 3,
         fminf(560, rect.w - side_w - 2 * VIEW_PAD), 32};
     bool is_empty = overview->glob[0] == '\0';
     frame_zone(f, rect, VIEW_CLOSE, 0, 0);

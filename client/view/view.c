@@ -241,8 +241,14 @@ static const struct model_thing *find_wanted(const struct model *model, const ch
     return thing;
 }
 
+/* How much there is to see of a tensor: units, in something that is learnt or computed. */
+static int interest(const struct model_thing *thing)
+{
+    return thing->role != BARO_INPUT && thing->n_units > 1 ? 1 : 0;
+}
+
 /* A tensor for the tensor page: the wanted one, else the first with an alert, else the first
- * with a NaN or an infinity, else the first of all. */
+ * with a NaN or an infinity, else the first with several units, else the first of all. */
 static void choose_thing(struct view *view, const struct model *model)
 {
     const struct model_thing *chosen = model_thing_find(model, view->thing);
@@ -260,8 +266,9 @@ static void choose_thing(struct view *view, const struct model *model)
         }
         for (size_t i = 0; i < model->things->n; i++) {
             const struct model_thing *at = &model->things->at[i];
-            bool is_worse =
-                thing == NULL || (thing->n_nonfinite == 0 && at->n_nonfinite > 0);
+            bool is_worse = thing == NULL ||
+                            (thing->n_nonfinite == 0 &&
+                                (at->n_nonfinite > 0 || interest(at) > interest(thing)));
             bool is_alarmed = thing != NULL && thing->worst_level >= BARO_WATCH;
             if (at->is_tensor && is_worse && !is_alarmed) {
                 thing = at;

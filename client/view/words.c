@@ -231,14 +231,16 @@ char *words_waiting(char out[WORDS_MAX], const struct model *model, bool is_sent
     char clock[FORMAT_MAX];
     switch (model->state) {
     case MODEL_AWAY:
-        (void)snprintf(out, WORDS_MAX, "waiting for the daemon, away since %s",
+        (void)snprintf(out, WORDS_MAX,
+            is_sentence ? "waiting for the daemon, away since %s" : "no daemon since %s",
             format_clock(clock, model->since_wall_ns, 1));
         break;
     case MODEL_MISMATCH:
         (void)snprintf(out, WORDS_MAX, "the daemon speaks another protocol");
         break;
     case MODEL_CONNECTING:
-        (void)snprintf(out, WORDS_MAX, "connecting to the daemon");
+        (void)snprintf(
+            out, WORDS_MAX, is_sentence ? "connecting to the daemon" : "connecting");
         break;
     case MODEL_READY:
     case MODEL_STATE_COUNT: (void)snprintf(out, WORDS_MAX, "reading"); break;

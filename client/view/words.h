@@ -50,7 +50,7 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
 
 /**
  * Say what is being waited for where there is nothing to show yet: "reading", or, when no answer can
- * come, that the daemon is away and since when. A sentence begins large and ends in a full stop.
+ * come, that there is no daemon and since when. A sentence begins large and ends in a full stop.
  */
 char *words_waiting(char out[WORDS_MAX], const struct model *model, bool is_sentence);
 
