@@ -313,19 +313,10 @@ void keeper_set_wish(struct keeper *keeper, const struct model_wish *wish, uint6
 static const struct model_series *publish_entry(struct entry *entry)
 {
     if (entry->part == NULL) {
-        size_t n = entry->strip.n;
-        size_t bytes = n * sizeof entry->strip.columns[0];
-        entry->part = part_create(sizeof *entry->part + bytes, NULL);
+        entry->part = strip_publish(&entry->strip);
         entry->part->ref = entry->ref;
         entry->part->is_coarse = entry->is_coarse;
-        entry->part->width = entry->strip.width;
-        entry->part->is_ready = entry->strip.width != 0;
         entry->part->n_coarse = entry->n_coarse;
-        entry->part->lineage = entry->strip.lineage;
-        entry->part->n = n;
-        if (n > 0) {
-            memcpy(entry->part->columns, entry->strip.columns, bytes);
-        }
     }
     return part_ref(entry->part);
 }

@@ -190,9 +190,19 @@ struct model_series {
     /* A later model's series of the same lineage has the same columns, but for its last one, which
      * may have grown, and new ones behind it. 0: nothing is known of that. */
     uint64_t lineage;
+    /* Filled columns, rising: see model_column(). All but the last are shared with other series of
+     * the lineage and with the keeper, which writes behind them while they are read. */
     size_t n;
-    struct wire_column columns[]; /* filled ones, rising */
+    const struct wire_column *shared; /* a part */
+    struct wire_column last;
 };
+
+/** A column of a series; i is below n. */
+static inline const struct wire_column *model_column(
+    const struct model_series *series, size_t i)
+{
+    return i + 1 < series->n ? &series->shared[i] : &series->last;
+}
 
 /* All units of one tensor, one statistic; rows of units. */
 struct model_units {

@@ -3,11 +3,12 @@
 
 #include <math.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/model/grid.h"
-#include "lib/base/mem.h"
+#include "client/model/model.h"
+
+enum { ROOM = 32 };
 
 static uint32_t n_nonfinite(const struct wire_column *column)
 {
@@ -54,13 +55,20 @@ static void merge(struct wire_column *column, int64_t step, double value)
 
 void strip_finish(struct strip *strip)
 {
-    free(strip->columns);
+    part_unref(strip->columns);
     memset(strip, 0, sizeof *strip);
 }
 
 int64_t strip_last_step(const struct strip *strip)
 {
     return strip->n == 0 ? INT64_MIN : strip->columns[strip->n - 1].last_step;
+}
+
+/* New memory for n columns and some to come; series may share the old one. */
+static void take_room(struct strip *strip, size_t n)
+{
+    strip->capacity = n + n / 8 + ROOM;
+    strip->columns = part_create(strip->capacity * sizeof *strip->columns, NULL);
 }
 
 /* Append to the columns alone; false for a step that goes back. */
@@ -78,9 +86,12 @@ static bool append(struct strip *strip, int64_t step, double value)
         }
     }
     if (strip->n == strip->capacity) {
-        strip->capacity = strip->capacity == 0 ? 64 : strip->capacity * 2;
-        strip->columns =
-            baro_xrealloc(strip->columns, strip->capacity, sizeof *strip->columns);
+        struct wire_column *old = strip->columns;
+        take_room(strip, strip->n + 1);
+        if (strip->n > 0) {
+            memcpy(strip->columns, old, strip->n * sizeof *old);
+        }
+        part_unref(old);
     }
     strip->columns[strip->n++] = strip_column(step, value);
     return true;
@@ -93,10 +104,8 @@ void strip_load(
     strip->lineage = atomic_fetch_add_explicit(&n_loaded, 1, memory_order_relaxed) + 1;
     strip->width = width;
     strip->n = 0;
-    if (strip->capacity < n) {
-        strip->columns = baro_xrealloc(strip->columns, n, sizeof *strip->columns);
-        strip->capacity = n;
-    }
+    part_unref(strip->columns);
+    take_room(strip, n);
     for (size_t i = 0; i < n; i++) {
         if (columns[i].count > 0) {
             strip->columns[strip->n++] = columns[i];
@@ -116,4 +125,23 @@ bool strip_add(struct strip *strip, int64_t step, double value)
 {
     strip->recent[strip->n_recent++ % STRIP_N_RECENT] = (struct strip_point){step, value};
     return strip->width == 0 || append(strip, step, value);
+}
+
+static void finish_series(void *part)
+{
+    part_unref(((struct model_series *)part)->shared);
+}
+
+struct model_series *strip_publish(const struct strip *strip)
+{
+    struct model_series *series = part_create(sizeof *series, finish_series);
+    series->width = strip->width;
+    series->is_ready = strip->width != 0;
+    series->lineage = strip->lineage;
+    series->n = strip->n;
+    series->shared = part_ref(strip->columns);
+    if (strip->n > 0) {
+        series->last = strip->columns[strip->n - 1];
+    }
+    return series;
 }

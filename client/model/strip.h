@@ -11,6 +11,8 @@
 
 #include "proto/wire.h"
 
+struct model_series;
+
 enum { STRIP_N_RECENT = 1024 };
 
 /* A live reading that is kept for a while. */
@@ -22,9 +24,10 @@ struct strip_point {
 /* Zero is an empty strip of no width. */
 struct strip {
     int64_t width; /* steps in a column; 0 until loaded */
-    uint64_t lineage; /* of what was loaded last, among all strips; as in struct model_series */
+    uint64_t
+        lineage; /* of what was loaded last, among all strips; as in struct model_series */
     size_t n, capacity;
-    struct wire_column *columns; /* filled ones only, rising */
+    struct wire_column *columns; /* filled ones only, rising; a part: see strip_publish() */
     /* The newest live readings, to put them behind a history that does not hold them yet. */
     struct strip_point recent[STRIP_N_RECENT];
     size_t n_recent; /* ever; the ring holds the last STRIP_N_RECENT */
@@ -47,6 +50,13 @@ void strip_load(
  * returns  false when the step lies before the last column: the history must be asked again
  */
 bool strip_add(struct strip *strip, int64_t step, double value);
+
+/**
+ * Make a series of a strip as it is: a part, whose ref, is_coarse and n_coarse are left to be set.
+ * It shares the columns but the last, which is the only one that changes: what comes is written
+ * behind them, or, when there is no room, to a copy. So it costs the same however long it is.
+ */
+struct model_series *strip_publish(const struct strip *strip);
 
 /** Step of the last reading; INT64_MIN when there is none. */
 int64_t strip_last_step(const struct strip *strip);

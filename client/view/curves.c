@@ -69,8 +69,8 @@ static size_t append(struct chart_column *columns, size_t n,
     *out_n_fixed = n;
     for (size_t i = from; i < series->n; i++) {
         *out_n_fixed = n;
-        if (!is_hollow || isfinite(series->columns[i].mean)) {
-            columns[n++] = column_of(&series->columns[i]);
+        if (!is_hollow || isfinite(model_column(series, i)->mean)) {
+            columns[n++] = column_of(model_column(series, i));
         }
     }
     return n;

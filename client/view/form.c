@@ -64,10 +64,11 @@ static double usual_of(struct frame *f, const struct form_data *data)
     size_t n = 0;
     for (size_t i = 0; values != NULL && i < most; i++) {
         double value = data->series != NULL
-                           ? data->series->columns[i].mean
+                           ? model_column(data->series, i)->mean
                            : (double)data->spread->columns[i].rows[SPREAD_50];
-        double step = data->series != NULL ? (double)data->series->columns[i].first_step
-                                           : (double)data->spread->columns[i].first_step;
+        double step = data->series != NULL
+                          ? (double)model_column(data->series, i)->first_step
+                          : (double)data->spread->columns[i].first_step;
         if (isfinite(value) && step >= f->view->lo && step <= f->view->hi) {
             values[n++] = value;
         }
@@ -146,10 +147,11 @@ double form_value(
         }
         return column != NULL ? (double)column->rows[SPREAD_50] : value;
     }
-    for (size_t i = 0; i < series->n && (double)series->columns[i].first_step <= to; i++) {
-        value = series->columns[i].last;
+    for (size_t i = 0; i < series->n && (double)model_column(series, i)->first_step <= to;
+         i++) {
+        value = model_column(series, i)->last;
         if (out_step != NULL) {
-            *out_step = (double)series->columns[i].last_step;
+            *out_step = (double)model_column(series, i)->last_step;
         }
     }
     return value;
@@ -185,7 +187,7 @@ static void reach_data(const struct view *view, const struct form_data *data,
 {
     bool is_spread = data->spread != NULL && (form == FORM_BOX || form == FORM_BANDS);
     for (size_t i = 0; !is_spread && data->series != NULL && i < data->series->n; i++) {
-        const struct wire_column *column = &data->series->columns[i];
+        const struct wire_column *column = model_column(data->series, i);
         if ((double)column->last_step >= view->lo &&
             (double)column->first_step <= view->hi) {
             reach_to(out, column->min);

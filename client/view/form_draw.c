@@ -268,18 +268,18 @@ static void fill_departures(struct frame *f, const struct plot *plot,
         out[c] = NAN;
     }
     for (size_t i = 0; i < n; i++) {
-        double from = series != NULL ? (double)series->columns[i].first_step
+        double from = series != NULL ? (double)model_column(series, i)->first_step
                                      : (double)data->spread->columns[i].first_step;
         double next =
-            i + 1 < n ? (series != NULL ? (double)series->columns[i + 1].first_step
+            i + 1 < n ? (series != NULL ? (double)model_column(series, i + 1)->first_step
                                         : (double)data->spread->columns[i + 1].first_step)
                       : from;
         double lasts = gap_of(data);
         double to =
             fmin(fmax(next, from + 1), from + fmax(lasts, data->thing->cadence * 4));
-        double most = series != NULL ? series->columns[i].max
+        double most = series != NULL ? model_column(series, i)->max
                                      : (double)data->spread->columns[i].rows[SPREAD_50];
-        double least = series != NULL ? series->columns[i].min : most;
+        double least = series != NULL ? model_column(series, i)->min : most;
         double up = departure(most, data->usual, stat, scale);
         double down = departure(least, data->usual, stat, scale);
         double far = fabs(up) >= fabs(down) ? up : down;

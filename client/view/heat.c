@@ -153,10 +153,10 @@ static const struct wire_column *reading_of(
     const struct wire_column *nearest = NULL;
     double to = isnan(step) ? view->hi : step;
     for (size_t i = 0; series != NULL && i < series->n; i++) {
-        if (nearest != NULL && (double)series->columns[i].first_step > to) {
+        if (nearest != NULL && (double)model_column(series, i)->first_step > to) {
             break;
         }
-        nearest = &series->columns[i];
+        nearest = model_column(series, i);
     }
     return nearest;
 }

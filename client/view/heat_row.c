@@ -52,8 +52,8 @@ static double usual_of(struct frame *f, const struct model_series *series)
     double *logs = draw_scratch(f->list, (series->n + 1) * sizeof *logs);
     size_t n = 0;
     for (size_t i = 0; logs != NULL && i < series->n; i++) {
-        if (series->columns[i].mean > 0) {
-            logs[n++] = log2(series->columns[i].mean);
+        if (model_column(series, i)->mean > 0) {
+            logs[n++] = log2(model_column(series, i)->mean);
         }
     }
     if (n == 0) {
@@ -82,7 +82,7 @@ static void mark_nonfinite(struct frame *f, const struct heat_key *key, draw_col
     for (size_t k = 1; k < N_PARTS; k++) {
         const struct model_series *series = key->parts[k];
         for (size_t i = 0; series != NULL && i < series->n; i++) {
-            const struct wire_column *column = &series->columns[i];
+            const struct wire_column *column = model_column(series, i);
             if (!(column->max > 0) || (double)column->last_step < f->view->lo ||
                 (double)column->first_step > f->view->hi) {
                 continue;
@@ -91,7 +91,7 @@ static void mark_nonfinite(struct frame *f, const struct heat_key *key, draw_col
             double end = fmax(
                 (double)column->first_step + key->lasts / 2, (double)column->last_step);
             if (i + 1 < series->n) {
-                end = fmin(end, (double)series->columns[i + 1].first_step);
+                end = fmin(end, (double)model_column(series, i + 1)->first_step);
             }
             size_t to = cell_of(f, end, n_cells);
             for (size_t cell = from; cell <= to; cell++) {
@@ -130,11 +130,11 @@ static void fill_row(
     }
     memset(far, 0, n_cells * sizeof *far);
     for (size_t i = 0; series != NULL && i < series->n; i++) {
-        const struct wire_column *column = &series->columns[i];
+        const struct wire_column *column = model_column(series, i);
         double from = (double)column->first_step;
         double to = from + lasts;
         if (i + 1 < series->n) {
-            to = fmin(to, (double)series->columns[i + 1].first_step);
+            to = fmin(to, (double)model_column(series, i + 1)->first_step);
         } else {
             to = from + lasts / 2;
         }

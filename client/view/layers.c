@@ -310,9 +310,10 @@ static void draw_holes(
         struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)stats[k], 0};
         const struct model_series *series = frame_series(f, ref, false);
         for (size_t i = 0; series != NULL && i < series->n; i++) {
-            double place = xaxis_place(f->view, (double)series->columns[i].first_step);
+            double place =
+                xaxis_place(f->view, (double)model_column(series, i)->first_step);
             float x = plot.x + plot.w * (float)place;
-            if (series->columns[i].max > 0 && place >= 0 && place <= 1 &&
+            if (model_column(series, i)->max > 0 && place >= 0 && place <= 1 &&
                 fabsf(x - last) >= 2) {
                 draw_fill(f->list, (struct draw_rect){x - 1, plot.y + plot.h - 5, 2, 5},
                     f->theme->alarm);

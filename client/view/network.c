@@ -52,10 +52,10 @@ static const struct wire_column *reading_at(
     double to = isnan(view->cursor) ? view->hi : view->cursor;
     const struct wire_column *found = NULL;
     for (size_t i = 0; series != NULL && i < series->n; i++) {
-        if ((double)series->columns[i].first_step > to) {
+        if ((double)model_column(series, i)->first_step > to) {
             break;
         }
-        found = &series->columns[i];
+        found = model_column(series, i);
     }
     return found;
 }

@@ -45,7 +45,7 @@ static void gather_holes(
         struct model_ref ref = {thing->thing, READING_SUMMARY, (uint16_t)kinds[k].stat, 0};
         const struct model_series *series = frame_series(f, ref, false);
         for (size_t i = 0; series != NULL && i < series->n; i++) {
-            const struct wire_column *column = &series->columns[i];
+            const struct wire_column *column = model_column(series, i);
             if (column->max > 0 && holes->n < BARO_LEN(holes->at)) {
                 holes->at[holes->n++] = (struct hole){
                     (double)column->first_step, (double)column->last_step, kinds[k].flag};

@@ -209,12 +209,12 @@ static const struct wire_column *reading_of(
 {
     const struct wire_column *found = NULL;
     for (size_t i = 0; series != NULL && i < series->n; i++) {
-        bool is_beyond =
-            !isnan(view->cursor) && (double)series->columns[i].first_step > view->cursor;
+        bool is_beyond = !isnan(view->cursor) &&
+                         (double)model_column(series, i)->first_step > view->cursor;
         if (is_beyond && found != NULL) {
             break;
         }
-        found = &series->columns[i];
+        found = model_column(series, i);
     }
     return found;
 }

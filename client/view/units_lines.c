@@ -97,12 +97,14 @@ static void mark_holes(
     struct chart_column *columns = frame_own_columns(f, line);
     size_t at = 0;
     for (size_t i = 0; i < line->n_columns; i++) {
-        while (at < series->n && (double)series->columns[at].last_step < columns[i].from) {
+        while (at < series->n &&
+               (double)model_column(series, at)->last_step < columns[i].from) {
             at++;
         }
         for (size_t k = at;
-             k < series->n && (double)series->columns[k].first_step <= columns[i].to; k++) {
-            if (series->columns[k].max > 0 && columns[i].flags == 0) {
+             k < series->n && (double)model_column(series, k)->first_step <= columns[i].to;
+             k++) {
+            if (model_column(series, k)->max > 0 && columns[i].flags == 0) {
                 columns[i].flags = CHART_NAN;
                 columns[i].n_nonfinite = 1;
                 columns[i].count = columns[i].count > 1 ? columns[i].count : 2;

@@ -154,13 +154,13 @@ static void straighten(struct xmap *map)
 static double taken_by(const struct model_series *seconds, size_t *at, int64_t first_step,
     int64_t last_step, double n_ranks)
 {
-    while (*at < seconds->n && seconds->columns[*at].last_step < first_step) {
+    while (*at < seconds->n && model_column(seconds, *at)->last_step < first_step) {
         (*at)++;
     }
-    if (*at == seconds->n || seconds->columns[*at].first_step > last_step) {
+    if (*at == seconds->n || model_column(seconds, *at)->first_step > last_step) {
         return (double)NAN;
     }
-    const struct wire_column *column = &seconds->columns[*at];
+    const struct wire_column *column = model_column(seconds, *at);
     double n = (double)column->count - (double)column->n_nan;
     return column->mean * n / n_ranks;
 }
@@ -175,7 +175,7 @@ static bool map_times(struct xmap *map, const struct model_series *times,
     size_t at = 0;
     begin_map(map, 2 * times->n + 2);
     for (size_t i = 0; i < times->n; i++) {
-        const struct wire_column *column = &times->columns[i];
+        const struct wire_column *column = model_column(times, i);
         double end = column->last - from;
         double first = (double)column->first_step - 1;
         double last = (double)column->last_step;
@@ -209,7 +209,7 @@ static bool map_epochs(struct xmap *map, const struct model_series *series)
 {
     begin_map(map, 2 * series->n + 2);
     for (size_t i = 0; i < series->n; i++) {
-        const struct wire_column *column = &series->columns[i];
+        const struct wire_column *column = model_column(series, i);
         double first = column->first;
         double last = column->last;
         if (isfinite(first) && (map->n == 0 || first > map->at[map->n - 1])) {

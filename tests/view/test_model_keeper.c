@@ -45,7 +45,7 @@ static void assert_series(
     assert_non_null(series);
     int64_t step = 0;
     for (size_t i = 0; i < series->n; i++) {
-        const struct wire_column *column = &series->columns[i];
+        const struct wire_column *column = model_column(series, i);
         double lo = (double)INFINITY;
         uint32_t count = 0;
         while (step < n && !oracle_has(ref.thing, step)) {
@@ -130,11 +130,14 @@ static void columns_of_the_daemon_are_columns_of_the_grid(void **state)
         const struct model_series *series = model_find(model, LOSS, false);
         assert_int_equal(series->n_coarse, 77);
         for (size_t k = 0; k < series->n; k++) {
-            const struct wire_column *column = &series->columns[k];
+            const struct wire_column *column = model_column(series, k);
             int64_t at = grid_column(series->width, column->first_step);
             assert_int_equal(grid_column(series->width, column->last_step), at);
-            assert_true(k == 0 || column->first_step > column[-1].last_step);
-            assert_true(k == 0 || grid_column(series->width, column[-1].first_step) < at);
+            if (k > 0) {
+                const struct wire_column *before = model_column(series, k - 1);
+                assert_true(column->first_step > before->last_step);
+                assert_true(grid_column(series->width, before->first_step) < at);
+            }
         }
         part_unref(model);
     }
@@ -207,8 +210,8 @@ static void a_zoom_shows_the_old_columns_until_the_new_ones_are_there(void **sta
     series = model_find(model, LOSS, false);
     assert_true(model->is_complete);
     assert_int_equal(series->width, 1);
-    assert_int_equal(series->columns[0].first_step, 1000);
-    assert_int_equal(series->columns[series->n - 1].last_step, 1200);
+    assert_int_equal(model_column(series, 0)->first_step, 1000);
+    assert_int_equal(model_column(series, series->n - 1)->last_step, 1200);
     part_unref(model);
     keeper_destroy(keeper);
 }

@@ -56,7 +56,7 @@ static void assert_loss(
     for (size_t i = 0; i < series->n; i++) {
         double should =
             by + oracle_value(oracle, ORACLE_LOSS, READING_SCALAR, 0, -1, (int64_t)i);
-        assert_true(fabs(series->columns[i].mean - should) < 1e-12);
+        assert_true(fabs(model_column(series, i)->mean - should) < 1e-12);
     }
 }
 
@@ -181,7 +181,7 @@ static void times_of_steps_come_as_a_series_and_go_on_live(void **state)
     assert_int_equal(series->n, 101);
     for (size_t i = 0; i < series->n; i++) {
         double should = oracle_time(&oracle, (int64_t)i);
-        assert_true(fabs(series->columns[i].last - should) < 1e-3);
+        assert_true(fabs(model_column(series, i)->last - should) < 1e-3);
     }
     part_unref(model);
     keeper_destroy(keeper);

@@ -290,9 +290,9 @@ static void one_unit_by_itself_comes_as_a_series_and_goes_on_live(void **state)
         assert_non_null(series);
         assert_int_equal(series->n, 401);
         for (size_t i = 0; i < series->n; i++) {
-            assert_float_equal(series->columns[i].mean,
+            assert_float_equal(model_column(series, i)->mean,
                 oracle_value(&rig.oracle, ORACLE_ACT, READING_UNITS, UNIT_L2, (int)unit,
-                    series->columns[i].first_step),
+                    model_column(series, i)->first_step),
                 1e-6);
         }
     }

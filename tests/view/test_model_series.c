@@ -3,8 +3,11 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "client/model/grid.h"
+#include "client/model/model.h"
 #include "client/model/sheet.h"
 #include "client/model/strip.h"
 #include "client/model/texts.h"
@@ -172,6 +175,65 @@ static void a_step_that_goes_back_is_refused_and_changes_nothing(void **state)
     strip_finish(&strip);
 }
 
+/* Reads series while their strip goes on, as the window does of what the keeper writes. */
+enum { N_SERIES = 40, SERIES_EVERY = 7 };
+
+struct reading_along {
+    const double *values;
+    _Atomic(struct model_series *) series[N_SERIES];
+    int n_wrong;
+};
+
+static void *read_along(void *arg)
+{
+    struct reading_along *along = arg;
+    for (int k = 0; k < N_SERIES;) {
+        struct model_series *series = along->series[k];
+        if (series == NULL) {
+            continue;
+        }
+        size_t n_readings = (size_t)(k + 1) * SERIES_EVERY;
+        along->n_wrong += series->n != (n_readings + 2) / 3;
+        for (size_t i = 0; i < series->n; i++) {
+            struct wire_column should =
+                brute(along->values, (int)n_readings, 3, (int64_t)i);
+            along->n_wrong += model_column(series, i)->count != should.count;
+            along->n_wrong += model_column(series, i)->last_step != should.last_step;
+        }
+        part_unref(series);
+        k++;
+    }
+    return NULL;
+}
+
+static void a_series_stays_as_it_was_while_its_strip_goes_on(void **state)
+{
+    (void)state;
+    enum { N = N_SERIES * SERIES_EVERY };
+    double values[N];
+    for (size_t i = 0; i < N; i++) {
+        values[i] = random_value();
+    }
+    struct reading_along along = {.values = values};
+    struct strip strip = {0};
+    pthread_t thread;
+    strip_load(&strip, 3, NULL, 0);
+    assert_int_equal(pthread_create(&thread, NULL, read_along, &along), 0);
+    uint64_t lineage = strip.lineage;
+    for (size_t i = 0; i < N; i++) {
+        assert_true(strip_add(&strip, (int64_t)i, values[i]));
+        if (i % SERIES_EVERY == SERIES_EVERY - 1) {
+            along.series[i / SERIES_EVERY] = strip_publish(&strip);
+        }
+    }
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(along.n_wrong, 0);
+    assert_int_equal(strip.lineage, lineage);
+    strip_load(&strip, 3, NULL, 0);
+    assert_int_not_equal(strip.lineage, lineage);
+    strip_finish(&strip);
+}
+
 static void a_sheet_keeps_every_unit_and_its_flags(void **state)
 {
     (void)state;
@@ -239,6 +301,7 @@ int main(void)
         cmocka_unit_test(live_readings_merge_as_brute_force_says),
         cmocka_unit_test(history_and_live_readings_join_without_loss_or_repeat),
         cmocka_unit_test(a_step_that_goes_back_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_series_stays_as_it_was_while_its_strip_goes_on),
         cmocka_unit_test(a_sheet_keeps_every_unit_and_its_flags),
         cmocka_unit_test(a_text_is_kept_once),
     };

@@ -100,13 +100,8 @@ static struct model_series *read_series(struct rig *rig, struct grid grid)
     }
     strip_load(strip, grid.width, (const struct wire_column *)(const void *)columns,
         grid.n_columns);
-    struct model_series *series =
-        part_create(sizeof *series + strip->n * sizeof series->columns[0], NULL);
+    struct model_series *series = strip_publish(strip);
     series->ref.kind = READING_SCALAR;
-    series->is_ready = true;
-    series->width = grid.width;
-    series->n = strip->n;
-    memcpy(series->columns, strip->columns, strip->n * sizeof series->columns[0]);
     strip_finish(strip);
     free(strip);
     free(columns);
