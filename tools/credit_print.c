@@ -415,6 +415,11 @@ void credit_print_text(
     } else {
         (void)printf("%12sin all %.6g\n", "", cli_number(finding->total));
     }
+    const char *nothing = credit_nothing(asked->mode, finding);
+    if (nothing[0] != '\0') {
+        term_wrap(&asked->cli->out, stdout, 0, nothing);
+        return;
+    }
     show_tree(asked, finding);
     show_sources(asked, "Units", finding->units, finding->n_units, false);
     show_sources(asked, "Samples", finding->samples, finding->n_samples, true);
@@ -511,6 +516,8 @@ void credit_print_json(
     (void)json_object_set_new(
         object, "n_elements", json_integer((json_int_t)finding->n_elements));
     (void)json_object_set_new(object, "n_bad", json_integer((json_int_t)finding->n_bad));
+    (void)json_object_set_new(
+        object, "nothing", json_text_or_null(credit_nothing(asked->mode, finding)));
     (void)json_object_set_new(object, "nodes", nodes_json(asked, finding));
     (void)json_object_set_new(object, "edges", edges_json(asked, finding));
     (void)json_object_set_new(

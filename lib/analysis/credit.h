@@ -150,6 +150,13 @@ const struct credit_finding *credit_look(struct credit *credit);
 int credit_find_target(const struct probe *probe, const char *words,
     struct credit_target *out_target, struct baro_err *err);
 
+/**
+ * Say why there is nothing to share out: what is explained is exactly 0, or no finite number.
+ *
+ * returns  a sentence; "" when there are shares, or more is to come
+ */
+const char *credit_nothing(enum credit_mode mode, const struct credit_finding *finding);
+
 /** Name an own share ("bias", "shift", "scale", "noise", "weight", ...); "?" otherwise. */
 const char *credit_own_name(enum credit_own own);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,4 +156,32 @@ int credit_find_target(const struct probe *probe, const char *words,
     }
     *out_target = target;
     return 0;
+}
+
+const char *credit_nothing(enum credit_mode mode, const struct credit_finding *finding)
+{
+    double size = 0;
+    for (size_t i = 0; i < finding->n_edges; i++) {
+        size += finding->edges[i].size;
+    }
+    for (size_t i = 0; i < finding->n_nodes; i++) {
+        size += finding->nodes[i].size;
+    }
+    const bool is_zero =
+        mode == CREDIT_VALUE && finding->n_bad == 0 && !(fabs(finding->total) > 0);
+    if (!finding->is_done || mode == CREDIT_MODE_END || (size > 0 && !is_zero)) {
+        return ""; /* of a value that is 0 the elements were shared out evenly */
+    }
+    if (mode != CREDIT_VALUE && finding->n_bad > 0 &&
+        finding->n_bad >= finding->n_elements) {
+        return mode == CREDIT_GRADIENT
+                   ? "The gradient is no finite number there: nothing can be shared out."
+                   : "It is no finite number in one of the two steps: nothing can be shared out.";
+    }
+    return mode == CREDIT_VALUE ? "It is exactly 0: there is nothing to share out."
+           : mode == CREDIT_CHANGE
+               ? "It has not changed at all: there is nothing to share out."
+               : "Its gradient is exactly 0: the loss of that step does not "
+                 "depend on it (clamped, masked or detached behind it), or "
+                 "not to its last digit.";
 }

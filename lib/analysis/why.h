@@ -290,6 +290,8 @@ struct why_sample {
     size_t n_before;   /* earlier batches that held it, of those known */
     int64_t last_step; /* of these; valid when n_before > 0 */
     double last_loss;  /* of that step; NaN: not known */
+    double usual_loss; /* of the steps around that one; NaN: not known */
+    bool is_loss_out;  /* last_loss was above that */
     bool has_own;      /* its own loss is known of a step before: */
     int64_t own_step;  /* the last such */
     double own_loss;   /* there */

@@ -19,6 +19,11 @@
 static const double OUT_SPREADS = 8;
 static const double OUT_RATIO = 3;
 
+/* A step's loss that far above those around, in parts of these, is no chance of its batch. */
+static const double SLIGHT = 0.05;
+
+enum { NEAR_LOSSES = 32 /* steps before and after it */ };
+
 /* A tensor so many times as large with a sample as without it follows the sample. */
 static const double FAR = 3;
 
@@ -223,6 +228,26 @@ static void look_at_own(const struct why_work *work, struct why_sample *sample)
     }
 }
 
+/* Whether the loss of the last batch that held it stood out from those of the steps around. */
+static void look_at_loss(const struct why_work *work, struct why_sample *sample)
+{
+    struct robust *losses = baro_xcalloc(1, sizeof *losses);
+    for (size_t i = 0; work->loss != NULL && i < work->loss->n; i++) {
+        const int64_t away = work->loss->steps[i] - sample->last_step;
+        const bool is_near = away != 0 && away >= -NEAR_LOSSES && away <= NEAR_LOSSES;
+        if (is_near && work->loss->steps[i] < work->story->step &&
+            isfinite(work->loss->values[i])) {
+            robust_push(losses, work->loss->values[i]);
+        }
+    }
+    sample->usual_loss = robust_median(losses);
+    sample->is_loss_out =
+        isfinite(sample->last_loss) &&
+        sample->last_loss > sample->usual_loss + OUT_SPREADS * spread_of(losses) &&
+        sample->last_loss > sample->usual_loss + SLIGHT * fabs(sample->usual_loss);
+    free(losses);
+}
+
 static bool holds(const struct why_batch *batch, int64_t sample)
 {
     for (size_t i = 0; i < batch->n; i++) {
@@ -301,8 +326,13 @@ static void say_sample(const struct why_work *work, struct why_sample *sample)
             sample->n_before, sample->n_before == 1 ? "" : "es",
             why_step(sample->last_step, step));
         if (!sample->has_own && isfinite(sample->last_loss)) {
-            why_say(text, WHY_TEXT_BYTES, ", where the loss was %.4g: harmless then",
-                sample->last_loss);
+            why_say(text, WHY_TEXT_BYTES, ", where the loss was %.4g", sample->last_loss);
+            if (sample->is_loss_out) {
+                why_say(text, WHY_TEXT_BYTES, ": above the %.4g around it, too",
+                    sample->usual_loss);
+            } else {
+                why_say(text, WHY_TEXT_BYTES, ": harmless then");
+            }
         }
     } else if (sample->sample >= 0 && work->facts->n_batches > 1) {
         why_say(text, WHY_TEXT_BYTES, ": in none of the %zu batches before that are known",
@@ -336,6 +366,7 @@ void why_tell_samples(struct why_work *work)
     for (size_t i = 0; i < work->story->n_samples; i++) {
         look_back(work, &work->story->samples[i]);
         look_at_own(work, &work->story->samples[i]);
+        look_at_loss(work, &work->story->samples[i]);
         if (work->story->samples[i].is_certain && work->story->samples[i].n_before > 1) {
             follow(work, &work->story->samples[i]);
         }

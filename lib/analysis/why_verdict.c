@@ -254,8 +254,9 @@ static void weigh_samples(struct weighing *weighing)
     for (size_t i = 0; i < story->n_samples; i++) {
         n_certain += story->samples[i].is_certain;
         const struct why_sample *sample = &story->samples[i];
-        n_harmless += sample->is_certain && !sample->is_own_out &&
-                      (sample->has_own || isfinite(sample->last_loss));
+        n_harmless +=
+            sample->is_certain && !sample->is_own_out &&
+            (sample->has_own || (isfinite(sample->last_loss) && !sample->is_loss_out));
         if (sample->is_certain && sample->is_own_out && n_out++ == 0) {
             why_say(add(weighing, WHY_DATA, 1.5), WHY_TEXT_BYTES,
                 "sample %" PRId64

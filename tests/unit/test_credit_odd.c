@@ -47,6 +47,45 @@ static void one_operation_is_enough(void **state)
     rig_free(&rig);
 }
 
+static void what_is_exactly_zero_has_a_sentence_instead_of_shares(void **state)
+{
+    static const float below[6] = {-1, -2, -3, -4, -5, -6};
+    static const float zeros[6] = {0};
+    static const float none = 0;
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, 2, 2, NULL);
+    const int32_t a = add(&rig, PROBE_INPUT, "a", PROBE_KEPT_ROWS, below);
+    const int32_t out = add(&rig, PROBE_RESULT, "", PROBE_KEPT_ROWS, zeros);
+    rig_op(&rig, (struct rig_op){"relu", "", "", {a}, 1, {out}, 1});
+    const int32_t loss = rig_value(
+        &rig, (struct rig_value){PROBE_RESULT, "loss", .kept = PROBE_KEPT_ALL, .x = &none});
+    rig_op(&rig, (struct rig_op){"sum", "", "", {out}, 1, {loss}, 1});
+    const struct probe *probe = rig_end(&rig, loss);
+    const struct {
+        enum credit_mode mode;
+        int32_t value;
+        const char *words;
+    } cases[] = {{CREDIT_VALUE, out, "exactly 0"},
+        {CREDIT_GRADIENT, a, "Its gradient is exactly 0"},
+        {CREDIT_CHANGE, a, "has not changed at all"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct credit *credit = NULL;
+        const struct credit_finding *finding = rig_explain(&credit, cases[i].mode, probe,
+            cases[i].mode == CREDIT_CHANGE ? probe : NULL,
+            (struct credit_target){cases[i].value, -1, -1});
+        assert_true(finding->is_done);
+        assert_non_null(strstr(credit_nothing(cases[i].mode, finding), cases[i].words));
+        credit_free(credit);
+    }
+    struct credit *credit = NULL;
+    const struct credit_finding *finding = rig_explain(
+        &credit, CREDIT_GRADIENT, probe, NULL, (struct credit_target){out, -1, -1});
+    assert_string_equal(credit_nothing(CREDIT_GRADIENT, finding), "");
+    credit_free(credit);
+    rig_free(&rig);
+}
+
 static void targets_that_are_not_there_are_refused(void **state)
 {
     struct rig rig;
@@ -415,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_operation_is_enough),
+        cmocka_unit_test(what_is_exactly_zero_has_a_sentence_instead_of_shares),
         cmocka_unit_test(targets_that_are_not_there_are_refused),
         cmocka_unit_test(an_unknown_operation_passes_on_evenly_and_is_named),
         cmocka_unit_test(an_unknown_operation_of_another_size_stops_the_share),
