@@ -22,23 +22,43 @@ static void touch(struct keeper *keeper)
     keeper->is_changed = true;
 }
 
-/* Begin to explain the operand: the first hop of the story's way upstream. */
+static enum credit_mode wished_mode(const struct keeper *keeper)
+{
+    return keeper->wish.why_mode != 0 ? keeper->wish.why_mode : CREDIT_VALUE;
+}
+
+/* Begin to explain the operand, the first hop of the story's way upstream, in the mode that is wished
+ * for. */
 static void begin_credit(struct keeper *keeper)
 {
     struct probing *probing = &keeper->probing;
     struct model_why *told = probing->told;
     struct baro_err err = {0};
+    const enum credit_mode mode = wished_mode(keeper);
+    credit_free(probing->credit);
+    probing->credit = NULL;
+    probing->stage = PROBING_REST;
+    told->credit = (struct model_credit){.mode = mode};
+    told->has_credit = false;
+    told->untold[0] = '\0';
     if (told->failure == NULL || told->story.n_hops == 0 ||
         !told->failure->probe->has_origin) {
         return;
     }
     const struct probe *probe = told->failure->probe;
+    const struct probe *calm =
+        mode == CREDIT_CHANGE && told->calm != NULL ? told->calm->probe : NULL;
     told->credit.target = why_credit_target(probe, told->story.hops[0].value);
-    if (credit_begin(
-            &probing->credit, CREDIT_VALUE, probe, NULL, &told->credit.target, &err) != 0) {
-        (void)snprintf(told->trouble, sizeof told->trouble,
-            "What made it cannot be said: %.180s", err.text);
+    if (mode == CREDIT_CHANGE && calm == NULL) {
+        (void)snprintf(told->untold, sizeof told->untold,
+            "There is no probe of a calm step before it to compare with.");
+    } else if (credit_begin(
+                   &probing->credit, mode, probe, calm, &told->credit.target, &err) != 0) {
+        (void)snprintf(
+            told->untold, sizeof told->untold, "That cannot be said: %.180s.", err.text);
         probing->credit = NULL;
+    } else {
+        probing->stage = PROBING_CREDIT;
     }
 }
 
@@ -56,7 +76,6 @@ static void tell(struct keeper *keeper)
     inquiry_destroy(probing->inquiry);
     probing->inquiry = NULL;
     begin_credit(keeper);
-    probing->stage = probing->credit != NULL ? PROBING_CREDIT : PROBING_REST;
     touch(keeper);
 }
 
@@ -92,12 +111,20 @@ static void take_credit(const struct credit_finding *finding, struct model_credi
 bool keeper_work(struct keeper *keeper)
 {
     struct probing *probing = &keeper->probing;
+    const bool is_idle = probing->stage == PROBING_REST || probing->stage == PROBING_CREDIT;
+    if (keeper->wish.wants_why && is_idle && probing->told != NULL &&
+        probing->told->credit.mode != wished_mode(keeper)) {
+        begin_credit(keeper);
+        touch(keeper);
+    }
     if (probing->stage != PROBING_CREDIT || !keeper->wish.wants_why) {
         return false;
     }
     bool has_more = credit_work(probing->credit, SLICE_ELEMENTS);
     take_credit(credit_look(probing->credit), &probing->told->credit);
     probing->told->has_credit = true;
+    (void)snprintf(probing->told->untold, sizeof probing->told->untold, "%s",
+        credit_nothing(probing->told->credit.mode, credit_look(probing->credit)));
     if (!has_more) {
         credit_free(probing->credit);
         probing->credit = NULL;

@@ -368,10 +368,11 @@ bool model_wish_equal(const struct model_wish *a, const struct model_wish *b)
         a->units_thing != b->units_thing || a->units_stat != b->units_stat ||
         a->units_columns != b->units_columns || a->hist_thing != b->hist_thing ||
         a->wants_graph != b->wants_graph || a->wants_why != b->wants_why ||
-        a->other_run != b->other_run || a->other_from_step != b->other_from_step ||
-        a->other_to_step != b->other_to_step || a->n_other_refs != b->n_other_refs ||
-        a->n_refs != b->n_refs || !model_sample_wish_equal(&a->sample, &b->sample) ||
-        !spreads_equal(a, b) || !moved_wish_equal(&a->moved, &b->moved)) {
+        a->why_mode != b->why_mode || a->other_run != b->other_run ||
+        a->other_from_step != b->other_from_step || a->other_to_step != b->other_to_step ||
+        a->n_other_refs != b->n_other_refs || a->n_refs != b->n_refs ||
+        !model_sample_wish_equal(&a->sample, &b->sample) || !spreads_equal(a, b) ||
+        !moved_wish_equal(&a->moved, &b->moved)) {
         return false;
     }
     return compare_equal(&a->compare, &b->compare) &&

@@ -345,6 +345,7 @@ struct model_graph {
 
 /* Shares of what made the value that broke, as far as they are known. */
 struct model_credit {
+    enum credit_mode mode;
     struct credit_target target; /* of the failure probe */
     bool is_done;
     double fraction, total, explained, error_bound;
@@ -364,6 +365,7 @@ struct model_why {
     const struct model_probe *failure, *calm; /* parts; NULL: there is none */
     bool has_credit;
     struct model_credit credit;        /* of the failure's operand */
+    char untold[MODEL_TROUBLE_BYTES];  /* why the credit has no shares; else "" */
     char trouble[MODEL_TROUBLE_BYTES]; /* why there are no shares, or no failure; else "" */
 };
 
@@ -454,6 +456,7 @@ struct model_wish {
     struct model_sample_wish sample;
     uint32_t hist_thing; /* 0: none */
     bool wants_graph, wants_why;
+    enum credit_mode why_mode; /* 0: of what the operand was made, CREDIT_VALUE */
     uint32_t spread_columns;
     size_t n_spreads;
     struct model_spread_ref spreads[MODEL_MAX_SPREADS];

@@ -272,6 +272,7 @@ static void act(
         break;
     case VIEW_OPEN_GLOB: open_glob(view, a != 0); break;
     case VIEW_PICK_NOTE: notes_go(view, model, (uint64_t)a); break;
+    case VIEW_WHY_MODE: view->why_mode = (enum credit_mode)a; break;
     }
 }
 

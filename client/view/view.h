@@ -99,6 +99,7 @@ enum view_act {
     VIEW_COMPARE_SORT,  /* a: enum compare_sort */
     VIEW_OPEN_GLOB,     /* type which scalars are shown; a 1: show all again */
     VIEW_PICK_NOTE,     /* a: id of the note: go there */
+    VIEW_WHY_MODE,      /* a: enum credit_mode */
 };
 
 enum view_scroll {
@@ -187,9 +188,10 @@ struct view {
     size_t n_folds;
     int net_depth; /* of the tree: from there on the network page folds by itself */
     const struct model_things *net_depth_of; /* tree_of then; only compared */
-    float why_h;       /* of all that the why page has, as it was last drawn */
-    uint64_t ops_of;   /* hash of the module whose operations are listed; 0: none */
-    int64_t ops_hover; /* node of the box under the pointer; -1: none */
+    float why_h;               /* of all that the why page has, as it was last drawn */
+    enum credit_mode why_mode; /* of its shares; 0: of what the value was made */
+    uint64_t ops_of;           /* hash of the module whose operations are listed; 0: none */
+    int64_t ops_hover;         /* node of the box under the pointer; -1: none */
     float scroll[VIEW_SCROLL_COUNT];
     float scroll_max[VIEW_SCROLL_COUNT]; /* found while drawing */
 

@@ -219,6 +219,7 @@ void why_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
     const struct model_why *why = f->model->run == f->view->run ? f->model->why : NULL;
     f->view->wish.wants_why = true;
+    f->view->wish.why_mode = f->view->why_mode;
     if (why == NULL || !why->has_story) {
         draw_nothing(f, inner, why);
         return;

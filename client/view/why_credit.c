@@ -229,42 +229,81 @@ static double largest_share(const struct model_credit *credit)
     return most;
 }
 
+/* What is shared out, and between what. */
+static void say_whole(const struct model_why *why, char out[WORDS_MAX])
+{
+    const long long step = (long long)why->failure->probe->step;
+    switch (why->credit.mode) {
+    case CREDIT_GRADIENT:
+        (void)snprintf(out, WORDS_MAX,
+            "shares of the gradient of that value, along the operations of step %lld on to the "
+            "loss",
+            step);
+        break;
+    case CREDIT_CHANGE:
+        (void)snprintf(out, WORDS_MAX,
+            "shares of how far that value moved between step %lld and step %lld",
+            why->calm != NULL ? (long long)why->calm->probe->step : 0LL, step);
+        break;
+    case CREDIT_VALUE:
+    case CREDIT_MODE_END:
+    default:
+        (void)snprintf(out, WORDS_MAX,
+            "shares of the value that broke, back along the operations of step %lld", step);
+        break;
+    }
+}
+
 static void draw_title(struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
+    static const char *const words[] = {"value", "gradient", "change"};
+    static const int64_t modes[] = {CREDIT_VALUE, CREDIT_GRADIENT, CREDIT_CHANGE};
+    static const char *const titles[] = {
+        "Of what it was made", "What pulled at it", "What moved it"};
     const struct model_credit *credit = &why->credit;
+    const enum credit_mode mode = f->view->why_mode != 0 ? f->view->why_mode : CREDIT_VALUE;
     char text[WORDS_MAX];
     char bound[FORMAT_MAX];
     struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
-        rect.x, rect.y + 18, 0, "Of what it was made");
-    if (!credit->is_done) {
+        rect.x, rect.y + 18, 0, titles[mode - CREDIT_VALUE]);
+    const float left = frame_switch(f, rect.x + rect.w, rect.y + 18, words, modes,
+        BARO_LEN(words), (int64_t)mode, VIEW_WHY_MODE, true);
+    const float x = box.x + box.w + 12;
+    if (why->untold[0] != '\0') {
+        (void)snprintf(text, sizeof text, "%s", why->untold);
+    } else if (!why->has_credit || credit->mode != mode) {
+        (void)snprintf(text, sizeof text, "working it out");
+    } else if (!credit->is_done) {
         (void)snprintf(text, sizeof text, "working it out: %.0f %%, ± %s so far",
             credit->fraction * 100, say_share(bound, credit->error_bound));
-    } else if (largest_share(credit) > 2) {
-        (void)snprintf(text, sizeof text,
-            "shares of the value that broke, back along the operations of step %lld; what is far "
-            "over 100 %% cancels with what is below 0",
-            (long long)why->failure->probe->step);
     } else {
-        (void)snprintf(text, sizeof text,
-            "shares of the value that broke, back along the operations of step %lld%s%s",
-            (long long)why->failure->probe->step, credit->error_bound > 0.01 ? ", ± " : "",
-            credit->error_bound > 0.01 ? say_share(bound, credit->error_bound) : "");
+        say_whole(why, text);
+        const size_t n = strlen(text);
+        if (largest_share(credit) > 2) {
+            (void)snprintf(text + n, sizeof text - n,
+                "; what is far over 100 %% cancels with what is below 0");
+        } else if (credit->error_bound > 0.01) {
+            (void)snprintf(
+                text + n, sizeof text - n, ", ± %s", say_share(bound, credit->error_bound));
+        }
     }
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 12,
-        rect.y + 18, rect.w - box.w - 14, text);
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, rect.y + 18,
+        left - x - 14, text);
 }
 
 float why_credit_draw(struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
     struct why_sketch *sketch = draw_scratch(f->list, sizeof *sketch);
-    if (sketch == NULL || !why->has_credit || why->failure == NULL) {
-        return 0;
-    }
-    if (!why_sketch_make(sketch, why->failure->probe, &why->credit,
-            (struct draw_rect){rect.x, rect.y + 34, rect.w, 0})) {
+    const bool can_tell =
+        why->failure != NULL && (why->has_credit || why->untold[0] != '\0');
+    if (sketch == NULL || !can_tell) {
         return 0;
     }
     draw_title(f, rect, why);
+    if (!why->has_credit || !why_sketch_make(sketch, why->failure->probe, &why->credit,
+                                (struct draw_rect){rect.x, rect.y + 34, rect.w, 0})) {
+        return 34;
+    }
     for (size_t i = 0; i < sketch->n_flows; i++) {
         if (why_sketch_shows(sketch, sketch->flows[i].from) &&
             why_sketch_shows(sketch, sketch->flows[i].to)) {

@@ -47,8 +47,21 @@ static int later_first(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* Nodes that an edge of some share leads to, what broke first, then against the order of running;
- * so each edge leads from a lower to a higher number. */
+/* In gradient mode shares go the other way. */
+static int earlier_first(const void *a, const void *b)
+{
+    const struct why_node *x = a;
+    const struct why_node *y = b;
+    if (x->op != y->op) {
+        const bool is_x_last = x->op == PROBE_NONE;
+        const bool is_y_last = y->op == PROBE_NONE;
+        return is_x_last != is_y_last ? (is_x_last ? 1 : -1) : x->op > y->op ? 1 : -1;
+    }
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+/* Nodes that an edge of some share leads to, what broke first, then against the order of running
+ * (of a gradient with it); so each edge leads from a lower to a higher number. */
 static void gather_nodes(struct why_sketch *sketch)
 {
     const struct model_credit *credit = sketch->credit;
@@ -65,7 +78,8 @@ static void gather_nodes(struct why_sketch *sketch)
         }
         sketch->nodes[at].share += edge->share;
     }
-    qsort(sketch->nodes, sketch->n, sizeof sketch->nodes[0], later_first);
+    qsort(sketch->nodes, sketch->n, sizeof sketch->nodes[0],
+        credit->mode == CREDIT_GRADIENT ? earlier_first : later_first);
 }
 
 static void gather_flows(struct why_sketch *sketch)

@@ -110,6 +110,29 @@ static void the_why_page_tells_the_story_and_its_shares(void **state)
     stage_end(&stage);
 }
 
+static void the_why_page_shares_out_a_change_and_a_gradient_too(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_WHY;
+    stage.oracle.has_probe = true;
+    oracle_connect(stage.keeper);
+    stage.view->why_mode = CREDIT_GRADIENT;
+    stage_draw(&stage);
+    assert_int_equal(stage.model->why->credit.mode, CREDIT_GRADIENT);
+    assert_true(stage_says(&stage, "What pulled at it"));
+    assert_true(
+        stage.model->why->untold[0] != '\0' || stage.model->why->credit.n_edges > 0);
+    stage.view->why_mode = CREDIT_CHANGE;
+    stage_draw(&stage);
+    assert_int_equal(stage.model->why->credit.mode, CREDIT_CHANGE);
+    assert_true(stage_says(&stage, "What moved it"));
+    assert_true(
+        stage.model->why->untold[0] != '\0' || stage.model->why->credit.n_edges > 0);
+    stage_end(&stage);
+}
+
 static void without_a_captured_step_the_why_page_says_how_to_have_one(void **state)
 {
     (void)state;
@@ -645,6 +668,7 @@ int main(void)
         cmocka_unit_test(the_network_page_says_where_it_began),
         cmocka_unit_test(the_network_page_has_the_edges_of_the_operations),
         cmocka_unit_test(the_why_page_tells_the_story_and_its_shares),
+        cmocka_unit_test(the_why_page_shares_out_a_change_and_a_gradient_too),
         cmocka_unit_test(without_a_captured_step_the_why_page_says_how_to_have_one),
         cmocka_unit_test(a_calm_run_has_nothing_to_explain),
         cmocka_unit_test(the_tensor_page_draws_all_units),
