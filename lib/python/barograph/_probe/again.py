@@ -114,6 +114,9 @@ class Sandbox:
             sys.modules["numpy"].random.set_state(numpy)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+        for held in (self._globals, self._dicts, self._contents, self._kept, self.copies):
+            held.clear()
+        self._models = self.names = None
         return False
 
     def _modules(self):

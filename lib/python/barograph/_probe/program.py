@@ -385,7 +385,8 @@ class Replay:
         self._kept.clear()
         self._made.clear()
         self._again.clear()
-        self._sandbox = None
+        self._sandbox = self._trace = self._store = None
+        self._calls = ()
 
     def _call(self, call):
         if call.rng is not None:
