@@ -125,13 +125,13 @@ static void rows_are_all_readings_in_order_of_arrival_however_they_are_stored(vo
     static const struct {
         uint32_t n_units;
         size_t n_rows;
-    } sizes[] = {{1, 3000}, {7, 3000}, {700, 2500}, {3000, 160}};
+    } sizes[] = {{1, 1500}, {7, 1500}, {700, 2300}, {3000, 120}};
     for (size_t i = 0; i < BARO_LEN(sizes); i++) {
         struct model *model = make_model(state, sizes[i].n_units);
         const struct sample_source source = source_of(model);
         struct sample_rows rows = {0};
         for (size_t turn = 0; model->n[0] < sizes[i].n_rows; turn++) {
-            append(model, 0, 1 + rig_random(&model->random) % (sizes[i].n_rows / 4));
+            append(model, 0, 1 + rig_random(&model->random) % (sizes[i].n_rows / 2));
             if (turn % 3 != 1) { /* now and then new ones lie in the tail only */
                 rig_seal(model->rig);
             }
