@@ -42,6 +42,7 @@ struct app {
     float scale; /* device pixels in a logical one */
     float ratio; /* device pixels in a unit of mouse positions */
     Uint32 wake_event;
+    atomic_bool is_open;  /* there is a window to be woken */
     atomic_bool is_woken; /* a wake event waits in SDL's queue */
     bool must_draw, must_quit, must_present;
     bool has_shown;    /* a run */
@@ -60,7 +61,7 @@ struct app {
 static void wake(void *payload)
 {
     struct app *app = payload;
-    if (!atomic_exchange(&app->is_woken, true)) {
+    if (atomic_load(&app->is_open) && !atomic_exchange(&app->is_woken, true)) {
         SDL_Event event = {.type = app->wake_event};
         (void)SDL_PushEvent(&event);
     }
@@ -651,25 +652,24 @@ int app_run(const struct options *options)
     if (options->bench_window > 0) {
         app.meter = meter_create(options->bench_window);
     }
-    app.status = open_window(&app);
+    app.feed = feed_open(
+        options->endpoint[0] != '\0' ? options->endpoint : NULL, wake, &app, &err);
+    if (app.feed == NULL) {
+        (void)fprintf(stderr, "baro-view: %s\n", err.text);
+        app.status = 1;
+    }
+    app.status = app.status == 0 ? open_window(&app) : app.status;
     if (app.status == 0) {
         app.view = options_view(&app.options);
         app.view->smoothing = app.settings.smoothing;
-        overview_pin_all(app.view, app.settings.pins);
         app.view->is_still = settings_is_still(&app.settings, options);
-        app.feed = feed_open(
-            options->endpoint[0] != '\0' ? options->endpoint : NULL, wake, &app, &err);
-        if (app.feed == NULL) {
-            (void)fprintf(stderr, "baro-view: %s\n", err.text);
-            app.status = 1;
-        } else {
-            app.model = feed_model(app.feed);
-            run_loop(&app);
-            remember(&app);
-            if (app.meter != NULL && app.status == 0) {
-                app.status = meter_print(
-                    app.meter, app.view, canvas_w(app.canvas), canvas_h(app.canvas));
-            }
+        atomic_store(
+            &app.is_open, true); /* models that came before are seen by the first frame */
+        run_loop(&app);
+        remember(&app);
+        if (app.meter != NULL && app.status == 0) {
+            app.status = meter_print(
+                app.meter, app.view, canvas_w(app.canvas), canvas_h(app.canvas));
         }
     }
     close_all(&app);

@@ -21,13 +21,14 @@
 /*
  * The thread sleeps in poll on two descriptors: the link's, which is edge-triggered, so that it
  * is drained before every sleep, and an eventfd by which the main thread says that the wish has
- * changed or that it is time to stop. Between two models there are at least 33 ms and four
- * times what the last one cost to make, so that a page of thousands of units cannot take the
- * thread for itself.
+ * changed or that it is time to stop. Between two models there is at least the time of a
+ * frame, half of it when an answer has come, for which a page may be waiting, and four times what
+ * the last one cost to make, so that a page of thousands of units cannot take the thread for itself.
  */
 
 enum {
-    PUBLISH_MS = 33,
+    PUBLISH_MS = 16,
+    PUBLISH_ANSWER_MS = 8,
     PUBLISH_SHARE = 4,
     SLEEP_MS = 200,    /* the connection is looked at this often */
     PATIENCE_MS = 400, /* before "connecting" becomes "no daemon" */
@@ -72,6 +73,7 @@ struct feed {
     int64_t note_request;    /* likewise */
     uint64_t taken;          /* serial of the wish that the keeper has */
     uint64_t start_ns, last_publish_ns, publish_cost_ns;
+    bool has_answer; /* that no model has yet */
     unsigned n_connects;
     bool is_mismatched;
     struct {
@@ -101,6 +103,7 @@ static void publish(struct feed *feed)
     pthread_cond_broadcast(&feed->is_new);
     pthread_mutex_unlock(&feed->mutex);
     part_unref(old);
+    feed->has_answer = false;
     feed->last_publish_ns = baro_now_ns();
     feed->publish_cost_ns = feed->last_publish_ns - begin_ns;
     if (feed->wake != NULL) {
@@ -111,7 +114,8 @@ static void publish(struct feed *feed)
 /* Milliseconds until the next model may be made; 0: now. */
 static int until_publish_ms(const struct feed *feed)
 {
-    uint64_t pause_ns = (uint64_t)PUBLISH_MS * 1000000;
+    uint64_t pause_ns =
+        (uint64_t)(feed->has_answer ? PUBLISH_ANSWER_MS : PUBLISH_MS) * 1000000;
     if (feed->publish_cost_ns * PUBLISH_SHARE > pause_ns) {
         pause_ns = feed->publish_cost_ns * PUBLISH_SHARE;
     }
@@ -352,6 +356,7 @@ static void take_message(struct feed *feed, struct link_message *message)
         frames[i] =
             (struct keeper_frame){message->frames[i].bytes, message->frames[i].n_bytes};
     }
+    feed->has_answer |= message->wire.envelope->request != 0;
     keeper_take(feed->keeper, message->wire.envelope, frames, n);
     link_message_release(message);
 }
