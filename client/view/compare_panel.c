@@ -18,7 +18,8 @@ enum { N_BINS = 33, MAX_TOP = 6, MAX_SETTINGS = 64 };
 
 static const float ROW_H = 20;
 static const float TITLE_H = 32;
-static const double OCTAVES = 2;        /* of the colours, either way */
+static const float CHOSEN_H = 260; /* that the chosen tensor's units would like to have */
+static const double OCTAVES = 2;   /* of the colours, either way */
 static const double FROM_NOTHING = 300; /* octaves that stand for a norm of 0 on one side */
 
 /* How many times, in octaves; NaN where one is not finite or there is no ratio. */
@@ -64,12 +65,18 @@ static void draw_right(struct frame *f, enum font_role role, float right, float 
 static void draw_three(struct frame *f, struct draw_rect row, const char *name,
     const char *a, const char *b, draw_color color)
 {
-    const float w = (row.w - 24) * 0.3F;
+    const float w = (row.w - 24) * 0.32F;
     float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_AXIS);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, row.x + 12, y,
         row.w - 24 - 2 * w - 8, name);
     draw_right(f, FONT_MONO, row.x + row.w - 12 - w - 4, y, w - 8, color, a);
     draw_right(f, FONT_MONO, row.x + row.w - 12, y, w - 4, color, b);
+    if (name[0] != '\0' && frame_is_over(f, row)) { /* all of it */
+        frame_tip(f, f->view->mx, f->view->my);
+        frame_tip_line(f, "%s", name);
+        frame_tip_line(f, "A %s", a);
+        frame_tip_line(f, "B %s", b);
+    }
 }
 
 /* ---- settings ---- */
@@ -94,6 +101,10 @@ static float draw_settings(
                  : "Settings: %zu differ",
         n == 0 ? n_same : n);
     draw_panel(f, (struct draw_rect){rect.x, rect.y, rect.w, h}, title);
+    if (n > 0) {
+        draw_three(f, (struct draw_rect){rect.x, rect.y + 6, rect.w, ROW_H}, "", "A", "B",
+            f->theme->secondary);
+    }
     for (size_t i = 0; i < n_rows; i++) {
         struct draw_rect row = {rect.x, rect.y + TITLE_H + ROW_H * (float)i, rect.w, ROW_H};
         draw_three(f, row, pairs[i].key, pairs[i].a[0] != '\0' ? pairs[i].a : "–",
@@ -379,12 +390,15 @@ void compare_panels(struct frame *f, struct draw_rect rect,
     const struct compare_row *chosen, const struct model_run *other)
 {
     float y = rect.y;
+    float scalars_h =
+        fminf(TITLE_H + ROW_H * (float)(rows->n_scalars_shown + 1) + 8, rect.h * 0.32F);
     if (!compare->of.is_steps && other != NULL) {
-        y += draw_settings(f, rect, other, rect.h * 0.27F) + THEME_GAP;
+        float rest = rect.h - CHOSEN_H - scalars_h - THEME_GAP;
+        y += draw_settings(f, rect, other, fmaxf(rest, rect.h * 0.27F)) + THEME_GAP;
     }
     if (rows->n_scalars_shown > 0) {
         struct draw_rect at = {rect.x, y, rect.w, rect.h};
-        y += draw_scalars(f, at, rows, rect.h * 0.32F) + THEME_GAP;
+        y += draw_scalars(f, at, rows, scalars_h) + THEME_GAP;
     }
     float left = rect.y + rect.h - y;
     if (chosen != NULL && left >= 90) {

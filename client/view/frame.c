@@ -211,6 +211,8 @@ struct chart_line frame_smooth(
 
 /* ---- charts ---- */
 
+static const float FAR_PX = 1e5F; /* further than any line of a chart */
+
 /* Choose the kind of y axis for a chart shown logarithmically. */
 static enum axis_kind log_kind(const struct chart *chart)
 {
@@ -467,6 +469,9 @@ struct view_slot *frame_chart(
             : is_other ? &view->x.other_map
                        : &view->x.map);
         view->under = (struct view_under){true, hit.value};
+    } else if (is_over && draw_inside(slot->layout.plot, view->mx, view->my) &&
+               chart_hit(chart, &slot->layout, view->mx, view->my, FAR_PX, &hit)) {
+        view->under = (struct view_under){true, hit.value}; /* the nearest at the cursor */
     }
     view->is_dirty |= hover != slot->hover;
     slot->hover = hover;

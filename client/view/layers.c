@@ -201,8 +201,12 @@ static void draw_head(struct frame *f, struct draw_rect row, struct layers *laye
         format_count(count, (int64_t)layers->n_tensors), layers->n_tensors == 1 ? "" : "s",
         baro_role_name(layers->role), isnan(f->view->cursor) ? "now" : "at step ",
         isnan(f->view->cursor) ? "" : format_count(at, (int64_t)f->view->cursor));
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, box.x + box.w + 12,
-        y, fmaxf(left - box.x - box.w - 40, 20), text);
+    float room = left - box.x - box.w - 40;
+    (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_TEXT, room, text);
+    if (room >= 70) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary,
+            box.x + box.w + 12, y, room, text);
+    }
     (void)draw_stats(f, row.x, y + 26, has_updates);
     const float both_w = 760; /* else key v is left for the form, and y for the scale */
     if (row.w >= both_w) {

@@ -361,8 +361,12 @@ static void draw_head_line(struct frame *f, struct network *net, struct draw_rec
         isnan(f->view->cursor) ? "" : format_count(at, (int64_t)f->view->cursor),
         f->view->is_playing ? ", playing" : "",
         net->n_cut > 0 ? " · more are folded away: too many boxes" : "");
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, box.x + box.w + 12,
-        row.y + 20, fmaxf(net->switch_x - box.x - box.w - 30, 40), text);
+    float room = net->switch_x - box.x - box.w - 30;
+    (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_TEXT, room, text);
+    if (room >= 70) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary,
+            box.x + box.w + 12, row.y + 20, room, text);
+    }
 }
 
 /* What the tints mean, right-aligned; gives where it begins. */

@@ -218,7 +218,9 @@ static void draw_title(
         row.x + 16, y, (left - row.x) * 0.55F, words_thing(name, thing));
     float x = box.x + box.w + 14;
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y,
-        fmaxf(left - 24 - x, 10), words_add_cadence(words_shape(shape, thing), thing));
+        fmaxf(left - 24 - x, 10),
+        frame_fit_parts(f, FONT_TEXT, THEME_SIZE_TEXT, fmaxf(left - 24 - x, 10),
+            words_add_cadence(words_shape(shape, thing), thing)));
 }
 
 /* The list of units over the distribution now; the latter alone where there are no units. */
