@@ -24,8 +24,9 @@
  * unless those who do not ask spend more than 7/8 of the income by themselves. Every expense is
  * booked as it was, never as it was expected: wrong expectations cost cadence, not budget.
  * Credit is saved up to SAVED_MAX, or to the cost of what is being saved for. A turn of more than
- * PAUSE_TURNS usual ones is a pause (an evaluation, a checkpoint), which pays arrears but brings
- * no more than those: steps are not to be slower for what came between them.
+ * PAUSE_TURNS usual ones is a pause (an evaluation, a checkpoint). What those who do not ask spend
+ * in it, it pays; it brings nothing else, nor forgives arrears: steps are not to be slower for what
+ * came between them.
  *
  * The first steps of a training are looked at most closely. So the governor begins with a gift,
  * which is paid out at a rate that falls like 1 / time, and given back by an eighth of the
@@ -330,10 +331,13 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     g->seen_ns = now_ns > g->seen_ns ? now_ns : g->seen_ns;
     g->seen_own_ns = own_ns > g->seen_own_ns ? own_ns : g->seen_own_ns;
     g->seen_booked_ns = booked_ns;
+    double paused = fmax(0, income - usual);
+    income -= paused;
+    others -= fmin(others, paused);
     g->arrears_ns = fmin(g->arrears_ns + others, arrears_max_ns);
     double paid = fmin(g->arrears_ns, arrears_part * income);
     g->arrears_ns -= paid;
-    income = fmin(income - paid, usual);
+    income -= paid;
     paid = fmin(g->loan_ns, loan_part * income);
     g->loan_ns -= paid;
     income -= paid;

@@ -186,6 +186,13 @@ static void a_pause_makes_the_steps_after_it_no_slower(void **state)
     steps(w, 50);
     governor_read(w->governor, &found);
     assert_true(found.arrears_ns <= 0);
+    /* But not what steps have spent without asking. */
+    w->own_ns += 500000000;
+    steps(w, 10);
+    w->now_ns += UINT64_C(100000000000);
+    steps(w, 1);
+    governor_read(w->governor, &found);
+    assert_true(found.arrears_ns > 400000000);
     free_world(w);
 }
 
