@@ -323,12 +323,15 @@ static struct draw_rect draw_scalar(
     uint64_t n_coarse = 0;
     bool is_ready = true;
     bool has_twin = add_twin(f, scalar, &twin);
+    bool is_step = scalar->ref[0].kind == READING_STEP;
+    const char *title = scalar->title;
     for (size_t i = 0; i < scalar->n; i++) {
         const struct model_series *series = frame_series(f, scalar->ref[i], false);
         is_ready = is_ready && series != NULL && series->is_ready;
         n_coarse += series != NULL ? series->n_coarse : 0;
         size_t at = scalar->n > 1 ? i : f->view->other_run != 0 ? 0 : color;
         lines[i] = frame_line(f, series, scalar->cadence, theme_series(f->theme, at));
+        title = is_step ? overview_time_unit(f, &lines[i], i == 0) : title;
         (void)snprintf(names[i], sizeof names[i], "@%u", scalar->rank[i]);
         lines[i].name = scalar->n > 1 ? names[i] : has_twin ? f->run->name : NULL;
     }
@@ -339,6 +342,9 @@ static struct draw_rect draw_scalar(
         lines[i].name = NULL;
     }
     bool is_smooth = n_lines > scalar->n;
+    if (has_twin && is_step) {
+        (void)overview_time_unit(f, &twin, false);
+    }
     if (has_twin && is_smooth) {
         lines[n_lines++] = frame_smooth(f, &twin, f->view->smoothing);
         twin.weight = CHART_FAINT;
@@ -353,7 +359,7 @@ static struct draw_rect draw_scalar(
         .n_other = !has_twin   ? 0
                    : is_smooth ? 2
                                : 1,
-        .chart = {.title = scalar->title,
+        .chart = {.title = title,
             .note = note[0] != '\0' ? note : NULL,
             .lines = lines,
             .n_lines = n_lines,

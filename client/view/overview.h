@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct chart_line;
 struct frame;
 struct model;
 struct model_things;
@@ -25,6 +26,7 @@ struct view_overview {
         [OVERVIEW_MAX_PINS]; /* names of scalars, in this order before all others; owned */
     size_t n_pins;
     char glob[OVERVIEW_GLOB_BYTES]; /* which scalars are shown; "": all */
+    size_t time_unit;               /* of the chart of step times: s, ms, µs */
     float tools_y;                  /* of the row of choices, as last drawn */
     size_t n_all, n_shown; /* scalars of the run, and those that fit; as last drawn */
     struct overview_twins *twins; /* scalars of the second run; NULL: none found yet */
@@ -41,6 +43,14 @@ bool overview_pin_hovered(struct view *view, const struct model *model);
 
 /** Whether a scalar is pinned: its place among the pins, else -1. */
 int overview_pin_place(const struct view *view, const char *name);
+
+/**
+ * Tell step times in the unit in which a person says them, s, ms or µs, which stays while it is not
+ * clearly another: the line then counts it. Gives the chart's title.
+ *
+ * may_choose  this line says which
+ */
+const char *overview_time_unit(struct frame *f, struct chart_line *line, bool may_choose);
 
 /** Whether a name passes what was typed: a glob, or a part of the name. */
 bool overview_passes(const char *glob, const char *name);

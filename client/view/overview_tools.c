@@ -185,6 +185,49 @@ void overview_draw_glob(struct frame *f, struct draw_rect rect)
     draw_fill(f->list, (struct draw_rect){caret, box.y + 7, 1.5F, 18}, f->theme->accent);
 }
 
+/* ---- step times ---- */
+
+/* The mean of what is finite; NaN: nothing. */
+static double mean_of(const struct chart_line *line)
+{
+    double sum = 0;
+    double n = 0;
+    for (size_t i = 0; i < line->n_columns; i++) {
+        if (isfinite(line->columns[i].mean)) {
+            sum += line->columns[i].mean;
+            n++;
+        }
+    }
+    return n > 0 ? sum / n : (double)NAN;
+}
+
+const char *overview_time_unit(struct frame *f, struct chart_line *line, bool may_choose)
+{
+    static const struct {
+        const char *title;
+        double per_s, from_s; /* said from there on */
+    } units[] = {{OVERVIEW_STEP_TIME, 1, 0.5}, {"step time, ms", 1e3, 5e-4},
+        {"step time, µs", 1e6, 0}};
+    size_t *chosen = &f->view->overview.time_unit;
+    double mean = may_choose ? mean_of(line) : (double)NAN;
+    while (mean > 0 && *chosen > 0 && mean > 2 * units[*chosen - 1].from_s) {
+        (*chosen)--;
+    }
+    while (mean > 0 && mean < units[*chosen].from_s / 2) {
+        (*chosen)++;
+    }
+    double by = units[*chosen].per_s;
+    struct chart_column *columns = by > 1 ? frame_own_columns(f, line) : NULL;
+    for (size_t i = 0; columns != NULL && i < line->n_columns; i++) {
+        columns[i].min *= by;
+        columns[i].max *= by;
+        columns[i].mean *= by;
+        columns[i].first *= by;
+        columns[i].last *= by;
+    }
+    return units[*chosen].title;
+}
+
 /* ---- the row ---- */
 
 /* A piece of a line as the charts have it, and the run's name. Gives where it ends. */

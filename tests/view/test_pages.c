@@ -236,7 +236,7 @@ static void what_watching_costs_is_shown_last_and_is_no_scalar_of_the_run(void *
     assert_true(stage_says(&stage, "every reading of 2 scalars and"));
     char *text = stage_text(stage.list);
     const char *own = strstr(text, "\"barograph/share\"");
-    const char *time = strstr(text, "\"step time, s\"");
+    const char *time = strstr(text, "\"step time, ");
     assert_non_null(own);
     assert_non_null(time);
     assert_true(time < own);
@@ -255,7 +255,7 @@ static void what_watching_derived_comes_after_what_the_program_logged(void **sta
     stage_draw(&stage);
     char *text = stage_text(stage.list);
     const char *logged = strstr(text, "\"grad_norm\"");
-    const char *time = strstr(text, "\"step time, s\"");
+    const char *time = strstr(text, "\"step time, ");
     const char *derived = strstr(text, "\"encoder.fc1.weight/rho\"");
     assert_true(logged != NULL && time != NULL && derived != NULL);
     assert_true(logged < time);
