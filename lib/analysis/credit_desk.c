@@ -131,6 +131,7 @@ void credit_desk_set(struct credit *credit, int32_t op_at, const struct credit_r
     memset(desk->own, 0, sizeof desk->own);
     desk->gain = 1;
     desk->singular = false;
+    desk->gap = 0;
     desk->is_bad = false;
     desk->io = (struct credit_io){.probe = probe,
         .op = op,
@@ -143,6 +144,7 @@ void credit_desk_set(struct credit *credit, int32_t op_at, const struct credit_r
         .own = desk->own,
         .gain = &desk->gain,
         .singular = &desk->singular,
+        .gap = &desk->gap,
         .mode = credit->mode,
         .tangent_in = desk->tangent_in,
         .tangent_out = desk->tangent_out};

@@ -181,7 +181,6 @@ const char *credit_nothing(enum credit_mode mode, const struct credit_finding *f
     return mode == CREDIT_VALUE ? "It is exactly 0: there is nothing to share out."
            : mode == CREDIT_CHANGE
                ? "It has not changed at all: there is nothing to share out."
-               : "Its gradient is exactly 0: the loss of that step does not "
-                 "depend on it (clamped, masked or detached behind it), or "
-                 "not to its last digit.";
+               : "Its gradient is exactly 0: the loss does not depend on it "
+                 "in that step (clamped, masked, detached).";
 }

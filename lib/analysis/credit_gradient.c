@@ -132,6 +132,7 @@ static int64_t pull_back(struct credit *credit, int32_t at)
             credit->of[value][i] += x[i];
         }
     }
+    credit->gap += desk->gap;
     if (!is_known || desk->is_bad || desk->singular) {
         struct credit_node *node = credit_node_at(credit, at);
         node->is_unknown = !is_known;

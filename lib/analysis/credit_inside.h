@@ -57,6 +57,7 @@ struct credit_desk {
     double own[CREDIT_OWN_COUNT];
     double gain;
     bool singular;
+    double gap;  /* see credit_io */
     bool is_bad; /* something non-finite became 0 */
 };
 
@@ -86,6 +87,7 @@ struct credit {
     bool is_done;
     uint64_t n_way, n_passed;
     double pending;    /* size that is not expanded */
+    double gap;        /* gradient mode: of what samples that were not kept may add */
     double leaf_share; /* that has arrived outside */
     double own_share[CREDIT_OWN_COUNT];
     double own_size[CREDIT_OWN_COUNT];

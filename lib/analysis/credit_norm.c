@@ -24,7 +24,8 @@
  *
  * and with both sides equal that is the gradient. Where samples of a group were not kept, mu and r
  * are those that the operation recorded, and what the missing samples did through them is left over
- * (the core makes it CREDIT_OWN_REST). With running statistics (batch norm while evaluating) mu and
+ * (the core makes it CREDIT_OWN_REST; of a gradient it is not known, but how large it is where they are
+ * like those that were kept: io->gap). With running statistics (batch norm while evaluating) mu and
  * r are operands of their own.
  *
  * Worked: x = (1, 3), eps 0: mu 2, r 1, y = (-1, 1). A gradient of (1, 0) at y gives
@@ -342,10 +343,13 @@ static int norm_value(const struct credit_io *io)
     return 0;
 }
 
-/* Sums over a group of u = m bar(scale), alone and with bar(c). */
+/* Sums over a group of u = m bar(scale), alone and with bar(c), and of their squares. */
 struct sums {
     double u;
     double u_c;
+    double u_2;
+    double u_c_2;
+    double c_2;
 };
 
 /* Sum up, and give scale and shift what is theirs. */
@@ -363,7 +367,11 @@ static struct sums sum_group(
             from * 0.5 *
             (number_or(norm->scale.now, k, 1) + number_or(norm->scale.before, k, 1));
         sums.u += u;
-        sums.u_c += u * 0.5 * (c0 + c1);
+        const double c = 0.5 * (c0 + c1);
+        sums.u_c += u * c;
+        sums.u_2 += u * u;
+        sums.u_c_2 += u * c * u * c;
+        sums.c_2 += c * c;
         if (norm->scale.to != NULL) {
             norm->scale.to[k] += (float)(from * 0.5 * (m->r[0] * c0 + m->r[1] * c1));
         }
@@ -407,6 +415,37 @@ static void spread_group(const struct norm *norm, const struct moments *m,
     }
 }
 
+/* How large a sum over n_rest more elements may be that are like n others of which the sum and the
+ * sum of squares are known. */
+static double size_of_rest(double sum, double squares, double n, double n_rest)
+{
+    const double mean = sum / n;
+    const double spread = fmax(squares / n - mean * mean, 0);
+    return sqrt(n_rest * spread + n_rest * n_rest * mean * mean);
+}
+
+/* What the samples that were not kept would have sent through mean and variance of a group, and all
+ * that was given to it: squares, added up over the groups. */
+struct gap {
+    double missed;
+    double given;
+};
+
+static void add_gap(const struct norm *norm, const struct moments *m,
+    const struct sums *sums, const struct paths *paths, struct gap *gap)
+{
+    const double n = (double)(norm->n_runs * norm->n_run);
+    const double n_rest = norm->n_full - n;
+    const double by_mean =
+        norm->kind == NORM_RMS
+            ? 0
+            : paths->direct * size_of_rest(sums->u, sums->u_2, n, n_rest) / norm->n_full;
+    const double by_var = m->r[1] * m->r[1] * m->r[1] *
+                          size_of_rest(sums->u_c, sums->u_c_2, n, n_rest) / norm->n_full;
+    gap->missed += n * by_mean * by_mean + by_var * by_var * sums->c_2;
+    gap->given += paths->direct * paths->direct * sums->u_2;
+}
+
 /* Running statistics as operands: what they did goes to them, or is seen here. */
 static void give_running(const struct credit_io *io, const struct norm *norm,
     const struct moments *m, const struct sums *sums, int64_t group)
@@ -433,6 +472,7 @@ static int norm_slopes(const struct credit_io *io)
     if (rc != 0 || norm.output.from == NULL) {
         return rc;
     }
+    struct gap gap = {0};
     for (int64_t group = 0; group < norm.n_groups; group++) {
         struct moments m;
         rc = find_moments(&norm, group, &m);
@@ -441,6 +481,9 @@ static int norm_slopes(const struct credit_io *io)
         }
         const struct sums sums = sum_group(&norm, &m, group);
         const struct paths paths = find_paths(&norm, &m, &sums);
+        if (norm.is_partial && !norm.is_running) {
+            add_gap(&norm, &m, &sums, &paths, &gap);
+        }
         spread_group(&norm, &m, &paths, group);
         if (norm.is_running) {
             give_running(io, &norm, &m, &sums, group);
@@ -448,6 +491,9 @@ static int norm_slopes(const struct credit_io *io)
         if (!(m.r[1] * least_sd < 1)) {
             credit_mark_singular(io);
         }
+    }
+    if (io->mode == CREDIT_GRADIENT && gap.given > 0) {
+        *io->gap = fmax(*io->gap, sqrt(gap.missed / gap.given));
     }
     return 0;
 }

@@ -390,6 +390,7 @@ const struct credit_finding *credit_look(struct credit *credit)
     if (credit->mode == CREDIT_GRADIENT && credit->is_crossed && probe->n_batch > 0) {
         missing = 1 - (double)probe->n_rows / (double)probe->n_batch;
     }
+    missing = fmax(missing, fmin(credit->gap, 1));
     out->is_done = credit->is_done;
     out->fraction = credit->is_done     ? 1
                     : credit->n_way > 0 ? (double)credit->n_passed / (double)credit->n_way

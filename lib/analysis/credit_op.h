@@ -44,6 +44,8 @@ struct credit_io {
     double *own;    /* CREDIT_OWN_COUNT sums, to be added to */
     double *gain;   /* largest elasticity seen; to be raised */
     bool *singular; /* to be set */
+    double *gap; /* gradient mode: how large what samples that were not kept add to, or take
+                       from, what was given may be, in parts of it; to be raised */
     enum credit_mode mode;
     const struct probe_op *op0; /* CREDIT_CHANGE: the operation before; else NULL */
     const struct probe *probe0; /* likewise, its probe */

@@ -130,6 +130,7 @@ static struct credit_io io_of(
         desk->out0[i] = array_of(&rig->out[i], call->out0[i], &desk->out_value[i]);
     }
     memset(call->own, 0, sizeof call->own);
+    call->gap = 0;
     return (struct credit_io){.op = &desk->op,
         .n_in = (uint32_t)rig->n_in,
         .n_out = (uint32_t)rig->n_out,
@@ -139,7 +140,8 @@ static struct credit_io io_of(
         .of_in = call->of_in,
         .own = call->own,
         .gain = &desk->gain,
-        .singular = &call->is_singular};
+        .singular = &call->is_singular,
+        .gap = &call->gap};
 }
 
 static const struct credit_rule *rule_of(const struct rule_rig *rig)

@@ -53,6 +53,7 @@ struct rule_rig_call {
     const int64_t *full[RULE_RIG_MOST]; /* shape as it was, of operands; NULL: as given */
     double own[CREDIT_OWN_COUNT];
     bool is_singular;
+    double gap;
 };
 
 /** Call a rule in a mode; gives what it returned. */

@@ -104,6 +104,7 @@ void trial_set_up(struct trial_bench *b, const struct trial *trial)
         .own = b->own,
         .gain = &b->gain,
         .singular = &b->singular,
+        .gap = &b->gap,
         .tangent_in = b->tangents,
         .tangent_out = b->tangent_out};
 }

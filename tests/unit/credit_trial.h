@@ -46,6 +46,7 @@ struct trial_bench {
     float *of_in[TRIAL_MOST], *tangent_out[1];
     double own[CREDIT_OWN_COUNT], gain;
     bool singular;
+    double gap;
     struct credit_io io;
 };
 

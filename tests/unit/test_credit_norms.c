@@ -177,6 +177,10 @@ static void samples_that_were_not_kept_count_in_the_statistics(void **state)
         .of_in = {of_x},
         .full = {(int64_t[]){4, 1}}};
     assert_int_equal(rule_rig_run(&rig, CREDIT_GRADIENT, &call), 0);
+    /* u = (2, 0), c = (-1, 1), var 8.5: two more like them may add up to sqrt(6) by either way, to
+     * squares of 4 that were given. */
+    const double by_var = 1 / (8.5 * 8.5);
+    assert_true(fabs(call.gap - sqrt((2 * 6.0 / 16) * (1 + by_var) / 4)) < 1e-4);
     for (int64_t e = 0; e < 2; e++) {
         double sides[2];
         for (int side = 0; side < 2; side++) {
