@@ -228,6 +228,15 @@ void chart_draw_flag(struct draw_list *list, float x, float y, draw_color color)
 /** Index of the first point at or after an x, or column that ends there. */
 size_t chart_line_find(const struct chart_line *line, double x);
 
+/* How large the positive readings of lines are. */
+struct chart_weight_of {
+    double logs, largest; /* sum of the logarithms of their means; largest of them all */
+    size_t n;
+};
+
+/** Add the columns of a line to what is known of lines. */
+void chart_weigh(const struct chart_line *line, struct chart_weight_of *to);
+
 /** Make a memo; never NULL; chart_memo_destroy frees it. */
 struct chart_memo *chart_memo_create(void);
 

@@ -62,6 +62,7 @@ struct mark {
 
 struct chart_memo {
     struct chart_fitted fitted;
+    struct chart_weighed weighed;
     uint64_t key; /* of the scale that found is for; 0: there is none */
     int n_px;     /* room of found */
     void *memory;
@@ -97,11 +98,17 @@ void chart_memo_forget(struct chart_memo *memo)
 {
     memo->key = 0;
     memo->fitted = (struct chart_fitted){0};
+    memo->weighed = (struct chart_weighed){0};
 }
 
 struct chart_fitted *chart_memo_fitted(struct chart_memo *memo)
 {
     return &memo->fitted;
+}
+
+struct chart_weighed *chart_memo_weighed(struct chart_memo *memo)
+{
+    return &memo->weighed;
 }
 
 /* ---- readings to cells ---- */

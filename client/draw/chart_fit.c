@@ -389,6 +389,41 @@ struct axis chart_fit_y(
     return axis;
 }
 
+static void weigh(struct chart_weight_of *to, const struct chart_column *column)
+{
+    if (column->count > column->n_nonfinite && column->mean > 0) {
+        to->logs += log(column->mean);
+        to->largest = column->max > to->largest ? column->max : to->largest;
+        to->n++;
+    }
+}
+
+void chart_weigh(const struct chart_line *line, struct chart_weight_of *to)
+{
+    struct chart_weight_of all = {0};
+    size_t from = 0;
+    if (line->memo != NULL) {
+        struct chart_weighed *known = chart_memo_weighed(line->memo);
+        size_t fixed = line->n_fixed < line->n_columns ? line->n_fixed : line->n_columns;
+        if (!known->has || known->begin != line->memo_first ||
+            known->end > line->memo_first + fixed) {
+            *known = (struct chart_weighed){
+                .has = true, .begin = line->memo_first, .end = line->memo_first};
+        }
+        for (; known->end < line->memo_first + fixed; known->end++) {
+            weigh(&known->weight, &line->columns[known->end - line->memo_first]);
+        }
+        all = known->weight;
+        from = fixed;
+    }
+    for (size_t i = from; i < line->n_columns; i++) {
+        weigh(&all, &line->columns[i]);
+    }
+    to->logs += all.logs;
+    to->largest = all.largest > to->largest ? all.largest : to->largest;
+    to->n += all.n;
+}
+
 void chart_refit(struct chart_state *state)
 {
     *state = (struct chart_state){0};

@@ -38,6 +38,13 @@ struct chart_fitted {
     double least, most, positive_least;
 };
 
+/* The same of how large its readings are, for chart_weigh(). */
+struct chart_weighed {
+    bool has;
+    size_t begin, end;
+    struct chart_weight_of weight;
+};
+
 /* Marks that a chart's lines leave on its edges, one byte a device column. */
 enum chart_edge {
     EDGE_NAN = 1,
@@ -100,6 +107,9 @@ void chart_draw_dense(struct chart_pen *pen, const struct chart_line *line, size
 
 /** What the memo knows of the y range of its line's readings; to be brought up to date. */
 struct chart_fitted *chart_memo_fitted(struct chart_memo *memo);
+
+/** And of how large they are. */
+struct chart_weighed *chart_memo_weighed(struct chart_memo *memo);
 
 /** The edge mark of a value that is not finite. */
 uint8_t chart_edge_of(double value);

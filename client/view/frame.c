@@ -273,20 +273,11 @@ void frame_fit_log(struct chart *chart)
 bool frame_is_steep(const struct chart_line *lines, size_t n_lines)
 {
     const double steep = 1000;
-    double logs = 0;
-    double largest = 0;
-    size_t n = 0;
+    struct chart_weight_of all = {0};
     for (size_t i = 0; i < n_lines; i++) {
-        for (size_t k = 0; k < lines[i].n_columns; k++) {
-            const struct chart_column *column = &lines[i].columns[k];
-            if (column->count > column->n_nonfinite && column->mean > 0) {
-                logs += log(column->mean);
-                largest = fmax(largest, column->max);
-                n++;
-            }
-        }
+        chart_weigh(&lines[i], &all);
     }
-    return n > 0 && largest > steep * exp(logs / (double)n);
+    return all.n > 0 && all.largest > steep * exp(all.logs / (double)all.n);
 }
 
 static void tip_of_hit(struct frame *f, const struct chart *chart,

@@ -37,21 +37,26 @@ struct heat {
 
 /* ---- which rows ---- */
 
-static size_t count_rows(const struct frame *f, enum baro_role role)
+/* How many tensors there are of each role, up to as many as are shown. */
+static void count_rows(const struct frame *f, size_t counts[BARO_ROLE_END])
 {
-    size_t n = 0;
     const struct tree *tree = f->view->tree;
+    memset(counts, 0, BARO_ROLE_END * sizeof counts[0]);
     for (size_t i = 0; i < tree->n; i++) {
-        n += tree->nodes[i].roles[role] != 0 ? 1 : 0;
+        for (int role = 1; role < BARO_ROLE_END; role++) {
+            bool is_more = tree->nodes[i].roles[role] != 0 && counts[role] < MAX_ROWS;
+            counts[role] += is_more ? 1 : 0;
+        }
     }
-    return n < MAX_ROWS ? n : MAX_ROWS;
 }
 
 /* The tensors of a role, in the order of the tree. */
 static void gather_rows(struct frame *f, enum baro_role role, struct heat *heat)
 {
     const struct tree *tree = f->view->tree;
-    heat->rows = draw_scratch(f->list, (count_rows(f, role) + 1) * sizeof *heat->rows);
+    size_t counts[BARO_ROLE_END];
+    count_rows(f, counts);
+    heat->rows = draw_scratch(f->list, (counts[role] + 1) * sizeof *heat->rows);
     for (size_t i = 0; heat->rows != NULL && i < tree->n && heat->n < MAX_ROWS; i++) {
         uint32_t id = tree->nodes[i].roles[role];
         const struct model_thing *thing = id != 0 ? model_thing_find(f->model, id) : NULL;
@@ -93,8 +98,8 @@ static enum baro_role draw_title(struct frame *f, struct draw_rect row)
     const char *words[BARO_ROLE_END];
     int64_t values[BARO_ROLE_END];
     size_t n = 0;
+    count_rows(f, counts);
     for (int role = 1; role < BARO_ROLE_END; role++) {
-        counts[role] = count_rows(f, (enum baro_role)role);
         if (counts[role] > 0) {
             words[n] = baro_role_name((enum baro_role)role);
             values[n++] = role;
@@ -400,10 +405,11 @@ static float scroll_of(struct frame *f, const struct heat *heat, enum baro_role 
 
 float heat_height(const struct frame *f)
 {
+    size_t counts[BARO_ROLE_END];
     size_t most = 0;
+    count_rows(f, counts);
     for (int role = 1; role < BARO_ROLE_END; role++) {
-        size_t n = count_rows(f, (enum baro_role)role);
-        most = n > most ? n : most;
+        most = counts[role] > most ? counts[role] : most;
     }
     return HEAD_H + FOOT_H + GOOD_ROW * (float)most;
 }
