@@ -20,6 +20,7 @@ static const float PROJECT_ROW = 26;
 static const float TITLE_ROW = 30;
 static const float INDENT = 14;
 static const float SPARK_W = 56;
+static const float MIN_SPARK_W = 24;
 static const float MIN_LABEL = 44; /* a sparkline gives way to it */
 
 static void draw_title(struct frame *f, struct draw_rect row, const char *text)
@@ -384,10 +385,16 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
     (void)snprintf(label, sizeof label, node->rank > 0 ? "%.*s @%u" : "%.*s", label_n,
         node->label, node->rank);
     frame_mark(f, frame_health(node->level), right - 4, middle);
-    float spark_x = right - 16 - SPARK_W;
+    enum font_role role = is_here ? FONT_STRONG : FONT_TEXT;
+    float wanted =
+        x + 14 + 8 +
+        font_width(draw_font(f->list), role, THEME_SIZE_TEXT, label, strlen(label));
+    /* as wide as the others, less where the label is long */
+    float spark_w = fminf(SPARK_W, fmaxf(right - 16 - wanted, MIN_SPARK_W));
+    float spark_x = right - 16 - spark_w;
     bool has_spark = thing != 0 && spark_x - x - 20 >= MIN_LABEL;
     if (has_spark) {
-        struct draw_rect spark = {spark_x, row.y + 3, SPARK_W, row.h - 11};
+        struct draw_rect spark = {spark_x, row.y + 3, spark_w, row.h - 11};
         draw_spark(f, spark, thing);
     }
     float label_w = fmaxf((has_spark ? spark_x : right - 16) - (x + 14) - 6, 8);
@@ -395,7 +402,6 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
                        : thing != 0 ? f->theme->text
                                     : f->theme->secondary;
     float y = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT);
-    enum font_role role = is_here ? FONT_STRONG : FONT_TEXT;
     char text[WORDS_MAX];
     (void)frame_fit_name(f, role, THEME_SIZE_TEXT, label_w, label, text);
     struct draw_rect box =

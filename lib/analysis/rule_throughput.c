@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 
 #include "lib/analysis/robust.h"
 #include "lib/analysis/rule_table.h"
@@ -209,13 +210,36 @@ static void on_reading(
     }
 }
 
+enum { TIME_BYTES = 32 };
+
+/* A time per step as a person says it. */
+static const char *time_words(char out[TIME_BYTES], double seconds)
+{
+    bool is_ms = seconds < 1;
+    bool is_us = seconds < 1e-3;
+    (void)snprintf(out, TIME_BYTES, "%.3g %s",
+        seconds * (is_us      ? 1e6
+                      : is_ms ? 1e3
+                              : 1),
+        is_us   ? "µs"
+        : is_ms ? "ms"
+                : "s");
+    return out;
+}
+
 static void tell(struct rule_context *context, const struct rule_fact *fact,
     struct judge_finding *finding)
 {
     (void)context;
-    rule_say(finding,
-        "Steps take %.3g s since step %lld, where %.3g s was usual (%.0f %% longer).",
-        fact->value, (long long)fact->from_step, fact->usual, 100 * (fact->score - 1));
+    char now[TIME_BYTES];
+    char usual[TIME_BYTES];
+    char longer[TIME_BYTES];
+    (void)snprintf(longer, sizeof longer,
+        fact->score < 2 ? "%.0f %% longer" : "%.3g times as long",
+        fact->score < 2 ? 100 * (fact->score - 1) : fact->score);
+    rule_say(finding, "Steps take %s since step %lld, where %s was usual (%s).",
+        time_words(now, fact->value), (long long)fact->from_step,
+        time_words(usual, fact->usual), longer);
     finding->advice =
         "Look at what else runs on the machine, at the loading of data, at clocks and "
         "temperatures of the devices, and, with several ranks, which of them is slow.";
