@@ -7,7 +7,6 @@
 #include "lib/base/mem.h"
 #include "tools/credit_print.h"
 #include "tools/progress.h"
-#include "tools/runs.h"
 
 enum { SLICE_ELEMENTS = 1 << 22 /* between looks at how far it is */ };
 
@@ -119,19 +118,11 @@ int cmd_credit(struct cli *cli)
         return cli_misuse(
             "--sample: %" PRId64 " is not a place in a batch", cli->values.sample);
     }
-    struct run_list runs;
-    struct probe_list list = {0};
-    int rc = runs_ask(cli, &runs);
-    if (rc != CLI_OK) {
-        return rc;
-    }
-    const Baro__RunInfo *run =
-        runs_find(&runs, cli->n_arguments > 0 ? cli->arguments[0] : NULL);
-    rc = run == NULL ? CLI_FAILED : probes_ask(cli, run->run, &list);
+    struct run_probes probes;
+    int rc = probes_open(cli, &probes);
     if (rc == CLI_OK) {
-        rc = explain(cli, run->run, &list, wanted);
+        rc = explain(cli, probes.run, &probes.list, wanted);
     }
-    probe_list_finish(&list);
-    runs_release(&runs);
+    probes_close(&probes);
     return rc;
 }

@@ -12,7 +12,6 @@
 #include "tools/json.h"
 #include "tools/out_file.h"
 #include "tools/probes.h"
-#include "tools/runs.h"
 
 /* ---- the list ---- */
 
@@ -204,25 +203,18 @@ static int show_one(struct cli *cli, uint32_t run, const struct probe_list *list
 
 int cmd_probes(struct cli *cli)
 {
-    struct run_list runs;
-    struct probe_list list = {0};
-    int rc = runs_ask(cli, &runs);
-    if (rc != CLI_OK) {
-        return rc;
-    }
-    const Baro__RunInfo *run =
-        runs_find(&runs, cli->n_arguments > 0 ? cli->arguments[0] : NULL);
-    rc = run == NULL ? CLI_FAILED : probes_ask(cli, run->run, &list);
+    struct run_probes probes;
+    int rc = probes_open(cli, &probes);
+    const struct probe_list *list = &probes.list;
     if (rc == CLI_OK && (cli->values.step != INT64_MIN || cli->values.output != NULL)) {
-        rc = show_one(cli, run->run, &list);
+        rc = show_one(cli, probes.run, list);
     } else if (rc == CLI_OK && cli->values.is_json) {
-        list_json(cli, &list);
-    } else if (rc == CLI_OK && list.n == 0) {
+        list_json(cli, list);
+    } else if (rc == CLI_OK && list->n == 0) {
         (void)puts("No probes: the operations of no step of this run were recorded.");
     } else if (rc == CLI_OK) {
-        list_table(cli, &list);
+        list_table(cli, list);
     }
-    probe_list_finish(&list);
-    runs_release(&runs);
+    probes_close(&probes);
     return rc;
 }

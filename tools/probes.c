@@ -11,19 +11,28 @@
 #include "lib/link/probes.h"
 #include "tools/rows.h"
 
-int probes_ask(struct cli *cli, uint32_t run, struct probe_list *out_list)
+int probes_open(struct cli *cli, struct run_probes *out)
 {
     struct baro_err err = {0};
-    struct link *link = cli_link(cli);
-    *out_list = (struct probe_list){0};
-    if (link == NULL) {
+    *out = (struct run_probes){0};
+    if (runs_ask(cli, &out->runs) != CLI_OK) {
         return CLI_FAILED;
     }
-    if (link_probes(link, run, 0, INT64_MAX, out_list, &err) != 0) {
-        probe_list_finish(out_list);
-        return cli_fail_err(&err);
+    const Baro__RunInfo *run =
+        runs_find(&out->runs, cli->n_arguments > 0 ? cli->arguments[0] : NULL);
+    if (run == NULL) {
+        return CLI_FAILED;
     }
-    return CLI_OK;
+    out->run = run->run;
+    return link_probes(cli_link(cli), run->run, 0, INT64_MAX, &out->list, &err) != 0
+               ? cli_fail_err(&err)
+               : CLI_OK;
+}
+
+void probes_close(struct run_probes *of)
+{
+    probe_list_finish(&of->list);
+    runs_release(&of->runs);
 }
 
 static bool is_whole(const struct probe_entry *entry)

@@ -5,6 +5,7 @@
 
 #include "lib/base/probe_pieces.h"
 #include "tools/cli.h"
+#include "tools/runs.h"
 
 /* One probe, parsed. */
 struct fetched_probe {
@@ -17,8 +18,23 @@ struct fetched_probe {
 
 enum { PROBE_LABEL_BYTES = 160 };
 
-/** Ask which probes a run has; probe_list_finish() it. CLI_OK, or CLI_FAILED after saying why. */
-int probes_ask(struct cli *cli, uint32_t run, struct probe_list *out_list);
+/* The run that a command is about, and which probes it has. */
+struct run_probes {
+    struct run_list runs;
+    uint32_t run;
+    struct probe_list list;
+};
+
+/**
+ * Find the run that the first argument names, and ask which probes it has; probes_close() it in any
+ * case.
+ *
+ * returns  CLI_OK; CLI_FAILED after saying why
+ */
+int probes_open(struct cli *cli, struct run_probes *out);
+
+/** Free what probes_open() made. */
+void probes_close(struct run_probes *of);
 
 /**
  * Choose the newest whole probe at or before a step; of those at the step the one that has a

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import leftovers  # noqa: E402
 
 DEADLINE_S = 60
-WEIGHT, GRAD = 1, 2
+WEIGHT, GRAD, ACT = 1, 2, 3
 
 
 def wait_for(condition, what):

@@ -16,7 +16,7 @@ import xml.dom.minidom
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import ACT, GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 REGULAR, FAILURE = 1, 3
@@ -52,6 +52,17 @@ def push_broken(place, name="broken"):
     assert run.close() == 0
 
 
+def push_masked(place):
+    """An output holds NaN from step 20 on, which the loss leaves out."""
+    run = place.run("masked")
+    for step in range(40):
+        run.step(step)
+        run.scalar("loss", 1.0 / (step + 3))
+        run.tensor("attention", ACT, [[math.nan if step >= 20 and i == 2 else 0.5, 1.0]
+                                      for i in range(4)])
+    assert run.close() == 0
+
+
 def push_calm(place, name, n_steps):
     run = place.run(name)
     for step in range(n_steps):
@@ -61,7 +72,7 @@ def push_calm(place, name, n_steps):
 
 
 class Why(unittest.TestCase):
-    """One daemon with five runs."""
+    """One daemon with six runs."""
     place = None
 
     @classmethod
@@ -73,6 +84,7 @@ class Why(unittest.TestCase):
         assert done.returncode == 0, done.stderr
         push_failure(cls.place)
         push_broken(cls.place)
+        push_masked(cls.place)
         push_calm(cls.place, "calm", 60)
         push_calm(cls.place, "one", 1)
         cls.place.run("nothing").close()
@@ -159,6 +171,24 @@ class FromReadings(Why):
 
 
 class Nothing(Why):
+    def test_a_nan_that_never_reaches_the_loss_is_told_as_one_that_may_be_meant(self):
+        text = " ".join(self.why("masked").split())
+        self.assertIn("It has not reached the loss, which has been finite ever since.", text)
+        self.assertIn("so it may be meant", text)
+        self.assertIn("If attention is meant to hold NaN", text)
+        self.assertNotIn("was not captured", text)
+        self.assertEqual(self.one("story", "masked")["cause"], "unknown")
+
+    def test_credit_of_what_is_not_there_is_one_sentence(self):
+        for arguments, words in ((("calm",), "the run has no probes"),
+                                 (("probed", "--target", "nothere"), "nothing in the probe is called 'nothere'"),
+                                 (("probed", "--target", "fc[9]"), "units, from 0: not 9"),
+                                 (("probed", "--step", "10", "--mode", "change"), "none before step 10")):
+            done = self.place.baro("credit", *arguments)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(words, done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
     def test_a_calm_run_has_nothing_wrong_and_says_what_was_looked_at(self):
         text = self.why("calm")
         self.assertIn("Nothing is wrong with tests/calm", text)
