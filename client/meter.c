@@ -15,7 +15,8 @@
  * Times are told as they are on the monotonic clock, which is the same for all processes: who
  * started the program subtracts the time of its start. The delay of a frame that shows a new step
  * is the time from that step's last reading, as the training stamped it, to the frame; when
- * a frame shows several new steps at once it is that of the last.
+ * a frame shows several new steps at once it is that of the last. What it costs to follow a run is
+ * told of the time since all of the page was there; of the frames that it filled in, the longest.
  *
  * The raw limit draws as many lines of as many columns as the page has, straight from memory to
  * pixels of the same window, and nothing else: no model, layout, texts, or comparing of frames.
@@ -31,7 +32,9 @@ enum {
 struct meter {
     uint64_t start_ns, length_ns;
     uint64_t first_ns, useful_ns, whole_ns; /* of the first such frames; 0: none yet */
-    double useful_cpu_ms;
+    double settled_cpu_ms; /* at settled_ns: once the page was whole, before that useful */
+    uint64_t settled_ns;
+    double longest_filling_ms;
     size_t n_frames, n_delays;
     int64_t last_step;
     size_t n_lines, n_columns; /* of the page, as of the last frame */
@@ -96,6 +99,18 @@ static void count_lines(struct meter *meter, const struct model *model)
     }
 }
 
+/* From here on counts what is told. */
+static void settle(struct meter *meter, uint64_t now_ns)
+{
+    for (size_t i = 0; i < meter->n_frames; i++) {
+        meter->longest_filling_ms = fmax(meter->longest_filling_ms, meter->frame_ms[i]);
+    }
+    meter->n_frames = 0;
+    meter->n_delays = 0;
+    meter->settled_ns = now_ns;
+    meter->settled_cpu_ms = cpu_ms();
+}
+
 void meter_frame(struct meter *meter, const struct view *view, const struct model *model,
     uint64_t begin_ns, bool is_new, bool is_whole)
 {
@@ -105,10 +120,14 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
     count_lines(meter, model);
     const struct model_run *run = model_run_find(model, view->run);
     bool is_useful = run != NULL && (meter->n_lines > 0 || is_whole);
-    if (is_whole && is_useful && meter->whole_ns == 0) {
+    bool is_last_filling = is_whole && is_useful && meter->whole_ns == 0;
+    if (is_last_filling) {
         meter->whole_ns = now_ns; /* its pixels may have been there before */
     }
     if (!is_new) {
+        if (is_last_filling) {
+            settle(meter, now_ns);
+        }
         return;
     }
     meter->first_ns = meter->first_ns == 0 ? now_ns : meter->first_ns;
@@ -118,8 +137,8 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
     }
     if (meter->useful_ns == 0) {
         meter->useful_ns = now_ns;
-        meter->useful_cpu_ms = cpu_ms();
         meter->last_step = run->last_step;
+        settle(meter, now_ns);
     }
     if (meter->n_frames < MAX_SAMPLES) {
         meter->frame_cpu_ms[meter->n_frames] = spent_ms;
@@ -130,6 +149,9 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
             (double)(baro_wall_ns() - run->last_time_ns) * 1e-6;
     }
     meter->last_step = run->last_step;
+    if (is_last_filling) {
+        settle(meter, now_ns);
+    }
 }
 
 bool meter_is_over(const struct meter *meter)
@@ -176,7 +198,8 @@ int meter_print(struct meter *meter, const struct view *view, int w, int h)
 {
     double raw_ms[RAW_TURNS] = {0};
     struct rusage usage = {0};
-    double cpu = cpu_ms() - meter->useful_cpu_ms;
+    double cpu = cpu_ms() - meter->settled_cpu_ms;
+    uint64_t now_ns = baro_now_ns();
     (void)getrusage(RUSAGE_SELF, &usage); /* before the raw limit takes memory of its own */
     if (meter->useful_ns == 0) {
         (void)fprintf(stderr, "baro-view: no run was shown in %d s\n", PATIENCE_S);
@@ -185,12 +208,12 @@ int meter_print(struct meter *meter, const struct view *view, int w, int h)
     draw_raw(meter, w, h, raw_ms);
     (void)printf("{\"page\": \"%s\", \"first_ns\": %llu, \"useful_ns\": %llu, "
                  "\"whole_ns\": %llu, \"things\": %zu, \"lines\": %zu, \"columns\": %zu, "
-                 "\"rss_bytes\": %llu, \"cpu_share\": %.4f",
+                 "\"rss_bytes\": %llu, \"cpu_share\": %.4f, \"filling_ms\": %.3f",
         view_page_name(view->page), (unsigned long long)meter->first_ns,
         (unsigned long long)meter->useful_ns, (unsigned long long)meter->whole_ns,
         meter->n_things, meter->n_lines, meter->n_columns,
         (unsigned long long)usage.ru_maxrss * 1024,
-        cpu * 1e6 / (double)(baro_now_ns() - meter->useful_ns));
+        cpu * 1e6 / (double)(now_ns - meter->settled_ns), meter->longest_filling_ms);
     print_list("frame_ms", meter->frame_ms, meter->n_frames);
     print_list("frame_cpu_ms", meter->frame_cpu_ms, meter->n_frames);
     print_list("delay_ms", meter->delay_ms, meter->n_delays);

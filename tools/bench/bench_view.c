@@ -300,6 +300,8 @@ static void report_live(struct bench *bench, const struct window *window)
     bench_report(bench, "view", "start to first useful frame",
         since_start(window, "useful_ns"), "ms", since_start(window, "first_ns"),
         "first frame of any kind");
+    bench_report(bench, "view", "frame while the page fills, longest",
+        number_of(window, "filling_ms"), "ms", (double)NAN, NULL);
     bench_report(bench, "view", "memory, live", number_of(window, "rss_bytes") * 1e-6, "MB",
         (double)NAN, NULL);
     bench_report(bench, "view", "processor, live", number_of(window, "cpu_share") * 100,
