@@ -22,6 +22,7 @@ MAX_FRAMES = 5
 MAX_NODES = 4000      # of the loss's graph that are looked at
 MAX_PARTS = 64        # of a container
 MAX_DEPTH = 3
+_item_bytes = {}       # of a type of element
 
 
 class Lost(Exception):
@@ -288,7 +289,10 @@ def edges_of(trace):
 
 
 def _bytes_of(dtype):
-    return getattr(dtype, "itemsize", None) or torch.empty((), dtype=dtype).element_size()
+    known = _item_bytes.get(dtype)
+    if known is None:  # torch 1.13 does not say; to ask a tensor is dear
+        known = _item_bytes[dtype] = torch.empty((), dtype=dtype).element_size()
+    return known
 
 
 def _size(shape):
