@@ -280,7 +280,7 @@ bool frame_is_steep(const struct chart_line *lines, size_t n_lines)
     return all.n > 0 && all.largest > steep * exp(all.logs / (double)all.n);
 }
 
-static void tip_of_hit(struct frame *f, const struct chart *chart,
+static void tip_of_hit(struct frame *f, const struct chart *chart, const char *title,
     const struct chart_hit *hit, const struct xmap *map)
 {
     char value[FORMAT_MAX];
@@ -289,7 +289,7 @@ static void tip_of_hit(struct frame *f, const struct chart *chart,
     char low[FORMAT_MAX];
     const char *name = chart->lines[hit->line].name;
     frame_tip(f, hit->at.x, hit->at.y);
-    frame_tip_line(f, "%s", name != NULL ? name : chart->title);
+    frame_tip_line(f, "%s", name != NULL ? name : title);
     if (map != NULL) {
         (void)xaxis_words(step, sizeof step, f->view, map, xaxis_step(map, hit->x));
     } else {
@@ -440,6 +440,7 @@ struct view_slot *frame_chart(
     mark_single(f, chart, &slot->layout);
     if (capture_wants(view, slot)) {
         struct chart written = *chart;
+        written.title = of->name != NULL ? of->name : chart->title;
         if (is_mapped && view->capture.kind == VIEW_CAPTURE_CSV) {
             written.lines = by_step.lines;
             written.x = steps;
@@ -455,7 +456,7 @@ struct view_slot *frame_chart(
         chart_hit(chart, &slot->layout, view->mx, view->my, 24, &hit)) {
         hover = (int)hit.line;
         bool is_other = hit.line + of->n_other >= chart->n_lines;
-        tip_of_hit(f, chart, &hit,
+        tip_of_hit(f, chart, of->name != NULL ? of->name : chart->title, &hit,
             !is_mapped ? NULL
             : is_other ? &view->x.other_map
                        : &view->x.map);

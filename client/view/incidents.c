@@ -174,21 +174,26 @@ static void draw_texts(struct frame *f, float x, float y, const struct plan *pla
 /* ---- evidence ---- */
 
 static void title_of(
-    const struct frame *f, const struct model_ref *ref, char out[WORDS_MAX])
+    struct frame *f, const struct model_ref *ref, float w, char out[WORDS_MAX])
 {
     const struct model_thing *thing = model_thing_find(f->model, ref->thing);
+    const float aside = 170; /* for the statistic and the value */
+    char full[WORDS_MAX];
     char name[WORDS_MAX];
+    if (thing != NULL) {
+        (void)frame_fit_name(f, FONT_STRONG, THEME_SIZE_TEXT, fmaxf(w - aside, 60),
+            words_thing(full, thing), name);
+    }
     if (thing == NULL) {
         (void)snprintf(
             out, WORDS_MAX, "%s", ref->kind == READING_STEP ? "step time, s" : "");
     } else if (ref->kind == READING_SUMMARY) {
-        (void)snprintf(out, WORDS_MAX, "%.200s · %s", words_thing(name, thing),
-            summary_stat_name(ref->stat));
+        (void)snprintf(out, WORDS_MAX, "%.200s · %s", name, summary_stat_name(ref->stat));
     } else if (ref->kind == READING_UNITS) {
-        (void)snprintf(out, WORDS_MAX, "%.200s [%u] · %s", words_thing(name, thing),
-            ref->unit, unit_stat_name(ref->stat));
+        (void)snprintf(
+            out, WORDS_MAX, "%.200s [%u] · %s", name, ref->unit, unit_stat_name(ref->stat));
     } else {
-        (void)snprintf(out, WORDS_MAX, "%s", thing->name);
+        (void)snprintf(out, WORDS_MAX, "%s", name);
     }
 }
 
@@ -199,7 +204,7 @@ static void draw_evidence(struct frame *f, struct draw_rect rect,
     const struct model_thing *thing = model_thing_find(f->model, evidence->ref.thing);
     const struct model_series *series = frame_series(f, evidence->ref, false);
     char title[WORDS_MAX];
-    title_of(f, &evidence->ref, title);
+    title_of(f, &evidence->ref, rect.w, title);
     struct chart_line line = frame_line(
         f, series, thing != NULL ? thing->cadence : 1, theme_series(f->theme, at));
     struct frame_chart chart = {

@@ -27,6 +27,7 @@ struct frame_chart {
     struct chart chart; /* x, events and cursor are set by frame_chart */
     size_t n_other;     /* so many lines, the last ones, are of the second run */
     uint32_t thing;     /* shown on the tensor page when clicked; 0: none */
+    const char *name;   /* its title in full, where that is cut; NULL: it is not */
     bool no_tip;        /* the page says itself what is under the pointer */
     bool may_log; /* becomes logarithmic by itself when few readings dwarf the others */
 };

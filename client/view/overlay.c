@@ -39,7 +39,7 @@ static const char *const KEYS[][2] = {
     {"e", "save: p window as PNG; c readings, s SVG of a chart"},
     {"ctrl z", "back to what was shown before"},
     {"ctrl c", "copy the value under the pointer"},
-    {"t", "dark or light"},
+    {"t M", "dark or light; full or reduced motion"},
     {"drag", "zoom into a range of steps; on the time axis too"},
     {"shift drag", "zoom into steps and values of one chart"},
     {"ctrl drag", "mark the units whose lines pass; esc: no marks"},

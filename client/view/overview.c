@@ -354,12 +354,17 @@ static struct draw_rect draw_scalar(
         lines[n_lines++] = twin;
     }
     say_note(f, scalar, is_smooth, n_coarse, note);
+    const float aside = 110; /* for the value at the right, and margins */
+    char short_title[WORDS_MAX];
+    (void)frame_fit_middle(
+        f, FONT_STRONG, THEME_SIZE_TEXT, fmaxf(rect.w - aside, 60), title, short_title);
     struct frame_chart chart = {
         .id = frame_id(VIEW_OVERVIEW, scalar->ref[0].thing, scalar->ref[0].kind, 0),
         .n_other = !has_twin   ? 0
                    : is_smooth ? 2
                                : 1,
-        .chart = {.title = title,
+        .name = title,
+        .chart = {.title = short_title,
             .note = note[0] != '\0' ? note : NULL,
             .lines = lines,
             .n_lines = n_lines,

@@ -119,7 +119,7 @@ static void draw_counts(
             .zero_in_view = true,
             .y_fixed = thing->n_nonfinite == 0,
             .y_lo = 0,
-            .y_hi = 1,
+            .y_hi = 2, /* whole numbers at the ticks */
             .empty = is_ready ? NULL : frame_waiting(f, false)},
     };
     draw_fill(f->list, rect, f->theme->panel);
@@ -214,13 +214,24 @@ static void draw_title(
     char name[WORDS_MAX];
     left = draw_ranks(f, left, y, thing);
     frame_mark(f, frame_health(model_thing_level(thing)), row.x + 4, row.y + row.h / 2);
-    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text,
-        row.x + 16, y, (left - row.x) * 0.55F, words_thing(name, thing));
+    (void)words_add_cadence(words_shape(shape, thing), thing);
+    float shape_w =
+        font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_TEXT, shape, strlen(shape));
+    float room = fmaxf(left - row.x - shape_w - 60, (left - row.x) * 0.55F);
+    char said[WORDS_MAX];
+    (void)frame_fit_name(
+        f, FONT_STRONG, THEME_SIZE_TITLE, room, words_thing(name, thing), said);
+    struct draw_rect box = frame_text(
+        f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, row.x + 16, y, room, said);
+    if (strcmp(said, name) != 0 &&
+        frame_is_over(f, (struct draw_rect){box.x, row.y, box.w, row.h})) {
+        frame_tip(f, box.x, row.y + 8);
+        frame_tip_line(f, "%s", name);
+    }
     float x = box.x + box.w + 14;
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y,
-        fmaxf(left - 24 - x, 10),
-        frame_fit_parts(f, FONT_TEXT, THEME_SIZE_TEXT, fmaxf(left - 24 - x, 10),
-            words_add_cadence(words_shape(shape, thing), thing)));
+    float rest = fmaxf(left - 24 - x, 10);
+    (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y, rest,
+        frame_fit_parts(f, FONT_TEXT, THEME_SIZE_TEXT, rest, shape));
 }
 
 /* The list of units over the distribution now; the latter alone where there are no units. */
