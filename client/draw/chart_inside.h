@@ -95,9 +95,13 @@ void chart_note_beyond(
 /** Put what a column says besides numbers on the edges from a to b. */
 void chart_note_flags(uint8_t *edges, const struct chart_column *c, int a, int b);
 
-/** Width and colour of a line's pen, and what it draws through points. */
+/** Width of a line's pen. */
 float chart_pen_width(const struct chart_line *line, bool is_hovered);
+
+/** Its colour. */
 draw_color chart_pen_color(const struct chart_line *line, bool is_hovered);
+
+/** Draw a line's pen through points: in dashes where it is dashed. */
 void chart_stroke(struct chart_pen *pen, const struct chart_line *line,
     const struct draw_point *points, size_t n, bool is_hovered);
 
