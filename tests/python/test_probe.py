@@ -106,6 +106,18 @@ def test_values_from_outside_are_told_apart():
     assert not any(op["name"] in ("bernoulli_", "empty_like", "empty") for op in probe["ops"])
 
 
+def test_a_probe_holds_the_state_of_random_numbers_that_its_step_began_with():
+    torch.manual_seed(5)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    run, library, optimizer = start(model)
+    began = torch.get_rng_state()
+    square(model(torch.ones(6, 4)), torch.ones(6, 4)).backward()
+    optimizer.step()
+    run.log({})
+    state = value_named(library.probes[0], "rng state")
+    assert state["shape"] == [began.numel()] and state["data"] == began.tolist()
+
+
 def test_values_know_where_samples_and_units_lie():
     probe = probe_of()
     of = {op["name"]: probe["values"][op["outputs"][0]] for op in probe["ops"]}

@@ -71,6 +71,7 @@ class Probes:
         self._key = f"barographprobe{id(self):x}"
         self._trace = None         # under way
         self._builder = None
+        self._rng = None           # state of torch's random numbers when its step began
         self._reason = 0
         self._began_s = 0.0
         self._wanted = None        # (reason, which backward() of the step is to be traced)
@@ -342,6 +343,7 @@ class Probes:
         first = next((one for _, one in named if one.dim() > place), None)
         n_batch = first.shape[place] if first is not None else 0
         self._run._begin_step()
+        self._rng = call.rng if call.rng is not None else torch.default_generator.get_state()
         self._builder = Builder.begin(self._run, reason, -1, n_batch,
                                       rows_of(n_batch, N_ROWS), MAX_BYTES)
         trace = Trace(Names(self.models()), self._builder)
@@ -371,6 +373,7 @@ class Probes:
         if value is not None:
             builder.loss(value)
         builder.constant("torch seed", seed())
+        builder.constant("rng state", self._rng)
         if trace.is_cut:
             builder.cut()
         self._builder = None
