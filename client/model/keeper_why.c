@@ -71,8 +71,9 @@ static void tell(struct keeper *keeper)
     probing->credit = NULL;
     probing->told = inquiry_tell(probing->inquiry);
     part_unref(old);
-    (void)snprintf(
-        probing->told->trouble, sizeof probing->told->trouble, "%s", fetch->trouble);
+    const bool is_said = probing->told->failure == NULL && probing->others.pieces > 0;
+    (void)snprintf(probing->told->trouble, sizeof probing->told->trouble, "%s",
+        is_said ? "" : fetch->trouble);
     inquiry_destroy(probing->inquiry);
     probing->inquiry = NULL;
     begin_credit(keeper);

@@ -112,8 +112,19 @@ static float draw_who(
     struct frame *f, float x, float y, float w, const struct why_story *story)
 {
     char text[WHY_TEXT_BYTES + WHY_NAME_BYTES];
+    const bool is_certain = story->n_samples > 0 && story->samples[0].is_certain;
     y = title(f, x, y, w, story->n_samples > 0 ? "Which samples" : "Where");
-    for (size_t i = 0; i < story->n_samples && i < 4; i++) {
+    if (story->n_samples > 0 && !is_certain) {
+        size_t n = (size_t)snprintf(text, sizeof text, "One of the batch of that step:");
+        for (size_t i = 0; i < story->n_samples && n + 32 < sizeof text; i++) {
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s %lld", i > 0 ? "," : "",
+                (long long)story->samples[i].sample);
+        }
+        (void)snprintf(text + n, sizeof text - n, "%s",
+            story->n_samples == WHY_MAX_SAMPLES ? " ..." : "");
+        y = plain(f, x, y, w, text);
+    }
+    for (size_t i = 0; is_certain && i < story->n_samples && i < 4; i++) {
         y = plain(f, x, y, w, story->samples[i].text);
     }
     if (story->n_suspects > 0) {
@@ -152,8 +163,12 @@ static float draw_advice(
         y = plain(f, x, y, w, text);
     }
     for (size_t i = 0; i < verdict->n_evidence && i < 3; i++) {
-        (void)snprintf(text, sizeof text, "%s %s",
-            verdict->evidence[i].weight < 0 ? "–" : "+", verdict->evidence[i].text);
+        const struct why_evidence *evidence = &verdict->evidence[i];
+        const bool is_for = evidence->cause == verdict->cause && evidence->weight > 0;
+        const bool is_other = evidence->cause != verdict->cause && evidence->weight > 0;
+        (void)snprintf(text, sizeof text, "%s %.440s%s%s%s", is_for ? "+" : "–",
+            evidence->text, is_other ? " (" : "",
+            is_other ? why_cause_name(evidence->cause) : "", is_other ? ")" : "");
         y = faint(f, x, y, w, text);
     }
     for (size_t i = 0; i < story->n_remedies; i++) {
