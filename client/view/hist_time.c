@@ -346,8 +346,9 @@ void hist_time_draw(struct frame *f, struct draw_rect rect, const struct model_t
         draw_heat(f, plot, hist, lasts);
     }
     char text[WORDS_MAX];
-    (void)snprintf(text, sizeof text, "%s%s", note_of(form),
-        hist->is_cut ? " · newest rows only; zoom for older" : "");
+    (void)snprintf(text, sizeof text, "%s%s",
+        hist->is_cut ? "newest rows only, zoom for older · " : "", note_of(form));
+    (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_AXIS, plot.w, text);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, plot.x,
         rect.y + rect.h - 4, plot.w, text);
     if (form == TENSOR_RIDGES) {
