@@ -97,7 +97,7 @@ static void make_picture(struct frame *f, const struct units *units,
     cache->n_x = n_x;
     cache->n_rows = n_rows;
     cache->theme = f->theme;
-    double gap = units_gap(units->thing, order->rows->width);
+    double gap = fmax(units_gap(units->thing, order->rows->width), 1); /* a step at least */
     for (size_t x = 0; columns != NULL && x < n_x; x++) {
         columns[x] = column_at(order->rows,
             xaxis_step_of_place(f->view, ((double)x + 0.5) / (double)n_x), gap);
