@@ -617,6 +617,10 @@ class Probes:
             return
         self._n_before = max(0, self._n_backward - (capture == self._moment.backward))
         origin = None
+        if is_new and loss is not None and self._n_in_vain == 0:  # who is killed meanwhile has said it
+            self._run._begin_step()
+            what = "a gradient" if capture == self._moment.backward else "the loss"
+            self._run.event(f"{what} is not finite: the step is computed again to find out why")
         try:
             origin = capture(loss, calls, template, gathered)
         except Exception as error:
