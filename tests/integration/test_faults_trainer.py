@@ -205,7 +205,7 @@ run.tensor("half", base.astype(np.float16), role="weight")
 run.tensor("denormal", np.full(64, 1e-42, np.float32), role="weight")
 bad = base.copy(); bad[2, 3] = np.nan; bad[4, 4] = np.inf; bad[5, 5] = -np.inf
 run.tensor("bad", bad, role="weight")
-run.tensor("complex", np.zeros(3, np.complex64))
+run.tensor("complex", np.array([3 - 4j, 5, 0], np.complex64))
 run.tensor("text", np.array(["a", "b"]))
 run.tensor("objects", np.array([None, 1]))
 run.tensor("dates", np.zeros(3, "M8[ns]"))
@@ -234,10 +234,10 @@ run.finish()
     assert 0 < value("denormal:weight/mean") < 1.1e-42
     assert [value(f"bad:weight/{stat}") for stat in ("n_nan", "n_pos_inf", "n_neg_inf", "max")] \
         == [1, 1, 1, 47]
+    assert [value(f"complex:act/{stat}") for stat in ("count", "l1", "min")] == [6, 12, -4]
     assert value("large:act/count") == 1e8 and value("large:act/l1") == 5e7
     text = world.baro("tail", "shapes")
     for name, reason in (
-            ("complex", "element type complex64 is not supported"),
             ("text", "it holds text, not numbers"), ("objects", "it holds objects, not numbers"),
             ("dates", "it holds dates, not numbers"),
             ("big-endian", "its bytes are in big-endian order"),
