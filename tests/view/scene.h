@@ -13,7 +13,7 @@
 enum { SCENE_MARGIN = 12 };
 
 #define GROUND 0xFF000000U
-#define INK    0xFF56B4E9U
+#define INK    0xFF5DC0FBU
 
 /* One chart on a surface of its own. */
 struct scene {
