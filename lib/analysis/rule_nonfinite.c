@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "lib/analysis/detect.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
@@ -18,6 +19,9 @@
  * and lowers the scale. Where a loss scale is logged, or a module computes in f16, steps of which only
  * gradients are bad are told when they come more than max_skipped in a row; at the start the
  * scale is searched from above, which takes about 16 steps.
+ *
+ * A client that computes a failed step again says so before it begins, as events of its own, and after
+ * it has ended. If the readings end in between, nothing else may tell that the loss was lost.
  */
 
 enum { MAX_SKIPPED };
@@ -28,13 +32,27 @@ static const struct rule_param params[] = {
 };
 
 /* Codes of facts that on_reading notes, */
-enum { FACT_CALM = 1, FACT_BAD = 2, FACT_WHOLE = 4 };
+enum { FACT_CALM = 1, FACT_BAD = 2, FACT_WHOLE = 4, FACT_BEGUN = 8, FACT_ENDED = 16 };
 /* and bits of those that are told. */
 enum {
     TOLD_NEWS = 7, /* enum nonfinite_news */
     TOLD_WHOLE = 8,
     TOLD_IN_LOSS = 16,
-    TOLD_GOES_ON = 32
+    TOLD_GOES_ON = 32,
+    TOLD_CUT = 64
+};
+
+/* What begins the client's words about a step that it computes again; the number is of a fact. */
+static const struct words {
+    const char *text;
+    struct rule_fact fact;
+} capture_words[] = {
+    {"the loss became NaN:", {.code = FACT_BEGUN, .value = 1, .unit = -1, .row = -1}},
+    {"the loss became infinite:", {.code = FACT_BEGUN, .usual = 1, .unit = -1, .row = -1}},
+    {"gradients became NaN or infinite:",
+        {.code = FACT_BEGUN, .value = 1, .score = 1, .unit = -1, .row = -1}},
+    {"first not finite:", {.code = FACT_ENDED, .unit = -1, .row = -1}},
+    {"not found what first was not finite", {.code = FACT_ENDED, .unit = -1, .row = -1}},
 };
 
 enum { N_STAGES = 6 };
@@ -84,9 +102,25 @@ static struct rule_fact look_at(const struct reading *reading)
     return fact;
 }
 
+static void on_event(struct rule_context *context, const struct reading *reading)
+{
+    size_t n_own = 0;
+    const char *own = rule_own_words(reading, &n_own);
+    for (size_t i = 0; own != NULL && i < BARO_LEN(capture_words); i++) {
+        const size_t n = strlen(capture_words[i].text);
+        if (n_own >= n && memcmp(own, capture_words[i].text, n) == 0) {
+            rule_note(context, &capture_words[i].fact);
+        }
+    }
+}
+
 static void on_reading(
     struct rule_context *context, void *state, const struct reading *reading)
 {
+    if (reading->header.kind == READING_EVENT) {
+        on_event(context, reading);
+        return;
+    }
     struct memory *memory = state;
     const double *f64 = reading->f64;
     bool is_bad = reading->header.kind == READING_SCALAR
@@ -153,6 +187,21 @@ static const struct rule_fact *fact_of(
     return NULL;
 }
 
+/* The last word about a step that was computed again, if it is that this has begun; else NULL. */
+static const struct rule_fact *cut_of(const struct rule_fact *facts, size_t n_facts)
+{
+    const struct rule_fact *cut = NULL;
+    for (size_t i = 0; i < n_facts; i++) {
+        if ((facts[i].code & FACT_BAD) != 0) {
+            return NULL; /* that tells more */
+        }
+        cut = (facts[i].code & FACT_BEGUN) != 0   ? &facts[i]
+              : (facts[i].code & FACT_ENDED) != 0 ? NULL
+                                                  : cut;
+    }
+    return cut;
+}
+
 /*
  * Where in a step a thing is told, for the detector: programs may declare their things in any
  * order, and gradients come before the loss that they come from.
@@ -179,6 +228,12 @@ static void on_step(struct rule_context *context, void *run_state,
     const struct rule_fact *facts, size_t n_facts)
 {
     struct run_memory *run = run_state;
+    const struct rule_fact *cut = cut_of(facts, n_facts);
+    if (cut != NULL) {
+        struct rule_fact told = *cut;
+        told.code = (uint32_t)TOLD_CUT;
+        rule_report(context, &told);
+    }
     if (is_skipped(context, run, facts, n_facts)) {
         return;
     }
@@ -189,7 +244,8 @@ static void on_step(struct rule_context *context, void *run_state,
     bool is_new = false;
     for (int stage = 0; stage < N_STAGES; stage++) {
         for (size_t i = 0; i < n_facts; i++) {
-            if (stage_of(rule_thing(context, facts[i].thing)) == stage) {
+            const bool is_event = (facts[i].code & (FACT_BEGUN | FACT_ENDED)) != 0;
+            if (!is_event && stage_of(rule_thing(context, facts[i].thing)) == stage) {
                 struct nonfinite_reading reading = to_nonfinite(context, &facts[i]);
                 bool is_news = nonfinite_add(run->detector, &reading, &found);
                 is_new |= is_news && found.is_new_incident;
@@ -396,9 +452,34 @@ static void say_samples(const struct judge_thing *thing, const struct judge_find
     rule_say_more(to, "%s.", from->batch_size > n_named ? " and more" : "");
 }
 
+/* The step was being computed again, and nothing came after that. */
+static void tell_cut(const struct rule_fact *fact, struct judge_finding *finding)
+{
+    const bool is_gradient = fact->score > 0;
+    finding->value = fact->value > 0 ? (double)NAN : (double)INFINITY;
+    finding->usual = (double)NAN;
+    finding->score = 0;
+    finding->n_samples = 0;
+    rule_say(finding,
+        "%s at step %lld; the readings end while that step is computed again to find out why.",
+        is_gradient       ? "Gradients became NaN or infinite"
+        : fact->value > 0 ? "The loss became NaN"
+                          : "The loss became infinite",
+        (long long)fact->step);
+    finding->advice =
+        "Which operation it was is not known. Go on from the checkpoint before this step: if it "
+        "comes again, it is captured again, given time and memory for one more such step.";
+    rule_blame(finding, JUDGE_CAUSE_LOSS_FUNCTION);
+    rule_blame(finding, JUDGE_CAUSE_BAD_INPUT);
+}
+
 static void tell(struct rule_context *context, const struct rule_fact *fact,
     struct judge_finding *finding)
 {
+    if (fact->code == TOLD_CUT) {
+        tell_cut(fact, finding);
+        return;
+    }
     const struct judge_thing *thing = context->thing;
     find_sample(context, fact, finding);
     bool is_nan = fact->value > 0;
@@ -440,7 +521,8 @@ const struct rule rule_nonfinite = {
     .n_params = BARO_LEN(params),
     .level = BARO_ALARM,
     .quiet_steps = NONFINITE_CALM_STEPS, /* what comes after a calm is another incident */
-    .kinds = RULE_KIND(READING_SCALAR) | RULE_KIND(READING_SUMMARY),
+    .kinds =
+        RULE_KIND(READING_SCALAR) | RULE_KIND(READING_SUMMARY) | RULE_KIND(READING_EVENT),
     .state_bytes = sizeof(struct memory),
     .run_bytes = sizeof(struct run_memory),
     .on_reading = on_reading,

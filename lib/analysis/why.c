@@ -199,6 +199,19 @@ static void write_looked(struct why_work *work)
     write_others(work);
 }
 
+/* Whether the failure was being captured, and nothing came after that: only the alert of it has no
+ * thing of its own. */
+static bool was_under_way(const struct why_facts *facts)
+{
+    for (size_t i = 0; i < facts->n_alerts; i++) {
+        const struct why_alert *alert = &facts->alerts[i];
+        if (alert->thing == 0 && strcmp(alert->kind, "nonfinite") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- what is missing ---- */
 
 static char *miss(struct why_work *work)
@@ -239,6 +252,13 @@ static void write_missing(struct why_work *work)
             "A step of this run has more operations than a probe holds (%" PRIu32
             " were kept): the one that failed was not found among them.",
             facts->calm->n_ops);
+    } else if (work->is_nonfinite && !work->found.is_there && was_under_way(facts)) {
+        why_say(miss(work), WHY_TEXT_BYTES,
+            "The process was killed (or is still busy) while the step was computed again, so the "
+            "operation, the units and the samples of the failure are not known%s.",
+            facts->calm != NULL
+                ? "; 'baro credit' tells of the last calm step which operations there are"
+                : "");
     } else if (work->is_nonfinite && !work->found.is_there && !is_cut &&
                !work->story->is_harmless) {
         why_say(miss(work), WHY_TEXT_BYTES, "%s",

@@ -2,6 +2,7 @@
 """The life of a run and of its process: modes, daemons that are not there, ends of every kind."""
 import os
 import re
+import signal
 
 import tap
 import live
@@ -73,6 +74,37 @@ def test_offline_runs_can_be_recovered():
         live.baro("recover", *live.rings())
         run = live.wait_for(lambda: [r for r in live.listing("runs") if r["steps"] == 20])[0]
         assert run["name"] == "short" and run["project"] == "life"
+
+
+KILLED_MEANWHILE = """
+import os, signal, torch, barograph
+from torch import nn
+class Model(nn.Linear):
+    n_calls = 0
+    def forward(self, x):
+        Model.n_calls += 1
+        if Model.n_calls == 8:   # nobody else calls it in that step again
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+model = Model(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+run = barograph.init(project="life", name="cut", mode="offline")
+run.watch(model, optimizer)
+for i in range(20):
+    loss = (model(torch.ones(3, 4)) * (float("nan") if i == 6 else 1.0)).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+    run.log({"loss": loss.item()})
+"""
+
+
+def test_a_failure_is_told_even_if_the_process_is_killed_while_it_is_looked_into():
+    assert live.python(KILLED_MEANWHILE).returncode == -signal.SIGKILL
+    with live.daemon():
+        live.baro("recover", *live.rings())
+        why = live.wait_for(lambda: [text for text in [live.baro("why", "cut", check=False)]
+                                     if "was killed" in text and "readings end" in text])[0]
+        assert "The loss became NaN at step 6; the readings end while" in why, why
 
 
 def test_without_a_daemon_a_run_ends_soon_and_says_where_it_is():

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 
 #include "tests/testing.h"
 
@@ -166,6 +167,47 @@ static void training_in_evaluation_mode_is_taken_from_the_watcher(void **state)
     }
 }
 
+/* What a client says of a step that it computes again, at step 50; readings end there or go on. */
+static void run_capture(struct judge_rig *rig, const char *after, bool goes_on, double loss)
+{
+    rig_open(rig, "nonfinite");
+    uint32_t thing = rig_scalar(rig, "loss");
+    for (int64_t step = 0; step < (goes_on ? 60 : 51); step++) {
+        rig_step(rig, step, 0.1);
+        if (step == 50) {
+            rig_event(rig, BARO_INFO,
+                "barograph: the loss became NaN: the step is computed again");
+        }
+        if (step == 50 && after != NULL) {
+            rig_event(rig, BARO_INFO, after);
+        }
+        if (step != 50 || goes_on) {
+            rig_value(rig, thing, step == 50 ? loss : 0.5);
+        }
+    }
+    rig_end(rig, goes_on ? JUDGE_END_FINISHED : JUDGE_END_GONE);
+}
+
+static void a_loss_that_was_looked_into_when_all_ended_is_told(void **state)
+{
+    (void)state;
+    struct judge_rig rig;
+    run_capture(&rig, NULL, false, 0);
+    assert_int_equal(rig_only(&rig)->step, 50);
+    assert_non_null(strstr(rig_only(&rig)->text, "The loss became NaN at step 50; "));
+    rig_close(&rig);
+    run_capture(&rig, "barograph: first not finite: log of 0 is -inf", false, 0);
+    rig_assert_quiet(
+        &rig); /* the probe tells it, and the loop may have left the step out */
+    rig_close(&rig);
+    run_capture(&rig, "barograph: not found what first was not finite", true, 0.5);
+    rig_assert_quiet(&rig);
+    rig_close(&rig);
+    run_capture(&rig, NULL, true, (double)NAN); /* told once, of the loss itself */
+    assert_null(strstr(rig_only(&rig)->text, "readings end"));
+    rig_close(&rig);
+}
+
 static void run_evaluation(struct judge_rig *rig, bool has_score, bool has_eval, double p)
 {
     rig_open(rig, "eval_mode");
@@ -283,6 +325,7 @@ int main(void)
         cmocka_unit_test(inputs_that_change_are_told),
         cmocka_unit_test(a_dropout_that_lets_everything_pass_is_told),
         cmocka_unit_test(training_in_evaluation_mode_is_taken_from_the_watcher),
+        cmocka_unit_test(a_loss_that_was_looked_into_when_all_ended_is_told),
         cmocka_unit_test(evaluation_in_training_mode_is_told),
         cmocka_unit_test(a_discriminator_that_wins_is_told),
         cmocka_unit_test(a_discriminator_that_lies_at_its_floor_has_won),

@@ -616,25 +616,29 @@ class Probes:
             self._n_calm = 0
             return
         self._n_before = max(0, self._n_backward - (capture == self._moment.backward))
-        origin = None
+        origin, is_told = None, False
         if is_new and loss is not None and self._n_in_vain == 0:  # who is killed meanwhile has said it
             self._run._begin_step()
-            what = "a gradient" if capture == self._moment.backward else "the loss"
-            self._run.event(f"{what} is not finite: the step is computed again to find out why")
+            what = ("gradients became NaN or infinite" if capture == self._moment.backward else
+                    f"the loss became {'NaN' if math.isnan(loss.item()) else 'infinite'}")
+            self._run.event(f"barograph: {what}: the step is computed again to find out why")
+            is_told = True
         try:
             origin = capture(loss, calls, template, gathered)
         except Exception as error:
             self._fail("failure", error)
         if origin is None:  # what comes next may show more of it
             self._n_in_vain += loss is not None
+            if is_told:
+                self._run.event("barograph: not found what first was not finite")
             return
         self._n_calm = 0
         self._n_failures += 1
         if origin is not None:
             where = f" in '{origin.op.module}'" if origin.op is not None and origin.op.module else ""
             source = f" ({origin.op.source})" if origin.op is not None and origin.op.source else ""
-            self._run.event(f"first not finite: {origin.cause}{where}{source}")
-            self._run.event(f"to do it again: torch {torch.__version__}, Python "
+            self._run.event(f"barograph: first not finite: {origin.cause}{where}{source}")
+            self._run.event(f"barograph: to do it again: torch {torch.__version__}, Python "
                             f"{sys.version.split()[0]}, torch's seed {torch.initial_seed()}")
 
     def _fail(self, what, error):
