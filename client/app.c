@@ -662,6 +662,7 @@ int app_run(const struct options *options)
     if (app.status == 0) {
         app.view = options_view(&app.options);
         app.view->smoothing = app.settings.smoothing;
+        overview_pin_all(app.view, app.settings.pins);
         app.view->is_still = settings_is_still(&app.settings, options);
         atomic_store(
             &app.is_open, true); /* models that came before are seen by the first frame */

@@ -14,7 +14,7 @@
  * and give way when there is no room: none is ever cut or touches another.
  */
 
-enum { MAX_LABELS = 24 };
+enum { MAX_LABELS = 24, LABEL_BYTES = 128, NOTE_BYTES = 160 };
 
 #define TITLE_ROW  26.0F /* above the plot */
 #define X_ROW      24.0F /* below it, with x labels */
@@ -236,6 +236,28 @@ static void draw_value(struct chart_pen *pen, float *out_w)
     }
 }
 
+/* What stands behind the title; where it would be cut without its last " · part". */
+static void fit_note(struct chart_pen *pen, const struct draw_style *style,
+    const char *note, const char *kind, char out[NOTE_BYTES])
+{
+    static const char dot[] = " · ";
+    struct font *font = draw_font(pen->list);
+    size_t n = strlen(note);
+    for (;;) {
+        (void)snprintf(out, NOTE_BYTES, "%.*s%s%s", (int)n, note,
+            n > 0 && kind[0] != '\0' ? ", " : "", kind);
+        size_t last = n;
+        while (last > 0 && strncmp(note + last, dot, sizeof dot - 1) != 0) {
+            last--;
+        }
+        if (last == 0 ||
+            font_width(font, style->role, style->size, out, strlen(out)) <= style->max_w) {
+            break;
+        }
+        n = last;
+    }
+}
+
 static void draw_title(struct chart_pen *pen, float taken)
 {
     const struct chart *chart = pen->chart;
@@ -246,18 +268,17 @@ static void draw_title(struct chart_pen *pen, float taken)
         .size = THEME_SIZE_TEXT,
         .color = pen->theme->text,
         .max_w = room};
-    char note[160];
+    char note[NOTE_BYTES];
     const char *kind = pen->scale.y.kind == AXIS_LOG      ? "log"
                        : pen->scale.y.kind == AXIS_SYMLOG ? "symlog"
                                                           : "";
-    (void)snprintf(note, sizeof note, "%s%s%s", chart->note != NULL ? chart->note : "",
-        chart->note != NULL && kind[0] != '\0' ? ", " : "", kind);
     if (chart->title != NULL && room > 24 &&
         chart_place(pen, x, baseline, &style, chart->title)) {
         float w = pen->texts[pen->n_texts - 1].w;
         style = label_style(pen->theme, pen->theme->secondary);
         style.max_w = room - w - 8;
         if (style.max_w > 24) {
+            fit_note(pen, &style, chart->note != NULL ? chart->note : "", kind, note);
             (void)chart_place(pen, x + w + 8, baseline, &style, note);
         }
     }
@@ -330,6 +351,24 @@ static void spread_labels(struct label *labels, size_t n, float top, float botto
     }
 }
 
+/* A name without its last " · word" where that would be cut. */
+static const char *whole_words(struct chart_pen *pen, const struct draw_style *style,
+    const char *name, char out[LABEL_BYTES])
+{
+    static const char dot[] = " · ";
+    const char *from = NULL;
+    for (const char *at = strstr(name, dot); at != NULL; at = strstr(at + 1, dot)) {
+        from = at;
+    }
+    size_t n = strlen(name);
+    float w = font_width(draw_font(pen->list), style->role, style->size, name, n);
+    if (from == NULL || w <= style->max_w || (size_t)(from - name) >= LABEL_BYTES) {
+        return name;
+    }
+    (void)snprintf(out, LABEL_BYTES, "%.*s", (int)(from - name), name);
+    return out;
+}
+
 static void draw_line_labels(struct chart_pen *pen)
 {
     struct label labels[MAX_LABELS];
@@ -353,7 +392,9 @@ static void draw_line_labels(struct chart_pen *pen)
                 {right + 1, labels[i].want}, {right + LABEL_GAP - 2, labels[i].y}};
             draw_polyline(pen->list, lead, 2, 1, draw_fade(line->color, 0.5F));
         }
-        (void)chart_place(pen, right + LABEL_GAP, labels[i].y + 4, &style, line->name);
+        char name[LABEL_BYTES];
+        (void)chart_place(pen, right + LABEL_GAP, labels[i].y + 4, &style,
+            whole_words(pen, &style, line->name, name));
     }
 }
 

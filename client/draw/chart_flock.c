@@ -83,6 +83,18 @@ static void find_rows(struct chart_pen *pen, const struct shared *s, const float
     }
 }
 
+/* A line of one reading is no line: a small dot. */
+static void add_dot(const struct shared *s, struct draw_fine *spans, int column)
+{
+    enum { HALF = 2 };
+    int from = column > HALF ? column - HALF : 0;
+    int to = column + HALF < s->n_px ? column + HALF : s->n_px - 1;
+    for (int x = from; x <= to; x++) {
+        float half = (float)(HALF + 1 - (x > column ? x - column : column - x)) * EIGHTHS;
+        add_rows(&spans[x], s->rows[0] - half, s->rows[0] + half, (float)s->most);
+    }
+}
+
 /* Add the line through the rows to its spans: where it crosses columns, and its readings. */
 static void add_line(const struct shared *s, struct draw_fine *spans)
 {
@@ -103,6 +115,9 @@ static void add_line(const struct shared *s, struct draw_fine *spans)
         if (column >= 0 && column < (float)s->n_px) {
             add_rows(&spans[(int)column], s->rows[i], s->rows[i], most);
         }
+    }
+    if (s->n == 1 && s->columns[0] >= 0 && s->columns[0] < (float)s->n_px) {
+        add_dot(s, spans, (int)s->columns[0]);
     }
 }
 

@@ -182,8 +182,8 @@ void chart_draw_events(struct chart_pen *pen)
         if (event->is_note && !pen->chart->sparkline) {
             chart_draw_flag(pen->list, middle, scale->plot.y + 8, color);
         } else if (!pen->chart->sparkline && fabsf(middle - last_head) >= MARK_APART) {
-            draw_mark(pen->list, theme_health_mark(event->level), middle, scale->plot.y - 5,
-                6, color);
+            draw_mark(pen->list, theme_health_mark(event->level), middle,
+                scale->plot.y - 3.5F, 6, color);
             last_head = middle;
         }
         last_column = column;

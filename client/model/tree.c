@@ -113,6 +113,17 @@ static bool has_tensor(const struct tree_node *node)
     return false;
 }
 
+/* Which of the further ranks' leaves rank 0 has too. */
+static void find_copies(struct builder *b)
+{
+    for (uint32_t i = 1; i < b->n; i++) {
+        struct raw *raw = &b->raws[i];
+        raw->node.is_copy =
+            raw->node.rank > 0 &&
+            find_child(b, raw->parent, raw->node.label, raw->node.label_n, 0) != NONE;
+    }
+}
+
 /* A module that holds nothing but another that only holds modules is one with it:
  * "model.decoder.layers" is a row, not three. */
 static void join_chains(struct builder *b)
@@ -188,6 +199,7 @@ struct tree *tree_create(const struct model_things *things)
             }
         }
     }
+    find_copies(&b);
     join_chains(&b);
     struct tree *tree = part_create(sizeof *tree + b.n * sizeof tree->nodes[0], NULL);
     flatten(&b, tree);

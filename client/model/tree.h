@@ -17,6 +17,7 @@ struct tree_node {
     const char *label; /* what its parent's lacks, label_n bytes */
     size_t label_n;
     uint32_t rank; /* of its tensors; 0 for modules */
+    bool is_copy;  /* rank 0 has one of the same name */
     int depth;
     size_t end;                    /* index after its last descendant */
     uint32_t roles[BARO_ROLE_END]; /* thing in that role; 0: none */

@@ -127,6 +127,65 @@ static void draw_card(
     frame_zone(f, card, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
 }
 
+/* ---- what the program said itself ---- */
+
+static const float EVENT_H = 30;
+static const float EVENTS_HEAD_H = 34;
+
+static bool is_warning(const struct model_event *event)
+{
+    return event->level >= BARO_WATCH;
+}
+
+static float events_height(const struct model_events *events)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < events->n; i++) {
+        n += is_warning(&events->at[i]) ? 1 : 0;
+    }
+    return n > 0 ? EVENTS_HEAD_H + EVENT_H * (float)n : 0;
+}
+
+/* A row for each warning of the program; those out of the list are left out. */
+static void draw_events(struct frame *f, struct draw_rect list, float y)
+{
+    const struct model_events *events = f->model->events;
+    char step[FORMAT_MAX];
+    if (events_height(events) <= 0) {
+        return;
+    }
+    (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, list.x, y + 20,
+        list.w, "warnings of the program itself");
+    y += EVENTS_HEAD_H;
+    for (size_t i = 0; i < events->n && y < list.y + list.h; i++) {
+        const struct model_event *event = &events->at[i];
+        if (!is_warning(event)) {
+            continue;
+        }
+        struct draw_rect row = {list.x, y, list.w, EVENT_H - 2};
+        y += EVENT_H;
+        if (y < list.y) {
+            continue;
+        }
+        bool is_over = frame_is_over(f, row);
+        draw_fill(f->list, row, is_over ? f->theme->raised : f->theme->panel);
+        float base = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT);
+        frame_mark(f, frame_health(event->level), row.x + 18, row.y + row.h / 2);
+        (void)snprintf(step, sizeof step, "step %lld", (long long)event->step);
+        struct draw_style style = {.role = FONT_MONO,
+            .size = THEME_SIZE_TEXT,
+            .color = f->theme->secondary,
+            .align = DRAW_RIGHT};
+        struct draw_rect at = draw_string(f->list, row.x + row.w - 16, base, &style, step);
+        struct draw_rect words = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text,
+            row.x + 34, base, at.x - row.x - 34 - 16, event->text);
+        if (is_over && words.x + words.w > at.x - 18) { /* cut */
+            frame_tip(f, row.x + 34, row.y + row.h);
+            frame_tip_line(f, "%.230s", event->text);
+        }
+    }
+}
+
 /* Alerts of an incident stand in its card. */
 static bool is_in_incident(const struct model *model, const struct model_alert *alert)
 {
@@ -168,6 +227,7 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect list = {inner.x, inner.y + 36, inner.w, inner.h - 36};
     float stories_h = n_incidents > 0 ? incidents_height(f, list.w) : 0;
     float content = stories_h;
+    content += events_height(f->model->events);
     for (size_t i = 0; i < alerts->n; i++) {
         bool is_alone = !is_in_incident(f->model, &alerts->at[i]);
         content += is_alone ? card_height(&alerts->at[i]) + THEME_GAP : 0;
@@ -190,6 +250,7 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
         }
         y += card.h + THEME_GAP;
     }
+    draw_events(f, list, y);
     draw_unclip(f->list);
     frame_scroll_bar(
         f, (struct draw_rect){rect.x, list.y, rect.w, list.h}, content, scroll);

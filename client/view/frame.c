@@ -264,8 +264,9 @@ void frame_fit_log(struct chart *chart)
     }
     if (hi > 0 && isfinite(lo)) {
         chart->y_fixed = true;
-        chart->y_lo = pow(10, floor(log10(lo)));
-        chart->y_hi = pow(10, fmax(ceil(log10(hi)), floor(log10(lo)) + 1));
+        /* the logarithm of what lies a rounding below a decade is that of the decade */
+        chart->y_lo = fmin(pow(10, floor(log10(lo))), lo);
+        chart->y_hi = fmax(pow(10, fmax(ceil(log10(hi)), floor(log10(lo)) + 1)), hi);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/view/inside.h"
+#include "client/view/overview.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -185,8 +186,7 @@ static void title_of(
             words_thing(full, thing), name);
     }
     if (thing == NULL) {
-        (void)snprintf(
-            out, WORDS_MAX, "%s", ref->kind == READING_STEP ? "step time, s" : "");
+        out[0] = '\0'; /* step times: with their unit, see draw_evidence() */
     } else if (ref->kind == READING_SUMMARY) {
         (void)snprintf(out, WORDS_MAX, "%.200s · %s", name, summary_stat_name(ref->stat));
     } else if (ref->kind == READING_UNITS) {
@@ -207,6 +207,9 @@ static void draw_evidence(struct frame *f, struct draw_rect rect,
     title_of(f, &evidence->ref, rect.w, title);
     struct chart_line line = frame_line(
         f, series, thing != NULL ? thing->cadence : 1, theme_series(f->theme, at));
+    if (evidence->ref.kind == READING_STEP) {
+        (void)snprintf(title, sizeof title, "%s", overview_time_unit(f, &line, true));
+    }
     struct frame_chart chart = {
         .id = frame_id(VIEW_ALERTS, evidence->ref.thing, evidence->ref.kind,
             (uint32_t)(incident->id * MAX_CHARTS + at)),

@@ -445,10 +445,22 @@ static void fit_shared(
 
 static void draw_marks(struct frame *f, const struct layers *layers)
 {
+    enum { MAX_CELLS = 512 };
+    const float apart = 12;
     const struct draw_rect plot = layers->plot;
-    for (size_t i = 0; i < f->n_events; i++) {
-        double place = xaxis_place(f->view, f->events[i].x);
-        if (f->events[i].is_major && place >= 0 && place <= 1) {
+    bool is_taken[MAX_CELLS + 2] = {false};
+    for (int level = THEME_ALARM; level >= THEME_CALM; level--) { /* the gravest stay */
+        for (size_t i = 0; i < f->n_events; i++) {
+            double place = xaxis_place(f->view, f->events[i].x);
+            if (!f->events[i].is_major || (int)f->events[i].level != level ||
+                !(place >= 0 && place <= 1)) {
+                continue;
+            }
+            size_t cell = (size_t)fminf(plot.w * (float)place / apart, MAX_CELLS - 1) + 1;
+            if (is_taken[cell - 1] || is_taken[cell] || is_taken[cell + 1]) {
+                continue; /* a line for many */
+            }
+            is_taken[cell] = true;
             draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
                 draw_fade(theme_health_color(f->theme, f->events[i].level), 0.35F));
         }

@@ -172,8 +172,9 @@ static void draw_head(struct frame *f, const struct network_box *box)
             right - 4, r.y + 13, THEME_MARK, f->theme->secondary);
         right -= 18;
     }
-    (void)snprintf(
-        name, sizeof name, "%.*s", (int)(box->path_n < 256 ? box->path_n : 256), box->path);
+    uint32_t rank = box->is_loss ? 0 : f->view->tree->nodes[box->node].rank;
+    (void)snprintf(name, sizeof name, rank > 0 ? "%.*s @%u" : "%.*s",
+        (int)(box->path_n < 256 ? box->path_n : 256), box->path, rank);
     (void)frame_name(f, THEME_SIZE_TEXT, box->has_origin ? f->theme->alarm : f->theme->text,
         x + 13, r.y + 17.5F, right - x - 13, name);
     if (box->has_origin) {
@@ -512,6 +513,11 @@ static void draw_graph(struct frame *f, struct draw_rect rect, struct network *n
     }
     fit_values(f, net);
     draw_choices(f, head, net);
+    if (net->aside_y > 0) {
+        (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, area.x,
+            net->aside_y - scroll, area.w,
+            "not among the operations recorded of that step");
+    }
     for (size_t i = 0; i < net->n_edges; i++) {
         const struct network_box *from = &net->boxes[net->edges[i].from];
         const struct network_box *to = &net->boxes[net->edges[i].to];

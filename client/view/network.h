@@ -11,7 +11,8 @@
 enum {
     NETWORK_MAX_BOXES = 400,
     NETWORK_MAX_EDGES = 2000,
-    NETWORK_MANY_BOXES = 40 /* more than these are folded at first */
+    NETWORK_MANY_BOXES = 40, /* more than these are folded at first */
+    NETWORK_FEW_BOXES = 3 /* fewer are not folded, as long as not far too many come of it */
 };
 
 #define NETWORK_GAP_X    36.0F
@@ -43,6 +44,7 @@ struct network {
     enum baro_role role;
     size_t n_cut;       /* boxes that were too many */
     float box_w, box_h; /* of each */
+    float aside_y;      /* where those begin that are not connected; 0: all are */
     float switch_x;     /* left end of the choice of roles */
     struct axis values; /* of all boxes, where they are tinted by it */
     bool has_values;

@@ -132,6 +132,12 @@ static bool is_folded(const struct view *view, const struct tree_node *node, int
     return (node->depth >= depth) != view_is_toggled(view, node, VIEW_FOLDS_NETWORK);
 }
 
+/* Ranks run the same module: one box for all of them, and one for a rank that has trouble. */
+static bool is_copy(const struct tree_node *node)
+{
+    return node->is_copy && node->level < BARO_WATCH;
+}
+
 /* Go over the boxes that there are when all from a depth on is folded; f NULL: count them only. */
 static size_t each_box(
     struct frame *f, const struct tree *tree, int depth, struct network *net)
@@ -142,7 +148,7 @@ static size_t each_box(
         bool has_children = has_modules(tree, i);
         bool is_shut = has_children &&
                        (f != NULL ? is_folded(f->view, node, depth) : node->depth >= depth);
-        if (is_phase(node)) {
+        if (is_phase(node) || is_copy(node)) {
             i = node->end;
             continue;
         }
@@ -174,6 +180,11 @@ static int first_depth(struct view *view)
         int depth = TREE_MAX_DEPTH;
         while (depth > 0 && each_box(NULL, view->tree, depth, NULL) > NETWORK_MANY_BOXES) {
             depth--;
+        }
+        size_t n = each_box(NULL, view->tree, depth, NULL);
+        while (n < NETWORK_FEW_BOXES && depth < TREE_MAX_DEPTH &&
+               each_box(NULL, view->tree, depth + 1, NULL) <= NETWORK_MAX_BOXES) {
+            n = each_box(NULL, view->tree, ++depth, NULL); /* a box alone tells nothing */
         }
         view->net_depth = depth;
         view->net_depth_of = view->tree_of;

@@ -17,6 +17,7 @@ static const float MIN_BOX_W = 172;
 static const float MAX_BOX_W = 280;
 static const float MIN_BOX_H = 96;
 static const float MAX_BOX_H = 150;
+static const float ASIDE_H = 14; /* above boxes without edges: what they are */
 
 /* What was found for the boxes of the last frame. */
 struct network_cache {
@@ -200,18 +201,58 @@ void network_connect(struct frame *f, struct network *net)
 /* Lines of boxes, and how many rows each has. */
 struct lines {
     uint32_t per_line, n;
+    uint32_t n_connected; /* lines; below them boxes without edges, side by side */
     uint32_t n_rows[NETWORK_MAX_BOXES + 1];
     uint32_t n_all; /* rows of all */
 };
 
+/* Take the boxes that have edges, in their order: where they lie in the flow. Gives how many layers
+ * that has; is_aside: the others. */
+static uint32_t place_connected(
+    struct network *net, struct flow_place *places, bool *is_aside)
+{
+    struct flow_edge edges[NETWORK_MAX_EDGES];
+    uint32_t at[NETWORK_MAX_BOXES + 1];
+    struct flow_place found[NETWORK_MAX_BOXES + 1];
+    uint32_t n = 0;
+    for (size_t i = 0; i < net->n; i++) {
+        is_aside[i] = net->n_edges > 0;
+    }
+    for (size_t i = 0; i < net->n_edges; i++) {
+        is_aside[net->edges[i].from] = is_aside[net->edges[i].to] = false;
+    }
+    for (size_t i = 0; i < net->n; i++) {
+        at[i] = n;
+        n += is_aside[i] ? 0 : 1;
+    }
+    for (size_t i = 0; i < net->n_edges; i++) {
+        edges[i] = (struct flow_edge){at[net->edges[i].from], at[net->edges[i].to]};
+    }
+    uint32_t n_layers = flow_place(n, edges, net->n_edges, found);
+    for (size_t i = 0; i < net->n; i++) {
+        places[i] = is_aside[i] ? (struct flow_place){0} : found[at[i]];
+    }
+    return n_layers;
+}
+
 static struct lines count_lines(struct network *net, float w)
 {
     struct flow_place places[NETWORK_MAX_BOXES + 1];
-    uint32_t n_layers = flow_place(net->n, net->edges, net->n_edges, places);
+    bool is_aside[NETWORK_MAX_BOXES + 1];
+    uint32_t n_layers = place_connected(net, places, is_aside);
     struct lines lines = {
         .per_line =
             (uint32_t)fmaxf(floorf((w + NETWORK_GAP_X) / (MIN_BOX_W + NETWORK_GAP_X)), 1)};
     lines.n = n_layers > 0 ? (n_layers - 1) / lines.per_line + 1 : 0;
+    lines.n_connected = lines.n;
+    uint32_t n_aside = 0;
+    for (size_t i = 0; i < net->n; i++) {
+        if (is_aside[i]) {
+            places[i].layer = lines.n_connected * lines.per_line + n_aside++;
+        }
+    }
+    lines.n += (n_aside + lines.per_line - 1) / lines.per_line;
+    n_layers = n_aside > n_layers ? n_aside : n_layers;
     for (size_t i = 0; i < net->n; i++) {
         uint32_t *n_rows = &lines.n_rows[places[i].layer / lines.per_line];
         net->boxes[i].place = places[i];
@@ -237,7 +278,12 @@ float network_place(struct network *net, struct draw_rect area)
     float h = lines.n_all > 0 ? (area.h - gaps) / (float)lines.n_all : 0;
     net->box_h = floorf(fminf(fmaxf(h, MIN_BOX_H), MAX_BOX_H));
     float y = area.y;
+    net->aside_y = 0;
     for (uint32_t line = 0; line < lines.n; line++) {
+        if (line == lines.n_connected && line > 0) {
+            y += ASIDE_H;
+            net->aside_y = y - 10;
+        }
         for (size_t i = 0; i < net->n; i++) {
             struct network_box *box = &net->boxes[i];
             if (box->place.layer / lines.per_line == line) {

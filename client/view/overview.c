@@ -273,7 +273,7 @@ static void say_note(const struct frame *f, const struct scalar *scalar, bool is
     }
     if (is_smooth) {
         size_t at = strlen(note);
-        (void)snprintf(note + at, WORDS_MAX - at, "%ssmoothed, half-life %.0f steps",
+        (void)snprintf(note + at, WORDS_MAX - at, "%ssmoothed · half-life %.0f steps",
             at > 0 ? " · " : "", f->view->smoothing);
     }
     (void)words_add_coarse(note, n_coarse);

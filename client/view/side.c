@@ -251,7 +251,31 @@ static void draw_rows(
     }
 }
 
-/* Runs take what they need, at most 40 % of the panel. Gives the height taken. */
+/* The first time, and when another run is shown, the list is moved so that it is seen. */
+static void show_chosen(struct frame *f, const struct side_groups *groups, float visible_h)
+{
+    struct view *view = f->view;
+    float y = 0;
+    size_t next = 0;
+    for (size_t i = 0; i < groups->n && view->run_listed != view->run; i++) {
+        const struct side_project *project = &groups->projects[i];
+        bool is_folded =
+            groups->n > 1 && view_is_hash_folded(view, view_project_hash(project->name));
+        y += groups->n > 1 ? PROJECT_ROW : 0;
+        for (size_t k = 0; k < project->n && !is_folded; k++) {
+            float *scroll = &view->scroll[VIEW_SCROLL_RUNS];
+            if (f->model->runs->at[groups->order[next + k]].run == view->run) {
+                bool is_seen = y >= *scroll && y + RUN_ROW <= *scroll + visible_h;
+                *scroll = is_seen ? *scroll : y - (visible_h - RUN_ROW) / 2;
+                view->run_listed = view->run;
+            }
+            y += RUN_ROW;
+        }
+        next += project->n;
+    }
+}
+
+/* Runs take what they need, at most 40 % of the panel, most of it where no tensors are watched. Gives the height taken. */
 static float draw_runs(struct frame *f, struct draw_rect rect)
 {
     const struct model_runs *runs = f->model->runs;
@@ -270,14 +294,17 @@ static float draw_runs(struct frame *f, struct draw_rect rect)
     }
     draw_title(f, rect, title);
     float content = runs_height(f, groups);
+    bool has_room = f->model->has_things && f->view->tree->n == 0;
+    float most = has_room ? rect.h - 90 : rect.h * 0.4F;
     struct draw_rect list = {rect.x, rect.y + TITLE_ROW, rect.w,
-        fminf(content, fmaxf(rect.h * 0.4F - TITLE_ROW, RUN_ROW))};
+        fminf(content, fmaxf(most - TITLE_ROW, RUN_ROW))};
     if (runs->n == 0) {
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->faint, rect.x + VIEW_PAD,
             list.y + 18, rect.w - 2 * VIEW_PAD,
             f->model->state == MODEL_READY ? "none yet" : "not known yet");
         return TITLE_ROW + 28;
     }
+    show_chosen(f, groups, list.h);
     float scroll = frame_scroll(f, VIEW_SCROLL_RUNS, content, list.h);
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_RUNS, 0);
     struct draw_rect within = f->within;
@@ -389,8 +416,8 @@ static void draw_node(struct frame *f, struct draw_rect row, size_t at)
     float wanted =
         x + 14 + 8 +
         font_width(draw_font(f->list), role, THEME_SIZE_TEXT, label, strlen(label));
-    /* as wide as the others, less where the label is long */
-    float spark_w = fminf(SPARK_W, fmaxf(right - 16 - wanted, MIN_SPARK_W));
+    /* as wide as the others, narrow where the label is long: two left ends, not many */
+    float spark_w = right - 16 - wanted >= SPARK_W ? SPARK_W : MIN_SPARK_W;
     float spark_x = right - 16 - spark_w;
     bool has_spark = thing != 0 && spark_x - x - 20 >= MIN_LABEL;
     if (has_spark) {

@@ -250,6 +250,7 @@ struct view {
     struct unit_order_cache *unit_order; /* unit_order.c; NULL: empty */
     struct side_groups *side;            /* side.c; NULL: nothing drawn yet */
     int64_t units_slot;                  /* of the chart of units, -1: not on this page */
+    uint32_t run_listed;                 /* the run that the list of runs was moved to */
     uint64_t tree_shown;                 /* what the tree's scroll position belongs to */
     uint64_t heat_shown;                 /* what the layers' scroll position belongs to */
     int64_t unit_hover;                  /* unit under the pointer on the tensor page, -1 */

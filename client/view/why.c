@@ -57,7 +57,7 @@ static float title(struct frame *f, float x, float y, float w, const char *text)
     return y + LINE_H + 2;
 }
 
-/* ---- the three columns ---- */
+/* ---- the columns ---- */
 
 /* "what": the operation, its operand, its line, its units. */
 static float draw_what(
@@ -67,9 +67,6 @@ static float draw_what(
     const struct why_origin *origin = &story->origin;
     char text[WHY_TEXT_BYTES + 64];
     y = title(f, x, y, w, "What broke");
-    if (!story->has_origin) {
-        return faint(f, x, y, w, "Not known.");
-    }
     if (story->answer == WHY_FROM_PROBE) {
         why_origin_words(story, text, sizeof text);
         y = plain(f, x, y, w, text);
@@ -182,13 +179,25 @@ static float draw_advice(
 static float draw_columns(
     struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
+    const struct why_story *story = &why->story;
+    const struct why_origin *origin = &story->origin;
+    bool has_what = story->has_origin &&
+                    (story->answer == WHY_FROM_PROBE || origin->module[0] != '\0' ||
+                        origin->op[0] != '\0' || origin->tensor[0] != '\0');
+    bool has_who = story->n_samples > 0 || story->n_suspects > 0 || has_what;
     float w = (rect.w - 2 * COLUMN_GAP) * 0.27F;
-    float wide = rect.w - 2 * (w + COLUMN_GAP);
+    float x = rect.x;
     float y = rect.y + 14;
-    float a = draw_what(f, rect.x, y, w, why);
-    float b = draw_who(f, rect.x + w + COLUMN_GAP, y, w, &why->story);
-    float c = draw_advice(f, rect.x + 2 * (w + COLUMN_GAP), y, wide, &why->story);
-    return fmaxf(a, fmaxf(b, c));
+    float end = y;
+    if (has_what) { /* an incident may have no operation, nor a place */
+        end = fmaxf(end, draw_what(f, x, y, w, why));
+        x += w + COLUMN_GAP;
+    }
+    if (has_who) {
+        end = fmaxf(end, draw_who(f, x, y, w, story));
+        x += w + COLUMN_GAP;
+    }
+    return fmaxf(end, draw_advice(f, x, y, rect.x + rect.w - x, story));
 }
 
 /* ---- the page ---- */
@@ -197,7 +206,7 @@ static float draw_headline(
     struct frame *f, struct draw_rect rect, const struct model_why *why)
 {
     const struct why_story *story = &why->story;
-    struct why_style style = {FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, 22, 3};
+    struct why_style style = {FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, 22, 8};
     frame_mark(f, story->answer == WHY_NOTHING ? THEME_CALM : THEME_ALARM, rect.x + 5,
         rect.y + 15);
     float y =

@@ -15,7 +15,8 @@
 
 static const float CARD_H = 204;
 static const float MIN_CARD_W = 196;
-static const float MAX_CARD_W = 340;
+static const float MAX_CARD_W = 560;
+static const float ALONE_H = 116; /* of a card that has the row: words at the left */
 static const float ARROW_W = 22;
 static const float LINE_H = 20; /* of an earlier stage */
 static const float LINES_GAP = 8;
@@ -27,12 +28,25 @@ static size_t count_cards(const struct why_story *story, float w)
     return story->n_beats < n_fit ? story->n_beats : n_fit;
 }
 
+/* Whether a stage has something to be drawn beside its words. */
+static bool has_picture(const struct why_story *story, const struct why_beat *beat)
+{
+    return beat->series.thing != 0 || (beat->kind == WHY_BEAT_ORIGIN && story->has_origin);
+}
+
+static float card_height(const struct why_story *story, size_t n)
+{
+    const bool is_alone = n == 1 && story->n_beats == 1;
+    const bool has_any = is_alone && has_picture(story, &story->beats[0]);
+    return !is_alone ? CARD_H : has_any ? ALONE_H : ALONE_H / 2 + 14;
+}
+
 float why_cards_height(const struct why_story *story, float w)
 {
     size_t n = count_cards(story, w);
     size_t n_lines = story->n_beats - n;
     float lines_h = n_lines > 0 ? LINE_H * (float)n_lines + LINES_GAP : 0;
-    return n > 0 ? CARD_H + lines_h : 0;
+    return n > 0 ? card_height(story, n) + lines_h : 0;
 }
 
 static enum theme_health health_of(const struct why_beat *beat)
@@ -71,9 +85,12 @@ static void say_lead(const struct why_beat *beat, char *out, size_t size)
 }
 
 /* What a line is of: "logvar[2] · abs_max". */
-static void say_series(
-    const struct model_thing *thing, const struct why_beat *beat, char out[WORDS_MAX])
+static void say_series(struct frame *f, const struct model_thing *thing,
+    const struct why_beat *beat, float w, char out[WORDS_MAX])
 {
+    struct font *font = draw_font(f->list);
+    char name[WORDS_MAX];
+    char after[64];
     char unit[32] = "";
     const char *stat = beat->series.kind == READING_SUMMARY
                            ? summary_stat_name((enum summary_stat)beat->series.stat)
@@ -83,8 +100,11 @@ static void say_series(
     if (beat->series.unit >= 0) {
         (void)snprintf(unit, sizeof unit, "[%lld]", (long long)beat->series.unit);
     }
-    (void)snprintf(out, WORDS_MAX, "%.200s%s%s%s", thing->name, unit,
-        stat[0] != '\0' ? " · " : "", stat);
+    (void)snprintf(after, sizeof after, "%s%s%s", unit, stat[0] != '\0' ? " · " : "", stat);
+    float after_w = font_width(font, FONT_TEXT, THEME_SIZE_AXIS, after, strlen(after));
+    (void)frame_fit_name(
+        f, FONT_TEXT, THEME_SIZE_AXIS, fmaxf(w - after_w - 2, 40), thing->name, name);
+    (void)snprintf(out, WORDS_MAX, "%.200s%s", name, after);
 }
 
 /* The operand beside what it was in calm and where the operation breaks, on one scale. */
@@ -147,7 +167,7 @@ static void draw_series(
         .may_log = true,
     };
     char name[WORDS_MAX];
-    say_series(thing, beat, name);
+    say_series(f, thing, beat, rect.w, name);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, rect.x, rect.y + 8,
         rect.w, name);
     rect.y += 14;
@@ -179,9 +199,14 @@ static void draw_card(struct frame *f, struct draw_rect card, const struct why_s
         .max_w = card.w - (box.x - card.x) - box.w - 20};
     (void)draw_string(f->list, card.x + card.w - 10, card.y + 22, &style,
         text[0] != '\0' ? text : kind_words(beat));
+    const bool is_wide = card.h < CARD_H;
+    const float words_w = is_wide && has_picture(story, beat) ? card.w * 0.5F : card.w;
     struct why_style words = {FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, 17, 5};
-    (void)why_paragraph(f, card.x + 12, card.y + 44, card.w - 24, &words, beat->text);
-    struct draw_rect low = {card.x + 12, card.y + 134, card.w - 24, card.h - 144};
+    (void)why_paragraph(f, card.x + 12, card.y + 44, words_w - 24, &words, beat->text);
+    struct draw_rect low =
+        is_wide ? (struct draw_rect){card.x + words_w + 12, card.y + 32,
+                      card.w - words_w - 24, card.h - 42}
+                : (struct draw_rect){card.x + 12, card.y + 134, card.w - 24, card.h - 144};
     if (beat->series.thing == 0 && beat->kind == WHY_BEAT_ORIGIN && story->has_origin) {
         draw_gauge(f, low, &story->origin);
     } else {
@@ -225,16 +250,18 @@ void why_cards_draw(struct frame *f, struct draw_rect rect, const struct model_w
         rect.y += LINE_H;
     }
     rect.y += first > 0 ? LINES_GAP : 0;
-    float w = fminf((rect.w + ARROW_W) / (float)n - ARROW_W, MAX_CARD_W);
+    float card_h = card_height(story, n);
+    float w = (rect.w + ARROW_W) / (float)n - ARROW_W;
+    w = n > 1 ? fminf(w, MAX_CARD_W) : w;
     for (size_t i = 0; i < n; i++) {
         float x = rect.x + (w + ARROW_W) * (float)i;
         if (i > 0) {
-            float y = rect.y + CARD_H / 2;
+            float y = rect.y + card_h / 2;
             struct draw_point arrow[] = {{x - ARROW_W / 2 - 3, y - 5},
                 {x - ARROW_W / 2 + 3, y}, {x - ARROW_W / 2 - 3, y + 5}};
             draw_polyline(f->list, arrow, 3, THEME_LINE_SELECTED, f->theme->secondary);
         }
-        draw_card(f, (struct draw_rect){x, rect.y, w, CARD_H}, story,
+        draw_card(f, (struct draw_rect){x, rect.y, w, card_h}, story,
             &story->beats[first + i], i);
     }
 }

@@ -156,6 +156,36 @@ static const struct model_thing *first_nonfinite(const struct model *model)
     return NULL;
 }
 
+/* The gravest of the program's own warnings, the first of those; NULL: it gave none. */
+static const struct model_event *worst_event(const struct model *model, size_t *n)
+{
+    const struct model_event *worst = NULL;
+    *n = 0;
+    for (size_t i = 0; i < model->events->n; i++) {
+        const struct model_event *event = &model->events->at[i];
+        if (event->level >= BARO_WATCH) {
+            worst = worst == NULL || event->level > worst->level ? event : worst;
+            (*n)++;
+        }
+    }
+    return worst;
+}
+
+static void say_event(char out[WORDS_MAX], const struct model_event *event, size_t n)
+{
+    char step[FORMAT_MAX];
+    char more[FORMAT_MAX];
+    int used = snprintf(out, WORDS_MAX, "The program's own %s at step %s: ",
+        event->level >= BARO_ALARM ? "alarm" : "warning", format_count(step, event->step));
+    const size_t room = WORDS_MAX - 64 - (size_t)used;
+    used += snprintf(out + used, WORDS_MAX - (size_t)used, "%.*s",
+        (int)baro_utf8_prefix(event->text, strlen(event->text), room), event->text);
+    if (n > 1) {
+        (void)snprintf(out + used, WORDS_MAX - (size_t)used, " · and %s more",
+            format_count(more, (int64_t)n - 1));
+    }
+}
+
 /* "Fine: 3,000 steps, every reading of 3 scalars and 32 tensors finite." */
 static void say_fine(
     char out[WORDS_MAX], const struct model *model, const struct model_run *run)
@@ -190,7 +220,13 @@ enum theme_health words_headline_health(
                                             : THEME_CALM;
     }
     enum theme_health health = words_run_health(run);
-    return health == THEME_CALM && first_nonfinite(model) != NULL ? THEME_WATCH : health;
+    size_t n;
+    const struct model_event *event = worst_event(model, &n);
+    if (health == THEME_CALM && event != NULL && event->level >= BARO_ALARM) {
+        return THEME_ALARM;
+    }
+    bool is_odd = event != NULL || first_nonfinite(model) != NULL;
+    return health == THEME_CALM && is_odd ? THEME_WATCH : health;
 }
 
 char *words_headline(char out[WORDS_MAX], const struct model *model,
@@ -199,6 +235,8 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
     char step[FORMAT_MAX];
     (void)format_count(step, run->last_step);
     const struct model_thing *bad = first_nonfinite(model);
+    size_t n_events;
+    const struct model_event *event = worst_event(model, &n_events);
     if (worst != NULL) {
         (void)snprintf(out, WORDS_MAX, "%s", worst->text);
         out[baro_utf8_prefix(out, strlen(out), WORDS_MAX - 1)] = '\0';
@@ -220,6 +258,8 @@ char *words_headline(char out[WORDS_MAX], const struct model *model,
         char name[WORDS_MAX];
         (void)snprintf(out, WORDS_MAX, "No alert, but %.200s has held NaN or Inf.",
             words_thing(name, bad));
+    } else if (event != NULL) {
+        say_event(out, event, n_events);
     } else {
         say_fine(out, model, run);
     }

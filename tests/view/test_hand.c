@@ -366,7 +366,7 @@ static void smoothing_is_said_and_goes_away_again(void **state)
     stage_draw(&stage);
     assert_true(input_char(stage.view, stage.model, "s"));
     stage_draw(&stage);
-    assert_true(stage_says(&stage, "smoothed, half-life 10 steps"));
+    assert_true(stage_says(&stage, "smoothed · half-life 10 steps"));
     for (int i = 0; i < 3; i++) {
         assert_true(input_char(stage.view, stage.model, "s"));
     }

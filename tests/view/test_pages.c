@@ -7,9 +7,12 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "client/draw/draw_raster.h"
 #include "client/view/input.h"
+#include "client/view/words.h"
 #include "lib/base/mem.h"
 #include "tests/view/stage.h"
 
@@ -39,6 +42,36 @@ static void a_calm_run_is_said_to_be_fine(void **state)
     stage_draw(&stage);
     assert_true(stage_says(&stage, "Fine: 400 steps, no alert; every reading of"));
     stage_assert_golden(&stage, "overview_fine_light");
+    stage_end(&stage);
+}
+
+static void what_the_program_warns_of_itself_is_no_fine_run(void **state)
+{
+    (void)state;
+    struct stage stage;
+    char text[WORDS_MAX];
+    stage_begin(&stage, 1280, 800);
+    stage.oracle.bad_step = INT64_MAX;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    const struct model_event warnings[] = {{.step = 3, .level = BARO_WATCH, .text = "slow"},
+        {.step = 5, .level = BARO_INFO, .text = "saved"},
+        {.step = 7, .level = BARO_ALARM, .text = "the reward fell"}};
+    struct model_events *events = calloc(1, sizeof *events + sizeof warnings);
+    assert_non_null(events);
+    events->n = 3;
+    memcpy(events->at, warnings, sizeof warnings);
+    struct model model = *stage.model;
+    model.events = events;
+    const struct model_run *run = model_run_find(&model, model.run);
+    assert_string_equal(words_headline(text, &model, run, NULL),
+        "The program's own alarm at step 7: the reward fell · and 1 more");
+    assert_int_equal(words_headline_health(&model, run, NULL), THEME_ALARM);
+    events->n = 2;
+    assert_string_equal(words_headline(text, &model, run, NULL),
+        "The program's own warning at step 3: slow");
+    assert_int_equal(words_headline_health(&model, run, NULL), THEME_WATCH);
+    free(events);
     stage_end(&stage);
 }
 
@@ -665,6 +698,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_overview_says_the_alert_first),
         cmocka_unit_test(a_calm_run_is_said_to_be_fine),
+        cmocka_unit_test(what_the_program_warns_of_itself_is_no_fine_run),
         cmocka_unit_test(the_network_page_says_where_it_began),
         cmocka_unit_test(the_network_page_has_the_edges_of_the_operations),
         cmocka_unit_test(the_why_page_tells_the_story_and_its_shares),

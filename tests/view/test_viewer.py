@@ -140,6 +140,30 @@ class Viewer(unittest.TestCase):
                                 wrapper=("xvfb-run", "-a", "-s", "-screen 0 1400x900x24"))
             self.assertEqual(shot, window, page)
 
+    def test_pins_are_there_again_after_a_restart(self):
+        state = os.path.join(self.place.dir, "state")
+        path = os.path.join(state, "barograph", "view")
+        os.makedirs(os.path.dirname(path))
+        env = dict(self.place.env, SDL_VIDEODRIVER="dummy", XDG_STATE_HOME=state)
+
+        def is_written_anew():
+            """Of a window that was not there yet when it was to end the file is the old one."""
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("pin loss\npin val/a b\n")
+            window = subprocess.Popen([VIEWER], env=env, stdin=subprocess.DEVNULL)
+            try:
+                window.wait(0.3)
+            except subprocess.TimeoutExpired:
+                window.terminate()
+            window.wait(DEADLINE_S)
+            with open(path, encoding="utf-8") as file:
+                return file.read().startswith("#")
+
+        wait_for(is_written_anew, "a window has kept what it looked like")
+        with open(path, encoding="utf-8") as file:
+            pins = [line for line in file.read().splitlines() if line.startswith("pin ")]
+        self.assertEqual(pins, ["pin loss", "pin val/a b"])
+
     def test_a_run_or_tensor_that_is_not_there_is_refused_in_one_sentence(self):
         out = os.path.join(self.place.dir, "never.png")
         self.refuse(1, "no run 'gamma'", "gamma", "--screenshot", out)
