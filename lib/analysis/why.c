@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/analysis/why_inside.h"
+#include "lib/analysis/why_probe.h"
 #include "lib/base/mem.h"
 #include "lib/base/tensor.h"
 
@@ -82,10 +83,9 @@ static bool is_harmless(const struct why_work *work)
 static void name_place(const struct why_story *story, char *text)
 {
     const struct why_origin *origin = &story->origin;
+    char place[WHY_NAME_BYTES];
     why_say(text, WHY_TEXT_BYTES, " (%s",
-        origin->is_outside          ? origin->tensor
-        : origin->module[0] != '\0' ? origin->module
-                                    : "the loss function");
+        origin->is_outside ? origin->tensor : why_place(origin->module, place));
     if (origin->n_units_all > 0 && origin->n_units > 0) {
         why_say(text, WHY_TEXT_BYTES, ", unit %" PRId64, origin->units[0]);
         if (origin->n_units_all > 1) {
@@ -167,6 +167,19 @@ static void write_others(struct why_work *work)
     why_say(text, WHY_TEXT_BYTES, "%s)", others->n > WHY_MAX_OTHERS ? " ..." : "");
 }
 
+/* The random numbers of some steps can be drawn again. */
+static void write_states(struct why_work *work)
+{
+    const struct why_facts *facts = work->facts;
+    char from[32];
+    char to[32];
+    if (facts->n_states > 0) {
+        why_say(work->story->looked, WHY_TEXT_BYTES,
+            "; the random state of steps %s to %s is kept",
+            why_step(facts->first_state, from), why_step(facts->last_state, to));
+    }
+}
+
 /* A sentence about what was looked at. */
 static void write_looked(struct why_work *work)
 {
@@ -197,6 +210,7 @@ static void write_looked(struct why_work *work)
         facts->n_batches == 1 ? "" : "es",
         facts->failure != NULL ? "the captured operation" : "no captured operation");
     write_others(work);
+    write_states(work);
 }
 
 /* Whether the failure was being captured, and nothing came after that: only the alert of it has no
@@ -409,7 +423,8 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
             origin->n_nan == 1 ? "is" : "are");
     }
     if (isfinite(origin->limit)) {
-        why_say(out, size, "; %s breaks %s %.5g", origin->dtype,
+        const bool has_domain = why_has_domain(origin->breaks);
+        why_say(out, size, "; %s breaks %s %.5g", has_domain ? "it" : origin->dtype,
             origin->limit > 0 ? "beyond" : "at", origin->limit);
     }
     if (isfinite(origin->usual)) {

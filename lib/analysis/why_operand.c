@@ -23,7 +23,8 @@ static const struct family {
     const char *names;
 } families[] = {
     {WHY_OP_EXP, " exp exp2 expm1 sinh cosh "},
-    {WHY_OP_LOG, " log log2 log10 log1p logit xlogy binary_cross_entropy "},
+    {WHY_OP_LOG,
+        " log log2 log10 log1p special_log1p logit special_logit xlogy binary_cross_entropy "},
     {WHY_OP_DIVIDE, " div true_divide divide reciprocal fmod remainder "},
     {WHY_OP_ROOT, " sqrt rsqrt "},
     {WHY_OP_POWER, " pow float_power square "},
@@ -36,7 +37,7 @@ static const struct family {
     {WHY_OP_CAST, " _to_copy to copy half bfloat16 type_as convert_element_type "},
     {WHY_OP_SOFTMAX, " softmax _softmax log_softmax _log_softmax logsumexp "
                      "_scaled_dot_product_attention_math "},
-    {WHY_OP_ARC, " acos asin acosh atanh "},
+    {WHY_OP_ARC, " acos asin acosh atanh erfinv special_erfinv special_ndtri "},
     {WHY_OP_SUM,
         " add sub mul mm addmm bmm baddbmm matmul linear convolution sum mean cumsum "
         "prod einsum dot mv addmv addcmul addcdiv mse_loss "},
@@ -141,21 +142,72 @@ double why_size_of(const struct probe_value *value)
     return fmax(fabs(value->min), fabs(value->max));
 }
 
-double why_limit_of(enum why_op family, const struct probe_op *op,
-    const struct probe_value *result, bool is_gradient)
+/* Where operations of logarithms, roots and arcs are defined; of those not named from 0 on. */
+static const struct domain {
+    const char *name;
+    double low, high;
+} domains[] = {
+    {"log1p", -1, (double)INFINITY},
+    {"special_log1p", -1, (double)INFINITY},
+    {"logit", 0, 1},
+    {"special_logit", 0, 1},
+    {"special_ndtri", 0, 1},
+    {"acosh", 1, (double)INFINITY},
+    {"acos", -1, 1},
+    {"asin", -1, 1},
+    {"atanh", -1, 1},
+    {"erfinv", -1, 1},
+    {"special_erfinv", -1, 1},
+    {"binary_cross_entropy", 0, 1},
+};
+
+/* The end of an operation's domain that is nearest to an operand. */
+static double edge_of(const char *name, double operand)
 {
-    double most = most_of(result->dtype);
-    switch (family) {
-    case WHY_OP_EXP: return strncmp(op->name, "exp2", 4) == 0 ? log2(most) : log(most);
+    for (size_t i = 0; i < BARO_LEN(domains); i++) {
+        const struct domain *domain = &domains[i];
+        if (strcmp(domain->name, name) == 0) {
+            return operand > (domain->low + domain->high) / 2 ? domain->high : domain->low;
+        }
+    }
+    return 0;
+}
+
+/* The exponent beyond which there is no number of a type. */
+static double most_exponent(const char *name, double most, double operand)
+{
+    if (strcmp(name, "exp2") == 0) {
+        return log2(most);
+    }
+    const bool is_half = strcmp(name, "sinh") == 0 || strcmp(name, "cosh") == 0;
+    const double edge = log(most) + (is_half ? log(2.0) : 0);
+    return is_half && operand < 0 ? -edge : edge;
+}
+
+bool why_has_domain(const char *name)
+{
+    const enum why_op family = why_family_of(name);
+    return family == WHY_OP_LOG || family == WHY_OP_ROOT || family == WHY_OP_ARC ||
+           family == WHY_OP_DIVIDE;
+}
+
+double why_limit_of(const struct probe_op *op, const struct probe_value *result,
+    double operand, bool is_gradient)
+{
+    char name[WHY_NAME_BYTES];
+    (void)why_plain_name(op->name, name);
+    const double most = most_of(result->dtype);
+    switch (why_family_of(op->name)) {
+    case WHY_OP_EXP: return most_exponent(name, most, operand);
     case WHY_OP_LOG:
+    case WHY_OP_ARC: return edge_of(name, operand);
     case WHY_OP_ROOT:
     case WHY_OP_DIVIDE: return 0;
     case WHY_OP_NORM: return is_gradient ? 0 : sqrt(most);
     case WHY_OP_CAST: return most;
-    case WHY_OP_ARC: return 1;
     case WHY_OP_SUM: /* what its terms come to has a limit; of one operand squares have */
         return strncmp(op->name, "mse_loss", 8) == 0 ? sqrt(most) : (double)NAN;
-    case WHY_OP_POWER:
+    case WHY_OP_POWER: return strcmp(name, "square") == 0 ? sqrt(most) : (double)NAN;
     case WHY_OP_NORMALISE:
     case WHY_OP_SOFTMAX:
     case WHY_OP_OTHER:

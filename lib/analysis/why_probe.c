@@ -320,10 +320,12 @@ void why_read_probe(struct why_work *work)
     found->value = why_operand_and_op(probe, &op, &result);
     found->op = why_family_of(op->name);
     (void)why_plain_name(op->name, work->story->origin.breaks);
-    work->story->origin.limit =
-        why_limit_of(found->op, op, &probe->values[result], probe->origin.is_gradient);
     if (found->value != PROBE_NONE) {
         tell_operand(work, op);
+    }
+    work->story->origin.limit = why_limit_of(
+        op, &probe->values[result], work->story->origin.operand, probe->origin.is_gradient);
+    if (found->value != PROBE_NONE) {
         work->is_masked = is_masked(probe, found->value);
         if (work->is_masked) {
             (void)why_plain_name(work->story->origin.op, work->story->origin.breaks);

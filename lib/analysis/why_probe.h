@@ -28,9 +28,12 @@ double why_extreme_of_stats(const struct probe_value *value, enum why_extreme ex
 /** Give the largest size among all elements. */
 double why_size_of(const struct probe_value *value);
 
-/** Give the number beyond which an operation breaks, for an operand of its family; NaN: none. */
-double why_limit_of(enum why_op family, const struct probe_op *op,
-    const struct probe_value *result, bool is_gradient);
+/** Tell whether an operation is defined for some numbers only, whatever the type of element. */
+bool why_has_domain(const char *name);
+
+/** Give the number beyond which an operation breaks, on the side of its operand; NaN: none. */
+double why_limit_of(const struct probe_op *op, const struct probe_value *result,
+    double operand, bool is_gradient);
 
 /**
  * Find the operation that is to be explained and its operand. A backward operation that was given

@@ -84,9 +84,17 @@ static void advise_log(struct why_work *work)
             "Take log_softmax (or cross_entropy) of the logits instead of log of softmax: a "
             "chance that rounds to 0 has no logarithm, its log_softmax has.");
     }
+    const bool is_1p = strstr(origin->breaks, "log1p") != NULL;
+    if (strstr(origin->breaks, "logit") != NULL) {
+        why_say(add(work), WHY_TEXT_BYTES,
+            "Keep %s between 0 and 1: %s(x, eps=1e-6); at this step it was %.4g.",
+            operand_name(origin), origin->breaks, origin->operand);
+        return;
+    }
     why_say(add(work), WHY_TEXT_BYTES,
-        "Keep %s away from 0: %s(%s.clamp_min(1e-7)); at this step its least was %.4g.",
-        operand_name(origin), origin->breaks, "x", origin->operand);
+        "Keep %s away from %s: %s(x.clamp_min(%s)); at this step its least was %.4g.",
+        operand_name(origin), is_1p ? "-1" : "0", origin->breaks,
+        is_1p ? "-1 + 1e-6" : "1e-7", origin->operand);
 }
 
 static void advise_root(struct why_work *work)
@@ -113,9 +121,10 @@ static void advise_range(struct why_work *work)
 {
     const struct why_origin *origin = &work->story->origin;
     bool is_half = strcmp(origin->dtype, "f16") == 0;
+    char place[WHY_NAME_BYTES];
     char *text = add(work);
     why_say(text, WHY_TEXT_BYTES, "Compute %s in %s: %s holds at most %s",
-        origin->module[0] != '\0' ? origin->module : "this operation",
+        origin->module[0] != '\0' ? why_place(origin->module, place) : "this operation",
         is_half ? "bf16 or f32" : "f32", origin->dtype, is_half ? "65504" : "3.4e+38");
     if (isfinite(origin->operand)) {
         why_say(
@@ -136,6 +145,7 @@ static void advise_narrow(struct why_work *work)
 static void advise_operation(struct why_work *work)
 {
     const struct why_origin *origin = &work->story->origin;
+    char place[WHY_NAME_BYTES];
     switch (work->found.op) {
     case WHY_OP_EXP: advise_exp(work); break;
     case WHY_OP_LOG: advise_log(work); break;
@@ -151,7 +161,7 @@ static void advise_operation(struct why_work *work)
         why_say(add(work), WHY_TEXT_BYTES,
             "Raise eps of %s (1e-5 or more), and look why what it normalises is all the same: a "
             "dead layer, a batch of one, a constant sample.",
-            origin->module);
+            why_place(origin->module, place));
         break;
     case WHY_OP_POWER:
         why_say(add(work), WHY_TEXT_BYTES,
@@ -159,9 +169,12 @@ static void advise_operation(struct why_work *work)
             origin->breaks, origin->operand);
         break;
     case WHY_OP_ARC:
-        why_say(add(work), WHY_TEXT_BYTES,
-            "Clamp what goes into %s to (-1 + 1e-6, 1 - 1e-6): it was %.7g.",
-            origin->breaks, origin->operand);
+        why_say(add(work), WHY_TEXT_BYTES, "Clamp what goes into %s to %s: it was %.7g.",
+            origin->breaks,
+            strcmp(origin->breaks, "acosh") == 0           ? "1 + 1e-6 and more"
+            : strcmp(origin->breaks, "special_ndtri") == 0 ? "(1e-6, 1 - 1e-6)"
+                                                           : "(-1 + 1e-6, 1 - 1e-6)",
+            origin->operand);
         break;
     case WHY_OP_SOFTMAX:
         if (strstr(origin->cause, "masked") != NULL) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The moment of failure: seeded failures, each with the operation, unit, sample and cause."""
 import math
+import operator
 import re
 
 import tap
@@ -10,6 +11,9 @@ from steps import told
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from barograph._probe import cause
+from barograph._probe.trace import Op
 
 BAD = 4   # the step that goes wrong
 ROW = 3   # the sample that does it
@@ -301,6 +305,92 @@ def check(name):
     if case.unit is not None:
         assert origin["units"] == [case.unit], origin
     assert not [text for text in told(library) if text.startswith("barograph: no probe")]
+
+
+def test_where_an_operation_is_not_defined_is_told_as_it_is():
+    points = torch.arange(-24, 25) / 8.0
+    for name in ("log", "log2", "log10", "log1p", "logit", "sqrt", "rsqrt", "acos", "asin", "atanh",
+                 "acosh", "erfinv", "special.ndtri"):
+        results = operator.attrgetter(name)(torch)(points)
+        for x, result in zip(points, results):
+            if bool(result.isfinite()):
+                continue
+            op = Op(name.replace(".", "_"), "", [], [], "", "")
+            text = cause.sentence(op, [x.reshape(1)], result.reshape(1), torch.tensor([True]))
+            ends = [float(end) for end in re.findall(r"(?:below|outside of|to) (-?\d+)", text)]
+            if "not defined" in text:
+                inside = (points > ends[0]) & (points < (ends[1] if len(ends) > 1 else math.inf))
+                assert bool(results[inside].isfinite().all()), text
+                assert not bool(inside[points == x]) and bool(result.isnan()), text
+            else:
+                assert "no root" in text if x < 0 and "sqrt" in name else f"is {result:.0f}" in (
+                    text.replace("NaN", "nan")), (text, x, result)
+
+
+def looked_into(models, parameters, loss_of):
+    """Train until a step goes wrong; gives (its operation, the origin) of what was captured."""
+    torch.manual_seed(1)
+    optimizer = torch.optim.SGD(parameters, 1e-4)
+    run, library = fake.open_run()
+    for at, model in enumerate(models):
+        run.watch(model, optimizer if at == 0 else None, name=None if at == 0 else f"model{at}")
+    for step in range(BAD + 1):
+        loss = loss_of(step == BAD)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        run.log({"loss": loss.item()})
+    probe, = failures(library)
+    assert not [text for text in told(library) if text.startswith("barograph: no probe")]
+    origin = probe["origin"]
+    return probe["ops"][origin["op"]]["name"] if origin["op"] >= 0 else None, origin
+
+
+def test_noise_that_only_a_function_knew_is_not_needed():
+    model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4))
+
+    def loss_of(is_bad):
+        t, noise = 0.02 + 0.96 * torch.rand(8, 1), torch.randn(8, 4)
+        if is_bad:
+            t[ROW] = 0.0
+        noisy = (1 - t).sqrt() + t.sqrt() * noise
+        return ((model(torch.cat([noisy, t], 1)) - noise).pow(2) / t).mean()
+
+    op, origin = looked_into([model], model.parameters(), loss_of)
+    assert op == "div" and origin["rows"] == [ROW] and "division by zero" in origin["cause"], origin
+
+
+def test_what_is_computed_between_two_models_is_computed_again():
+    first, last = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def loss_of(is_bad):
+        x = torch.ones(8, 4)
+        if is_bad:
+            x[ROW] = 1e5
+        mean, logvar = first(x).abs().chunk(2, 1)
+        return last((mean + (0.5 * logvar).exp() * torch.randn_like(mean)).repeat(1, 2)).sum()
+
+    op, origin = looked_into([first, last], [*first.parameters(), *last.parameters()], loss_of)
+    assert op == "exp" and origin["rows"] == [ROW] and origin["is_exact"], origin
+
+
+def test_a_model_that_only_holds_its_parameters_is_looked_into_too():
+    class Weights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(4, 6))
+
+    model = Weights()
+
+    def loss_of(is_bad):
+        x = torch.ones(8, 4)
+        if is_bad:
+            x[ROW] = 0.0
+        h = x @ model.w
+        return (h / h.norm(dim=1, keepdim=True)).sum()
+
+    op, origin = looked_into([model], model.parameters(), loss_of)
+    assert op == "div" and origin["rows"] == [ROW] and "0 / 0" in origin["cause"], origin
 
 
 def _make(name):

@@ -8,6 +8,8 @@
 
 #include "lib/analysis/judge.h"
 #include "lib/analysis/why.h"
+#include "lib/analysis/why_inside.h"
+#include "lib/analysis/why_probe.h"
 #include "lib/base/mem.h"
 #include "lib/base/probe_build.h"
 
@@ -98,6 +100,32 @@ static void network_init(struct network *network)
     for (int i = 0; i < N_BATCH * N_IN; i++) {
         network->x[i] = 0.5F + 0.125F * (float)(i % 5);
     }
+}
+
+/* Where operations end, on the side of what they were given. */
+static void an_operation_breaks_where_it_is_no_longer_defined(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double operand, limit;
+    } known[] = {{"log", -2, 0}, {"log1p", -2, -1}, {"log2", -1, 0}, {"logit", 1.5, 1},
+        {"logit", -0.5, 0}, {"sqrt_", -3, 0}, {"rsqrt", 0, 0}, {"acos", 1.25, 1},
+        {"acos", -1.25, -1}, {"atanh_backward", 1, 1}, {"acosh", 0.5, 1},
+        {"erfinv", -2, -1}, {"special_ndtri", 1.5, 1}, {"binary_cross_entropy", 1.5, 1},
+        {"square", 1e30, 1.8446743e19}, {"exp", 91, 88.722839}, {"expm1", 91, 88.722839},
+        {"exp2", 130, 128}, {"sinh", -90, -89.415987}, {"cosh", 90, 89.415987},
+        {"reciprocal", 0, 0}};
+    const struct probe_value result = {.dtype = BARO_F32};
+    for (size_t i = 0; i < BARO_LEN(known); i++) {
+        const struct probe_op op = {.name = known[i].name};
+        const double limit = why_limit_of(&op, &result, known[i].operand, false);
+        if (!(fabs(limit - known[i].limit) <= 1e-6 * fabs(known[i].limit))) {
+            fail_msg("%s breaks at %g, not %g", known[i].name, known[i].limit, limit);
+        }
+    }
+    char place[WHY_NAME_BYTES];
+    assert_string_equal(why_place("0", place), "module 0");
 }
 
 static float apply(const char *name, float x)
@@ -721,6 +749,7 @@ static void steps_are_written_with_their_thousands_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_operation_breaks_where_it_is_no_longer_defined),
         cmocka_unit_test(a_sample_that_overflows_exp_is_found_with_its_number),
         cmocka_unit_test(weights_that_grew_are_told_from_bad_data),
         cmocka_unit_test(a_sample_that_was_harmless_before_clears_the_data),

@@ -13,7 +13,11 @@ from .schema import text_of
 
 _NAMES = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16",
           torch.bfloat16: "bf16"}
-_INVERSE = {"asin": 1, "acos": 1, "atanh": 1, "acosh": None}
+_DOMAINS = {  # where they are defined; at an edge some are infinite
+    "log": (0, math.inf), "log2": (0, math.inf), "log10": (0, math.inf), "log1p": (-1, math.inf),
+    "special_log1p": (-1, math.inf), "logit": (0, 1), "special_logit": (0, 1),
+    "special_ndtri": (0, 1), "asin": (-1, 1), "acos": (-1, 1), "atanh": (-1, 1),
+    "acosh": (1, math.inf), "erfinv": (-1, 1), "special_erfinv": (-1, 1)}
 _SUMS = {"sum", "mean", "cumsum", "nansum", "prod", "cumprod", "norm", "linalg_vector_norm", "var",
          "std", "var_mean", "std_mean", "logsumexp", "mse_loss", "l1_loss", "smooth_l1_loss",
          "huber_loss", "kl_div", "_cdist_forward", "_euclidean_dist", "dist"}
@@ -114,23 +118,22 @@ def _pointwise(op, name, operands, inputs, result, kind, place):
     shown = number(x)
     if name in ("exp", "expm1", "sinh", "cosh", "exp2") and abs(result) == math.inf:
         return f"{name} of {shown} is more than {limit(kind)}"
-    if name in ("log", "log2", "log10", "log1p", "logit", "special_log1p"):
-        edge = -1 if name == "log1p" else 0
-        if x == edge:
+    if name in _DOMAINS:
+        least, most = _DOMAINS[name]
+        if x in (least, most):
             return f"{name} of {shown} is {number(result)}"
+        if not math.isfinite(x) or least <= x <= most:   # a large number, or a bad one
+            return None
         return f"{name} of {shown}: it is not defined " + (
-            "outside of 0 to 1" if name == "logit" else f"below {edge}")
+            f"below {number(least)}" if most == math.inf else
+            f"outside of {number(least)} to {number(most)}")
     if name in ("sqrt", "rsqrt"):
         if x < 0:
             return f"{name} of {shown}: there is no root of a negative number"
         return f"{name} of {shown} is {number(result)}: 1 / 0" if name == "rsqrt" else None
-    if name in _INVERSE:
-        if abs(x) == 1:
-            return f"{name} of {shown} is {number(result)}"
-        return f"{name} of {shown}: it is not defined " + (
-            "outside of -1 to 1" if _INVERSE[name] else "below 1")
-    if name == "erfinv":
-        return f"erfinv of {shown} is {number(result)}"
+    if name in ("lgamma", "digamma", "polygamma", "special_zeta", "tan") and result != result or (
+            name in ("lgamma", "digamma") and x <= 0 and x == int(x)):
+        return f"{name} of {shown} is {number(result)}"
     if name == "reciprocal":
         return f"1 / {shown}" if x == 0 else f"1 / {shown} is more than {limit(kind)}"
     return None

@@ -58,6 +58,15 @@ def first_bad(loss):
             result = _compute(node, dict(saved))
         if result is not None and Look(result).is_bad():
             return _found(node, result)
+    return _division_by_zero(loss)
+
+
+def _division_by_zero(loss):
+    """Of a division whose divisor learns nothing, autograd saves the divisor alone."""
+    for node in _in_order(loss):
+        divisor = getattr(node, "_saved_other", None) if node.name().startswith("Div") else None
+        if isinstance(divisor, torch.Tensor) and bool((divisor == 0).any()):
+            return Found(node, [divisor], 1 / divisor.detach().abs())
     return None
 
 

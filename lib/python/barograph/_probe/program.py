@@ -4,8 +4,10 @@
 Models are called again as they are (again.py). The loss function is the user's code and cannot be
 called; but the last step that was traced tells which operations it came to. Those are done again
 with the outputs of the models and with what the loop took from elsewhere (targets, masks): found
-in the same variables of the same functions, or among the tensors that autograd has saved for the
-loss, or among the parameters.
+among what the models were given, in the same variables of the same functions, among the tensors that
+autograd has saved for the loss, or among the parameters. What was computed from something that
+cannot be found (noise that only a function which has returned knew) is not done again if autograd
+has saved the result: the program goes on from there.
 """
 import contextlib
 import math
@@ -153,6 +155,8 @@ class Template:
         self._results = {}    # value: place of an operation within a model
         self._framed = {}     # value: place among the variables of functions
         self._saved = {}      # value: (which node of the loss's graph, attribute)
+        self._given = {}      # value: (which call of a model, which of the tensors that it is given)
+        self._lost = set()    # values that cannot be had
         self._nodes = []      # names of the graph's nodes, as far as they are needed
         self._loss_place = find_in_frames(loss, frames)
         self._place_all(trace, loss, frames)
@@ -160,10 +164,15 @@ class Template:
         self.n_bytes = sum(_size(value.shape) * _bytes_of(value.dtype) for value in trace.values)
 
     def _place_all(self, trace, loss, frames):
-        made, nodes = set(), None
+        made, nodes, newest = set(), None, None
+        calls = [line.call for line in self.program if line.call]
+        for number, call in enumerate(calls):
+            for at, value in enumerate(call.inputs):
+                if value.kind == INPUT:
+                    self._given.setdefault(value, (number, at))
         for line in self.program:
             for value in _taken(line):
-                if value in made:
+                if value in made or value in self._given:
                     continue
                 made.add(value)
                 if value.kind in (PARAMETER, BUFFER):
@@ -182,20 +191,41 @@ class Template:
                 else:
                     if nodes is None:
                         nodes = [(node, saved_tensors(node)) for node in nodes_of(loss)]
-                    self._place_saved(value, tensor, nodes)
-            made.update(one for one in line.outputs if one is not None)
+                    address = tensor.data_ptr() if tensor is not None else 0
+                    if not self._place_saved(value, tensor, address, nodes):
+                        self._lost.add(value)
+            outputs = [one for one in line.outputs if one is not None]
+            if not line.call and self._lost.intersection(_taken(line)):
+                if newest is None:  # memory is used again: who got it last is the one that holds it
+                    newest = {value.address: value for value in trace.values if value.address}
+                for value in outputs:
+                    if newest.get(value.address) is not value or not self._place_saved(
+                            value, None, value.address, nodes):
+                        self._lost.add(value)
+            made.update(outputs)
         if self._saved:
             last = max(at for at, _ in self._saved.values())
             self._nodes = [node.name() for node, _ in nodes[:last + 1]]
 
-    def _place_saved(self, value, tensor, nodes):
+    def _place_saved(self, value, tensor, address, nodes):
+        """Find a value among what autograd has saved; False when it is not there."""
         for at, (_, saved) in enumerate(nodes):
             for name, one in saved:
                 if one.shape == value.shape and one.dtype == value.dtype and (
-                        one is tensor or (tensor is not None and one.numel() > 0
-                                          and one.data_ptr() == tensor.data_ptr())):
+                        one is tensor or (address and one.numel() > 0
+                                          and one.data_ptr() == address)):
                     self._saved[value] = (at, name)
-                    return
+                    return True
+        return False
+
+    def leaves_out(self, line):
+        """Tell whether a line is not done again: what it gives cannot be had, or is had anyway."""
+        return any(value in self._lost or value in self._saved for value in line.outputs
+                   if value is not None)
+
+    def place_given(self, value):
+        """(which call, which of its tensors) for a value that a model was given; else None."""
+        return self._given.get(value)
 
     def loss_in(self, frames):
         """The loss of the step under way, from the variable that held it when this was made."""
@@ -324,6 +354,7 @@ def _needed(program, loss):
     for line in reversed(program):
         if line.call:
             kept.append(line)
+            wanted.update(line.call.inputs)   # that an earlier model's outputs were made into
             continue
         is_wanted = any(one in wanted for one in line.outputs if one is not None)
         is_before |= is_wanted
@@ -370,15 +401,19 @@ class Replay:
         for line in template.program:
             self._trace.source, self._trace.module = line.source, line.module
             if line.call:
-                outputs = self._call(next(calls))
+                call = next(calls)
+                self._join(line.call, call)
+                outputs = self._call(call)
                 made.update(zip(line.outputs, outputs))
-            elif self.lost is None:
+            elif not template.leaves_out(line):
                 try:
                     self._do(line, made, template, gathered)
-                except Lost as what:
-                    self.lost = str(what)
+                except Lost as what:   # so is what depends on it
+                    self.lost = self.lost or str(what)
+        self.loss = made.get(template.loss)
+        if self.loss is not None:
+            self.lost = None
         if self.lost is None:
-            self.loss = made.get(template.loss)
             with self._trace.pause():
                 if self.loss is None or loss is None or not same_bits(self.loss, loss):
                     self.is_exact = False
@@ -391,6 +426,26 @@ class Replay:
         self._again.clear()
         self._sandbox = self._trace = self._store = None
         self._calls = ()
+
+    def _join(self, was, call):
+        """What a model is given may have been made here, out of what an earlier one gave."""
+        given = [tensor for _, tensor in call.names(call.args, call.kwargs)]
+        if len(given) != len(was.inputs):
+            return
+        with self._trace.pause():
+            for value, tensor in zip(was.inputs, given):
+                here = self._made.get(value)
+                if here is not None and id(tensor) not in self._again and same_bits(tensor, here):
+                    self._again[id(tensor)] = (tensor, here)
+
+    def _given(self, place):
+        """What a model was given in this step: (which call, which tensor)."""
+        number, at = place
+        if number >= len(self._calls):
+            return None
+        call = self._calls[number]
+        given = call.names(call.args, call.kwargs)
+        return given[at][1] if at < len(given) else None
 
     def _call(self, call):
         if call.rng is not None:
@@ -442,8 +497,12 @@ class Replay:
                 known = made.get(value.value)
                 if known is None:
                     with self._trace.pause():
-                        known = self._here(template.find(value.value, gathered, self._sandbox,
-                                                         self._result))
+                        place = template.place_given(value.value)
+                        known = self._given(place) if place is not None else None
+                        if known is None:
+                            known = template.find(value.value, gathered, self._sandbox,
+                                                  self._result)
+                        known = self._here(known)
                     made[value.value] = known
                     if value.value.name and value.value.kind == INPUT:
                         self._trace.inputs[id(known)] = (known, value.value.name)

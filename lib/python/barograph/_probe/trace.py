@@ -39,7 +39,7 @@ class Value:
     """One array of a step."""
 
     __slots__ = ("number", "kind", "name", "shape", "dtype", "batch", "unit", "op", "view_of",
-                 "woven")
+                 "woven", "address")
 
     def __init__(self, number, kind, name, tensor):
         self.number = number
@@ -51,6 +51,7 @@ class Value:
         self.op = None        # that gives it
         self.view_of = None   # of a view: (the value it looks into, name, attrs)
         self.woven = None     # what its first axis was made of; see axes.woven
+        self.address = 0      # where a result outside of models lies; 0: not known
 
 
 class Ref:
@@ -354,6 +355,9 @@ class Trace(dispatch.TorchDispatchMode):
         if op.line is not None:
             op.line.outputs = list(op.outputs)
             self.program.append(op.line)
+            for value, tensor in zip(op.outputs, tensors):
+                if value is not None and tensor is not None and tensor.layout is torch.strided:
+                    value.address = tensor.data_ptr()
         if self._listener is not None:
             for value, tensor in zip(op.outputs, tensors):
                 if value is not None:

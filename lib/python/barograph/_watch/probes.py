@@ -205,7 +205,7 @@ class Probes:
     def guard_bare(self):
         """A step begins; where no model is ever called, nothing else would say so."""
         models = self._watcher.models
-        if models and all(hasattr(one.ref(), "has_no_forward") for one in models):
+        if models and all(_is_bare(one.ref()) for one in models):
             self.guard()
 
     def _forget_step(self):
@@ -644,6 +644,12 @@ class Probes:
     def _fail(self, what, error):
         self._watcher.tell_failure(("probe", what, type(error).__name__),
                                    f"no probe could be made ({what}): {error!r}")
+
+
+def _is_bare(module):
+    """Tell whether a model only holds tensors, and is never called."""
+    return hasattr(module, "has_no_forward") or (
+        getattr(type(module), "forward", None) is torch.nn.Module.forward)
 
 
 def _may_compile():
