@@ -10,6 +10,7 @@
 #include "client/model/grid.h"
 #include "client/model/part.h"
 #include "client/model/strip.h"
+#include "client/view/curves.h"
 #include "client/view/inside.h"
 #include "daemon/store/store.h"
 #include "lib/base/reading.h"
@@ -207,6 +208,7 @@ static void check_zoom(
     free_scene(&scene);
     draw_destroy(frame.list);
     font_close(font);
+    curves_destroy(view->curves);
     free(view);
     part_unref(series);
 }
