@@ -343,7 +343,8 @@ static void append_rank(
     struct barod *barod, const struct stream *stream, const struct store_row *of)
 {
     bool is_own = of->thing == 0 && of->kind != READING_DROPS &&
-                  of->kind != READING_PROBE && of->kind != READING_FAILURE;
+                  of->kind != READING_PROBE && of->kind != READING_FAILURE &&
+                  of->kind != READING_RNG;
     if (!is_own || !rules_has_ranks(stream->run)) {
         return;
     }
@@ -379,6 +380,9 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
     };
     bundle_append(barod->open, &row);
     append_rank(barod, stream, &row);
+    if (header->kind == READING_RNG) {
+        return; /* of steps that are over: nothing that is watched depends on it */
+    }
     note_run(stream->run, stream, header);
     if (thing != NULL) {
         note_thing(barod, stream, thing, reading);
@@ -403,6 +407,7 @@ static bool fits_thing(const struct record_header *header, const struct thing *t
     case READING_STATUS:
     case READING_PROBE:
     case READING_FAILURE:
+    case READING_RNG:
     case READING_DROPS: return header->thing == 0;
     case READING_RANK:
     case READING_KIND_END:

@@ -18,7 +18,8 @@
 
 /*
  * Phases of a ring: read its sticky records, read its records piece by piece while there is room
- * in the open bundle, wait until the last of them is committed, delete the file. The path came
+ * in the open bundle, wait until the last of them is committed, read the random states in the same
+ * way, delete the file. The path came
  * from a client, so it is only a hint: the file must be ours, a regular file, and carry the
  * stream's own identity; otherwise it is left alone.
  */
@@ -30,6 +31,7 @@ struct ring_reader {
     struct ringfile_cursor cursor;
     uint64_t seq_before; /* newest record known before the ring was read */
     bool is_read;        /* to the end; waits for the commit */
+    bool has_poured;     /* the random states are among its records */
 };
 
 /* Open the ring if it is what the stream said; NULL when there is nothing to read. */
@@ -185,6 +187,20 @@ static void read_piece(struct barod *barod, struct stream *stream)
     (void)ingest_records(barod, stream, &frame, &err);
 }
 
+/* All else is committed: now the random states, once; true when there are some. */
+static bool pour(struct stream *stream)
+{
+    struct ring_reader *reader = stream->reader;
+    uint64_t n = 0;
+    if (reader->has_poured) {
+        return false;
+    }
+    reader->has_poured = true;
+    (void)ringfile_pour_states(reader->ring, stream->last_seq, &n);
+    reader->is_read = n == 0;
+    return n > 0;
+}
+
 bool recover_is_active(const struct barod *barod)
 {
     return barod->n_readers > 0;
@@ -203,7 +219,7 @@ void recover_step(struct barod *barod)
                 read_piece(barod, stream);
             }
             if (stream->reader != NULL && stream->reader->is_read &&
-                stream->committed_seq == stream->last_seq) {
+                stream->committed_seq == stream->last_seq && !pour(stream)) {
                 end(barod, stream);
             }
         }

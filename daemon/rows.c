@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/probe_pieces.h"
 #include "lib/base/reading.h"
+#include "lib/base/rng_state.h"
 #include "lib/base/text.h"
 
 /* ---- whole records ---- */
@@ -226,6 +227,7 @@ static bool find_layout(
         [READING_FAILURE] = PROBE_PIECE_NUMBERS,
         [READING_SAMPLES] = 1,
         [READING_RANK] = 2,
+        [READING_RNG] = RNG_STATE_NUMBERS,
     };
     if (kind == 0 || kind >= READING_KIND_END) {
         return false;

@@ -212,6 +212,7 @@ static int check_arguments(const struct cli *cli)
 int cli_parse(struct cli *cli, int argc, char **argv)
 {
     cli->values.step = INT64_MIN;
+    cli->values.rng = INT64_MIN;
     cli->values.remove = INT64_MIN;
     cli->values.sample = INT64_MIN;
     cli->values.against = INT64_MIN;

@@ -60,6 +60,7 @@ struct cli_values {
     int64_t against;    /* step to compare with; INT64_MIN: not given */
     const char *corpus; /* folder of recorded series, or NULL */
     int64_t step;       /* INT64_MIN: not given */
+    int64_t rng;        /* step whose random state is wanted; INT64_MIN: not given */
     int64_t remove;     /* id of a note; INT64_MIN: not given */
     int64_t from;       /* INT64_MIN: from the beginning */
     int64_t to;         /* INT64_MAX: to the end */

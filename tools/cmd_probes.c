@@ -206,7 +206,10 @@ int cmd_probes(struct cli *cli)
     struct run_probes probes;
     int rc = probes_open(cli, &probes);
     const struct probe_list *list = &probes.list;
-    if (rc == CLI_OK && (cli->values.step != INT64_MIN || cli->values.output != NULL)) {
+    if (rc == CLI_OK && cli->values.rng != INT64_MIN) {
+        rc = probes_save_state(cli, probes.run);
+    } else if (rc == CLI_OK &&
+               (cli->values.step != INT64_MIN || cli->values.output != NULL)) {
         rc = show_one(cli, probes.run, list);
     } else if (rc == CLI_OK && cli->values.is_json) {
         list_json(cli, list);

@@ -93,6 +93,8 @@ static const struct cli_option why_options[] = {
 static const struct cli_option probes_options[] = {
     {"step", 0, CLI_NUMBER, VALUE(step), "STEP", "show the operations of the probe there"},
     {"output", 'o', CLI_TEXT, VALUE(output), "FILE", "write that probe's bytes to a file"},
+    {"rng", 0, CLI_NUMBER, VALUE(rng), "STEP",
+        "write the random state as that step began to FILE"},
     {"force", 0, CLI_FLAG, VALUE(is_forced), NULL, "replace FILE when it is there"},
     OPTION_JSON,
 };
@@ -240,7 +242,8 @@ const struct cli_command cli_commands[] = {
     {"probes", "[RUN]", 0, 1, "List the steps whose operations were recorded",
         "A probe is the operations of one training step with the values that went through them, for "
         "some samples. With --step the operations of one are shown, in order, with the source line "
-        "of each.",
+        "of each. With --rng the state of torch's random numbers as a step began is written, of a "
+        "run that failed or was killed.",
         probes_options, BARO_LEN(probes_options), cmd_probes},
     {"report", "[RUN]", 0, 1, "Write what 'why' tells to a file, with charts",
         "To keep or to send: a page for browsers that needs nothing from outside, a picture, or a "

@@ -57,6 +57,14 @@ const struct probe_entry *probes_before(
 int probes_fetch(struct cli *cli, uint32_t run, const struct probe_entry *entry,
     struct fetched_probe *out);
 
+/**
+ * Write the state of random numbers as the step of --rng began to the file of -o, those of GPUs
+ * beside it; probes_rng.c.
+ *
+ * returns  CLI_OK; CLI_FAILED after saying why
+ */
+int probes_save_state(struct cli *cli, uint32_t run);
+
 /** Free what was fetched; accepts a zeroed one. */
 void probes_release(struct fetched_probe *fetched);
 

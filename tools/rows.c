@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/probe_pieces.h"
+#include "lib/base/rng_state.h"
 
 enum { ROWS_TIMEOUT_MS = 60000, ROWS_POLL_MS = 200 };
 
@@ -39,6 +40,7 @@ static void find_layout(struct reading_rows *rows)
         [READING_FAILURE] = PROBE_PIECE_NUMBERS,
         [READING_SAMPLES] = 1,
         [READING_RANK] = 2,
+        [READING_RNG] = RNG_STATE_NUMBERS,
     };
     const struct rows_wanted *wanted = rows->wanted;
     rows->n_f64 = n_f64[wanted->kind];

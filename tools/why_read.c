@@ -12,6 +12,7 @@
 #include "proto/wire_readings.h"
 #include "tools/alerts.h"
 #include "tools/ask.h"
+#include "tools/rows.h"
 
 /*
  * Costs are bounded whatever the run has: one window of single readings and 512 columns of the rest
@@ -391,6 +392,31 @@ static int read_batches(struct why_reading *reading)
     return rc;
 }
 
+/* ---- random states ---- */
+
+static int on_state(const struct row *row, void *payload)
+{
+    struct why_facts *facts = payload;
+    const bool is_first = facts->n_states++ == 0;
+    facts->first_state =
+        is_first || row->step < facts->first_state ? row->step : facts->first_state;
+    facts->last_state =
+        is_first || row->step > facts->last_state ? row->step : facts->last_state;
+    return CLI_OK;
+}
+
+/* Of which steps the state of random numbers is kept: a number for each, of some thousand. */
+static int read_states(struct why_reading *reading)
+{
+    const struct rows_wanted wanted = {.run = reading->run->run,
+        .kind = READING_RNG,
+        .from = INT64_MIN,
+        .to = INT64_MAX,
+        .n_columns = 1};
+    struct rows_told told = {0};
+    return rows_each(reading->cli, &wanted, on_state, NULL, &reading->facts, &told);
+}
+
 /* ---- the second round ---- */
 
 int why_read_rest(struct why_reading *reading)
@@ -401,7 +427,8 @@ int why_read_rest(struct why_reading *reading)
     }
     why_plan(&reading->facts, &reading->plan);
     rc = read_series(reading);
-    return rc == CLI_OK ? read_batches(reading) : rc;
+    rc = rc == CLI_OK ? read_batches(reading) : rc;
+    return rc == CLI_OK ? read_states(reading) : rc;
 }
 
 void why_read_finish(struct why_reading *reading)

@@ -252,6 +252,7 @@ static uint64_t place_in_step(const struct item *item)
     case READING_PROBE:
     case READING_FAILURE:
     case READING_RANK:
+    case READING_RNG:
     case READING_KIND_END:
     case READING_RAW:
     case READING_RUN:

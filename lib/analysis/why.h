@@ -150,7 +150,10 @@ struct why_facts {
     const struct why_results *results; /* likewise */
     size_t n_results;
     struct why_others others;
-    bool has_step; /* step was asked for */
+    size_t n_states;     /* steps of which the state of random numbers is kept, */
+    int64_t first_state; /* from this one */
+    int64_t last_state;  /* to that */
+    bool has_step;       /* step was asked for */
     int64_t step;
 };
 

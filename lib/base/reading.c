@@ -5,6 +5,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/probe_pieces.h"
+#include "lib/base/rng_state.h"
 #include "lib/base/text.h"
 
 static const char *const summary_stat_names[] = {"count", "n_nan", "n_pos_inf", "n_neg_inf",
@@ -70,6 +71,7 @@ static const struct layout layouts[READING_KIND_END] = {
     [READING_SAMPLES] = {"samples", 1, READING_MAX_SAMPLES * sizeof(struct reading_sample),
         sizeof(struct reading_sample), false},
     [READING_RANK] = {"rank", 2, 0, 1, false},
+    [READING_RNG] = {"random state", RNG_STATE_NUMBERS, RNG_PACKED_MAX_BYTES, 1, false},
 };
 
 /* Whether a piece of a probe is as long as its numbers say. */
@@ -80,6 +82,14 @@ static bool is_whole_piece(const uint8_t *payload, uint32_t extra_bytes)
     memcpy(numbers, payload, sizeof numbers);
     return probe_piece_read(numbers, &piece) == 0 &&
            probe_piece_bytes(&piece) == extra_bytes;
+}
+
+/* Whether the bytes of a random state are as many as its numbers say. */
+static bool is_whole_state(const uint8_t *payload, uint32_t extra_bytes)
+{
+    double numbers[RNG_STATE_NUMBERS];
+    memcpy(numbers, payload, sizeof numbers);
+    return rng_state_check(numbers, payload + sizeof numbers, extra_bytes) > 0;
 }
 
 int reading_check(const struct record_header *header, const uint8_t *payload,
@@ -116,6 +126,10 @@ int reading_check(const struct record_header *header, const uint8_t *payload,
     if (is_piece && !is_whole_piece(payload, extra_bytes)) {
         return baro_err_set(err, BARO_ECORRUPT,
             "a %s record whose numbers are not those of a piece", layout->name);
+    }
+    if (header->kind == READING_RNG && !is_whole_state(payload, extra_bytes)) {
+        return baro_err_set(err, BARO_ECORRUPT,
+            "a %s record whose numbers are not those of its bytes", layout->name);
     }
     *out_reading = (struct reading){
         .header = *header,

@@ -27,6 +27,9 @@ enum reading_kind {
     READING_RANK =
         12, /* f64 x 2: rank, kind of a reading of thing 0: whose that is, in a run of several
                ranks; the daemon writes it beside each, nobody sends it; thing 0 */
+    READING_RNG =
+        13, /* f64 x 3: device (-1: the CPU), bytes, rank; extra: the state of random numbers as the
+               step began, see rng_state.h; comes when the process is gone; thing 0 */
     READING_KIND_END,
     /* A whole tensor for the daemon to summarise, see reading_raw.h; it becomes a SUMMARY and a
      * UNITS there, and is no reading itself. */

@@ -18,6 +18,7 @@ const char *reading_kind_words(enum reading_kind kind)
         [READING_FAILURE] = "pieces of captured failures",
         [READING_SAMPLES] = "results of samples",
         [READING_RANK] = "ranks of records",
+        [READING_RNG] = "states of random numbers",
     };
     return kind < READING_KIND_END && words[kind] != NULL ? words[kind] : "records";
 }

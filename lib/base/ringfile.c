@@ -33,7 +33,9 @@ enum {
     LOCK_TRIES = 20,
     MIN_STICKY = 1 << 20,
     MAX_STICKY = 8 << 20,
-    MAX_STICKY_READ = 64 << 20
+    MAX_STICKY_READ = 64 << 20,
+    MAX_STATES_READ = 64 << 20,
+    MAX_STATES = 3 << 20 /* of random numbers: a thousand steps of torch's, with a GPU's */
 };
 
 static uint64_t round_up(uint64_t bytes)
@@ -169,6 +171,7 @@ static void fill_page(struct ringfile *ring, const uint8_t *stream, uint32_t ran
     page->header_bytes = RINGFILE_HEADER_BYTES;
     page->sticky_bytes = ring->sticky_bytes;
     page->data_bytes = ring->data_bytes;
+    page->state_bytes = ring->state_bytes;
     memcpy(page->stream, stream, RINGFILE_STREAM_BYTES);
     page->rank = rank;
     page->pid = (uint32_t)getpid();
@@ -207,6 +210,8 @@ static int choose_sizes(
     }
     ring->data_bytes = round_up(data);
     ring->sticky_bytes = round_up(sticky);
+    uint64_t states = ring->data_bytes / 16;
+    ring->state_bytes = round_up(states > MAX_STATES ? MAX_STATES : states);
     return 0;
 }
 
@@ -217,7 +222,8 @@ static int create(
     if (rc != 0 || (rc = baro_check_local_fs(options->dir, err)) != 0) {
         return rc;
     }
-    uint64_t bytes = RINGFILE_HEADER_BYTES + ring->sticky_bytes + ring->data_bytes;
+    uint64_t bytes =
+        RINGFILE_HEADER_BYTES + ring->sticky_bytes + ring->data_bytes + ring->state_bytes;
     int number = check_room(options->dir, bytes);
     if (number != 0) {
         return refuse_dir(err, options->dir, bytes, number);
@@ -232,7 +238,8 @@ static int create(
             "ring folder '%.100s...': the path is too long", options->dir);
     }
     ring->path = strdup(path);
-    if (ring->path == NULL) {
+    ring->states = ringfile_states_create();
+    if (ring->path == NULL || ring->states == NULL) {
         return baro_err_set(err, BARO_ENOMEM, "out of memory for a ring");
     }
     number = make_file(ring, path, bytes);
@@ -286,21 +293,25 @@ static int check_page(struct ringfile *ring, uint64_t file_bytes, struct baro_er
         memcmp(page.magic, RINGFILE_MAGIC, sizeof page.magic) != 0) {
         return baro_err_set(err, BARO_ECORRUPT, "'%.140s' is not a ring", ring->path);
     }
-    if (page.version != RINGFILE_VERSION) {
+    if (page.version < 1 || page.version > RINGFILE_VERSION) {
         return baro_err_set(err, BARO_EVERSION,
-            "ring '%.120s' has format %u, this version reads %d: use the baro that made it",
+            "ring '%.120s' has format %u, this version reads 1 to %d: use the baro that made it",
             ring->path, page.version, RINGFILE_VERSION);
     }
+    uint64_t states = page.version > 1 ? page.state_bytes : 0;
     if (page.header_bytes != RINGFILE_HEADER_BYTES || page.sticky_bytes % PAGE != 0 ||
         page.sticky_bytes > MAX_STICKY_READ || page.data_bytes % PAGE != 0 ||
         page.data_bytes < PAGE || page.data_bytes > RINGFILE_MAX_BYTES ||
-        RINGFILE_HEADER_BYTES + page.sticky_bytes + page.data_bytes != file_bytes) {
+        states % PAGE != 0 || states > MAX_STATES_READ ||
+        RINGFILE_HEADER_BYTES + page.sticky_bytes + page.data_bytes + states !=
+            file_bytes) {
         return baro_err_set(err, BARO_ECORRUPT,
             "ring '%.140s' is damaged: its sizes do not fit its %llu bytes", ring->path,
             (unsigned long long)file_bytes);
     }
     ring->sticky_bytes = page.sticky_bytes;
     ring->data_bytes = page.data_bytes;
+    ring->state_bytes = states;
     uint64_t head;
     uint64_t tail;
     int rc = RINGFILE_LOAD(ring, head, &head);
@@ -371,6 +382,7 @@ void ringfile_close(struct ringfile *ring)
     if (ring->fd >= 0) {
         (void)close(ring->fd);
     }
+    free(ring->states);
     free(ring->path);
     free(ring);
 }
@@ -448,6 +460,7 @@ int ringfile_read_info(struct ringfile *ring, struct ringfile_info *out_info)
         .created_ns = page->created_ns,
         .sticky_bytes = ring->sticky_bytes,
         .data_bytes = ring->data_bytes,
+        .state_bytes = ring->state_bytes,
         .sticky_used = ringfile_sticky_used(ring),
     };
     memcpy(info.stream, page->stream, sizeof info.stream);

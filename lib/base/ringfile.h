@@ -16,7 +16,9 @@
  *   56     8     process_start of the owner in clock ticks
  *   64     8     created_ns: wall time
  *   72     40    boot_id of the machine, NUL-terminated
- *   112    16    0
+ *   112    8     state_bytes: size of the area of random states, which follows the data area;
+ *                a multiple of 4096; 0: there is none, as in all files of version 1
+ *   120    8     0
  *   128    8   A sticky_used: bytes of whole sticky records
  *   136    8   A is_closed: 1 after a polite close
  *   192    8   A head: position one past the newest record; positions count bytes since the
@@ -31,10 +33,14 @@
  *   344    8   A told_bytes
  *   352    8   A doubt_records: gave way while under way to the daemon: lost unless it answers
  *   360    8   A doubt_bytes
+ *   384    8   A state_head: position one past the newest random state, as head is of records
+ *   392    8   A state_tail: position of the oldest that is still whole
  *   4096   ...   sticky area: READING_RUN and READING_DECLARE records from its start, never
  *                overwritten, so that the ring explains itself
  *   ...    ...   data area: records of lib/base/record.h one after the other; one that meets
  *                the end of the area goes on at its start
+ *   ...    ...   area of random states: likewise, records of READING_RNG of its own, which
+ *                ringfile_rng.c describes
  *
  * Writing: a record's words are stored, then head is; a reader never sees half a record, also
  * not after SIGKILL. When the area is full, tail moves past the oldest records before they are
@@ -53,7 +59,8 @@
 #include "lib/base/record.h"
 
 enum {
-    RINGFILE_VERSION = 1,
+    RINGFILE_VERSION = 2,   /* 1 is read, too */
+    RINGFILE_STATES = 1000, /* of random states so many are read, the newest */
     RINGFILE_HEADER_BYTES = 4096,
     RINGFILE_STREAM_BYTES = 16,
     RINGFILE_MIN_BYTES = 1 << 20,     /* of the data area */
@@ -82,6 +89,7 @@ struct ringfile_info {
     char boot_id[40];
     uint64_t sticky_bytes; /* sizes of the two areas */
     uint64_t data_bytes;
+    uint64_t state_bytes;   /* of the random states */
     uint64_t sticky_used;   /* bytes of sticky records */
     uint64_t head_seq;      /* newest record; 0: none */
     uint64_t head_bytes;    /* of all records ever put */
@@ -124,6 +132,19 @@ struct ringfile_entry {
     struct ringfile_info info; /* valid if code is 0 */
     struct baro_err err;       /* the sentence, if code is not 0 */
 };
+
+/* The state of random numbers at the beginning of a step. */
+struct ringfile_state {
+    int64_t step;
+    int64_t time_ns; /* wall time */
+    int device;      /* whose: -1 of the CPU, else of that GPU */
+    uint32_t rank;
+    const uint8_t *bytes;
+    size_t n_bytes; /* at most RNG_STATE_MAX_BYTES */
+};
+
+/* Called per state, which is valid for the call; returns 0 to go on, else the end's result. */
+typedef int (*ringfile_state_fn)(const struct ringfile_state *state, void *payload);
 
 /* Called per ring; returns 0 to go on, anything else ends the listing and is its result. */
 typedef int (*ringfile_visit_fn)(const struct ringfile_entry *entry, void *payload);
@@ -190,6 +211,37 @@ int ringfile_put_number(
  */
 int ringfile_put_sticky(struct ringfile *ring, const struct record_header *header,
     const struct ringfile_part *parts, int n_parts);
+
+/**
+ * Keep a state of random numbers in the area that is theirs; the oldest give way.
+ *
+ * returns  0; BARO_ELIMIT for one that is too long, or a ring without such an area; BARO_EBUSY
+ *          when another thread is at it: it is left out
+ * thread   any, owner's process only
+ * cost     a look at each of its words; no system call, no allocation, no waiting
+ */
+int ringfile_put_state(struct ringfile *ring, const struct ringfile_state *state);
+
+/**
+ * Give the states that are kept, oldest first: of the CPU the newest RINGFILE_STATES, and those
+ * of other devices between them. Damaged ones are passed over.
+ *
+ * returns  0; what visit returned; BARO_ECORRUPT; BARO_EIO; BARO_ENOMEM
+ */
+int ringfile_each_state(struct ringfile *ring, ringfile_state_fn visit, void *payload);
+
+/**
+ * Put the states that are kept at the head as records, in place of all that lie there. For who
+ * recovers a ring, when he has everything else of it: then the next ringfile_read() gives them.
+ *
+ * last_seq  of the newest record that was read; all up to it must be committed
+ * out_n     how many they are; 0 also when it is done already
+ * returns   0; BARO_EIO; BARO_ENOMEM; BARO_ECORRUPT
+ */
+int ringfile_pour_states(struct ringfile *ring, uint64_t last_seq, uint64_t *out_n);
+
+/** Forget the states that are kept. */
+int ringfile_forget_states(struct ringfile *ring);
 
 /** Tell the sequence number of the newest record; 0 when there is none. Any thread. */
 uint64_t ringfile_head_seq(struct ringfile *ring);

@@ -23,7 +23,8 @@ struct ringfile_page {
     uint64_t process_start;
     int64_t created_ns;
     char boot_id[40];
-    uint8_t reserved0[16];
+    uint64_t state_bytes; /* 112 */
+    uint8_t reserved0[8];
     _Atomic uint64_t sticky_used; /* 128 */
     _Atomic uint64_t is_closed;
     uint8_t reserved1[48];
@@ -40,6 +41,9 @@ struct ringfile_page {
     _Atomic uint64_t told_bytes;
     _Atomic uint64_t doubt_records;
     _Atomic uint64_t doubt_bytes;
+    uint8_t reserved4[16];
+    _Atomic uint64_t state_head; /* 384 */
+    _Atomic uint64_t state_tail;
 };
 _Static_assert(
     offsetof(struct ringfile_page, sticky_used) == 128, "the layout is a contract");
@@ -47,6 +51,7 @@ _Static_assert(offsetof(struct ringfile_page, head) == 192, "the layout is a con
 _Static_assert(
     offsetof(struct ringfile_page, acked_seq) == 256, "the layout is a contract");
 _Static_assert(offsetof(struct ringfile_page, dropped_records) == 320, "a contract");
+_Static_assert(offsetof(struct ringfile_page, state_head) == 384, "a contract");
 _Static_assert(sizeof(struct ringfile_page) <= RINGFILE_HEADER_BYTES, "one page");
 
 #define RINGFILE_MAGIC "BARORING"
@@ -58,8 +63,10 @@ struct ringfile {
     size_t map_bytes;
     uint64_t sticky_bytes; /* sizes of the areas */
     uint64_t data_bytes;
-    struct ringfile_page *page; /* = map; NULL when opened */
-    _Atomic uint64_t *sticky;   /* the areas as words; NULL when opened */
+    uint64_t state_bytes;
+    struct ringfile_states *states; /* of the owner; NULL when opened */
+    struct ringfile_page *page;     /* = map; NULL when opened */
+    _Atomic uint64_t *sticky;       /* the areas as words; NULL when opened */
     _Atomic uint64_t *data;
 
     _Atomic uint32_t lock; /* 1 while a thread puts; guards everything below */
@@ -75,6 +82,19 @@ struct ringfile {
     uint64_t doubt_told[2];    /* what the drop records among them told */
     _Atomic uint64_t sent_seq; /* handed to the socket up to here; any thread */
 };
+
+/** Make what the owner needs to keep random states; NULL without memory. */
+struct ringfile_states *ringfile_states_create(void);
+
+/**
+ * Copy bytes of an area out, around its end.
+ *
+ * from     where the area begins, counted from the data area's begin; a multiple of 8
+ * pos      position in it, as head and tail count
+ * n_bytes  a multiple of 8, at most area_bytes
+ */
+int ringfile_copy_area(struct ringfile *ring, uint64_t from, uint64_t area_bytes,
+    uint64_t pos, void *out, size_t n_bytes);
 
 /** Take the ring's lock; false when others held it for about 50 ms. */
 bool ringfile_lock(struct ringfile *ring);

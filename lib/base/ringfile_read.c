@@ -60,26 +60,33 @@ static void copy_words(uint64_t *out, const _Atomic uint64_t *words, size_t n_wo
     }
 }
 
-/* Copy n_bytes (a multiple of 8) of the data area from a position on, around its end. */
-static int copy_data(struct ringfile *ring, uint64_t pos, void *out, size_t n_bytes)
+int ringfile_copy_area(struct ringfile *ring, uint64_t from, uint64_t area_bytes,
+    uint64_t pos, void *out, size_t n_bytes)
 {
-    uint64_t offset = pos % ring->data_bytes;
+    uint64_t offset = pos % area_bytes;
     size_t first = n_bytes;
-    if (first > ring->data_bytes - offset) {
-        first = (size_t)(ring->data_bytes - offset);
+    if (first > area_bytes - offset) {
+        first = (size_t)(area_bytes - offset);
     }
     if (ring->map != NULL) {
         uint64_t *to = out;
-        copy_words(to, ring->data + offset / 8, first / 8);
-        copy_words(to + first / 8, ring->data, (n_bytes - first) / 8);
+        const _Atomic uint64_t *area = ring->data + from / 8;
+        copy_words(to, area + offset / 8, first / 8);
+        copy_words(to + first / 8, area, (n_bytes - first) / 8);
         return 0;
     }
-    uint64_t base = RINGFILE_HEADER_BYTES + ring->sticky_bytes;
+    uint64_t base = RINGFILE_HEADER_BYTES + ring->sticky_bytes + from;
     int rc = pread_all(ring->fd, out, first, base + offset);
     if (rc == 0 && first < n_bytes) {
         rc = pread_all(ring->fd, (uint8_t *)out + first, n_bytes - first, base);
     }
     return rc;
+}
+
+/* Copy n_bytes (a multiple of 8) of the data area from a position on, around its end. */
+static int copy_data(struct ringfile *ring, uint64_t pos, void *out, size_t n_bytes)
+{
+    return ringfile_copy_area(ring, 0, ring->data_bytes, pos, out, n_bytes);
 }
 
 static bool is_plausible(const struct record_header *header, uint64_t room)

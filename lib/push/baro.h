@@ -304,6 +304,22 @@ BARO_API int baro_batch_at(
 BARO_API int baro_samples(struct baro_run *run, int64_t step, const int64_t *samples,
     const float *losses, const int8_t *correct, const int32_t *labels, size_t n);
 
+/**
+ * Keep the state of the program's random numbers as a step begins, for who wants to draw that step
+ * again: the ring holds those of about the last 1,000 steps in an area of a sixteenth of its size,
+ * at most 3 MiB (a ring of 1 MiB: of about 20 steps of a Mersenne Twister that draws much). They
+ * are sent only when the run fails or its process is gone.
+ *
+ * step     that begins; -1: the current one
+ * device   -1: of the CPU; else number of the GPU whose generator it is
+ * state    n_bytes, at most 16,384, as the framework takes it back
+ * returns  0; BARO_EINVAL; BARO_ELIMIT for one that the area cannot hold; BARO_EBUSY when another
+ *          thread is keeping one: it is left out
+ * cost     some microseconds for 5 KB
+ */
+BARO_API int baro_rng(
+    struct baro_run *run, int64_t step, int device, const void *state, size_t n_bytes);
+
 /** Note an event at the current step; text up to 4,096 bytes, longer is cut at a character. */
 BARO_API int baro_event(struct baro_run *run, enum baro_level level, const char *text);
 

@@ -271,6 +271,7 @@ static int make_ring(struct baro_run *run, const struct baro_options *options,
         return baro_err_set(err, BARO_EINVAL, "rank %d of %d ranks: 0 to n_ranks - 1 exist",
             options->rank, options->n_ranks);
     }
+    run->rank = (uint32_t)options->rank;
     const char *dir = run_choose(options->ring_dir, "BARO_RING_DIR", NULL);
     if (dir != NULL) {
         return create_ring(run, dir, bytes, options->rank, err);
@@ -459,6 +460,9 @@ int baro_close(struct baro_run *run, int timeout_ms)
     uint64_t end_ns = baro_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     bool is_left = wait_for_calls(run, timeout_ms);
     raw_close(run);
+    if (atomic_load_explicit(&run->has_failed, memory_order_acquire)) {
+        run_send_states(run);
+    }
     put_status(run);
     bool is_done = run->sender != NULL && wait_for_sender(run, end_ns);
     delist(run);

@@ -59,6 +59,7 @@ static int recover_open(struct ringfile *ring, const char *endpoint, int timeout
     uint64_t limit_ns = (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     bool is_all = false;
     bool was_greeted = false;
+    bool has_poured = false;
     do {
         (void)sender_step(sender, TURN_MS, true);
         sender_read_progress(sender, &progress);
@@ -68,6 +69,12 @@ static int recover_open(struct ringfile *ring, const char *endpoint, int timeout
             last_ns = baro_now_ns();
         }
         is_all = was_greeted && progress.is_done;
+        if (is_all && !has_poured) {
+            uint64_t n_states = 0; /* the random states come after all that is sent */
+            has_poured = true;
+            (void)ringfile_pour_states(ring, progress.acked_seq, &n_states);
+            is_all = n_states == 0;
+        }
     } while (!is_all && progress.refusal == 0 && baro_now_ns() - last_ns < limit_ns);
     sender_destroy(sender);
     out->n_sent = progress.n_sent;

@@ -45,6 +45,7 @@ struct baro_run {
     _Atomic bool has_failed;
     _Atomic bool has_said_full;
     _Atomic bool has_said_units;
+    uint32_t rank;
     bool is_raw; /* tensors go to the daemon whole */
     _Atomic bool has_said_here;
     _Atomic bool has_said_probe;
@@ -146,6 +147,9 @@ const char *run_choose(
  */
 int run_describe(
     struct baro_run *run, const struct baro_options *options, struct baro_err *err);
+
+/** Put the states of random numbers that are kept into the ring as records, if it has room. */
+void run_send_states(struct baro_run *run);
 
 /**
  * Start the sender thread, with all signals blocked in it.

@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/reading.h"
 #include "lib/base/ringfile.h"
+#include "lib/base/rng_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,10 +32,22 @@ static int write_ring(char *path, const uint8_t *data, size_t size)
     if (size >= 32) {
         memcpy(areas, data + 16, sizeof areas); /* the sizes that the header claims */
     }
-    uint64_t claimed = 4096 + areas[0] + areas[1];
+    uint64_t states = 0;
+    if (size >= 120 && data[8] > 1) {
+        memcpy(&states, data + 112, sizeof states);
+    }
+    uint64_t claimed = 4096 + areas[0] + areas[1] + states;
     int rc = claimed < MAX_FILE_BYTES ? ftruncate(fd, (off_t)claimed) : 0;
     (void)close(fd);
     return n == (ssize_t)size && rc == 0 ? 0 : -1;
+}
+
+static int look(const struct ringfile_state *state, void *payload)
+{
+    if (state->n_bytes == 0 || state->n_bytes > RNG_STATE_MAX_BYTES) {
+        abort();
+    }
+    return 0;
 }
 
 static void read_all(struct ringfile *ring)
@@ -74,6 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct ringfile *ring = NULL;
         struct baro_err err = {0};
         if (ringfile_open(&ring, path, RINGFILE_RECOVER, &err) == 0) {
+            uint64_t n_poured = 0;
+            (void)ringfile_each_state(ring, look, NULL);
+            read_all(ring);
+            (void)ringfile_pour_states(ring, 0, &n_poured);
             read_all(ring);
             ringfile_close(ring);
         } else if (err.text[0] == '\0') {

@@ -557,12 +557,12 @@ static void expect_refusal(const char *path, int code, const char *word)
 static void files_that_are_no_rings_are_refused_with_a_sentence(void **state)
 {
     char *path = leave_ring(10);
-    uint32_t version = 2;
+    uint32_t version = RINGFILE_VERSION + 1;
     uint64_t huge = UINT64_C(1) << 60;
     uint64_t original = RING;
     patch(path, 8, &version, sizeof version);
-    expect_refusal(path, BARO_EVERSION, "format 2");
-    version = 1;
+    expect_refusal(path, BARO_EVERSION, "format 3");
+    version = RINGFILE_VERSION;
     patch(path, 8, &version, sizeof version);
     patch(path, 24, &huge, sizeof huge);
     expect_refusal(path, BARO_ECORRUPT, "damaged");

@@ -149,6 +149,8 @@ _PROTOTYPES = {
                                     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,
                                     ctypes.c_size_t]),
     "baro_event": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]),
+    "baro_rng": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p,
+                                ctypes.c_size_t]),
     "baro_should_stop": (ctypes.c_int, [ctypes.c_void_p]),
     "baro_should_pause": (ctypes.c_int, [ctypes.c_void_p]),
     "baro_should_dump": (ctypes.c_int, [ctypes.c_void_p]),
@@ -218,7 +220,7 @@ def _bind(path):
     # longer, and another thread may keep it for milliseconds.
     brief = ctypes.PyDLL(path)
     for name in ("baro_scalar_id", "baro_scalars", "baro_step", "baro_turn",
-                 "baro_spent", "baro_should_stop", "baro_should_pause", "baro_should_dump",
+                 "baro_rng", "baro_spent", "baro_should_stop", "baro_should_pause", "baro_should_dump",
                  "baro_lr_scale"):
         function = getattr(brief, name)
         function.restype, function.argtypes = _PROTOTYPES[name]

@@ -12,6 +12,7 @@ from . import _device, _native, _tensors
 from ._form import Form
 from ._late import Late
 from ._numbers import as_number, whole
+from ._states import States
 from ._watchdog import TROUBLE_STEPS, Watchdog
 
 MAX_STEP = _native.MAX_STEP
@@ -51,6 +52,7 @@ class Pushing:
         self._views = {}          # (name, role): view, for tensor() and log()
         self._complaints = set()  # kinds of trouble that have been told
         self._watcher = None
+        self._states = States(self)
 
     def _log_plainly(self, values, began):
         """log() of nothing but numbers that are known, in one call; False: there is more to it."""
@@ -103,6 +105,7 @@ class Pushing:
         self._is_begun = False
         if self._next_step < MAX_STEP:
             self._next_step += 1
+        self._states.begin(self._next_step)
         now = perf_counter()
         if now >= self._news_at:
             self._hear(self._handle)

@@ -180,6 +180,8 @@ class Run(Pushing):
             if self._watcher is None:
                 self._watcher = _watch.Watcher(self)
             self._watcher.add(model, optimizers, every, roles, include, exclude, name)
+            if self._told_step is None:
+                self._states.begin(self._next_step)  # the first one
         except Exception as error:
             self._complain("watch", f"watch() failed: {error!r}")
 
@@ -306,6 +308,7 @@ class Run(Pushing):
             self._begin_step()
         else:
             self._is_begun = True
+            self._states.name(step)
             if step != self._told_step:
                 self._tell_step(step)
 
@@ -319,6 +322,7 @@ class Run(Pushing):
             self._last_logged = step
             self._next_step = min(step + self._stride, _native.MAX_STEP)
         self._is_begun = False
+        self._states.begin(self._next_step)
         if time.perf_counter() >= self._news_at:
             self._hear(self._handle)
 
