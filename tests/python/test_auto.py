@@ -332,6 +332,39 @@ def test_a_loop_with_autograd_grad_and_one_without_models():
         assert len(values(run, "loss")) == 3
 
 
+def test_weights_that_are_moved_by_hand_are_followed_and_their_failures_looked_into():
+    with live.daemon():
+        step = """
+            for i in range(12):
+                x = torch.ones(6, 3)
+                if i == 9:
+                    x[4] = -900.0
+                {forward}
+                loss.backward()
+                with torch.no_grad():
+                    for w in {weights}:
+                        w -= 1e-3 * w.grad
+                        w.grad = None
+            """
+        output, run, series = odd("""
+            import torch
+            a, b = torch.ones(3, 5, requires_grad=True), torch.ones(5, 1, requires_grad=True)
+            """ + step.format(forward="loss = ((x @ a + 40).log() @ b).mean()", weights="(a, b)"))
+        assert run["steps"] == 12 and "a:weight" in series and "b:grad" in series, series.keys()
+        assert "log of -2" in live.baro("why", run["id"])
+        output, run, series = odd(step.format(
+            forward="loss = (model(x).pow(2) * (x[:, :1] + 40).log()).mean()",
+            weights="model.parameters()"))
+        assert "at step 9: log of -860" in live.baro("why", run["id"])
+        output, run, series = odd("""
+            w = torch.ones(3, 1, requires_grad=True)
+            for i in range(4):
+                (x @ w - y).pow(2).mean().backward()
+                w = (w - 0.1 * w.grad).detach().requires_grad_()
+            """)
+        assert len(values(run, "loss")) == 4 and "w:weight" not in series
+
+
 def test_rounds_of_optimizers_are_steps():
     with live.daemon():
         _, run, _ = odd("""

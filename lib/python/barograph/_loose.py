@@ -10,6 +10,8 @@ import weakref
 
 import torch
 
+from ._probe.program import nodes_of
+
 _holders = weakref.WeakKeyDictionary()   # optimiser: its module
 
 
@@ -41,6 +43,18 @@ def hold(optimizer, loose):
     if holder is None or [id(one) for one in holder._parameters.values()] != list(map(id, loose)):
         holder = _holders[optimizer] = Tensors(_named(loose))
     return holder
+
+
+def leaves_of(loss):
+    """The tensors that a loss's gradients come to, in a fixed order."""
+    if not isinstance(loss, torch.Tensor) or loss.grad_fn is None:
+        return []
+    return [node.variable for node in nodes_of(loss) if hasattr(node, "variable")]
+
+
+def hold_leaves(tensors):
+    """A module of tensors that no optimiser holds; it is held by who asks for it."""
+    return Tensors(_named(tensors))
 
 
 def _named(tensors):

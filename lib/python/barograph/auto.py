@@ -9,7 +9,8 @@ A step is one round of the optimisers: it ends when each that takes part has ste
 were made are expected; one that lets another step twice takes part now and then only (the
 generator that follows five steps of a critic). Without an optimiser a step ends with the first
 forward pass in training mode after a backward(): by then the script has used the gradients. They are
-measured as backward() leaves them.
+measured as backward() leaves them. Where there is no module either, each backward() ends a step, and
+the tensors that got gradients are followed if the script moves them in place.
 
 Models are the outermost modules with parameters that an optimiser holds (without optimiser: that
 have got gradients). They are looked for at the first forward pass in training mode, and again when
@@ -117,6 +118,8 @@ class Recorder:
         self._has_looked = False
         self._n_passes = 0          # backward passes without an optimiser
         self._look_at = 1           # look for models at so many of them
+        self._leaves = None         # weak references: what the last loss without a module came from
+        self._bare = None           # module that holds these, if they are the same in each step
 
     def guarded(self, what, *arguments):
         """Call something of ours: its trouble is told once and never reaches the script."""
@@ -279,6 +282,8 @@ class Recorder:
             self._is_awaiting = False
             self._on_training()
         self._take_in(tensors)
+        if not self._living() and not self._watched:
+            self._note_leaves(tensors)
         if self._run._watcher is None and self._living() and not self._has_looked:
             self._look_for_models()   # no module was called: its weights may be tensors alone
             if self._run._watcher is not None:
@@ -308,6 +313,32 @@ class Recorder:
                 self._look_for_models()
             if self._run._watcher is not None:
                 self._run._watcher.show_grads()
+                self._run._watcher.probes.before_step()
+            if self._bare is not None or not self._watched:
+                self.close()
+                self._watch_leaves()
+
+    # ---- tensors alone ----
+
+    def _note_leaves(self, tensors):
+        """A loss of a script without any module: see whether the same tensors learn as before."""
+        from . import _loose
+        before, losses = self._leaves, _as_list(tensors)
+        found = _loose.leaves_of(losses[0]) if losses else []
+        self._leaves = [weakref.ref(one) for one in found]
+        if not before or not found or self._options is None:
+            return
+        if len(before) != len(found) or any(ref() is not one for ref, one in zip(before, found)):
+            self._run._complain(("auto", "leaves"), "the tensors that learn are new ones in each "
+                                "step, so only the loss is recorded: move them in place (w -= ...)")
+            return
+        self._bare = _loose.hold_leaves(found)
+
+    def _watch_leaves(self):
+        """Watch them, from a step's end on."""
+        if self._bare is not None and not self._watched:
+            self._watched.append(weakref.ref(self._bare))
+            self._run.watch(self._bare, None, **self._options)
 
     # ---- the end of a step ----
 

@@ -65,6 +65,7 @@ class Probes:
         self.compiled = Compiled(self)
         self._calls = []           # of models since the last backward(), oldest first
         self._depth = 0            # calls under way
+        self._entered = None       # (module, arguments) of the call that began the step
         self._thread = 0           # that trains
         self._hooked = []          # modules with hooks of ours in this step
         self._on_enter, self._on_leave = Hook(self._enter), Hook(self._leave)
@@ -167,6 +168,7 @@ class Probes:
         self._guard_s -= time.perf_counter() - began
         if module is not None and not is_hooked:  # else a hook of ours sees this very call
             self._enter(module, args)
+            self._entered = (module, args)
 
     def _may_guard(self):
         """Tell whether the step that begins is guarded."""
@@ -220,7 +222,7 @@ class Probes:
         self._hooked.clear()
         self._calls.clear()
         self._depth = 0
-        self._last = None
+        self._entered = self._last = None
         if self.is_guarded:
             usual, self._n_usual = self._n_usual, max(self._n_backward, 1)
             if usual < self._n_usual and 0 < self._n_made < min(self._n_usual, MAX_FIRST):
@@ -283,6 +285,9 @@ class Probes:
         watcher = self._watcher
         if get_ident() != self._thread:
             return  # of a replica, in a thread of its own
+        entered, self._entered = self._entered, None
+        if entered is not None and entered[0] is module and entered[1] is args:
+            return  # the step before was ended by this very call, which had our hook then
         if self._depth == 0 and not self._n_within and transform() is None:
             began = watcher.clock()
             try:
