@@ -17,6 +17,7 @@ MAX_NODES = 20000     # of a graph that are looked at
 MAX_WATCHED = 256     # of a graph whose slopes may be asked for
 MAX_HELD = 1 << 20    # elements of a tensor that is held for that
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_FIRST = ("_saved_self", "_saved_input", "_saved_mat1")
 _SETS = ("MaskedFillBackward", "WhereBackward")   # what puts -inf somewhere on purpose
 _BOUNDED = ("TanhBackward", "SigmoidBackward", "ReluBackward", "SoftmaxBackward")
 _SLOPES = {"SqrtBackward0": ("result",), "RsqrtBackward0": ("result",),
@@ -79,7 +80,10 @@ def _found(node, result):
 
 
 def _operands(saved):
-    return [one for name, one in saved if not name.startswith("_saved_result")]
+    """The operands that were saved, the first one first: names come in the order of the alphabet."""
+    kept = [(name not in _FIRST, one) for name, one in saved
+            if not name.startswith("_saved_result")]
+    return [one for _, one in sorted(kept, key=lambda pair: pair[0])]
 
 
 def batch_of(loss):

@@ -223,6 +223,10 @@ class Template:
         return any(value in self._lost or value in self._saved for value in line.outputs
                    if value is not None)
 
+    def is_cut_at(self, value):
+        """Tell whether a value is had from autograd, though an operation outside of models gave it."""
+        return value in self._saved and value.op is not None and value.op.line is not None
+
     def place_given(self, value):
         """(which call, which of its tensors) for a value that a model was given; else None."""
         return self._given.get(value)
@@ -503,6 +507,8 @@ class Replay:
                             known = template.find(value.value, gathered, self._sandbox,
                                                   self._result)
                         known = self._here(known)
+                        if template.is_cut_at(value.value) and self._trace.value_of(known) is None:
+                            self._trace.take_result(known, value.value)
                     made[value.value] = known
                     if value.value.name and value.value.kind == INPUT:
                         self._trace.inputs[id(known)] = (known, value.value.name)

@@ -155,7 +155,9 @@ class Search:
         else:
             inputs = [self._get(one) if one is not None else None for one in value.op.inputs]
             try:
-                text = cause.sentence(value.op, inputs, tensor, bad)
+                text = cause.sentence(value.op, inputs, tensor, bad) if inputs else (
+                    f"{value.op.name} gives {'NaN' if bool(tensor.isnan().any()) else 'inf'}; what it "
+                    "was given is not known any more")
             except Exception:
                 text = f"{value.op.name} of finite values gives what is not finite"
             origin = Origin(value.op, value, text)
@@ -186,6 +188,9 @@ def outside(value, tensor, bad):
     what = "NaN" if bool(tensor.isnan().any()) else "inf"
     name = f"'{value.name}'" if value.name else "what came from outside"
     share = f"{n_bad} of {tensor.numel()} elements"
+    if value.kind == INPUT and not value.name:
+        return (f"a tensor without gradient held {what} already: {share}; it is of the data, or was "
+                "computed outside of the models")
     if value.kind == INPUT:
         return f"the data held {what} already: {share} of {name}"
     if value.kind == CONSTANT:

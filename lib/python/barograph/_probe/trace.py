@@ -364,6 +364,14 @@ class Trace(dispatch.TorchDispatchMode):
                     self._listener.on_value(value, tensor)
             self._listener.on_op(op)
 
+    def take_result(self, tensor, was):
+        """An operation's result is known from elsewhere; was: its value in another trace."""
+        op = Op(was.op.name, was.op.attrs, [], [], was.op.module, was.op.source)
+        value = self._add(tensor, RESULT, "", op)
+        value.batch, value.unit = was.batch, was.unit
+        op.outputs.append(value)
+        self._finish(op, [tensor])
+
     def _module(self):
         return self._modules[-1][1] if self._modules else self.module
 
