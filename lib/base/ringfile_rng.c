@@ -60,6 +60,21 @@ static _Atomic uint64_t *word_at(const struct ringfile *ring, uint64_t pos)
     return area + pos % ring->state_bytes / 8;
 }
 
+static void store(
+    struct ringfile *ring, uint64_t pos, const uint64_t *words, size_t n_words)
+{
+    const uint64_t left = (ring->state_bytes - pos % ring->state_bytes) / 8;
+    const size_t first = n_words < left ? n_words : (size_t)left;
+    _Atomic uint64_t *to = word_at(ring, pos);
+    for (size_t i = 0; i < first; i++) {
+        atomic_store_explicit(&to[i], words[i], memory_order_release);
+    }
+    to = word_at(ring, 0);
+    for (size_t i = first; i < n_words; i++) {
+        atomic_store_explicit(&to[i - first], words[i], memory_order_release);
+    }
+}
+
 /* Move the tail until a record of that length fits. */
 static void make_room(struct ringfile *ring, struct ringfile_states *states, uint64_t bytes)
 {
@@ -115,10 +130,7 @@ static int put_locked(struct ringfile *ring, struct ringfile_states *states,
     header->check = record_check(record);
     memcpy(record, header, sizeof *header);
     make_room(ring, states, header->bytes);
-    for (uint64_t i = 0; i < header->bytes; i += 8) {
-        atomic_store_explicit(
-            word_at(ring, states->head + i), states->record[i / 8], memory_order_release);
-    }
+    store(ring, states->head, states->record, header->bytes / 8);
     if (is_key) {
         states->key_seq = header->seq;
         states->key_pos = states->head;

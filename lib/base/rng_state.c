@@ -26,6 +26,28 @@ static uint32_t word_at(const uint8_t *state, size_t n_bytes, size_t word)
     return value;
 }
 
+/* Pack eight whole words; out has room for all of them. Without a branch: half of them are zero. */
+static size_t pack_eight(
+    const uint8_t *state, const uint8_t *base, uint8_t *out, uint8_t *out_mask)
+{
+    size_t used = 0;
+    unsigned mask = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t value;
+        uint32_t before = 0;
+        memcpy(&value, state + (size_t)i * WORD, WORD);
+        if (base != NULL) {
+            memcpy(&before, base + (size_t)i * WORD, WORD);
+        }
+        value ^= before;
+        memcpy(out + used, &value, WORD);
+        used += value != 0 ? WORD : 0;
+        mask |= (value != 0 ? 1U : 0U) << i;
+    }
+    *out_mask = (uint8_t)mask;
+    return used;
+}
+
 size_t rng_state_pack(const uint8_t *state, size_t n_bytes, const uint8_t *base,
     uint8_t *out, size_t max_bytes)
 {
@@ -35,20 +57,26 @@ size_t rng_state_pack(const uint8_t *state, size_t n_bytes, const uint8_t *base,
         return 0;
     }
     memset(out, 0, used);
-    for (size_t i = 0; i < n_words; i++) {
-        uint32_t value = word_at(state, n_bytes, i);
-        if (base != NULL) {
-            value ^= word_at(base, n_bytes, i);
-        }
-        if (value == 0) {
+    size_t i = 0;
+    while (i < n_words) {
+        const size_t at = i * WORD;
+        if (i % 8 == 0 && n_bytes - at >= 8 * WORD && max_bytes - used >= 8 * WORD) {
+            used += pack_eight(
+                state + at, base != NULL ? base + at : NULL, out + used, &out[i / 8]);
+            i += 8;
             continue;
         }
-        if (max_bytes - used < WORD) {
-            return 0;
+        uint32_t value = word_at(state, n_bytes, i);
+        value ^= base != NULL ? word_at(base, n_bytes, i) : 0;
+        if (value != 0) {
+            if (max_bytes - used < WORD) {
+                return 0;
+            }
+            out[i / 8] |= (uint8_t)(1U << i % 8);
+            memcpy(out + used, &value, WORD);
+            used += WORD;
         }
-        out[i / 8] |= (uint8_t)(1U << i % 8);
-        memcpy(out + used, &value, WORD);
-        used += WORD;
+        i++;
     }
     return used;
 }
