@@ -591,6 +591,7 @@ static bool on_event(struct app *app, const SDL_Event *event)
     case SDL_MOUSEBUTTONDOWN:
     case SDL_MOUSEBUTTONUP: return on_button(app, &event->button);
     case SDL_MOUSEWHEEL:
+        app->view->has_ctrl = (SDL_GetModState() & KMOD_CTRL) != 0;
         return input_wheel(
             app->view, app->model, event->wheel.preciseX, event->wheel.preciseY);
     default: return false;

@@ -182,6 +182,8 @@ struct chart_line frame_smooth(
     double sum = 0;
     double weight = 0;
     double before = (double)NAN;
+    double lo = (double)INFINITY;
+    double hi = -(double)INFINITY;
     smooth.n_columns = 0;
     smooth.memo = NULL;
     for (size_t i = 0; columns != NULL && i < line->n_columns; i++) {
@@ -195,7 +197,9 @@ struct chart_line frame_smooth(
         sum = sum * keep + column->mean * n;
         weight = weight * keep + n;
         before = column->to;
-        double y = sum / weight;
+        lo = fmin(lo, column->mean);
+        hi = fmax(hi, column->mean);
+        double y = fmin(fmax(sum / weight, lo), hi); /* what is constant stays so */
         columns[smooth.n_columns++] = (struct chart_column){.from = column->from,
             .to = column->to,
             .min = y,

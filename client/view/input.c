@@ -708,11 +708,33 @@ static void zoom_at(struct view *view, const struct model *model,
     }
 }
 
+/* The topmost list or page under the pointer that scrolls; NULL: none. */
+static const struct view_zone *scroll_at(const struct view *view)
+{
+    for (size_t i = view->n_zones; i > 0; i--) {
+        const struct view_zone *zone = &view->zones[i - 1];
+        if (zone->act == VIEW_SCROLL && draw_inside(zone->rect, view->mx, view->my)) {
+            return zone;
+        }
+    }
+    return NULL;
+}
+
+/* Whether charts stand in what is much longer than the window: who turns the wheel there wants to
+ * see the others. */
+static bool is_long(const struct view *view, const struct view_zone *scroll)
+{
+    return scroll != NULL && view->scroll_max[scroll->a] > scroll->rect.h / 2;
+}
+
 bool input_wheel(struct view *view, const struct model *model, float dx, float dy)
 {
     const struct view_zone *chart = zone_at(view, view->mx, view->my, true);
     const struct chart_layout *layout = layout_of(view, chart);
-    if (layout != NULL && view->overlay == VIEW_PLAIN) {
+    const struct view_zone *scroll = scroll_at(view);
+    bool may_zoom = view->has_ctrl || (chart != NULL && chart->act == VIEW_TIMELINE) ||
+                    !is_long(view, scroll);
+    if (layout != NULL && view->overlay == VIEW_PLAIN && may_zoom) {
         glide_stop(view);
         if (dx != 0) {
             double by = (view->hi - view->lo) * 0.1 * (double)dx;
@@ -721,12 +743,8 @@ bool input_wheel(struct view *view, const struct model *model, float dx, float d
         zoom_at(view, model, layout, pow(0.8, (double)dy));
         return true;
     }
-    for (size_t i = view->n_zones; i > 0; i--) {
-        const struct view_zone *zone = &view->zones[i - 1];
-        if (zone->act == VIEW_SCROLL && draw_inside(zone->rect, view->mx, view->my)) {
-            glide_scroll(view, (enum view_scroll)zone->a, -dy * 48);
-            return true;
-        }
+    if (scroll != NULL) {
+        glide_scroll(view, (enum view_scroll)scroll->a, -dy * 48);
     }
-    return false;
+    return scroll != NULL;
 }

@@ -43,7 +43,7 @@ static const char *const KEYS[][2] = {
     {"drag", "zoom into a range of steps; on the time axis too"},
     {"shift drag", "zoom into steps and values of one chart"},
     {"ctrl drag", "mark the units whose lines pass; esc: no marks"},
-    {"wheel", "zoom at the pointer; scrolls lists and pages"},
+    {"wheel", "zoom; scrolls lists and long pages (ctrl: zooms)"},
     {"right drag", "move along"},
     {"double click", "all steps"},
     {"ctrl + -", "larger, smaller"},

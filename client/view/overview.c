@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "client/view/inside.h"
+#include "client/view/overview_gather.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 
@@ -16,157 +17,19 @@
  * dashed; its scalars are those of the same names.
  */
 
-enum { MAX_SCALARS = 96, MAX_RANKS = THEME_N_SERIES, MAX_HEAD_LINES = 3 };
-
-/* What stands where: what the program itself logged first, each loss before all else; then step
- * time and what watching costs; what watching derived (a number a parameter) last. */
-enum {
-    LOSS_ORDER = 10,
-    PINNED_ORDER,
-    PLAIN_ORDER = PINNED_ORDER + 10,
-    STEP_ORDER,
-    OWN_ORDER,
-    DERIVED_ORDER,
-    REPLICATED_ORDER
-};
+enum { MAX_HEAD_LINES = 3 };
 
 static const float MIN_SMALL = 110; /* height of a small chart */
 static const float MIN_SMALL_W = 160;
 static const float HEAD_LINE_H = 21;
 static const float PEEK = 40; /* of the rows below, so that one sees that they go on */
 
-/* A scalar to be shown: one line a rank. */
-struct scalar {
-    struct model_ref ref[MAX_RANKS];
-    uint32_t rank[MAX_RANKS];
-    size_t n, n_ranks; /* lines, and ranks that have it */
-    uint32_t twin;     /* thing of the second run; 0: it has none */
-    const char *title;
-    double cadence;
-    int order;
-};
-
-/* Whether a scalar is a loss of the training, and not of its evaluation. */
-static bool is_training_loss(const struct model_thing *thing)
-{
-    static const char *const others[] = {"val", "eval", "test", "loss/val", "loss/test"};
-    for (size_t i = 0; i < BARO_LEN(others); i++) {
-        if (strncasecmp(thing->name, others[i], strlen(others[i])) == 0) {
-            return false;
-        }
-    }
-    return words_is_loss(thing);
-}
-
-/* Gives the place of its name in a list, or the list's length. */
-static int place_in(const char *const *names, size_t n, const char *name)
-{
-    size_t i = 0;
-    while (i < n && strcmp(names[i], name) != 0) {
-        i++;
-    }
-    return (int)i;
-}
-
-/* Pinned ones come first, in this order; the others as the run named them. */
-static int order_of(const struct view *view, const struct model_thing *thing)
-{
-    int pin = overview_pin_place(view, thing->name);
-    if (pin >= 0) {
-        return pin - OVERVIEW_MAX_PINS;
-    }
-    static const char *const first[] = {"loss", "train/loss", "train_loss"};
-    static const char *const pinned[] = {
-        "lr", "learning_rate", "grad_norm", "val/loss", "val_loss"};
-    int order = place_in(first, BARO_LEN(first), thing->name);
-    if (order < (int)BARO_LEN(first)) {
-        return order;
-    }
-    if (words_is_own(thing)) {
-        return OWN_ORDER;
-    }
-    if (words_is_derived(thing)) {
-        return words_is_replicated(thing) ? REPLICATED_ORDER : DERIVED_ORDER;
-    }
-    if (is_training_loss(thing)) {
-        return LOSS_ORDER;
-    }
-    order = place_in(pinned, BARO_LEN(pinned), thing->name);
-    return order < (int)BARO_LEN(pinned) ? PINNED_ORDER + order : PLAIN_ORDER;
-}
-
-/* Put a line into a scalar, by its rank. */
-static void add_line(struct scalar *into, const struct model_thing *thing)
-{
-    size_t at = into->n;
-    into->n_ranks++;
-    if (at == MAX_RANKS && into->rank[at - 1] < thing->rank) {
-        return;
-    }
-    at = at == MAX_RANKS ? at - 1 : at;
-    into->n = at + 1;
-    while (at > 0 && into->rank[at - 1] > thing->rank) {
-        into->ref[at] = into->ref[at - 1];
-        into->rank[at] = into->rank[at - 1];
-        at--;
-    }
-    into->ref[at] = (struct model_ref){thing->thing, READING_SCALAR, 0, 0};
-    into->rank[at] = thing->rank;
-}
-
-/* Put a thing into the scalar of its name, or begin one; when there are too many, those at the
- * end give way. Gives the new count. */
-static size_t add_scalar(
-    struct frame *f, struct scalar *scalars, size_t n, const struct model_thing *thing)
-{
-    size_t at = 0;
-    while (at < n && strcmp(scalars[at].title, thing->name) != 0) {
-        at++;
-    }
-    if (at == n) {
-        struct scalar scalar = {.title = thing->name,
-            .cadence = thing->cadence,
-            .order = order_of(f->view, thing)};
-        if (n == MAX_SCALARS - 1 && scalars[n - 1].order <= scalar.order) {
-            return n;
-        }
-        n += n == MAX_SCALARS - 1 ? 0 : 1;
-        at = n - 1;
-        while (at > 0 && scalars[at - 1].order > scalar.order) {
-            scalars[at] = scalars[at - 1];
-            at--;
-        }
-        scalars[at] = scalar;
-    }
-    add_line(&scalars[at], thing);
-    return n;
-}
-
-/* Step times stand behind what the program logged, unless they are pinned. */
-static size_t add_step_times(struct frame *f, struct scalar *out, size_t n)
-{
-    int pin = overview_pin_place(f->view, OVERVIEW_STEP_TIME);
-    int order = pin >= 0 ? pin - OVERVIEW_MAX_PINS : STEP_ORDER;
-    size_t at = n;
-    while (at > 0 && out[at - 1].order > order) {
-        out[at] = out[at - 1];
-        at--;
-    }
-    out[at] = (struct scalar){.ref = {{0, READING_STEP, STEP_SECONDS, 0}},
-        .n = 1,
-        .n_ranks = 1,
-        .title = OVERVIEW_STEP_TIME,
-        .cadence = 1,
-        .order = order};
-    return n + 1;
-}
-
 /* Scalars of the second run by the names of the first's; remembered while neither list changes. */
 struct overview_twins {
     const struct model_things *of, *other; /* references */
     char glob[OVERVIEW_GLOB_BYTES];
     size_t n, n_pins;
-    uint32_t at[MAX_SCALARS];
+    uint32_t at[OVERVIEW_MAX_SCALARS];
 };
 
 static void forget_twins(struct overview_twins *twins)
@@ -187,7 +50,7 @@ static uint32_t twin_of(const struct model *other, const char *name)
     return 0;
 }
 
-static void find_twins(struct frame *f, struct scalar *scalars, size_t n)
+static void find_twins(struct frame *f, struct overview_scalar *scalars, size_t n)
 {
     struct view_overview *overview = &f->view->overview;
     const struct model *other = frame_other(f);
@@ -230,28 +93,16 @@ void overview_finish(struct view *view)
     *overview = (struct view_overview){0};
 }
 
-static size_t gather_scalars(struct frame *f, struct scalar *out)
+static size_t gather_scalars(struct frame *f, struct overview_scalar *out)
 {
-    const struct model_things *things = f->model->things;
     struct view_overview *overview = &f->view->overview;
-    size_t n = 0;
     overview->n_all = overview->n_shown = 0;
     if (f->model->run != f->view->run) {
         return 0;
     }
-    for (size_t i = 0; i < things->n; i++) {
-        if (!things->at[i].is_tensor) {
-            bool passes = overview_passes(overview->glob, things->at[i].name);
-            overview->n_all += things->at[i].rank == 0 ? 1 : 0;
-            overview->n_shown += passes && things->at[i].rank == 0 ? 1 : 0;
-            n = passes ? add_scalar(f, out, n, &things->at[i]) : n;
-        }
-    }
+    size_t n = overview_gather(f, out);
     if (overview->n_all == 0) {
         return 0;
-    }
-    if (overview_passes(overview->glob, OVERVIEW_STEP_TIME)) {
-        n = add_step_times(f, out, n);
     }
     find_twins(f, out, n);
     return n;
@@ -260,8 +111,8 @@ static size_t gather_scalars(struct frame *f, struct scalar *out)
 /* ---- one chart ---- */
 
 /* What is said behind the title. */
-static void say_note(const struct frame *f, const struct scalar *scalar, bool is_smooth,
-    uint64_t n_coarse, char note[WORDS_MAX])
+static void say_note(const struct frame *f, const struct overview_scalar *scalar,
+    bool is_smooth, uint64_t n_coarse, char note[WORDS_MAX])
 {
     note[0] = '\0';
     if (scalar->n_ranks > scalar->n) {
@@ -280,7 +131,8 @@ static void say_note(const struct frame *f, const struct scalar *scalar, bool is
 }
 
 /* The line of the second run, if it has this scalar; true then. */
-static bool add_twin(struct frame *f, const struct scalar *scalar, struct chart_line *out)
+static bool add_twin(
+    struct frame *f, const struct overview_scalar *scalar, struct chart_line *out)
 {
     const struct model *other = frame_other(f);
     bool is_step = scalar->ref[0].kind == READING_STEP;
@@ -298,7 +150,8 @@ static bool add_twin(struct frame *f, const struct scalar *scalar, struct chart_
 }
 
 /* "pin" in the lower left corner of the chart under the pointer; "pinned" always. */
-static void draw_pin(struct frame *f, struct draw_rect rect, const struct scalar *scalar)
+static void draw_pin(
+    struct frame *f, struct draw_rect rect, const struct overview_scalar *scalar)
 {
     bool is_pinned = overview_pin_place(f->view, scalar->title) >= 0;
     struct draw_rect at = {rect.x + 4, rect.y + rect.h - 24, 52, 20};
@@ -312,13 +165,13 @@ static void draw_pin(struct frame *f, struct draw_rect rect, const struct scalar
 }
 
 /* Gives where its plot is. */
-static struct draw_rect draw_scalar(
-    struct frame *f, struct draw_rect rect, const struct scalar *scalar, size_t color)
+static struct draw_rect draw_scalar(struct frame *f, struct draw_rect rect,
+    const struct overview_scalar *scalar, size_t color)
 {
-    struct chart_line lines[2 * MAX_RANKS + 2];
+    struct chart_line lines[2 * OVERVIEW_MAX_RANKS + 2];
     struct chart_line twin;
     size_t n_lines = scalar->n;
-    char names[MAX_RANKS][16];
+    char names[OVERVIEW_MAX_RANKS][16];
     char note[WORDS_MAX];
     uint64_t n_coarse = 0;
     bool is_ready = true;
@@ -476,8 +329,8 @@ static struct draw_rect place_of(const struct plan *plan, size_t i, size_t n)
 }
 
 /* Draw all scalars that are to be seen. Gives where the plot of the first is. */
-static struct draw_rect draw_scalars(
-    struct frame *f, const struct plan *plan, const struct scalar *scalars, size_t n)
+static struct draw_rect draw_scalars(struct frame *f, const struct plan *plan,
+    const struct overview_scalar *scalars, size_t n)
 {
     struct draw_rect plot = {0};
     for (size_t i = 0; i < n; i++) {
@@ -557,8 +410,12 @@ static void draw_none(struct frame *f, float x, float y, float w)
 void overview_draw(struct frame *f, struct draw_rect rect)
 {
     struct view *view = f->view;
-    struct scalar scalars[MAX_SCALARS];
+    struct overview_scalar *scalars =
+        draw_scratch(f->list, OVERVIEW_MAX_SCALARS * sizeof *scalars);
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
+    if (scalars == NULL) {
+        return;
+    }
     size_t n = gather_scalars(f, scalars);
     const float head_h = headline_height(f, inner.w);
     const float top = head_h + 8 + OVERVIEW_TOOLS_H;

@@ -7,6 +7,7 @@
 
 #include "client/view/input.h"
 #include "client/view/inside.h"
+#include "client/view/overview_gather.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -307,6 +308,14 @@ void overview_tools(struct frame *f, struct draw_rect row)
             (void)draw_link(f, x, y, "all", VIEW_OPEN_GLOB, 1);
         }
     } else if (overview->n_all > 6 && x < left - 120) {
-        (void)draw_link(f, x, y, "filter scalars", VIEW_OPEN_GLOB, 0);
+        char count[FORMAT_MAX];
+        char most[FORMAT_MAX];
+        (void)format_count(count, (int64_t)overview->n_all);
+        (void)format_count(most, OVERVIEW_MAX_SCALARS - 1);
+        (void)snprintf(text, sizeof text,
+            overview->n_all >= OVERVIEW_MAX_SCALARS ? "filter %s scalars; %s are shown"
+                                                    : "filter %s scalars",
+            count, most);
+        (void)draw_link(f, x, y, text, VIEW_OPEN_GLOB, 0);
     }
 }

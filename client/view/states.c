@@ -149,6 +149,15 @@ static void draw_no_tensors(struct frame *f, struct draw_rect rect)
         });
 }
 
+/* Whether the page is about tensors, and there is none to be shown. */
+static bool lacks_tensors(const struct view *view)
+{
+    return view->page == VIEW_TENSOR
+               ? view->thing == 0
+               : (view->page == VIEW_NETWORK || view->page == VIEW_LAYERS) &&
+                     view->tree->n == 0;
+}
+
 bool states_draw(struct frame *f, struct draw_rect rect)
 {
     const struct model *model = f->model;
@@ -170,8 +179,7 @@ bool states_draw(struct frame *f, struct draw_rect rect)
         draw_no_run(f, rect);
     } else if (f->run->n_steps == 0) {
         draw_no_step(f, rect);
-    } else if (f->view->page == VIEW_TENSOR && f->view->thing == 0 &&
-               model->run == f->view->run && model->has_things) {
+    } else if (model->run == f->view->run && model->has_things && lacks_tensors(f->view)) {
         draw_no_tensors(f, rect);
     } else {
         return false;

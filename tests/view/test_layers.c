@@ -458,6 +458,34 @@ static void boxes_are_tinted_by_what_is_chosen_and_say_so(void **unused)
     stage_end(&stage);
 }
 
+static void the_wheel_scrolls_what_is_long_and_zooms_with_ctrl(void **unused)
+{
+    (void)unused;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    stage.view->page = VIEW_LAYERS;
+    stage.view->is_still = true;
+    oracle_connect(stage.keeper);
+    stage_draw(&stage);
+    const struct view_zone *zone = NULL;
+    for (size_t i = 0; i < stage.view->n_zones; i++) {
+        const struct view_zone *at = &stage.view->zones[i];
+        zone = at->act == VIEW_CHART && at->b != 0 ? at : zone; /* a row's */
+    }
+    assert_non_null(zone);
+    (void)input_move(stage.view, zone->rect.x + 200, zone->rect.y + 10);
+    stage_draw(&stage);
+    stage.view->scroll_max[VIEW_SCROLL_LAYERS] = 9000; /* as of a run of many layers */
+    double span = stage.view->hi - stage.view->lo;
+    assert_true(input_wheel(stage.view, stage.model, 0, -1));
+    assert_true(stage.view->scroll[VIEW_SCROLL_LAYERS] > 0);
+    assert_true(fabs(stage.view->hi - stage.view->lo - span) < 1e-9);
+    stage.view->has_ctrl = true;
+    assert_true(input_wheel(stage.view, stage.model, 0, 1));
+    assert_true(stage.view->hi - stage.view->lo < span);
+    stage_end(&stage);
+}
+
 static void nothing_breaks_without_tensors_or_steps(void **unused)
 {
     (void)unused;
@@ -497,6 +525,7 @@ int main(void)
         cmocka_unit_test(an_order_stays_while_a_run_grows_a_little),
         cmocka_unit_test(the_distribution_over_time_has_three_forms),
         cmocka_unit_test(boxes_are_tinted_by_what_is_chosen_and_say_so),
+        cmocka_unit_test(the_wheel_scrolls_what_is_long_and_zooms_with_ctrl),
         cmocka_unit_test(nothing_breaks_without_tensors_or_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

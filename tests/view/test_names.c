@@ -3,8 +3,10 @@
 #include "tests/testing.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "client/view/overview_gather.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -174,6 +176,46 @@ static void modules_that_only_hold_one_another_are_one_row(void **unused)
     part_unref(things);
 }
 
+static void scalars_of_one_first_part_stand_together(void **unused)
+{
+    enum { N_MANY = 300, N = 7 + N_MANY };
+    static const char *const names[] = {
+        "val/a", "x", "train/a", "val/b", "loss", "train/b", "val/a"};
+    static const char *const shown[] = {
+        "loss", "val/a", "val/b", "x", "train/a", "train/b", "many/0"};
+    (void)unused;
+    struct stage stage;
+    stage_begin(&stage, 1440, 900);
+    static char many[N_MANY][16];
+    struct model_things *things =
+        calloc(1, sizeof *things + N * sizeof(struct model_thing));
+    struct overview_scalar *out = calloc(OVERVIEW_MAX_SCALARS, sizeof *out);
+    assert_true(things != NULL && out != NULL);
+    things->n = N;
+    for (uint32_t i = 0; i < N; i++) {
+        bool is_own = i < BARO_LEN(names);
+        (void)snprintf(many[is_own ? 0 : i - 7], sizeof many[0], "many/%u", i - 7);
+        things->at[i] = (struct model_thing){.thing = i + 1,
+            .rank = i == 6 ? 1 : 0, /* the first one's, of another rank */
+            .name = is_own ? names[i] : many[i - 7]};
+    }
+    struct model model = {.things = things};
+    struct frame f = frame_of(&stage);
+    f.model = &model;
+    size_t n = overview_gather(&f, out);
+    assert_int_equal(n, N - 1 + 1); /* two are one; and the step times */
+    assert_int_equal(stage.view->overview.n_all, N - 1);
+    for (size_t i = 0; i < BARO_LEN(shown); i++) {
+        assert_string_equal(out[i].title, shown[i]);
+    }
+    assert_int_equal(out[1].n, 2);
+    assert_string_equal(out[n - 2].title, many[N_MANY - 1]);
+    assert_string_equal(out[n - 1].title, OVERVIEW_STEP_TIME);
+    free(things);
+    free(out);
+    stage_end(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +225,7 @@ int main(void)
         cmocka_unit_test(parts_that_do_not_fit_are_left_out_whole),
         cmocka_unit_test(what_is_waited_for_is_said),
         cmocka_unit_test(modules_that_only_hold_one_another_are_one_row),
+        cmocka_unit_test(scalars_of_one_first_part_stand_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
