@@ -95,7 +95,7 @@ void header_draw(struct frame *f, struct draw_rect rect)
     char rest[WORDS_MAX];
     char away[WORDS_MAX];
     float x = rect.x + VIEW_PAD;
-    frame_mark(f, words_run_health(f->run), x + 4, y - 5);
+    frame_mark(f, words_shown_health(f->model, f->run), x + 4, y - 5);
     const char *link = link_words(model, away);
     const char *reason = f->run->status_text;
     (void)snprintf(rest, sizeof rest, "%.100s%sstep %s · %s%s%.120s",

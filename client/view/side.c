@@ -94,7 +94,7 @@ static void draw_run(
     }
     float x = row.x + VIEW_PAD + 16;
     float w = row.w - VIEW_PAD * 2 - 16;
-    frame_mark(f, words_run_health(run), row.x + VIEW_PAD + 4, row.y + 14);
+    frame_mark(f, words_shown_health(f->model, run), row.x + VIEW_PAD + 4, row.y + 14);
     float name_w = is_other ? draw_beside(f, row, w) : w;
     (void)words_run(name, run);
     if (is_grouped) {

@@ -211,6 +211,15 @@ static void say_fine(
     (void)snprintf(out + n, WORDS_MAX - n, " was finite.");
 }
 
+enum theme_health words_shown_health(const struct model *model, const struct model_run *run)
+{
+    enum theme_health health = words_run_health(run);
+    size_t n;
+    const struct model_event *event =
+        health == THEME_CALM && model->run == run->run ? worst_event(model, &n) : NULL;
+    return event == NULL ? health : event->level >= BARO_ALARM ? THEME_ALARM : THEME_WATCH;
+}
+
 enum theme_health words_headline_health(
     const struct model *model, const struct model_run *run, const struct model_alert *worst)
 {
@@ -219,14 +228,8 @@ enum theme_health words_headline_health(
                : worst->level == BARO_WATCH ? THEME_WATCH
                                             : THEME_CALM;
     }
-    enum theme_health health = words_run_health(run);
-    size_t n;
-    const struct model_event *event = worst_event(model, &n);
-    if (health == THEME_CALM && event != NULL && event->level >= BARO_ALARM) {
-        return THEME_ALARM;
-    }
-    bool is_odd = event != NULL || first_nonfinite(model) != NULL;
-    return health == THEME_CALM && is_odd ? THEME_WATCH : health;
+    enum theme_health health = words_shown_health(model, run);
+    return health == THEME_CALM && first_nonfinite(model) != NULL ? THEME_WATCH : health;
 }
 
 char *words_headline(char out[WORDS_MAX], const struct model *model,

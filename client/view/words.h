@@ -40,6 +40,10 @@ bool words_is_derived(const struct model_thing *thing);
 /** Add how often it is measured: " · every 12 steps, units every 48"; nothing when not known. */
 char *words_add_cadence(char out[WORDS_MAX], const struct model_thing *thing);
 
+/** Health of a run for its mark; of the one that is shown what its program warned of itself, too. */
+enum theme_health words_shown_health(
+    const struct model *model, const struct model_run *run);
+
 /** How bad what words_headline says is. */
 enum theme_health words_headline_health(const struct model *model,
     const struct model_run *run, const struct model_alert *worst);
