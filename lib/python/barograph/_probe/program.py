@@ -324,8 +324,13 @@ def edges_of(trace):
 
 def _bytes_of(dtype):
     known = _item_bytes.get(dtype)
-    if known is None:  # torch 1.13 does not say; to ask a tensor is dear
-        known = _item_bytes[dtype] = torch.empty((), dtype=dtype).element_size()
+    if known is None:  # torch 1.13 does not say; to make a tensor and ask it is dear
+        known = getattr(dtype, "itemsize", None)
+        if known is None and dtype is not torch.bool:
+            parts = 2 if dtype.is_complex else 1
+            about = torch.finfo if dtype.is_floating_point or parts == 2 else torch.iinfo
+            known = about(dtype).bits // 8 * parts
+        known = _item_bytes[dtype] = known or 1
     return known
 
 

@@ -365,7 +365,8 @@ class Probes:
             value = trace.value_of(loss) if loss is not None else None
             template = None
             if value is not None and trace.error is None and not trace.is_cut:
-                template = Template(trace, loss, frames)
+                with trace.pause():
+                    template = Template(trace, loss, frames)
                 self._has_noise = template.has_noise
                 self._note_edges(template)
         finally:
