@@ -240,7 +240,7 @@ int ringfile_each_state(struct ringfile *ring, ringfile_state_fn visit, void *pa
  */
 int ringfile_pour_states(struct ringfile *ring, uint64_t last_seq, uint64_t *out_n);
 
-/** Forget the states that are kept. */
+/** Forget the states that are kept. Returns 0; BARO_EIO; BARO_EBUSY when a thread is at it. */
 int ringfile_forget_states(struct ringfile *ring);
 
 /** Tell the sequence number of the newest record; 0 when there is none. Any thread. */

@@ -9,6 +9,7 @@
 #include "lib/base/reading.h"
 #include "lib/base/ringfile_impl.h"
 #include "lib/base/rng_state.h"
+#include "lib/base/spin.h"
 
 /*
  * The states of random numbers of the last steps lie in an area of their own, a small ring beside
@@ -407,10 +408,21 @@ int ringfile_pour_states(struct ringfile *ring, uint64_t last_seq, uint64_t *out
 
 int ringfile_forget_states(struct ringfile *ring)
 {
+    struct ringfile_states *states = ring->states;
     uint64_t head = 0;
     if (ring->state_bytes == 0) {
         return 0;
     }
-    int rc = RINGFILE_LOAD(ring, state_head, &head);
-    return rc == 0 ? RINGFILE_STORE(ring, state_tail, head) : rc;
+    if (states == NULL) {
+        int rc = RINGFILE_LOAD(ring, state_head, &head);
+        return rc == 0 ? RINGFILE_STORE(ring, state_tail, head) : rc;
+    }
+    if (!baro_spin_lock(&states->lock)) {
+        return BARO_EBUSY;
+    }
+    states->tail = states->head;
+    states->key_seq = 0; /* it is forgotten, too */
+    int rc = RINGFILE_STORE(ring, state_tail, states->tail);
+    baro_spin_unlock(&states->lock);
+    return rc;
 }

@@ -308,7 +308,7 @@ BARO_API int baro_samples(struct baro_run *run, int64_t step, const int64_t *sam
  * Keep the state of the program's random numbers as a step begins, for who wants to draw that step
  * again: the ring holds those of about the last 1,000 steps in an area of a sixteenth of its size,
  * at most 3 MiB (a ring of 1 MiB: of about 20 steps of a Mersenne Twister that draws much). They
- * are sent only when the run fails or its process is gone.
+ * are sent only when a failure was captured, the run fails or its process is gone.
  *
  * step     that begins; -1: the current one
  * device   -1: of the CPU; else number of the GPU whose generator it is

@@ -310,7 +310,13 @@ int baro_probe_end(struct baro_probe *probe, int is_dropped)
     if (inside != NULL && !is_dropped) {
         const uint64_t now = ticks_now_ns();
         if (still_fits(probe)) {
-            rc = push_end(inside, now, put_pieces(probe, now));
+            rc = put_pieces(probe, now);
+            if (rc == 0 && probe->reason == PROBE_FAILURE &&
+                !atomic_exchange_explicit(
+                    &inside->has_sent_states, true, memory_order_relaxed)) {
+                run_send_states(inside); /* of the steps up to it */
+            }
+            rc = push_end(inside, now, rc);
         } else {
             push_tell_once(inside, &inside->has_said_probe,
                 "the operations of a step were captured, but the ring has no room for them "

@@ -5,7 +5,8 @@
 
 /*
  * The states of random numbers wait in their area of the ring until somebody has a use for them:
- * a run that fails sends them as it closes; of a process that is gone the ring is read.
+ * they are sent when the first failure was captured, and as a run that failed closes; of a process
+ * that is gone the ring is read.
  */
 
 enum { MAX_DEVICE = 4095 };

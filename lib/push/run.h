@@ -46,7 +46,8 @@ struct baro_run {
     _Atomic bool has_said_full;
     _Atomic bool has_said_units;
     uint32_t rank;
-    bool is_raw; /* tensors go to the daemon whole */
+    _Atomic bool has_sent_states; /* at the first failure */
+    bool is_raw;                  /* tensors go to the daemon whole */
     _Atomic bool has_said_here;
     _Atomic bool has_said_probe;
     _Atomic uint64_t probe_serial; /* of the last probe; 0: none yet */

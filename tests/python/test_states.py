@@ -97,6 +97,38 @@ def test_a_run_that_failed_has_sent_its_states():
         check(run, drawn)
 
 
+def test_the_states_up_to_a_failure_are_there_while_the_training_goes_on():
+    with live.daemon():
+        live.good("""
+import torch, barograph
+torch.manual_seed(3)
+run = barograph.init(budget=0.5)
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+run.watch(model)
+for step in range(40):
+    x = torch.randn(8, 4)
+    out = model(x)
+    loss = out.square().mean() if step != 12 else (out.square() * -1 - 1).log().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    if step != 12:
+        optimizer.step()
+    run.log({"loss": loss.item()})
+run.finish()
+""")
+        run = live.the_run()
+        assert run["status"] == "finished", run
+        assert any(p["reason"] == "failure" for p in live.listing("probes", run["id"]))
+        kept = []
+        for step in range(8, 18):
+            live.baro("probes", run["id"], "--rng", str(step), "-o", place("state"), check=False)
+            if os.path.exists(place("state")):
+                os.remove(place("state"))
+                kept.append(step)
+        assert len(kept) >= 3 and 10 <= max(kept) <= 13, kept
+
+
 def test_a_run_that_ended_well_keeps_none():
     with live.daemon():
         live.good("""

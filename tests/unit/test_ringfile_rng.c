@@ -284,6 +284,25 @@ static void patch(const char *path, off_t offset, const void *bytes, size_t n)
     (void)close(fd);
 }
 
+static void what_is_kept_after_others_were_forgotten_needs_none_of_them(void **state)
+{
+    struct ringfile *ring = make_ring(RINGFILE_MIN_BYTES);
+    for (int64_t step = 0; step < 2000; step++) {
+        keep(ring, step, false);
+        if (step % 700 == 99) {
+            assert_int_equal(ringfile_forget_states(ring), 0);
+            assert_int_equal(look_at(ring, false).n, 0);
+        }
+        if (step % 700 == 140) {
+            const struct seen seen = look_at(ring, false);
+            assert_int_equal(seen.n, 41);
+            assert_int_equal(seen.last, step);
+        }
+    }
+    assert_int_equal(ringfile_unlink(ring), 0);
+    ringfile_close(ring);
+}
+
 static void a_torn_state_is_passed_over(void **state)
 {
     char *path = kill_a_writer(true, 0);
@@ -349,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_small_ring_keeps_few_or_many_as_they_differ),
         cmocka_unit_test(what_a_killed_process_kept_is_whole),
         cmocka_unit_test(poured_states_are_the_next_records),
+        cmocka_unit_test(what_is_kept_after_others_were_forgotten_needs_none_of_them),
         cmocka_unit_test(a_torn_state_is_passed_over),
         cmocka_unit_test(a_ring_of_the_version_before_is_read),
     };
