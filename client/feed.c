@@ -329,7 +329,7 @@ static void note_pace(struct feed *feed, const struct link_message *message)
     }
     size_t n_bytes = message->n_bytes + message->n_packed;
     feed->arrived_ns = now_ns;
-    if (request == 0 || n_bytes < PACE_BYTES || begun_ns == 0) {
+    if (request == 0 || n_bytes < PACE_BYTES || begun_ns == 0 || feed->wake == NULL) {
         return;
     }
     double seconds = fmax((double)(now_ns - begun_ns) * 1e-9, 1e-5);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The feed: the thread that owns the link to the daemon. It carries the keeper's questions and
- * the answers, and publishes a new model whenever something has changed, at most 30 times a
+ * the answers, and publishes a new model whenever something has changed, at most 60 times a
  * second. All functions here are for the main thread.
  */
 #ifndef CLIENT_FEED_H
@@ -19,7 +19,8 @@ typedef void (*feed_wake_fn)(void *payload);
  * Start a feed.
  *
  * endpoint  NULL: BARO_ENDPOINT, else that of the data folder
- * wake      NULL: nobody is woken, feed_wait tells
+ * wake      NULL: nobody is woken, feed_wait tells; and there is time: all is asked for whole,
+ *           however slow the line
  * returns   NULL with a sentence in err when the endpoint is none
  */
 struct feed *feed_open(

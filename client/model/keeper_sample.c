@@ -100,7 +100,7 @@ static void fill_question(struct keeper *keeper, Baro__SampleRequest *out)
     out->is_paced = true;
     out->n_always = wish->n_always;
     out->always = (uint32_t *)(uintptr_t)wish->always;
-    if (shown != NULL && shown->n_shown > 0) {
+    if (shown != NULL && shown->is_done && shown->n_shown > 0) { /* not a mere beginning */
         out->n_keep = shown->n_shown;
         out->keep = (uint32_t *)(uintptr_t)shown->shown;
     }
