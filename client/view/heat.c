@@ -309,15 +309,6 @@ static void tip_of_row(struct frame *f, const struct heat *heat,
 
 /* ---- the rows ---- */
 
-static void draw_cursor(struct frame *f, struct draw_rect plot)
-{
-    double place = xaxis_place(f->view, f->view->cursor);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-            draw_fade(f->theme->accent, 0.75F));
-    }
-}
-
 /* Rows that are labelled: the origin first, then alarms, then what they hit, then all; each
  * keeps its distance from those before it. */
 static size_t choose_labels(const struct heat *heat, size_t first, size_t end, size_t *out)
@@ -432,12 +423,7 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
         table_x, heat.plot.y, rect.x + rect.w - 20 - table_x, heat.plot.h};
     heat.n_cells = (size_t)fmaxf(plot_w * draw_scale(f->list) / 2, 8);
     heat.scroll = scroll_of(f, &heat, role);
-    struct view_slot *slot = frame_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0));
-    slot->layout = (struct chart_layout){.rect = heat.plot,
-        .plot = heat.plot,
-        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
-            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
-    slot->has_layout = true;
+    struct view_slot *slot = plot_slot(f, frame_id(VIEW_OVERVIEW, 0, 0xFF, 0), heat.plot);
     struct draw_rect rows = {rect.x, heat.plot.y, rect.w, heat.plot.h};
     struct draw_rect within = f->within;
     draw_clip(f->list, (struct draw_rect){rows.x, rows.y - 4, rows.w, rows.h + 8});
@@ -448,7 +434,7 @@ void heat_draw(struct frame *f, struct draw_rect rect, float plot_x, float plot_
     f->within = frame_within(f, rows);
     draw_rows(f, &heat);
     f->within = within;
-    draw_cursor(f, heat.plot);
+    plot_cursor(f, heat.plot, draw_fade(f->theme->accent, 0.75F));
     draw_unclip(f->list);
     frame_scroll_bar(f, rows, heat.row_h * (float)heat.n, heat.scroll);
     draw_legend(f, &heat, plot_x, rect.y + rect.h - 10);

@@ -354,17 +354,9 @@ void hist_time_draw(struct frame *f, struct draw_rect rect, const struct model_t
     if (form == TENSOR_RIDGES) {
         return;
     }
-    double place = xaxis_place(f->view, f->view->cursor);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-            draw_fade(f->theme->accent, 0.75F));
-    }
-    struct view_slot *slot = frame_slot(f, frame_id(VIEW_TENSOR, thing->thing, 0xF2, 0));
-    slot->layout = (struct chart_layout){.rect = plot,
-        .plot = plot,
-        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
-            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
-    slot->has_layout = true;
+    plot_cursor(f, plot, draw_fade(f->theme->accent, 0.75F));
+    struct view_slot *slot =
+        plot_slot(f, frame_id(VIEW_TENSOR, thing->thing, 0xF2, 0), plot);
     frame_zone(f, plot, VIEW_CHART, slot - f->view->slots, 0);
     if (frame_is_over(f, plot)) {
         tip_of(f, plot, hist);

@@ -48,6 +48,12 @@ struct view_slot *frame_slot(struct frame *f, uint64_t id);
 /** An id for a slot from a page and what is shown. */
 uint64_t frame_id(uint32_t page, uint32_t thing, uint32_t kind, uint32_t stat);
 
+/** The slot of a picture over the visible steps that the page draws itself. */
+struct view_slot *plot_slot(struct frame *f, uint64_t id, struct draw_rect plot);
+
+/** A line across such a picture where the cursor is, if that is visible. */
+void plot_cursor(struct frame *f, struct draw_rect plot, draw_color color);
+
 /** Wish for a series and give what is there of it; NULL: nothing yet. */
 const struct model_series *frame_series(
     struct frame *f, struct model_ref ref, bool is_coarse);

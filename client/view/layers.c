@@ -472,11 +472,7 @@ static void draw_marks(struct frame *f, const struct layers *layers)
                 f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 4, f->theme->text);
         }
     }
-    double place = xaxis_place(f->view, f->view->cursor);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-            draw_fade(f->theme->accent, 0.75F));
-    }
+    plot_cursor(f, plot, draw_fade(f->theme->accent, 0.75F));
 }
 
 /* The steps, or what else is counted, below all rows: they share it. */
@@ -583,12 +579,7 @@ static void draw_list(struct frame *f, struct layers *layers)
 {
     const struct draw_rect list = layers->list;
     float scroll = scroll_of(f, layers);
-    struct view_slot *slot = frame_slot(f, frame_id(VIEW_LAYERS, 0, 0xFF, 0));
-    slot->layout = (struct chart_layout){.rect = layers->plot,
-        .plot = layers->plot,
-        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
-            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
-    slot->has_layout = true;
+    struct view_slot *slot = plot_slot(f, frame_id(VIEW_LAYERS, 0, 0xFF, 0), layers->plot);
     struct draw_rect within = f->within;
     frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_LAYERS, 0);
     f->within = frame_within(f, list);

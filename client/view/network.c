@@ -253,11 +253,7 @@ static void draw_history(struct frame *f, const struct network_box *box)
         draw_clip(f->list, plot);
         form_draw(f, plot, &box->data, chosen->stat, chosen->form, &y, false);
         draw_unclip(f->list);
-        double place = xaxis_place(f->view, f->view->cursor);
-        if (place >= 0 && place <= 1) {
-            draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-                draw_fade(f->theme->accent, 0.75F));
-        }
+        plot_cursor(f, plot, draw_fade(f->theme->accent, 0.75F));
     }
 }
 

@@ -69,19 +69,10 @@ static void draw_strip(struct frame *f, struct draw_rect rect,
         f->list, plot.x - 6, plot.y + plot.h, &style, format_value(text, y.lo));
     draw_clip(f->list, plot);
     form_draw(f, plot, &data, stat, form, &y, false);
-    double place = xaxis_place(f->view, f->view->cursor);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-            draw_fade(f->theme->accent, 0.75F));
-    }
+    plot_cursor(f, plot, draw_fade(f->theme->accent, 0.75F));
     draw_unclip(f->list);
     struct view_slot *slot =
-        frame_slot(f, frame_id(VIEW_TENSOR, thing->thing, 0xF1, (uint32_t)stat));
-    slot->layout = (struct chart_layout){.rect = plot,
-        .plot = plot,
-        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
-            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
-    slot->has_layout = true;
+        plot_slot(f, frame_id(VIEW_TENSOR, thing->thing, 0xF1, (uint32_t)stat), plot);
     frame_zone(f, plot, VIEW_CHART, slot - f->view->slots, 0);
     if (frame_is_over(f, plot)) {
         frame_tip(f, f->view->mx, f->view->my);

@@ -208,18 +208,9 @@ void unit_strip_draw(struct frame *f, struct draw_rect rect, const struct units 
     }
     draw_picture(f, plot, units, &order);
     struct view_slot *slot =
-        frame_slot(f, frame_id(VIEW_TENSOR, units->thing->thing, 0xF0, 0));
-    slot->layout = (struct chart_layout){.rect = plot,
-        .plot = plot,
-        .x = {.lo = xaxis_of(&f->view->x.map, f->view->lo),
-            .hi = xaxis_of(&f->view->x.map, f->view->hi)}};
-    slot->has_layout = true;
+        plot_slot(f, frame_id(VIEW_TENSOR, units->thing->thing, 0xF0, 0), plot);
     frame_zone(f, plot, VIEW_CHART, slot - f->view->slots, 0);
-    double place = xaxis_place(f->view, f->view->cursor);
-    if (place >= 0 && place <= 1) {
-        draw_hair_v(f->list, plot.x + plot.w * (float)place, plot.y, plot.h, 0,
-            draw_fade(f->theme->text, 0.7F));
-    }
+    plot_cursor(f, plot, draw_fade(f->theme->text, 0.7F));
     if (frame_is_over(f, plot)) {
         uint32_t row = order.order[place_at(f, plot, order.n)];
         uint32_t unit = order.units != NULL ? order.units[row] : row;
