@@ -283,20 +283,35 @@ static void report_quantiles(struct bench *bench, const char *name, double *valu
     }
 }
 
-static void report_live(struct bench *bench, const struct window *window)
+/* Frames and delays of a live page; `size` stands before their names, "" for the usual window. */
+static void report_frames(
+    struct bench *bench, const struct window *window, const char *size)
 {
+    static const struct {
+        const char *list;
+        const char *name;
+        bool has_limit; /* the same lines, drawn without anything else */
+    } rows[] = {{"frame_ms", "frame", true},
+        {"frame_cpu_ms", "frame, processor time", true},
+        {"delay_ms", "push to pixel", false}};
     baro_autofree double *values = baro_xcalloc(MAX_FIGURES, sizeof *values);
     size_t n = list_of(window, "raw_ms", values);
     double raw = n > 0 ? bench_median(values, n) : (double)NAN;
     char limit[80];
     (void)snprintf(limit, sizeof limit, "raw drawing of %.0f lines of %.0f columns",
         number_of(window, "lines"), number_of(window, "columns"));
-    n = list_of(window, "frame_ms", values);
-    report_quantiles(bench, "frame", values, n, raw, limit);
-    n = list_of(window, "frame_cpu_ms", values);
-    report_quantiles(bench, "frame, processor time", values, n, raw, limit);
-    n = list_of(window, "delay_ms", values);
-    report_quantiles(bench, "push to pixel", values, n, (double)NAN, NULL);
+    for (size_t i = 0; i < BARO_LEN(rows); i++) {
+        char name[60];
+        (void)snprintf(name, sizeof name, "%s%s", size, rows[i].name);
+        n = list_of(window, rows[i].list, values);
+        report_quantiles(bench, name, values, n, rows[i].has_limit ? raw : (double)NAN,
+            rows[i].has_limit ? limit : NULL);
+    }
+}
+
+static void report_live(struct bench *bench, const struct window *window)
+{
+    report_frames(bench, window, "");
     bench_report(bench, "view", "start to first useful frame",
         since_start(window, "useful_ns"), "ms", since_start(window, "first_ns"),
         "first frame of any kind");
@@ -309,22 +324,6 @@ static void report_live(struct bench *bench, const struct window *window)
     bench_note(bench, "%.0f series listed, %.0f lines of up to %.0f columns on the screen.",
         number_of(window, "things"), number_of(window, "lines"),
         number_of(window, "columns"));
-}
-
-static void report_large_live(struct bench *bench, const struct window *window)
-{
-    baro_autofree double *values = baro_xcalloc(MAX_FIGURES, sizeof *values);
-    size_t n = list_of(window, "raw_ms", values);
-    double raw = n > 0 ? bench_median(values, n) : (double)NAN;
-    char limit[80];
-    (void)snprintf(limit, sizeof limit, "raw drawing of %.0f lines of %.0f columns",
-        number_of(window, "lines"), number_of(window, "columns"));
-    n = list_of(window, "frame_ms", values);
-    report_quantiles(bench, "3840 x 2160: frame", values, n, raw, limit);
-    n = list_of(window, "delay_ms", values);
-    report_quantiles(bench, "3840 x 2160: push to pixel", values, n, (double)NAN, NULL);
-    bench_report(bench, "view", "3840 x 2160: memory",
-        number_of(window, "rss_bytes") * 1e-6, "MB", (double)NAN, NULL);
 }
 
 static int bench_live(struct bench *bench)
@@ -359,7 +358,9 @@ static int bench_live(struct bench *bench)
     (void)pthread_join(thread, NULL);
     close_training(training);
     if (rc == 0) {
-        report_large_live(bench, &window);
+        report_frames(bench, &window, "3840 x 2160: ");
+        bench_report(bench, "view", "3840 x 2160: memory",
+            number_of(&window, "rss_bytes") * 1e-6, "MB", (double)NAN, NULL);
         json_decref(window.figures);
         rig_await_idle(&daemon);
         rc = run_window(
