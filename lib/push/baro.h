@@ -271,6 +271,15 @@ BARO_API int64_t baro_due(
 BARO_API int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns);
 
 /**
+ * Tell whether the budget has room for what nobody must do: keeping the state of random numbers,
+ * probes, looking for what is not finite. What is spent so, and is booked for no tensor, has a
+ * gift to begin with (40 seconds' worth of the budget), and at most 7/8 of it afterwards.
+ *
+ * returns  1; 0 while more was spent than that, as of the last baro_due()
+ */
+BARO_API int baro_has_spare(struct baro_run *run);
+
+/**
  * Trouble is seen: baro_due() says yes to everything for at least the next n_steps steps, on
  * loan: until two seconds are owed. They are paid back later by measuring less.
  */

@@ -191,6 +191,12 @@ int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns)
     return 0;
 }
 
+int baro_has_spare(struct baro_run *run)
+{
+    run_autoleave struct baro_run *inside = run_enter(run);
+    return inside != NULL && governor_has_spare(run->governor);
+}
+
 int baro_trouble(struct baro_run *run, int n_steps)
 {
     run_autoleave struct baro_run *inside = run_enter(run);

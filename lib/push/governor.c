@@ -19,9 +19,10 @@
  * remains is credit. What was granted is paid from credit; what credit does not cover becomes
  * loan. So in the long run no more is spent than came in:
  *
- *     spent <= share * (time + GIFT_TIME) + LOAN_MAX + what one turn can cost
+ *     spent <= share * (time + GIFT_TIME + START_TIME) + LOAN_MAX + what one turn can cost
  *
- * unless those who do not ask spend more than 7/8 of the income by themselves. Every expense is
+ * unless those who do not ask spend more than 7/8 of the income by themselves. They are told when
+ * arrears exceed SLACK_TIME's worth, so that they leave out what can be left out. Every expense is
  * booked as it was, never as it was expected: wrong expectations cost cadence, not budget.
  * Credit is saved up to SAVED_MAX, or to the cost of what is being saved for. A turn of more than
  * PAUSE_TURNS usual ones is a pause (an evaluation, a checkpoint). What those who do not ask spend
@@ -30,8 +31,9 @@
  *
  * The first steps of a training are looked at most closely. So the governor begins with a gift,
  * which is paid out at a rate that falls like 1 / time, and given back by an eighth of the
- * income: readings grow rarer little by little, and none is followed by a long hole. For the same
- * reason a turn spends at most a SPREAD-th of what has been saved up, or else what the most
+ * income: readings grow rarer little by little, and none is followed by a long hole. Those who do
+ * not ask have a gift, too: what they spend at first (models are taken in, a first probe, the
+ * first steps are guarded) is arrears only beyond START_TIME's worth. For the same reason a turn spends at most a SPREAD-th of what has been saved up, or else what the most
  * urgent cost: savings of a pause last for some time.
  *
  * The choice. With I_i turns between two measurements of tensor i, the sum of all c_i / I_i is
@@ -92,6 +94,8 @@ static const double gift_time_ns = 10 * S_NS;   /* as much as so long brings, */
 static const double gift_unit_ns = 0.25 * S_NS; /* at a rate that falls from here on, */
 static const double gift_span = 1200;           /* for so many times as long */
 static const double gift_part = 1.0 / 8;
+static const double start_time_ns = 40 * S_NS; /* as much those who do not ask begin with */
+static const double slack_time_ns = 1 * S_NS;
 static const double saved_max_ns = 0.25 * S_NS;
 static const double loan_max_ns = 2 * S_NS;
 static const double arrears_max_ns = 5 * S_NS;
@@ -122,6 +126,7 @@ struct governor {
     _Atomic uint32_t trouble;   /* up to this turn */
     _Atomic uint32_t attended;  /* anything, up to this turn */
     _Atomic uint64_t booked_ns; /* for all that is governed */
+    _Atomic bool has_spare;     /* arrears are small */
 
     _Atomic uint32_t lock; /* guards what follows */
     /* The account. */
@@ -134,9 +139,9 @@ struct governor {
     double given_ns;   /* of that is to be given back */
     double credit_ns;
     double loan_ns;
-    double arrears_ns;
-    double income_ns; /* of a turn, on average; 0: not known */
-    uint32_t n_turns; /* since the last one that somebody asked in */
+    double arrears_ns; /* below 0: what is left of the gift to those who do not ask */
+    double income_ns;  /* of a turn, on average; 0: not known */
+    uint32_t n_turns;  /* since the last one that somebody asked in */
     /* The plan. */
     uint32_t n_plans;
     uint32_t planned_turn;
@@ -179,7 +184,9 @@ struct governor *governor_create(uint32_t max_id, double share, uint64_t now_ns)
     g->max_id = max_id;
     g->share = share;
     g->seen_ns = now_ns;
+    g->arrears_ns = -share * start_time_ns;
     atomic_store(&g->turn, 1);
+    atomic_store(&g->has_spare, true);
     return g;
 }
 
@@ -335,9 +342,11 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     income -= paused;
     others -= fmin(others, paused);
     g->arrears_ns = fmin(g->arrears_ns + others, arrears_max_ns);
-    double paid = fmin(g->arrears_ns, arrears_part * income);
+    double paid = fmin(fmax(0, g->arrears_ns), arrears_part * income);
     g->arrears_ns -= paid;
     income -= paid;
+    atomic_store_explicit(
+        &g->has_spare, g->arrears_ns <= g->share * slack_time_ns, memory_order_relaxed);
     paid = fmin(g->loan_ns, loan_part * income);
     g->loan_ns -= paid;
     income -= paid;
@@ -590,6 +599,11 @@ int64_t governor_due(struct governor *g, uint64_t now_ns, uint64_t own_ns,
     }
     baro_spin_unlock(&g->lock);
     return n_due;
+}
+
+bool governor_has_spare(const struct governor *g)
+{
+    return atomic_load_explicit(&g->has_spare, memory_order_relaxed);
 }
 
 void governor_read(struct governor *g, struct governor_state *out_state)

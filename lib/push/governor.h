@@ -19,7 +19,7 @@ enum governor_marks { GOVERNOR_MEASURED = 1, GOVERNOR_UNITS = 2 };
 struct governor_state {
     double credit_ns;  /* may be spent now */
     double loan_ns;    /* spent on purpose or by surprise, to be paid back */
-    double arrears_ns; /* spent by those who did not ask, to be paid back */
+    double arrears_ns; /* spent by those who did not ask, to be paid back; < 0: gift */
     double income_ns;  /* of a turn, on average */
     double whole_ns;   /* what all that is asked for would cost in this turn */
     uint32_t n_governed;
@@ -75,6 +75,12 @@ void governor_trouble(struct governor *governor, uint32_t n_turns);
 
 /** Have one thing due in each of the next n_turns turns. Any thread. */
 void governor_attend(struct governor *governor, uint32_t id, uint32_t n_turns);
+
+/**
+ * Tell whether those who do not ask may go on: their arrears were small at the last question.
+ * Any thread; no lock.
+ */
+bool governor_has_spare(const struct governor *governor);
 
 /** Read how the account stands as of the last question. */
 void governor_read(struct governor *governor, struct governor_state *out_state);

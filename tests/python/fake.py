@@ -28,6 +28,7 @@ class Fake:
         self.spent = {}       # id: nanoseconds
         self.making = []      # probes, also those that were dropped
         self.probes = []      # those that were not
+        self.has_spare = 1    # what the budget is said to have
 
     def baro_open(self, options, error):
         self.options = options._obj
@@ -73,6 +74,9 @@ class Fake:
     def baro_spent(self, handle, number, ns):
         self.spent[number] = self.spent.get(number, 0) + ns
         return 0
+
+    def baro_has_spare(self, handle):
+        return self.has_spare
 
     def baro_trouble(self, handle, n_steps):
         self.forced = n_steps + 1

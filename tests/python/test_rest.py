@@ -77,6 +77,26 @@ def test_passes_without_gradients_end_a_rest():
     run.finish()
 
 
+def test_no_step_is_guarded_while_the_budget_has_no_room_for_it():
+    run, library, model, optimizer = begin(0)
+    guarded = []
+
+    def look():
+        guarded.append(run._watcher.probes.is_guarded)
+
+    train(run, model, optimizer, 20, between=look)
+    assert all(guarded[1:]), guarded
+    library.has_spare = 0
+    guarded.clear()
+    train(run, model, optimizer, 20, between=look)
+    assert not any(guarded[1:]), guarded
+    model[0].weight.data[0, 0] = math.nan   # all is due after trouble, and guarded
+    train(run, model, optimizer, 1, between=look)
+    train(run, model, optimizer, 1, between=look)
+    assert guarded[-1] and library.of("event"), library.of("event")
+    run.finish()
+
+
 def test_trouble_ends_a_rest():
     run, library, model, optimizer = begin(20)
     train(run, model, optimizer, 3)

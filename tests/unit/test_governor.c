@@ -187,7 +187,7 @@ static void a_pause_makes_the_steps_after_it_no_slower(void **state)
     governor_read(w->governor, &found);
     assert_true(found.arrears_ns <= 0);
     /* But not what steps have spent without asking. */
-    w->own_ns += 500000000;
+    w->own_ns += 900000000; /* of which 0.4 s are a gift */
     steps(w, 10);
     w->now_ns += UINT64_C(100000000000);
     steps(w, 1);
@@ -472,6 +472,34 @@ static void those_who_do_not_ask_pay_before_those_who_do(void **state)
     free_world(w);
 }
 
+static void what_can_be_left_out_is_left_out_while_it_exceeds_the_budget(void **state)
+{
+    struct world *w = make_world(100, 10, 0.01, 12);
+    uint64_t now_ns = 0;
+    uint64_t own_ns = 0;
+    for (uint32_t i = 0; i < w->n; i++) {
+        w->whole_ns[i] = 100000;
+    }
+    /* 0.5 % that must be, and 2 % that can be left out. */
+    uint64_t n_taken = 0;
+    for (int i = 0; i < 70000; i++) {
+        bool has_spare = governor_has_spare(w->governor);
+        w->others_ns = has_spare ? 250000 : 50000;
+        (void)step(w);
+        n_taken += has_spare;
+        if (i == 100) {
+            assert_int_equal(n_taken, 101); /* there is a gift to begin with */
+        } else if (i == 19999) {
+            forget(w, &now_ns, &own_ns);
+            n_taken = 0;
+        }
+    }
+    assert_true(share_since(w, now_ns, own_ns) <= 0.0101);
+    assert_in_range(
+        n_taken, 50000 / 10, 50000 / 4); /* 3/8 of the budget pay for 3/16 of them */
+    free_world(w);
+}
+
 static void pushing_above_the_budget_starves_nobody(void **state)
 {
     struct world *w = make_world(100, 10, 0.01, 10);
@@ -683,6 +711,7 @@ int main(void)
         cmocka_unit_test(dear_units_are_measured_less_often_than_the_whole),
         cmocka_unit_test(what_is_not_measured_holds_nobody_up),
         cmocka_unit_test(those_who_do_not_ask_pay_before_those_who_do),
+        cmocka_unit_test(what_can_be_left_out_is_left_out_while_it_exceeds_the_budget),
         cmocka_unit_test(pushing_above_the_budget_starves_nobody),
         cmocka_unit_test(what_is_under_attention_is_due_at_each_step_for_a_while),
         cmocka_unit_test(in_trouble_everything_is_due_and_paid_back_later),

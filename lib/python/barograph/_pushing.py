@@ -27,10 +27,15 @@ class Rejected(Exception):
 
 def _as_floats(values):
     """The numbers of a dictionary as floats; TypeError when one is not at hand or none."""
-    found = {name: None if _tensors.is_elsewhere(value) else as_number(value)
-             for name, value in values.items()}
-    if None in found.values():
-        raise TypeError
+    found = {}
+    for name, value in values.items():
+        if not _tensors.is_torch(value):
+            value = as_number(value)
+        elif value.is_cpu and value.numel() == 1:  # few calls: each finds the caches cold
+            value = value.item()
+        else:
+            raise TypeError
+        found[name] = float(value)
     return found
 
 
@@ -287,6 +292,10 @@ class Pushing:
                 self._lib.baro_spent(self._handle, number, int(seconds * 1e9))
         except Exception as error:
             self._complain("spent", f"own time is not counted: {error!r}")
+
+    def _has_spare(self):
+        """Tell whether the budget has room for what can be left out."""
+        return self._handle is not None and self._lib.baro_has_spare(self._handle) != 0
 
     _gives_batches = False   # whoever trains says which samples a batch holds
 

@@ -9,8 +9,8 @@ are not kept: the former gives its state as 625 objects, at each step.
 import sys
 from time import perf_counter
 
-PART = 0.5    # of the budget that this may take
-MOST = 63     # steps in a row that are left out
+PART = 0.1    # of the budget that this may take
+MOST = 63     # steps in a row that are left out; all of them while the budget has no room
 FADE = 0.1
 PAUSE = 2     # what takes so many times the usual time counts as that
 FIRST = 16    # so many are kept without a look at what it costs: rare calls are slow ones
@@ -85,3 +85,5 @@ class States:
         allowed = PART * self._run._share * self._step_s
         if self._n_kept > FIRST:
             self._n_wait = min(MOST, int(self._cost_s / allowed)) if allowed > 0.0 else MOST
+            if not self._run._has_spare():
+                self._n_wait = MOST

@@ -99,6 +99,7 @@ class Probes:
         if self.is_on and not _may_compile():
             self._wanted = (REGULAR, 0)   # many fail in their very first step
         self.is_guarded = False   # the step under way
+        self._has_spare = True     # the budget has room for what can be left out
         self._has_missed = False   # a failure in one that was not: said
         self._guard_s = GUARD_S    # account of guarding
         self._guard_at = time.perf_counter()
@@ -176,7 +177,7 @@ class Probes:
         held = self._guard_s + (now - self._guard_at) * GUARD_SHARE * self._run._share
         self._guard_s = held if held < GUARD_S else GUARD_S
         self._guard_at = now
-        return (held > 0 or self._wanted is not None or not self._watcher.is_resting and (
+        return (held > 0 and self._has_spare or self._wanted is not None or not self._watcher.is_resting and (
             self._watcher.n_forced > 0
             or any(model.every is not None for model in self._watcher.models)))
 
@@ -249,6 +250,7 @@ class Probes:
         """Decide whether the step that comes next is traced."""
         watcher = self._watcher
         self._wanted = None
+        self._has_spare = self._run._has_spare()
         asked = (watcher.is_forced, watcher.n_all_due >= N_ALL_DUE)
         begins = any(now and not before for now, before in zip(asked, self._was_asked))
         self._was_asked = asked
@@ -265,7 +267,7 @@ class Probes:
                 self._wanted = (REGULAR, turn)
 
     def _may_spend(self, now):
-        return self._cost_s <= SHARE * self._run._share * (now - self._started_s)
+        return self._has_spare and self._cost_s <= SHARE * self._run._share * (now - self._started_s)
 
     # ---- models are called ----
 
