@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "client/model/keeper.h"
+#include "client/model/pace.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/link/link.h"
@@ -32,8 +33,6 @@ enum {
     PUBLISH_SHARE = 4,
     SLEEP_MS = 200,    /* the connection is looked at this often */
     PATIENCE_MS = 400, /* before "connecting" becomes "no daemon" */
-    PACES = 8,         /* answers by which the line is judged */
-    PACE_BYTES = 4096, /* shorter ones tell nothing */
     NOTE_BYTES = 1000,
     ASKED = 16, /* questions whose times are kept */
 };
@@ -79,9 +78,9 @@ struct feed {
     struct {
         uint64_t request, ns;
     } asked[ASKED];
-    size_t n_asked, n_paces;
+    size_t n_asked;
     uint64_t arrived_ns; /* the last message */
-    double paces[PACES]; /* bytes a second */
+    struct pace pace;
 };
 
 static void poke(struct feed *feed)
@@ -144,7 +143,7 @@ static void look_at_connection(struct feed *feed)
     if (n_connects != feed->n_connects) {
         feed->n_connects = n_connects;
         feed->is_mismatched = false;
-        memset(feed->paces, 0, sizeof feed->paces);
+        pace_begin(&feed->pace, link_endpoint(feed->link));
         feed->arrived_ns = 0;
         keeper_on_connect(feed->keeper);
     }
@@ -313,32 +312,30 @@ static void tell_taken(struct feed *feed, const struct link_message *message)
 }
 
 /*
- * How fast the line is: of the last answers that are long enough to tell, the fastest. An answer
- * took from when it was asked for, or from the message before it, until it was there; with the
- * daemon's own time in it, so that one alone may be wrong, downwards.
+ * How fast the line is; with time enough nobody asks. The parts of a sample tell little: the
+ * daemon reads a whole tensor meanwhile.
  */
 static void note_pace(struct feed *feed, const struct link_message *message)
 {
     uint64_t now_ns = baro_now_ns();
+    uint64_t before_ns = feed->arrived_ns;
     uint64_t request = message->wire.envelope->request;
-    uint64_t begun_ns = feed->arrived_ns;
-    for (size_t i = 0; i < ASKED; i++) {
-        if (feed->asked[i].request == request && feed->asked[i].ns > begun_ns) {
-            begun_ns = feed->asked[i].ns;
-        }
-    }
-    size_t n_bytes = message->n_bytes + message->n_packed;
     feed->arrived_ns = now_ns;
-    if (request == 0 || n_bytes < PACE_BYTES || begun_ns == 0 || feed->wake == NULL) {
+    if (request == 0 || feed->wake == NULL ||
+        message->wire.envelope->body_case == BARO__ENVELOPE__BODY_SAMPLE_FINDING) {
         return;
     }
-    double seconds = fmax((double)(now_ns - begun_ns) * 1e-9, 1e-5);
-    feed->paces[feed->n_paces++ % PACES] = (double)n_bytes / seconds;
-    double pace = 0;
-    for (size_t i = 0; i < PACES; i++) {
-        pace = fmax(pace, feed->paces[i]);
+    for (size_t i = 0; i < ASKED; i++) {
+        uint64_t asked_ns = feed->asked[i].ns;
+        if (feed->asked[i].request == request) {
+            uint64_t begun_ns = asked_ns > before_ns ? asked_ns : before_ns;
+            keeper_set_pace(
+                feed->keeper, pace_note(&feed->pace, message->n_bytes + message->n_packed,
+                                  (double)(now_ns - asked_ns) * 1e-9,
+                                  (double)(now_ns - begun_ns) * 1e-9));
+            return;
+        }
     }
-    keeper_set_pace(feed->keeper, pace);
 }
 
 static void take_message(struct feed *feed, struct link_message *message)

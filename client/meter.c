@@ -39,6 +39,7 @@ struct meter {
     int64_t last_step;
     size_t n_lines, n_columns; /* of the page, as of the last frame */
     size_t n_things;
+    double pace;        /* of the line, the least in any frame; 0: it was never slow */
     double last_cpu_ms; /* of this thread, at the end of the last frame */
     double *frame_ms, *frame_cpu_ms, *delay_ms; /* room for MAX_SAMPLES */
 };
@@ -118,6 +119,9 @@ void meter_frame(struct meter *meter, const struct view *view, const struct mode
     double spent_ms = own_cpu_ms() - meter->last_cpu_ms;
     meter->last_cpu_ms += spent_ms;
     count_lines(meter, model);
+    if (model->pace > 0 && (meter->pace <= 0 || model->pace < meter->pace)) {
+        meter->pace = model->pace;
+    }
     const struct model_run *run = model_run_find(model, view->run);
     bool is_useful = run != NULL && (meter->n_lines > 0 || is_whole);
     bool is_last_filling = is_whole && is_useful && meter->whole_ns == 0;
@@ -208,12 +212,14 @@ int meter_print(struct meter *meter, const struct view *view, int w, int h)
     draw_raw(meter, w, h, raw_ms);
     (void)printf("{\"page\": \"%s\", \"first_ns\": %llu, \"useful_ns\": %llu, "
                  "\"whole_ns\": %llu, \"things\": %zu, \"lines\": %zu, \"columns\": %zu, "
-                 "\"rss_bytes\": %llu, \"cpu_share\": %.4f, \"filling_ms\": %.3f",
+                 "\"rss_bytes\": %llu, \"cpu_share\": %.4f, \"filling_ms\": %.3f, "
+                 "\"slow_line_bytes_per_s\": %.0f",
         view_page_name(view->page), (unsigned long long)meter->first_ns,
         (unsigned long long)meter->useful_ns, (unsigned long long)meter->whole_ns,
         meter->n_things, meter->n_lines, meter->n_columns,
         (unsigned long long)usage.ru_maxrss * 1024,
-        cpu * 1e6 / (double)(now_ns - meter->settled_ns), meter->longest_filling_ms);
+        cpu * 1e6 / (double)(now_ns - meter->settled_ns), meter->longest_filling_ms,
+        meter->pace);
     print_list("frame_ms", meter->frame_ms, meter->n_frames);
     print_list("frame_cpu_ms", meter->frame_cpu_ms, meter->n_frames);
     print_list("delay_ms", meter->delay_ms, meter->n_delays);

@@ -441,6 +441,7 @@ struct model *keeper_publish(struct keeper *keeper)
     model->has_alerts = keeper->has_alerts;
     model->wish = keeper->serial;
     model->is_complete = is_complete(keeper);
+    model->pace = keeper->pace;
     const struct model_series **series =
         part_create((keeper->n_entries + 1) * sizeof(struct model_series *), NULL);
     for (size_t i = 0; i < keeper->n_entries; i++) {

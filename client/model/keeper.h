@@ -43,7 +43,7 @@ void keeper_set_state(
 /** The connection has been made (again): subscribe and ask anew, go on showing what is known. */
 void keeper_on_connect(struct keeper *keeper);
 
-/** Say how many bytes a second the line to the daemon carries; 0: not known. */
+/** Say how many bytes a second the line to the daemon carries when it is a slow one; 0: it is not. */
 void keeper_set_pace(struct keeper *keeper, double bytes_per_s);
 
 /** Say what the page needs; the model that answers it carries the serial. */

@@ -221,7 +221,7 @@ struct keeper {
     bool is_second;                /* it is of a second run */
     bool is_other_asking;          /* what keeper_ask handed out is of the other */
     struct keeper_live live;
-    double pace; /* bytes a second; 0: not known */
+    double pace; /* bytes a second, while the line is slow; else 0 */
 
     uint64_t n_published;
     struct pending pending[KEEPER_MAX_PENDING];

@@ -11,7 +11,6 @@
  * left and come back to, or scrolled, asks for nothing.
  */
 
-static const double FAR_BYTES_PER_S = 1.5e6;
 static const double ASK_S = 0.3; /* of the line's time for one question */
 static const double SHEET_S = 2; /* for all units of a tensor */
 
@@ -89,7 +88,7 @@ void keeper_set_pace(struct keeper *keeper, double bytes_per_s)
 
 bool keeper_is_far(const struct keeper *keeper)
 {
-    return keeper->pace > 0 && keeper->pace < FAR_BYTES_PER_S;
+    return keeper->pace > 0;
 }
 
 size_t keeper_ask_bytes(const struct keeper *keeper)

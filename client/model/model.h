@@ -442,6 +442,7 @@ struct model {
     const struct model_compare *compare; /* NULL: none wished, or nothing known yet */
     uint64_t wish;                       /* serial of the wish that it answers */
     bool is_complete;                    /* all of the wish is there */
+    double pace; /* bytes a second that a slow line carries; 0: it is none */
 };
 
 /* What a page needs. Filled by views while they draw, answered by the keeper. */

@@ -68,20 +68,20 @@ class Far:
                         for unit in range(N_UNITS)])
         run.sync()
 
-    def window(self, *arguments, seconds=2, **options):
-        """A window without a screen, through the line, that prints what it cost."""
+    def window(self, *arguments, seconds=2, endpoint=None, **options):
+        """A window without a screen, through the line or elsewhere, that prints what it cost."""
         env = dict(self.place.env, SDL_VIDEODRIVER="dummy", BARO_INSECURE="1",
                    XDG_STATE_HOME=os.path.join(self.place.dir, "state"))
         return subprocess.Popen(
-            [self.viewer, "--endpoint", self.line.endpoint, "--scale", "1",
+            [self.viewer, "--endpoint", endpoint or self.line.endpoint, "--scale", "1",
              "--bench-window", str(seconds), *arguments], env=env, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
-    def look(self, *arguments, seconds=2):
+    def look(self, *arguments, seconds=2, endpoint=None):
         """Open a window; seconds until it is useful and whole, and kilobytes until it ends."""
         before = self.line.n_bytes
         begin = time.monotonic_ns()
-        window = self.window(*arguments, seconds=seconds)
+        window = self.window(*arguments, seconds=seconds, endpoint=endpoint)
         out, err = window.communicate(timeout=120)
         assert window.returncode == 0, err
         figures = json.loads(out)
@@ -89,7 +89,7 @@ class Far:
             return (figures[name] - begin) / 1e9 if figures[name] else None
         return {"first_s": since("first_ns"), "useful_s": since("useful_ns"),
                 "whole_s": since("whole_ns"), "kB": (self.line.n_bytes - before) / 1e3,
-                "lines": figures["lines"]}
+                "lines": figures["lines"], "slow_Bps": figures["slow_line_bytes_per_s"]}
 
 
 def train(far, run, seconds, stop):

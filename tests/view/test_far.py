@@ -5,6 +5,7 @@
 usage: test_far.py BUILD_DIR [CASE...]
 """
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -34,6 +35,22 @@ class FarAway(unittest.TestCase):
             self.assertLess(figures["useful_s"], 2 * SLACK, (page, figures))
             self.assertIsNotNone(figures["whole_s"], (page, figures))
             self.assertLess(figures["kB"], BYTES_PER_S * 8 / 1000, (page, figures))
+            self.assertGreater(figures["slow_Bps"], BYTES_PER_S / 10, (page, figures))
+            self.assertLess(figures["slow_Bps"], BYTES_PER_S * 2, (page, figures))
+
+    def test_a_busy_machine_makes_no_slow_line_of_its_own_socket(self):
+        place = self.far.place
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                for _ in range(4 * len(os.sched_getaffinity(0)))]
+        try:
+            figures = self.far.look("--page", "tensor", "--tensor", "wide.weight", seconds=2,
+                                    endpoint=f"ipc://{place.data}/barod.sock")
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        print("#", figures, flush=True)
+        self.assertEqual(figures["slow_Bps"], 0, figures)
 
     def test_a_cut_line_is_said_and_the_window_goes_on_by_itself(self):
         window = self.far.window("--page", "overview", seconds=9)
