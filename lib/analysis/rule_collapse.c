@@ -214,12 +214,7 @@ static void on_units(
         unsigned code = is_small ? CODE_FADED : is_alike ? CODE_ALIKE : CODE_EVEN;
         const double now[] = {differs, sqrt(energy), sqrt(size)};
         const double usual[] = {spread->usual, sqrt(usual_size), sqrt(usual_total)};
-        rule_note(context, &(struct rule_fact){.code = code,
-                               .from_step = rule_from(spread->since),
-                               .value = now[code],
-                               .usual = usual[code],
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, code, spread->since, now[code], usual[code], 0);
     }
     double weight =
         spread->n_readings < WARM_UP ? 1.0 / (spread->n_readings + 1) : weight_of_new;
@@ -235,9 +230,7 @@ static void on_reading(
     if (reading->header.kind == READING_UNITS) {
         on_units(context, state, reading);
     } else if (isfinite(reading->f64[0])) {
-        rule_note(context,
-            &(struct rule_fact){
-                .code = CODE_LOSS, .value = reading->f64[0], .unit = -1, .row = -1});
+        rule_note_value(context, CODE_LOSS, reading->f64[0], 0, 0);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -142,11 +143,7 @@ static void feed_one(struct rule_context *context, void *state, double value)
 {
     struct verdict verdict;
     if (feed(state, context->custom, value, &verdict)) {
-        rule_note(context, &(struct rule_fact){.value = value,
-                               .usual = verdict.usual,
-                               .score = verdict.score,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(context, 0, value, verdict.usual, verdict.score);
     }
 }
 

@@ -98,10 +98,7 @@ static void on_reading(
     const double *stats = reading->f64;
     if (stats[SUMMARY_COUNT] > 0 && isfinite(stats[SUMMARY_L2])) {
         double size = stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]);
-        rule_note(context,
-            &(struct rule_fact){.value = size > 0 ? log10(size) : (double)-INFINITY,
-                .unit = -1,
-                .row = -1});
+        rule_note_value(context, 0, size > 0 ? log10(size) : (double)-INFINITY, 0, 0);
     }
 }
 

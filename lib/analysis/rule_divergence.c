@@ -81,18 +81,6 @@ static bool applies(const struct judge_thing *thing)
     return judge_is_main_loss(thing);
 }
 
-static void note(struct rule_context *context, uint32_t code, int64_t from, double value,
-    double usual, double score)
-{
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .from_step = from,
-                           .value = value,
-                           .usual = usual,
-                           .score = score,
-                           .unit = -1,
-                           .row = -1});
-}
-
 static void look_early(struct rule_context *context, struct memory *memory, double value)
 {
     double level = fabs(memory->begin);
@@ -103,7 +91,7 @@ static void look_early(struct rule_context *context, struct memory *memory, doub
     memory->n_above = is_above ? memory->n_above + 1 : 0;
     memory->n_high = is_high ? (falls ? 1 : memory->n_high + 1) : 0;
     if (memory->n_high == N_HIGH || memory->n_above == N_ABOVE) {
-        note(context, EARLY, 0, value, memory->begin, value / level);
+        rule_note_value(context, EARLY, value, memory->begin, value / level);
     }
 }
 
@@ -138,7 +126,7 @@ static void look_lost(struct rule_context *context, struct memory *memory, doubl
     bool is_lost = value > memory->begin + margin;
     memory->n_lost = is_lost ? memory->n_lost + 1 : 0;
     if (memory->n_lost == N_LOST) {
-        note(context, LOST, memory->best_step, value, memory->best,
+        rule_note_since(context, LOST, memory->best_step, value, memory->best,
             (value - memory->best) / (memory->begin - memory->best));
     }
 }
@@ -151,7 +139,7 @@ static void look_lost_blocks(
                    mean > memory->begin + 0.1 * (memory->begin - memory->best) + error;
     memory->n_lost_blocks = is_lost ? memory->n_lost_blocks + 1 : 0;
     if (memory->n_lost_blocks == LOST_BLOCKS) {
-        note(context, LOST, memory->best_step, mean, memory->best,
+        rule_note_since(context, LOST, memory->best_step, mean, memory->best,
             (mean - memory->best) / (memory->begin - memory->best));
     }
 }
@@ -182,7 +170,8 @@ static void look_at_block(
     double progress = memory->begin - memory->best;
     if (memory->n_rising >= p[N_BLOCKS] && errors > p[MIN_ERRORS] && progress > 0 &&
         lost > p[MIN_LOST] * progress && !wanders && lost > 0.05 * fabs(memory->best)) {
-        note(context, RISING, memory->rise_step, mean, memory->best, lost / progress);
+        rule_note_since(
+            context, RISING, memory->rise_step, mean, memory->best, lost / progress);
         memory->n_rising = 0;
         memory->best = mean; /* told again only when it gets worse by as much */
         memory->best_error = error;
@@ -255,7 +244,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     } else {
         rule_say(finding,
             "%s has been rising since step %lld: %.4g at step %lld, where its best was %.4g.",
-            name, (long long)fact->from_step, fact->value, step, fact->usual);
+            name, (long long)rule_since(fact), fact->value, step, fact->usual);
     }
     finding->level = fact->code == RISING ? BARO_WATCH : BARO_ALARM;
     finding->advice =
@@ -267,9 +256,9 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         rule_blame(finding, JUDGE_CAUSE_INPUT_SCALE);
     }
     rule_blame(finding, JUDGE_CAUSE_BAD_BATCH);
-    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, fact->from_step,
+    rule_show(finding, fact->thing, READING_SCALAR, 0, -1, rule_since(fact),
         "the loss from its best on");
-    finding->step = fact->code == RISING ? fact->from_step : fact->step;
+    finding->step = fact->code == RISING ? rule_since(fact) : fact->step;
 }
 
 const struct rule rule_divergence = {

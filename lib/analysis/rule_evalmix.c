@@ -106,12 +106,8 @@ static void on_reading(
     }
     const double *stats = reading->f64;
     if (stats[SUMMARY_COUNT] >= MIN_COUNT) {
-        rule_note(context, &(struct rule_fact){.code = CODE_ZEROS,
-                               .value = stats[SUMMARY_N_ZERO],
-                               .usual = stats[SUMMARY_ABS_MAX],
-                               .score = stats[SUMMARY_COUNT],
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(context, CODE_ZEROS, stats[SUMMARY_N_ZERO], stats[SUMMARY_ABS_MAX],
+            stats[SUMMARY_COUNT]);
     }
 }
 

@@ -106,15 +106,6 @@ static bool applies(const struct judge_thing *thing)
 
 /* ---- readings ---- */
 
-static void note(struct rule_context *context, unsigned code, int64_t since, double value)
-{
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .from_step = rule_from(since),
-                           .value = value,
-                           .unit = -1,
-                           .row = -1});
-}
-
 static bool is_same(struct tensor *tensor, const double *stats)
 {
     static const enum summary_stat looked_at[N_KEPT] = {
@@ -138,14 +129,14 @@ static void follow(
         tensor->n_still = 0;
         if (n < ALWAYS_UNTIL || n % EVERY == 0) {
             bool is_first = code == CODE_STILL && n == 0;
-            note(context, is_first ? CODE_SEEN : CODE_MOVED, context->step, 0);
+            rule_note_value(context, is_first ? CODE_SEEN : CODE_MOVED, 0, 0, 0);
         }
         return;
     }
     if (tensor->n_still++ == 0) {
         tensor->since = context->step;
     }
-    note(context, code, tensor->since, tensor->n_still);
+    rule_note_since(context, code, tensor->since, tensor->n_still, 0, 0);
 }
 
 static void on_summary(
@@ -160,8 +151,8 @@ static void on_summary(
     } else if (context->thing->role == BARO_WEIGHT) {
         follow(context, tensor, is_same(tensor, stats), CODE_STILL);
     } else if (stats[SUMMARY_L2] > 0) {
-        note(context, CODE_GRADIENT, context->step,
-            stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]));
+        rule_note_value(
+            context, CODE_GRADIENT, stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]), 0, 0);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/analysis/robust.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -164,24 +165,12 @@ static void on_reading(
     if (code == 0 || (code <= CANDIDATE && !is_tensor)) {
         return;
     }
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .value = norm,
-                           .usual = exp(y - excess),
-                           .score = score,
-                           .unit = -1,
-                           .row = -1});
+    rule_note_value(context, code, norm, exp(y - excess), score);
 }
 
 static double excess_of(const struct rule_fact *fact)
 {
     return log(fact->value / fact->usual);
-}
-
-static int compare_doubles(const void *left, const void *right)
-{
-    double a = *(const double *)left;
-    double b = *(const double *)right;
-    return (a > b) - (a < b);
 }
 
 /* The median excess of all tensors of a step, of which n_high are high, the larger half or more. */
@@ -194,7 +183,7 @@ static double median_excess(const struct rule_fact *facts, size_t n_facts, size_
             excesses[n++] = excess_of(&facts[i]);
         }
     }
-    qsort(excesses, n, sizeof *excesses, compare_doubles);
+    qsort(excesses, n, sizeof *excesses, rule_compare_doubles);
     size_t below = n_tensors - n; /* those that are not high */
     double median = excesses[n_tensors / 2 > below ? n_tensors / 2 - below : 0];
     free(excesses);

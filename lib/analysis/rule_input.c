@@ -105,18 +105,6 @@ static bool applies(const struct judge_thing *thing)
            ((thing->role == BARO_INPUT && thing->n_dims >= 2) || thing->role == BARO_ACT);
 }
 
-static void note(struct rule_context *context, unsigned code, int64_t since, double value,
-    double usual, double score)
-{
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .from_step = rule_from(since),
-                           .value = value,
-                           .usual = usual,
-                           .score = score,
-                           .unit = -1,
-                           .row = -1});
-}
-
 /* Feed a follower; true when the number has just left its past. least: that it must move; sure: if
  * it moves so far, once is enough. */
 static bool follow(struct rule_context *context, struct follower *follower, double value,
@@ -151,9 +139,9 @@ static void judge_first(struct rule_context *context, struct input *input, doubl
         return;
     }
     if (input->n_scale == FIRST) {
-        note(context, CODE_SCALE, context->step, size, mean, deviation);
+        rule_note_value(context, CODE_SCALE, size, mean, deviation);
     } else if (input->n_offset == FIRST && size > 1 && deviation > 0) {
-        note(context, CODE_OFFSET, context->step, mean, deviation, deviation);
+        rule_note_value(context, CODE_OFFSET, mean, deviation, deviation);
     }
 }
 
@@ -168,7 +156,7 @@ static void on_input(struct rule_context *context, struct input *input, const do
         input->zero_since = context->step;
     }
     if (rule_latch(&input->zero, is_zero, IN_A_ROW, CALM)) {
-        note(context, CODE_ZERO, input->zero_since, 0, 0, 0);
+        rule_note_since(context, CODE_ZERO, input->zero_since, 0, 0, 0);
     }
     if (is_zero) {
         return;
@@ -185,9 +173,10 @@ static void on_input(struct rule_context *context, struct input *input, const do
     bool is_resized = follow(
         context, &input->size, log(size), log(2), log(sure_factor), input->n_readings);
     if (is_resized) {
-        note(context, CODE_RESIZED, input->size.since, size, usual_size, 0);
+        rule_note_since(context, CODE_RESIZED, input->size.since, size, usual_size, 0);
     } else if (has_moved) {
-        note(context, CODE_MOVED, input->mean.since, mean, usual_mean, deviation);
+        rule_note_since(
+            context, CODE_MOVED, input->mean.since, mean, usual_mean, deviation);
     }
     input->n_readings++;
 }
@@ -255,7 +244,7 @@ static void on_reading(
         bool is_normal = fabs(stats[SUMMARY_MEAN]) < own_tolerance &&
                          fabs(sqrt(variance) - 1) < own_tolerance;
         double size = stats[SUMMARY_L2] / sqrt(stats[SUMMARY_COUNT]);
-        note(context, CODE_ACT, context->step, is_normal ? 1 : 0, size, 0);
+        rule_note_value(context, CODE_ACT, is_normal ? 1 : 0, size, 0);
     }
 }
 

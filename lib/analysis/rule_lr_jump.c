@@ -70,13 +70,8 @@ static void look_at_ramp(struct rule_context *context, struct memory *memory, do
     bool is_leap = value > context->params[MIN_FACTOR] * memory->last;
     if (memory->settled > 0 && value > context->params[MIN_RAMP] * memory->settled) {
         if (!is_leap) {
-            rule_note(context, &(struct rule_fact){.code = RAMP,
-                                   .from_step = rule_from(memory->ramp_step),
-                                   .value = value,
-                                   .usual = memory->settled,
-                                   .score = value / memory->settled,
-                                   .unit = -1,
-                                   .row = -1});
+            rule_note_since(context, RAMP, memory->ramp_step, value, memory->settled,
+                value / memory->settled);
         }
         memory->settled = 0;
     }
@@ -95,13 +90,8 @@ static void look_at_end(struct rule_context *context, struct memory *memory, dou
     uint32_t n_before = memory->n + 1 - memory->n_spent;
     uint32_t limit = n_before > SETTLED ? n_before : SETTLED;
     if (memory->n_spent == (value > 0 ? limit : SPENT_READINGS)) {
-        rule_note(context, &(struct rule_fact){.code = SPENT,
-                               .from_step = rule_from(memory->spent_step),
-                               .value = value,
-                               .usual = memory->largest,
-                               .score = value / memory->largest,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, SPENT, memory->spent_step, value, memory->largest,
+            value / memory->largest);
     }
 }
 

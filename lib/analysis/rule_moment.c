@@ -93,12 +93,7 @@ static void on_reading(
     bool is_twice = __builtin_popcount(moment->bad & 7U) >= 2;
     bool is_sure = is_bad && rho > p[SURE_RHO];
     if (rule_latch(&moment->latch, is_twice || is_sure, 1, CALM)) {
-        rule_note(context, &(struct rule_fact){.from_step = rule_from(moment->since),
-                               .value = rho,
-                               .usual = exp(moment->mean),
-                               .score = score,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, 0, moment->since, rho, exp(moment->mean), score);
     }
     learn(moment, u);
 }

@@ -93,11 +93,8 @@ static void on_loss(
 {
     double value = reading->f64[0];
     if (isfinite(value) && rule_block_add(block, value, BLOCK)) {
-        rule_note(context, &(struct rule_fact){.code = FACT_LOSS,
-                               .value = rule_block_mean(block),
-                               .usual = rule_block_error(block),
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(
+            context, FACT_LOSS, rule_block_mean(block), rule_block_error(block), 0);
         *block = (struct rule_block){0};
     }
 }
@@ -120,9 +117,7 @@ static void on_gradient(
     tensor->has_before = is_there;
     tensor->before_norm = norm;
     if (tensor->n == BLOCK) {
-        rule_note(context,
-            &(struct rule_fact){
-                .code = FACT_BLOCK, .value = tensor->sum / BLOCK, .unit = -1, .row = -1});
+        rule_note_value(context, FACT_BLOCK, tensor->sum / BLOCK, 0, 0);
         tensor->n = 0;
         tensor->sum = 0;
     }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -165,13 +166,8 @@ static void on_reading(
     bool is_on =
         rule_latch(&memory->latch, is_there || is_soon, is_there ? 1 : 2, CALM_READINGS);
     if (is_on) {
-        rule_note(context, &(struct rule_fact){.code = is_there ? THERE : TREND,
-                               .from_step = (int64_t)memory->steps[0],
-                               .value = value,
-                               .usual = limit.value,
-                               .score = ahead,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, is_there ? THERE : TREND, (int64_t)memory->steps[0], value,
+            limit.value, ahead);
     }
 }
 
@@ -209,7 +205,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     rule_blame(finding, JUDGE_CAUSE_TYPE_RANGE);
     rule_blame(finding, JUDGE_CAUSE_NORMALISATION);
     rule_show(finding, fact->thing, READING_SUMMARY, is_exp ? SUMMARY_MAX : SUMMARY_ABS_MAX,
-        -1, fact->from_step, "its largest value, growing");
+        -1, rule_since(fact), "its largest value, growing");
 }
 
 const struct rule rule_overflow = {

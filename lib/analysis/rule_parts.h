@@ -80,11 +80,18 @@ static inline double rule_block_error(const struct rule_block *block)
     return sqrt(fmax(block->squares / block->n - mean * mean, 0) / block->n);
 }
 
-/** Note a fact of the reading that is about one number and no unit. */
-static inline void rule_note_value(
-    struct rule_context *context, uint32_t code, double value, double usual, double score)
+/** Put a step into rule_fact.from_step, in which 0 stands for its step: rule_since() gives it back. */
+static inline int64_t rule_from(int64_t step)
+{
+    return step > 0 ? step : step - 1;
+}
+
+/** Note a fact of the reading that is about one number and no unit, with evidence since a step. */
+static inline void rule_note_since(struct rule_context *context, uint32_t code,
+    int64_t since, double value, double usual, double score)
 {
     rule_note(context, &(struct rule_fact){.code = code,
+                           .from_step = rule_from(since),
                            .value = value,
                            .usual = usual,
                            .score = score,
@@ -92,10 +99,11 @@ static inline void rule_note_value(
                            .row = -1});
 }
 
-/** Put a step into rule_fact.from_step, in which 0 means none: rule_since() gives it back. */
-static inline int64_t rule_from(int64_t step)
+/** As rule_note_since(), of this step alone. */
+static inline void rule_note_value(
+    struct rule_context *context, uint32_t code, double value, double usual, double score)
 {
-    return step > 0 ? step : step - 1;
+    rule_note_since(context, code, context->step, value, usual, score);
 }
 
 /** Give the step that rule_from() put there. */

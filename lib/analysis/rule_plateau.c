@@ -101,13 +101,8 @@ static void look_at_line(struct rule_context *context, struct memory *memory)
                    -slope * 2 * half < context->params[MIN_FALL] * fabs(mean);
     memory->has_fallen = !is_flat;
     if (is_flat && t_now > falls_now) {
-        rule_note(context, &(struct rule_fact){.code = NEVER,
-                               .from_step = rule_from(memory->first_step),
-                               .value = mean + slope * half,
-                               .usual = mean - slope * half,
-                               .score = t,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, NEVER, memory->first_step, mean + slope * half,
+            mean - slope * half, t);
     }
 }
 
@@ -127,13 +122,8 @@ static void look_at_block(struct rule_context *context, struct memory *memory)
     double wanted = context->params[STOP_FACTOR] * (double)(memory->best_block + 1);
     if (!memory->is_told && since >= MIN_BLOCKS && (double)since >= wanted) {
         memory->is_told = true;
-        rule_note(context, &(struct rule_fact){.code = STOPPED,
-                               .from_step = rule_from(memory->best_step),
-                               .value = mean,
-                               .usual = memory->best,
-                               .score = (double)since / (double)(memory->best_block + 1),
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, STOPPED, memory->best_step, mean, memory->best,
+            (double)since / (double)(memory->best_block + 1));
     }
 }
 

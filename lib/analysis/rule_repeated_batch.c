@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -124,12 +125,8 @@ static void on_reading(
     if (is_found && was_fresh && !memory->is_told) {
         memory->is_told = true;
         memory->n_fresh = 0;
-        rule_note(context, &(struct rule_fact){.code = is_same ? SAME : OLDER,
-                               .value = distance,
-                               .usual = memory->epoch,
-                               .score = memory->n_repeated,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(
+            context, is_same ? SAME : OLDER, distance, memory->epoch, memory->n_repeated);
     }
 }
 

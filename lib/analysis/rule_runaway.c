@@ -109,12 +109,8 @@ static void on_loss(
     bool goes_on = climb->block.sum > 2 * climb->first_half;
     if (climb->n_blocks > WARM_UP / BLOCK && goes_on &&
         mean > climb->before + min_errors * both) {
-        rule_note(context, &(struct rule_fact){.code = FACT_LOSS,
-                               .value = mean,
-                               .usual = climb->before,
-                               .score = (mean - climb->before) / both,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(
+            context, FACT_LOSS, mean, climb->before, (mean - climb->before) / both);
     }
     *climb = (struct climb){
         .n_blocks = climb->n_blocks + 1, .before = mean, .before_error = error};
@@ -131,11 +127,7 @@ static void look_at_agreement(
     pile->usual += (cosine - pile->usual) / (pile->n < 128 ? pile->n + 1 : 128);
     if (pile->n > WARM_UP && pile->agreement > min_agreement &&
         pile->agreement > pile->usual + over_usual) {
-        rule_note(context, &(struct rule_fact){.code = FACT_AGREE,
-                               .value = pile->agreement,
-                               .usual = pile->usual,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_value(context, FACT_AGREE, pile->agreement, pile->usual, 0);
     }
 }
 
@@ -164,12 +156,8 @@ static void on_gradient(
     pile->n += pile->n < UINT32_MAX ? 1 : 0;
     if (pile->n > WARM_UP && pile->n_rising >= context->params[IN_A_ROW] &&
         pile->n_rising > pile->past + 1) {
-        rule_note(context, &(struct rule_fact){.code = CODE_PILE,
-                               .from_step = rule_from(pile->since),
-                               .value = sqrt(norm / pile->first_norm),
-                               .score = pile->n_rising,
-                               .unit = -1,
-                               .row = -1});
+        rule_note_since(context, CODE_PILE, pile->since, sqrt(norm / pile->first_norm), 0,
+            pile->n_rising);
     }
 }
 

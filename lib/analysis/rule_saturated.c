@@ -134,13 +134,8 @@ static void on_summary(
         layer->since = context->step;
     }
     if (rule_latch(&layer->latch, is_bad, (unsigned)context->params[IN_A_ROW], CALM)) {
-        rule_note(
-            context, &(struct rule_fact){.code = is_tanh(layer) ? CODE_TANH : CODE_SIGMOID,
-                         .from_step = rule_from(layer->since),
-                         .value = pass > 0 ? pass : 0,
-                         .usual = context->params[MIN_PASS],
-                         .unit = -1,
-                         .row = -1});
+        rule_note_since(context, is_tanh(layer) ? CODE_TANH : CODE_SIGMOID, layer->since,
+            pass > 0 ? pass : 0, context->params[MIN_PASS], 0);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/analysis/robust.h"
+#include "lib/analysis/rule_parts.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
 
@@ -96,13 +97,7 @@ static void note(struct rule_context *context, struct memory *memory, uint32_t c
         return;
     }
     memory->n_quiet = 4 * ROBUST_WINDOW;
-    rule_note(context, &(struct rule_fact){.code = code,
-                           .from_step = from,
-                           .value = exp(value),
-                           .usual = exp(usual),
-                           .score = exp(value - usual),
-                           .unit = -1,
-                           .row = -1});
+    rule_note_since(context, code, from, exp(value), exp(usual), exp(value - usual));
 }
 
 static void look_at_step(struct rule_context *context, struct memory *memory, double y)
@@ -238,7 +233,7 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
         fact->score < 2 ? "%.0f %% longer" : "%.3g times as long",
         fact->score < 2 ? 100 * (fact->score - 1) : fact->score);
     rule_say(finding, "Steps take %s since step %lld, where %s was usual (%s).",
-        time_words(now, fact->value), (long long)fact->from_step,
+        time_words(now, fact->value), (long long)rule_since(fact),
         time_words(usual, fact->usual), longer);
     finding->advice =
         "Look at what else runs on the machine, at the loading of data, at clocks and "
@@ -246,9 +241,9 @@ static void tell(struct rule_context *context, const struct rule_fact *fact,
     rule_blame(finding, JUDGE_CAUSE_INPUT_PIPELINE);
     rule_blame(finding, JUDGE_CAUSE_CONTENTION);
     rule_blame(finding, JUDGE_CAUSE_HARDWARE);
-    rule_show(finding, 0, READING_STEP, 0, -1, fact->from_step - 128,
+    rule_show(finding, 0, READING_STEP, 0, -1, rule_since(fact) - 128,
         "the time per step before and after");
-    finding->step = fact->from_step;
+    finding->step = rule_since(fact);
 }
 
 const struct rule rule_throughput = {

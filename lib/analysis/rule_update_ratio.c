@@ -103,8 +103,7 @@ static void on_reading(
     (void)state;
     double ratio = reading->f64[SUMMARY_UPDATE_RATIO];
     if (isfinite(ratio) && ratio > 0) {
-        rule_note(
-            context, &(struct rule_fact){.value = log10(ratio), .unit = -1, .row = -1});
+        rule_note_value(context, 0, log10(ratio), 0, 0);
     }
 }
 
