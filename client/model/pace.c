@@ -33,7 +33,7 @@ void pace_begin(struct pace *pace, const char *endpoint)
 static bool has_long_turn(const struct pace *pace)
 {
     size_t n = pace->n_turns < PACE_TURNS ? pace->n_turns : PACE_TURNS;
-    double least_s = INFINITY;
+    double least_s = (double)INFINITY;
     for (size_t i = 0; i < n; i++) {
         least_s = fmin(least_s, pace->turns_s[i]);
     }
