@@ -14,7 +14,7 @@
  * and give way when there is no room: none is ever cut or touches another.
  */
 
-enum { MAX_LABELS = 24, LABEL_BYTES = 128, NOTE_BYTES = 160 };
+enum { MAX_LABELS = 24, LABEL_BYTES = 128, NOTE_BYTES = 160, MAX_TICKS = 7 };
 
 #define TITLE_ROW  26.0F /* above the plot */
 #define X_ROW      24.0F /* below it, with x labels */
@@ -24,7 +24,8 @@ enum { MAX_LABELS = 24, LABEL_BYTES = 128, NOTE_BYTES = 160 };
 #define LABEL_GAP  8.0F  /* from the plot to its direct labels */
 #define SMALL_W    150.0F
 #define SMALL_H    72.0F
-#define TICK_APART 30.0F /* y ticks are at least about this far apart */
+#define TICK_APART 30.0F /* y ticks are at least about this far apart, */
+#define TICK_LEAST 17.0F /* where there would be fewer than three: so far at least */
 
 static struct draw_style axis_style(const struct theme *theme, enum draw_align align)
 {
@@ -97,12 +98,39 @@ static bool has_labels(const struct chart_pen *pen)
     return !pen->chart->sparkline && pen->rect.w >= SMALL_W && pen->rect.h >= SMALL_H;
 }
 
+/* Whether all y labels fit above each other. */
+static bool y_labels_fit(const struct chart_scale *scale, const struct ticks *ticks)
+{
+    for (int i = 1; i < ticks->n; i++) {
+        if (fabsf(chart_row_of(scale, ticks->at[i]) -
+                  chart_row_of(scale, ticks->at[i - 1])) < TICK_LEAST) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Ticks with air between them; nearer to each other where there would be fewer than three. */
+static void choose_y_ticks(const struct chart_scale *scale, struct ticks *out)
+{
+    struct ticks more;
+    int max_n = (int)(scale->plot.h / TICK_APART) + 1;
+    ticks_choose(&scale->y, max_n, out);
+    while (out->n < 3 && ++max_n <= MAX_TICKS) {
+        ticks_choose(&scale->y, max_n, &more);
+        if (!y_labels_fit(scale, &more)) {
+            break;
+        }
+        *out = more;
+    }
+}
+
 static void draw_y_ticks(struct chart_pen *pen)
 {
     const struct chart_scale *scale = &pen->scale;
     const struct theme *theme = pen->theme;
     struct ticks ticks;
-    ticks_choose(&scale->y, (int)(scale->plot.h / TICK_APART) + 1, &ticks);
+    choose_y_ticks(scale, &ticks);
     for (int i = 0; i < ticks.n_minor; i++) {
         draw_hair_h(pen->list, scale->plot.x, chart_row_of(scale, ticks.minor[i]),
             scale->plot.w, 0, draw_fade(theme->grid, 0.55F));
@@ -154,7 +182,7 @@ static void draw_x_ticks(struct chart_pen *pen)
         return;
     }
     struct ticks ticks;
-    int max_n = 7;
+    int max_n = MAX_TICKS;
     ticks_choose(&scale->x, max_n, &ticks);
     while (max_n > 2 && !x_labels_fit(pen, &ticks)) {
         max_n--;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/model/plain.h"
 #include "client/model/texts.h"
 #include "lib/base/mem.h"
 
@@ -12,6 +13,7 @@ enum {
     MAX_ALERTS = 10000,
     MAX_EVENTS = 10000,
     MAX_NOTES = 10000,
+    SENTENCE_BYTES = 4096,
 };
 
 /* A growing list and the part that was last made of it (NULL: it has changed since). */
@@ -320,6 +322,14 @@ void catalog_set_things(struct catalog *catalog, Baro__ThingInfo *const *things,
 
 /* ---- alerts and events ---- */
 
+/* Keep a sentence of the daemon. */
+static const char *keep_sentence(struct catalog *catalog, const char *text)
+{
+    char plain[SENTENCE_BYTES];
+    return texts_keep(
+        catalog->texts, text != NULL ? plain_sentence(text, plain, sizeof plain) : "");
+}
+
 static void fill_alert(
     struct catalog *catalog, struct model_alert *alert, const Baro__Alert *from)
 {
@@ -332,8 +342,8 @@ static void fill_alert(
         .tensor = texts_keep(catalog->texts, from->tensor),
         .module = texts_keep(catalog->texts, from->module),
         .role = texts_keep(catalog->texts, from->role),
-        .text = texts_keep(catalog->texts, from->text),
-        .advice = texts_keep(catalog->texts, from->advice),
+        .text = keep_sentence(catalog, from->text),
+        .advice = keep_sentence(catalog, from->advice),
         .noticed_step = from->noticed_step,
         .level = level_of(from->level),
         .thing = from->thing,
@@ -393,7 +403,7 @@ static void fill_evidence(
                 is_one_unit ? (uint32_t)series->unit : 0},
             .from_step = piece->from_step,
             .to_step = piece->to_step,
-            .text = texts_keep(catalog->texts, piece->text),
+            .text = keep_sentence(catalog, piece->text),
         };
     }
 }
@@ -403,7 +413,7 @@ static size_t keep_sentences(
 {
     n = n < MODEL_MAX_SENTENCES ? n : MODEL_MAX_SENTENCES;
     for (size_t i = 0; i < n; i++) {
-        out[i] = texts_keep(catalog->texts, texts[i]);
+        out[i] = keep_sentence(catalog, texts[i]);
     }
     return n;
 }
@@ -414,7 +424,7 @@ static void fill_incident(
     *incident = (struct model_incident){
         .id = from->id,
         .kind = texts_keep(catalog->texts, from->kind),
-        .headline = texts_keep(catalog->texts, from->headline),
+        .headline = keep_sentence(catalog, from->headline),
         .level = level_of(from->level),
         .first_step = from->first_step,
         .last_step = from->last_step,

@@ -129,29 +129,64 @@ static void draw_card(
 
 /* ---- what the program said itself ---- */
 
-static const float EVENT_H = 30;
+static const float EVENT_H = 30; /* of one line */
 static const float EVENTS_HEAD_H = 34;
+static const float EVENT_STEP_W = 120; /* "step 24,397" */
+static const float EVENT_LEAD = 34;    /* the mark */
 
 static bool is_warning(const struct model_event *event)
 {
     return event->level >= BARO_WATCH;
 }
 
-static float events_height(const struct model_events *events)
+static float event_height(struct frame *f, const struct model_event *event, float w)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < events->n; i++) {
-        n += is_warning(&events->at[i]) ? 1 : 0;
+    struct frame_words lines[FRAME_MAX_LINES];
+    float room = w - EVENT_LEAD - EVENT_STEP_W - 16;
+    size_t n = 1;
+    if ((float)strlen(event->text) * THEME_SIZE_TEXT > room) { /* it may need more lines */
+        n = frame_wrap(
+            f, FONT_TEXT, THEME_SIZE_TEXT, event->text, room, lines, FRAME_MAX_LINES);
     }
-    return n > 0 ? EVENTS_HEAD_H + EVENT_H * (float)n : 0;
+    return EVENT_H + LINE_H * (float)(n > 0 ? n - 1 : 0);
+}
+
+static float events_height(struct frame *f, float w)
+{
+    const struct model_events *events = f->model->events;
+    float h = 0;
+    for (size_t i = 0; i < events->n; i++) {
+        h += is_warning(&events->at[i]) ? event_height(f, &events->at[i], w) : 0;
+    }
+    return h > 0 ? EVENTS_HEAD_H + h : 0;
+}
+
+static void draw_event(
+    struct frame *f, struct draw_rect row, const struct model_event *event)
+{
+    char n[FORMAT_MAX];
+    char step[FORMAT_MAX + 8];
+    draw_fill(f->list, row, frame_is_over(f, row) ? f->theme->raised : f->theme->panel);
+    struct draw_rect first = {row.x, row.y, row.w, EVENT_H - 2};
+    float base = frame_middle(f, first, FONT_TEXT, THEME_SIZE_TEXT);
+    frame_mark(f, frame_health(event->level), row.x + 18, row.y + first.h / 2);
+    (void)snprintf(step, sizeof step, "step %s", format_count(n, event->step));
+    struct draw_style style = {.role = FONT_MONO,
+        .size = THEME_SIZE_TEXT,
+        .color = f->theme->secondary,
+        .align = DRAW_RIGHT};
+    (void)draw_string(f->list, row.x + row.w - 16, base, &style, step);
+    struct draw_rect words = {
+        row.x + EVENT_LEAD, base, row.w - EVENT_LEAD - EVENT_STEP_W - 16, 0};
+    (void)frame_text_lines(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, words, LINE_H,
+        FRAME_MAX_LINES, event->text);
 }
 
 /* A row for each warning of the program; those out of the list are left out. */
 static void draw_events(struct frame *f, struct draw_rect list, float y)
 {
     const struct model_events *events = f->model->events;
-    char step[FORMAT_MAX];
-    if (events_height(events) <= 0) {
+    if (events_height(f, list.w) <= 0) {
         return;
     }
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, list.x, y + 20,
@@ -162,26 +197,11 @@ static void draw_events(struct frame *f, struct draw_rect list, float y)
         if (!is_warning(event)) {
             continue;
         }
-        struct draw_rect row = {list.x, y, list.w, EVENT_H - 2};
-        y += EVENT_H;
-        if (y < list.y) {
-            continue;
-        }
-        bool is_over = frame_is_over(f, row);
-        draw_fill(f->list, row, is_over ? f->theme->raised : f->theme->panel);
-        float base = frame_middle(f, row, FONT_TEXT, THEME_SIZE_TEXT);
-        frame_mark(f, frame_health(event->level), row.x + 18, row.y + row.h / 2);
-        (void)snprintf(step, sizeof step, "step %lld", (long long)event->step);
-        struct draw_style style = {.role = FONT_MONO,
-            .size = THEME_SIZE_TEXT,
-            .color = f->theme->secondary,
-            .align = DRAW_RIGHT};
-        struct draw_rect at = draw_string(f->list, row.x + row.w - 16, base, &style, step);
-        struct draw_rect words = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text,
-            row.x + 34, base, at.x - row.x - 34 - 16, event->text);
-        if (is_over && words.x + words.w > at.x - 18) { /* cut */
-            frame_tip(f, row.x + 34, row.y + row.h);
-            frame_tip_line(f, "%.230s", event->text);
+        float h = event_height(f, event, list.w);
+        struct draw_rect row = {list.x, y, list.w, h - 2};
+        y += h;
+        if (y >= list.y) {
+            draw_event(f, row, event);
         }
     }
 }
@@ -227,7 +247,7 @@ void alerts_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect list = {inner.x, inner.y + 36, inner.w, inner.h - 36};
     float stories_h = n_incidents > 0 ? incidents_height(f, list.w) : 0;
     float content = stories_h;
-    content += events_height(f->model->events);
+    content += events_height(f, list.w);
     for (size_t i = 0; i < alerts->n; i++) {
         bool is_alone = !is_in_incident(f->model, &alerts->at[i]);
         content += is_alone ? card_height(&alerts->at[i]) + THEME_GAP : 0;

@@ -11,10 +11,11 @@
 /*
  * Incidents as cards: the headline; below it at the left the alerts in causal order, who left the
  * flock first on top, likely causes and what to try; at the right the series that show it, small.
+ * What happens once more, alone and with the same causes and advice, is one line below the first.
  */
 
 enum {
-    MAX_LINES = 4,  /* of a headline */
+    MAX_LINES = 10, /* of a sentence */
     MAX_ROWS = 8,   /* alerts of a card */
     MAX_CHARTS = 4, /* of a card, as many as fit beside its text */
 };
@@ -48,7 +49,49 @@ struct plan {
     float chart_x, chart_w;
     size_t n_charts, n_rows, n_head; /* lines of the headline */
     float head_h, h;
+    const struct model_incident *before; /* that this is once more; NULL: none */
 };
+
+/* The one alert of an incident whose headline says all of it; NULL: there is more to say. */
+static const struct model_alert *only_alert(
+    const struct model *model, const struct model_incident *incident)
+{
+    const struct model_alert *alert = incident->n_alerts == 1 && incident->n_more == 0
+                                          ? find_alert(model, incident->alerts[0])
+                                          : NULL;
+    return alert != NULL && strcmp(alert->text, incident->headline) == 0 ? alert : NULL;
+}
+
+/* Texts of a model are kept once: the same sentence is the same pointer. */
+static bool has_same_words(const struct model_incident *a, const struct model_incident *b)
+{
+    return a->n_causes == b->n_causes && a->n_advice == b->n_advice &&
+           a->level == b->level &&
+           memcmp(a->causes, b->causes, a->n_causes * sizeof a->causes[0]) == 0 &&
+           memcmp(a->advice, b->advice, a->n_advice * sizeof a->advice[0]) == 0;
+}
+
+/* The first incident that this one is once more: of the same kind in the same tensor. */
+static const struct model_incident *find_before(
+    const struct model *model, const struct model_incident *incident)
+{
+    const struct model_alert *alert = only_alert(model, incident);
+    for (size_t i = 0; alert != NULL && i < model->incidents->n; i++) {
+        const struct model_incident *other = &model->incidents->at[i];
+        if (other == incident) {
+            break;
+        }
+        if (!has_same_words(other, incident)) {
+            continue;
+        }
+        const struct model_alert *first = only_alert(model, other);
+        if (first != NULL && first->thing == alert->thing &&
+            strcmp(first->kind, alert->kind) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
 
 static const float LEAD_W = 84; /* left of a sentence: "Likely", "Try" */
 
@@ -75,6 +118,13 @@ static float alert_height(struct frame *f, const struct model_alert *alert, floa
            (float)count_lines(f, FONT_TEXT, alert->text, w - alert_lead(f, alert, step));
 }
 
+/* Alerts that have no row. */
+static uint64_t count_more(const struct plan *plan, const struct model_incident *incident)
+{
+    uint64_t n = incident->n_alerts + incident->n_more;
+    return plan->n_rows > 0 ? n - plan->n_rows : 0;
+}
+
 static struct plan plan_card(
     struct frame *f, float w, const struct model_incident *incident)
 {
@@ -82,6 +132,11 @@ static struct plan plan_card(
     float inner = w - SIDE_W - 16;
     plan.n_head = count_lines(f, FONT_STRONG, incident->headline, inner - STEP_W);
     plan.head_h = 12 + LINE_H * (float)plan.n_head;
+    plan.before = find_before(f->model, incident);
+    if (plan.before != NULL) {
+        plan.h = plan.head_h + 6;
+        return plan;
+    }
     plan.n_charts =
         incident->n_evidence < MAX_CHARTS ? incident->n_evidence : (size_t)MAX_CHARTS;
     plan.chart_w = fminf(inner * 0.42F, 460);
@@ -91,8 +146,8 @@ static struct plan plan_card(
     plan.text_w = plan.n_charts > 0 ? inner - plan.chart_w - 24 : inner;
     plan.chart_x = SIDE_W + plan.text_w + 24;
     plan.n_rows = incident->n_alerts < MAX_ROWS ? incident->n_alerts : (size_t)MAX_ROWS;
-    bool has_more = incident->n_alerts + incident->n_more > plan.n_rows;
-    float text_h = has_more ? LINE_H : 0;
+    plan.n_rows = only_alert(f->model, incident) != NULL ? 0 : plan.n_rows;
+    float text_h = count_more(&plan, incident) > 0 ? LINE_H : 0;
     for (size_t i = 0; i < plan.n_rows; i++) {
         const struct model_alert *alert = find_alert(f->model, incident->alerts[i]);
         text_h += alert != NULL ? alert_height(f, alert, plan.text_w) : LINE_H;
@@ -154,7 +209,7 @@ static void draw_texts(struct frame *f, float x, float y, const struct plan *pla
         }
         row.y += row.h;
     }
-    uint64_t n_more = incident->n_alerts + incident->n_more - plan->n_rows;
+    uint64_t n_more = count_more(plan, incident);
     if (n_more > 0) {
         char more[WORDS_MAX];
         (void)snprintf(more, sizeof more, "and %llu more alert%s",
@@ -225,24 +280,43 @@ static void draw_evidence(struct frame *f, struct draw_rect rect,
 
 /* ---- cards ---- */
 
-static void draw_card(struct frame *f, struct draw_rect card, const struct plan *plan,
+/* The headline; where it says all of an alert, a click on it goes there. */
+static void draw_head(struct frame *f, struct draw_rect card, const struct plan *plan,
     const struct model_incident *incident)
 {
     char step[FORMAT_MAX];
     char label[WORDS_MAX];
-    draw_fill(f->list, card, f->theme->panel);
+    struct draw_rect head = {
+        card.x + SIDE_W, card.y + 24.5F, card.w - SIDE_W - 16 - STEP_W, 0};
+    const struct model_alert *alert = only_alert(f->model, incident);
+    if (alert != NULL) {
+        struct draw_rect zone = {card.x, card.y, card.w, fminf(plan->head_h + 6, card.h)};
+        if (alert->id == f->view->alert || frame_is_over(f, zone)) {
+            draw_fill(f->list, zone, f->theme->raised);
+        }
+        frame_zone(f, zone, VIEW_PICK_ALERT, (int64_t)alert->id, 0);
+    }
     frame_mark(f, frame_health(incident->level), card.x + 18, card.y + 20);
     struct draw_style style = {.role = FONT_MONO,
         .size = THEME_SIZE_TEXT,
         .color = f->theme->secondary,
         .align = DRAW_RIGHT};
-    (void)snprintf(
-        label, sizeof label, "since step %s", format_count(step, incident->first_step));
+    (void)snprintf(label, sizeof label, "%s %s",
+        plan->before != NULL ? "step" : "since step",
+        format_count(step, incident->first_step));
     (void)draw_string(f->list, card.x + card.w - 16, card.y + 24.5F, &style, label);
-    struct draw_rect head = {
-        card.x + SIDE_W, card.y + 24.5F, card.w - SIDE_W - 16 - STEP_W, 0};
-    (void)frame_text_lines(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, head, LINE_H,
-        plan->n_head, incident->headline);
+    (void)frame_text_lines(f, plan->before != NULL ? FONT_TEXT : FONT_STRONG,
+        THEME_SIZE_TEXT, f->theme->text, head, LINE_H, plan->n_head, incident->headline);
+}
+
+static void draw_card(struct frame *f, struct draw_rect card, const struct plan *plan,
+    const struct model_incident *incident)
+{
+    draw_fill(f->list, card, f->theme->panel);
+    draw_head(f, card, plan, incident);
+    if (plan->before != NULL) {
+        return;
+    }
     float y = card.y + plan->head_h + 4;
     draw_texts(f, card.x + SIDE_W - 12, y, plan, incident);
     for (size_t i = 0; i < plan->n_charts; i++) {

@@ -144,7 +144,7 @@ size_t frame_fit_line(
 char *frame_fit_parts(
     struct frame *f, enum font_role role, float size, float max_w, char *text);
 
-enum { FRAME_MAX_LINES = 6 };
+enum { FRAME_MAX_LINES = 10 };
 
 /* A line of a longer text; borrowed. */
 struct frame_words {
