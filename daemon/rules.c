@@ -12,6 +12,7 @@
 #include "lib/alarm/alarm.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 #define LOG_MODULE "rules"
 
@@ -264,13 +265,6 @@ void rules_change(struct barod *barod, const struct rule_book *book)
     barod->rules = book;
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* How long a step may be quiet before it is judged as it is. */
 static uint64_t wait_ns(const struct stream *stream)
 {
@@ -279,7 +273,7 @@ static uint64_t wait_ns(const struct stream *stream)
     if (n > 0) {
         float paces[STREAM_N_PACES];
         memcpy(paces, stream->paces, n * sizeof paces[0]);
-        qsort(paces, n, sizeof paces[0], compare_floats);
+        qsort(paces, n, sizeof paces[0], baro_by_float);
         wait_s = fmin(fmax(wait_s, WAIT_PACES * (double)paces[n / 2]), 1e9);
     }
     return (uint64_t)(wait_s * 1e9);

@@ -10,6 +10,7 @@
 #include "daemon/rules.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "lib/base/paths.h"
 #include "lib/base/ringfile.h"
 
@@ -216,13 +217,6 @@ void status_start(struct barod *barod)
     }
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* How long a step may take before the run counts as stalled. */
 static uint64_t patience_ns(const struct stream *stream)
 {
@@ -231,7 +225,7 @@ static uint64_t patience_ns(const struct stream *stream)
     if (n > 0) {
         float paces[STREAM_N_PACES];
         memcpy(paces, stream->paces, n * sizeof paces[0]);
-        qsort(paces, n, sizeof paces[0], compare_floats);
+        qsort(paces, n, sizeof paces[0], baro_by_float);
         patience_s = fmin(fmax(min_stall_s, stall_paces * (double)paces[n / 2]), 1e9);
     }
     return (uint64_t)(patience_s * (double)second_ns);

@@ -6,19 +6,13 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 enum { COLUMNS = 32, MAX_SAMPLED = 8192 };
 
 static const double far_beyond = 8; /* lengths of the scale: further out all are alike */
 
 /* ---- colours ---- */
-
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
 
 /* Logarithmic where few values dwarf the others. */
 static struct axis find_scale(
@@ -37,7 +31,7 @@ static struct axis find_scale(
     if (n_values == 0) {
         return (struct axis){.kind = AXIS_LINEAR, .lo = 0, .hi = 1};
     }
-    qsort(values, n_values, sizeof *values, compare_floats);
+    qsort(values, n_values, sizeof *values, baro_by_float);
     double lo = (double)values[n_values / 100];
     double hi = (double)values[n_values - 1 - n_values / 100];
     double middle = (double)values[n_values / 2];

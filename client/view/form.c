@@ -7,6 +7,7 @@
 #include "client/view/marks.h"
 #include "client/view/words.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * What a form is drawn from: the series of a whole-tensor statistic, or how the statistic lies
@@ -47,13 +48,6 @@ bool form_is_of_updates(enum form_stat stat)
 
 /* ---- data ---- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of what is visible of the line; NaN: nothing. */
 static double usual_of(struct frame *f, const struct form_data *data)
 {
@@ -76,7 +70,7 @@ static double usual_of(struct frame *f, const struct form_data *data)
     if (n == 0) {
         return (double)NAN;
     }
-    qsort(values, n, sizeof *values, compare_doubles);
+    qsort(values, n, sizeof *values, baro_by_double);
     return values[n / 2];
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * The colour says how large a tensor's l2 norm is against the median of what is visible of it.
@@ -39,13 +40,6 @@ struct heat_cache {
     } at[N_ENTRIES];
 };
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of log2 of the positive means; NaN when there is none. */
 static double usual_of(struct frame *f, const struct model_series *series)
 {
@@ -59,7 +53,7 @@ static double usual_of(struct frame *f, const struct model_series *series)
     if (n == 0) {
         return (double)NAN;
     }
-    qsort(logs, n, sizeof *logs, compare_doubles);
+    qsort(logs, n, sizeof *logs, baro_by_double);
     return logs[n / 2];
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * Two runs of the same program differ everywhere by chance, so a difference says nothing by itself:
@@ -40,13 +41,6 @@ double compare_weight(double a, double b, bool is_norm)
     return is_norm ? fabs(log2(fabs(b) / fabs(a))) : fabs(b - a) / most;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Standard deviation of the noise of a series; 0: too few readings. */
 static double noise_of(const struct column *columns, size_t n, double *scratch)
 {
@@ -60,7 +54,7 @@ static double noise_of(const struct column *columns, size_t n, double *scratch)
     if (n_found == 0) {
         return 0;
     }
-    qsort(scratch, n_found, sizeof *scratch, by_value);
+    qsort(scratch, n_found, sizeof *scratch, baro_by_double);
     return scratch[n_found / 2] / (0.6745 * sqrt(6));
 }
 

@@ -8,6 +8,7 @@
 #include "lib/analysis/detect_ranks.h"
 #include "lib/analysis/rule_table.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * Do the ranks agree, and is one of them slow? What must be the same on all of them is
@@ -218,13 +219,6 @@ static void tell_straggler(
 
 /* ---- comparing ---- */
 
-static int compare_values(const void *left, const void *right)
-{
-    double a = *(const double *)left;
-    double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /* The seconds of one step on all ranks. */
 static void look_at_paces(struct judge_run *run, const struct said *said, size_t n)
 {
@@ -237,7 +231,7 @@ static void look_at_paces(struct judge_run *run, const struct said *said, size_t
     for (size_t i = 0; i < n; i++) {
         ys[i] = log(said[i].value);
     }
-    qsort(ys, n, sizeof *ys, compare_values);
+    qsort(ys, n, sizeof *ys, baro_by_double);
     double median = 0.5 * ys[(n - 1) / 2] + 0.5 * ys[n / 2];
     free(ys);
     for (size_t i = 0; i < n; i++) {

@@ -183,7 +183,7 @@ static double median_excess(const struct rule_fact *facts, size_t n_facts, size_
             excesses[n++] = excess_of(&facts[i]);
         }
     }
-    qsort(excesses, n, sizeof *excesses, rule_compare_doubles);
+    qsort(excesses, n, sizeof *excesses, baro_by_double);
     size_t below = n_tensors - n; /* those that are not high */
     double median = excesses[n_tensors / 2 > below ? n_tensors / 2 - below : 0];
     free(excesses);

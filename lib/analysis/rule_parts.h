@@ -10,6 +10,7 @@
 
 #include "lib/analysis/rule.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 enum {
     RULE_MAX_GAP = 4096 /* ids in a row that no thing has, where all are gone through */
@@ -36,18 +37,10 @@ static inline void *rule_slot(struct rule_slots *slots, uint32_t thing, size_t i
     return slots->items + thing * item_bytes;
 }
 
-/** Compare two doubles, for qsort; NaN must not be among them. */
-static inline int rule_compare_doubles(const void *left, const void *right)
-{
-    const double *a = left;
-    const double *b = right;
-    return (*a > *b) - (*a < *b);
-}
-
 /** Sort numbers and give their median; n >= 1, none is NaN. */
 static inline double rule_median(double *values, size_t n)
 {
-    qsort(values, n, sizeof *values, rule_compare_doubles);
+    qsort(values, n, sizeof *values, baro_by_double);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 

@@ -8,6 +8,7 @@
 
 #include "lib/analysis/sample_inside.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * Which of N lines to draw when only m are readable? Drawn all, thousands of lines are a black
@@ -363,17 +364,11 @@ bool sampler_step(struct sampler *s, size_t n_work)
     return s->phase != SAMPLE_DONE;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
 float sampler_median_radius(const struct sampler *s)
 {
     float sorted[SAMPLE_MAX_INTERVALS];
     memcpy(sorted, s->grid.radius, sizeof sorted);
-    qsort(sorted, s->grid.n_intervals, sizeof *sorted, by_value);
+    qsort(sorted, s->grid.n_intervals, sizeof *sorted, baro_by_float);
     return sorted[s->grid.n_intervals / 2];
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/analysis/sample_inside.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * Who must be shown, who stands for whom, and who has nobody near: the parts of the sampler that
@@ -46,12 +47,6 @@ static int by_key(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* The rise above which a line leaps, by the first lines that were read. */
 static float leap_bar(const struct sampler *s)
 {
@@ -66,12 +61,12 @@ static float leap_bar(const struct sampler *s)
     if (n == 0) {
         return INFINITY;
     }
-    qsort(leaps, n, sizeof *leaps, by_value);
+    qsort(leaps, n, sizeof *leaps, baro_by_float);
     const float median = leaps[n / 2], usual = leaps[n - 1 - n / RARE];
     for (size_t i = 0; i < n; i++) {
         leaps[i] = fabsf(leaps[i] - median);
     }
-    qsort(leaps, n, sizeof *leaps, by_value);
+    qsort(leaps, n, sizeof *leaps, baro_by_float);
     float more = LEAP_SCORE * NORMAL_MAD * leaps[n / 2];
     float bar = median + (more > least_leap_px ? more : least_leap_px);
     return bar > usual ? bar : usual;
@@ -118,7 +113,7 @@ float sampler_leap_shown(const struct sampler *s)
     if (n_bad >= most) {
         return INFINITY;
     }
-    qsort(leaps, n, sizeof *leaps, by_value);
+    qsort(leaps, n, sizeof *leaps, baro_by_float);
     return leaps[n - 1 - (most - n_bad)];
 }
 

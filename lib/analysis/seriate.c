@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /*
  * Question: in a picture of 4,096 units by steps, one row a unit, in which order do the rows have
@@ -400,13 +401,6 @@ void seriate_orient(const uint32_t *before, size_t n_rows, uint32_t *order)
     }
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 void seriate_oddness(
     const float *cells, size_t n_rows, size_t n_columns, float *out_oddness)
 {
@@ -417,7 +411,7 @@ void seriate_oddness(
             float value = cells[i * n_columns + c];
             column[i] = isfinite(value) ? value : SERIATE_MISSING;
         }
-        qsort(column, n_rows, sizeof *column, compare_floats);
+        qsort(column, n_rows, sizeof *column, baro_by_float);
         medians[c] = n_rows > 0 ? column[n_rows / 2] : 0;
     }
     for (size_t i = 0; i < n_rows; i++) {

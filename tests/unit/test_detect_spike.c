@@ -5,6 +5,7 @@
 
 #include "lib/analysis/detect.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /* The loss spike rule: quiet on noise, also heavy-tailed; not deaf to what is planted in it. */
 
@@ -184,18 +185,11 @@ static void the_worked_number_of_the_essay_is_right(void **unused)
     free(detector);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double slow_median(const double *values, size_t n)
 {
     double sorted[128];
     memcpy(sorted, values, n * sizeof *values);
-    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    qsort(sorted, n, sizeof *sorted, baro_by_double);
     return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 

@@ -8,6 +8,7 @@
 
 #include "lib/analysis/sample.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 enum {
     HEIGHT = 500,
@@ -164,12 +165,6 @@ static float leap_of(const struct flock *flock, size_t line)
     return leap;
 }
 
-static int by_float(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* The rise above which a line leaps, as docs/ANALYSES.md says; out: of each line. */
 static float leap_bar(const struct flock *flock, float *out)
 {
@@ -178,12 +173,12 @@ static float leap_bar(const struct flock *flock, float *out)
     for (size_t i = 0; i < n; i++) {
         sorted[i] = out[i] = leap_of(flock, i);
     }
-    qsort(sorted, n, sizeof *sorted, by_float);
+    qsort(sorted, n, sizeof *sorted, baro_by_float);
     const float median = sorted[n / 2], rare = sorted[n - 1 - n / 50];
     for (size_t i = 0; i < n; i++) {
         sorted[i] = fabsf(sorted[i] - median);
     }
-    qsort(sorted, n, sizeof *sorted, by_float);
+    qsort(sorted, n, sizeof *sorted, baro_by_float);
     return fmaxf(median + fmaxf(3, 8 * 1.4826F * sorted[n / 2]), rare);
 }
 

@@ -9,6 +9,7 @@
 #include "lib/analysis/powers.h"
 #include "lib/analysis/spread.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 
 /* Percentiles of units and of histograms, and what moved most, against brute force. */
 
@@ -18,13 +19,6 @@ static uint64_t next_random(void)
 {
     state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return state >> 33;
-}
-
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a;
-    float y = *(const float *)b;
-    return (x > y) - (x < y);
 }
 
 /* ---- spread ---- */
@@ -46,7 +40,7 @@ static void the_percentiles_are_those_of_the_sorted_values(void **unused)
                 sorted[n_finite++] = values[i];
             }
         }
-        qsort(sorted, n_finite, sizeof *sorted, compare_floats);
+        qsort(sorted, n_finite, sizeof *sorted, baro_by_float);
         double out[SPREAD_COUNT];
         assert_int_equal(spread_of(values, n, out), n_finite);
         for (int row = 0; row < SPREAD_COUNT; row++) {
@@ -141,7 +135,7 @@ static void a_quantile_of_elements_lies_in_the_bin_that_is_told(void **unused)
                                    : EXPS - 1 - exp + first;
             shares[bin] += 1.0F / N;
         }
-        qsort(elements, N, sizeof *elements, compare_floats);
+        qsort(elements, N, sizeof *elements, baro_by_float);
         for (int q = 1; q < 20; q++) {
             double place = powers_place(shares, BINS, (q + 0.01) / 20.0);
             float element = elements[(int)(N * ((q + 0.01) / 20.0))];
@@ -167,7 +161,7 @@ static void the_largest_are_kept_in_order(void **unused)
         moved_add(list, 1 + i % 7, i, values[i]);
     }
     moved_add(list, 1, N, NAN);
-    qsort(sorted, N, sizeof *sorted, compare_floats);
+    qsort(sorted, N, sizeof *sorted, baro_by_float);
     assert_int_equal(list->n, MOVED_MOST);
     assert_int_equal(list->n_seen, N);
     assert_int_equal(list->n_without, 1);

@@ -7,14 +7,8 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "tests/view/oracle.h"
-
-static inline int compare_means(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* How the units lie in one column, by sorting their means; out: rows of n columns. */
 static inline void spread_column(
@@ -39,7 +33,7 @@ static inline void spread_column(
         total.n_nan += column->n_nan > 0 ? 1 : 0;
         total.count++;
     }
-    qsort(means, n_means, sizeof *means, compare_means);
+    qsort(means, n_means, sizeof *means, baro_by_double);
     for (int row = 0; row < SPREAD_COUNT; row++) {
         size_t rank = (size_t)ceil(quantiles[row] * (double)n_means - 1e-9);
         double value = n_means == 0          ? (double)NAN

@@ -12,6 +12,7 @@
 #include "client/view/input.h"
 #include "client/view/unit_order.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "tests/view/stage.h"
 
 static void begin(struct stage *stage, enum view_page page)
@@ -125,13 +126,6 @@ static void only_rows_near_those_seen_are_asked_for(void **unused)
 
 /* ---- spreads ---- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* What the units held in a column: all by their means, the ends by their readings. */
 static void check_column(const struct stage *stage, uint32_t thing, int stat,
     const struct model_spread_column *column)
@@ -158,7 +152,7 @@ static void check_column(const struct stage *stage, uint32_t thing, int stat,
             means[n++] = sum / n_readings;
         }
     }
-    qsort(means, n, sizeof *means, compare_doubles);
+    qsort(means, n, sizeof *means, baro_by_double);
     assert_float_equal(column->rows[SPREAD_LEAST], least, 1e-5);
     assert_float_equal(column->rows[SPREAD_MOST], most, 1e-5);
     assert_float_equal(

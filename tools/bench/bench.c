@@ -14,6 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "lib/base/text.h"
 #include "proto/wire.h"
 #include "tools/barod_process.h"
@@ -64,23 +65,16 @@ struct bench {
 
 /* ---- figures ---- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
 double bench_quantile(double *values, size_t n, double q)
 {
-    qsort(values, n, sizeof *values, compare_doubles);
+    qsort(values, n, sizeof *values, baro_by_double);
     size_t idx = (size_t)(q * (double)(n - 1) + 0.5);
     return values[idx < n ? idx : n - 1];
 }
 
 double bench_median(double *values, size_t n)
 {
-    qsort(values, n, sizeof *values, compare_doubles);
+    qsort(values, n, sizeof *values, baro_by_double);
     return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 

@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "tools/bench/corpus.h"
 #include "tools/bench/flock.h"
 #include "tools/bench/picture.h"
@@ -127,12 +128,6 @@ static struct sample_pairs measure_pairs(
     return pairs;
 }
 
-static int by_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* The middle of the row of pixels, a radius high, that most lines run through in an interval. */
 static float find_heap(const struct flock *flock, size_t t, float radius)
 {
@@ -170,7 +165,7 @@ static double unavoidable_pairs(const struct flock *flock, size_t n_shown, float
                             : 0;
         }
     }
-    qsort(often, flock->n, sizeof *often, by_double);
+    qsort(often, flock->n, sizeof *often, baro_by_double);
     double h = 0;
     for (size_t i = 0; i < n_shown; i++) {
         h += often[i] / (double)n_shown;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/order.h"
 #include "lib/base/reading.h"
 
 /*
@@ -184,12 +185,6 @@ bool flock_take_tensor(struct flock *flock, const struct corpus *corpus, const c
     return false;
 }
 
-static int by_float(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* How far all but one in RARE lines move by themselves, from their least to their largest. */
 static double usual_move(const struct flock *flock)
 {
@@ -203,7 +198,7 @@ static double usual_move(const struct flock *flock)
         }
         moves[i] = most - least;
     }
-    qsort(moves, flock->n, sizeof *moves, by_float);
+    qsort(moves, flock->n, sizeof *moves, baro_by_float);
     return (double)moves[flock->n - 1 - flock->n / RARE];
 }
 
@@ -238,7 +233,7 @@ static void lay_out(struct flock *flock)
         probes[i] =
             flock->values[(size_t)(flock_draw() * (double)(flock->n * flock->n_steps))];
     }
-    qsort(probes, PROBES, sizeof *probes, by_float);
+    qsort(probes, PROBES, sizeof *probes, baro_by_float);
     double low = (double)probes[PROBES / 1000],
            high = (double)probes[PROBES - 1 - PROBES / 1000];
     double beyond = (high - low) * 0.25;
