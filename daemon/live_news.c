@@ -94,12 +94,7 @@ void live_send_run(struct barod *barod, struct run *run)
     baro__envelope__init(&envelope);
     envelope.body_case = BARO__ENVELOPE__BODY_LIVE_RUN;
     envelope.live_run = &live_run;
-    for (size_t i = 0; i < barod->live->n; i++) {
-        struct subscription *subscription = &barod->live->subscriptions[i];
-        if (subscription->run == NULL || subscription->run == run) {
-            (void)live_send(barod, subscription, &envelope, NULL);
-        }
-    }
+    send_news(barod, run->number, &envelope);
     run->is_live_dirty = false;
     run->live_told_ns = barod->now_ns;
 }
