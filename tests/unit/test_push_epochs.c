@@ -2,81 +2,31 @@
 /* libbaro: tensors that change their layout, how a run is resumed, steps at the ends of int64. */
 #include "tests/testing.h"
 
-#include <unistd.h>
-
 #include "lib/base/mem.h"
-#include "lib/base/reading.h"
-#include "lib/base/ringfile.h"
-#include "lib/push/baro.h"
 #include "lib/push/things.h"
-#include "proto/barograph.pb-c.h"
+#include "tests/unit/offline.h"
 
-enum { MAX_BYTES = 4 << 20 };
-
-static char dir[64];
-static char said[256];
-static struct baro_run *run;
-static uint8_t *bytes;    /* what was read of a ring */
 static int64_t last_step; /* of the last record that was counted */
 
-static void hear(const char *text, void *payload)
-{
-    (void)snprintf(said, sizeof said, "%s", text);
-}
-
-static struct baro_options offline(void)
-{
-    struct baro_options options = BARO_OPTIONS_INIT;
-    options.mode = "offline";
-    options.ring_dir = dir;
-    options.ring_bytes = 2 << 20;
-    options.on_message = hear;
-    return options;
-}
+static struct offline rig;
 
 static int set_up(void **state)
 {
-    const struct baro_options options = offline();
-    (void)snprintf(dir, sizeof dir, "/tmp/baro-unit-XXXXXX");
-    said[0] = '\0';
-    bytes = malloc(MAX_BYTES);
-    run = bytes != NULL && mkdtemp(dir) != NULL ? baro_open(&options, NULL) : NULL;
-    return run == NULL;
+    return offline_start(&rig);
 }
 
 static int clean(void **state)
 {
-    char command[128];
-    (void)baro_close(run, 0);
-    free(bytes);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
-/* Read a ring's sticky records, or its others; gives their size. */
-static size_t read_ring(const struct baro_run *of, bool is_sticky)
-{
-    struct ringfile *ring = NULL;
-    struct ringfile_cursor cursor = {0};
-    size_t n_bytes = 0;
-    size_t n_records = 0;
-    assert_int_equal(ringfile_open(&ring, baro_ring_path(of), RINGFILE_PEEK, NULL), 0);
-    if (is_sticky) {
-        n_bytes = (size_t)ringfile_sticky_used(ring);
-        assert_int_equal(ringfile_copy_sticky(ring, 0, n_bytes, bytes), 0);
-    } else {
-        assert_int_equal(
-            ringfile_read(ring, &cursor, bytes, MAX_BYTES, 0, &n_bytes, &n_records), 0);
-    }
-    ringfile_close(ring);
-    return n_bytes;
+    return offline_finish(&rig);
 }
 
 /* Count the records of a kind; of declarations those of one name. */
 static size_t count(const struct baro_run *of, enum reading_kind kind, const char *name)
 {
-    const uint8_t *end = bytes + read_ring(of, kind >= READING_RUN);
-    const uint8_t *cursor = bytes;
+    offline_read(&rig, of);
+    bool is_sticky = kind >= READING_RUN;
+    const uint8_t *cursor = is_sticky ? rig.sticky : rig.records;
+    const uint8_t *end = cursor + (is_sticky ? rig.n_sticky_bytes : rig.n_bytes);
     const uint8_t *payload;
     struct record_header header;
     size_t n = 0;
@@ -96,8 +46,9 @@ static size_t count(const struct baro_run *of, enum reading_kind kind, const cha
 
 static Baro__RunDescription *description_of(const struct baro_run *of)
 {
-    const uint8_t *end = bytes + read_ring(of, true);
-    const uint8_t *cursor = bytes;
+    offline_read(&rig, of);
+    const uint8_t *cursor = rig.sticky;
+    const uint8_t *end = cursor + rig.n_sticky_bytes;
     const uint8_t *payload;
     struct record_header header;
     assert_int_equal(record_next(&cursor, end, &header, &payload), 1);
@@ -121,24 +72,24 @@ static void another_layout_of_a_tensor_is_declared_anew(void **state)
     float values[60] = {1};
     int64_t shape[2] = {4, 3};
     struct baro_tensor tensor = tensor_of("w", BARO_WEIGHT, values, 2, shape);
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "w"), 1);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), 1);
     shape[0] = 5; /* units */
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "w"), 2);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), 2);
     shape[1] = 2; /* shape alone */
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "w"), 3);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), 3);
     tensor.dtype = BARO_I32;
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "w"), 4);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), 4);
     tensor.dtype = BARO_F32;
     shape[0] = 4;
     shape[1] = 3; /* as at first */
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "w"), 4);
-    assert_int_equal(count(run, READING_UNITS, NULL), 6);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), 4);
+    assert_int_equal(count(rig.run, READING_UNITS, NULL), 6);
 }
 
 /* Names of many lengths that differ in one digit, in all roles: each is a series of its own. */
@@ -158,9 +109,9 @@ static void names_that_are_nearly_alike_are_not_mixed_up(void **state)
                 struct baro_tensor tensor =
                     tensor_of(name, (enum baro_role)role, values, 2, shape);
                 tensor.unit_axis = BARO_NO_UNITS;
-                assert_int_equal(baro_tensor(run, &tensor), 0);
+                assert_int_equal(baro_tensor(rig.run, &tensor), 0);
             }
-            assert_int_equal(count(run, READING_DECLARE, name), BARO_OPT);
+            assert_int_equal(count(rig.run, READING_DECLARE, name), BARO_OPT);
         }
     }
 }
@@ -174,13 +125,13 @@ static void the_batch_of_an_activation_may_vary(void **state)
     for (int64_t batch = 1; batch < 5; batch++) {
         shape[0] = batch;
         shape[1] = 5 - batch;
-        assert_int_equal(baro_tensor(run, &tensor), 0);
+        assert_int_equal(baro_tensor(rig.run, &tensor), 0);
     }
-    assert_int_equal(count(run, READING_DECLARE, "a"), 1);
+    assert_int_equal(count(rig.run, READING_DECLARE, "a"), 1);
     shape[2] = 3;
-    assert_int_equal(baro_tensor(run, &tensor), 0);
-    assert_int_equal(count(run, READING_DECLARE, "a"), 2);
-    assert_int_equal(count(run, READING_UNITS, NULL), 5);
+    assert_int_equal(baro_tensor(rig.run, &tensor), 0);
+    assert_int_equal(count(rig.run, READING_DECLARE, "a"), 2);
+    assert_int_equal(count(rig.run, READING_UNITS, NULL), 5);
 }
 
 static void a_name_has_a_bounded_number_of_layouts(void **state)
@@ -189,21 +140,21 @@ static void a_name_has_a_bounded_number_of_layouts(void **state)
     int64_t shape[1] = {1};
     struct baro_tensor tensor = tensor_of("w", BARO_WEIGHT, values, 1, shape);
     for (shape[0] = 1; shape[0] <= 20; shape[0]++) {
-        assert_int_equal(baro_tensor(run, &tensor), 0);
+        assert_int_equal(baro_tensor(rig.run, &tensor), 0);
     }
-    assert_int_equal(count(run, READING_DECLARE, "w"), THINGS_MAX_EPOCHS);
-    assert_int_equal(count(run, READING_SUMMARY, NULL), 20);
-    assert_int_equal(count(run, READING_UNITS, NULL), THINGS_MAX_EPOCHS);
-    assert_non_null(strstr(said, "more than 8 layouts"));
+    assert_int_equal(count(rig.run, READING_DECLARE, "w"), THINGS_MAX_EPOCHS);
+    assert_int_equal(count(rig.run, READING_SUMMARY, NULL), 20);
+    assert_int_equal(count(rig.run, READING_UNITS, NULL), THINGS_MAX_EPOCHS);
+    assert_non_null(strstr(rig.said, "more than 8 layouts"));
 }
 
 static void the_largest_step_is_taken_and_a_negative_one_refused(void **state)
 {
-    assert_int_equal(baro_step(run, INT64_MAX), 0);
-    assert_int_equal(baro_scalar(run, "loss", 1), 0);
-    assert_int_equal(baro_step(run, -1), BARO_EINVAL);
-    assert_int_equal(baro_step(run, INT64_MIN), BARO_EINVAL);
-    assert_int_equal(count(run, READING_SCALAR, NULL), 1);
+    assert_int_equal(baro_step(rig.run, INT64_MAX), 0);
+    assert_int_equal(baro_scalar(rig.run, "loss", 1), 0);
+    assert_int_equal(baro_step(rig.run, -1), BARO_EINVAL);
+    assert_int_equal(baro_step(rig.run, INT64_MIN), BARO_EINVAL);
+    assert_int_equal(count(rig.run, READING_SCALAR, NULL), 1);
     assert_true(last_step == INT64_MAX);
 }
 
@@ -226,7 +177,7 @@ static void how_a_run_is_resumed_is_in_its_description(void **state)
             INT64_MAX},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct baro_options options = offline();
+        struct baro_options options = offline_options(&rig);
         struct baro_err err = {0};
         options.resume = cases[i].resume;
         options.resume_step = cases[i].step;
@@ -249,14 +200,14 @@ static void how_a_run_is_resumed_is_in_its_description(void **state)
 static void a_way_of_resuming_that_is_none_opens_no_run(void **state)
 {
     struct baro_err err = {0};
-    struct baro_options options = offline();
+    struct baro_options options = offline_options(&rig);
     options.resume_step = -5;
     assert_null(baro_open(&options, &err));
     assert_int_equal(err.code, BARO_EINVAL);
-    options = offline();
+    options = offline_options(&rig);
     options.resume = (enum baro_resume)3;
     assert_null(baro_open(&options, &err));
-    options = offline();
+    options = offline_options(&rig);
     (void)setenv("BARO_RESUME", "brunch", 1);
     assert_null(baro_open(&options, &err));
     assert_non_null(strstr(err.text, "did you mean 'branch'?"));

@@ -4,18 +4,12 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "lib/base/reading.h"
-#include "lib/base/ringfile.h"
-#include "lib/push/baro.h"
 #include "lib/simd/summarise.h"
+#include "tests/unit/offline.h"
 
-enum { MAX_BYTES = 1 << 20, ROWS = 3, COLS = 70, N = ROWS * COLS };
+enum { ROWS = 3, COLS = 70, N = ROWS * COLS };
 
-static char dir[64];
-static struct baro_run *run;
-static uint8_t bytes[MAX_BYTES] __attribute__((aligned(8)));
 static const int64_t shape[2] = {ROWS, COLS};
 static float data[N];
 
@@ -30,43 +24,27 @@ struct found {
     const uint8_t *payload;
 };
 
+static struct offline rig;
+
 static int set_up(void **state)
 {
-    struct baro_options options = BARO_OPTIONS_INIT;
-    (void)snprintf(dir, sizeof dir, "/tmp/baro-unit-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return 1;
-    }
-    options.mode = "offline";
-    options.ring_dir = dir;
-    options.ring_bytes = 8 << 20;
-    run = baro_open(&options, NULL);
-    return run == NULL || baro_step(run, 7) != 0;
+    return offline_start(&rig) != 0 || baro_step(rig.run, 7) != 0;
 }
 
 static int clean(void **state)
 {
-    char command[128];
-    (void)baro_close(run, 0);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
+    return offline_finish(&rig);
 }
 
 /* Records of one kind, in order. */
 static size_t find(enum reading_kind kind, struct found *out, size_t max)
 {
-    struct ringfile *ring = NULL;
-    struct ringfile_cursor at = {0};
-    size_t n_bytes = 0;
-    size_t n_records = 0;
-    assert_int_equal(ringfile_open(&ring, baro_ring_path(run), RINGFILE_PEEK, NULL), 0);
-    assert_int_equal(
-        ringfile_read(ring, &at, bytes, MAX_BYTES, 0, &n_bytes, &n_records), 0);
-    ringfile_close(ring);
-    const uint8_t *cursor = bytes;
+    const uint8_t *cursor = rig.records;
+    offline_read(&rig, rig.run);
     struct found found;
     size_t n = 0;
-    while (record_next(&cursor, bytes + n_bytes, &found.header, &found.payload) == 1) {
+    while (record_next(&cursor, rig.records + rig.n_bytes, &found.header, &found.payload) ==
+           1) {
         if (found.header.kind == (uint16_t)kind) {
             assert_true(n < max);
             out[n++] = found;
@@ -153,8 +131,8 @@ static void compare(enum baro_role role, int unit_axis, bool is_bad)
     fill(is_bad);
     compute(&t);
     bare.data = NULL;
-    assert_int_equal(baro_tensor(run, &t), 0);
-    assert_int_equal(baro_summary(run, &bare, &summarised), 0);
+    assert_int_equal(baro_tensor(rig.run, &t), 0);
+    assert_int_equal(baro_summary(rig.run, &bare, &summarised), 0);
     assert_same(READING_SUMMARY);
     assert_same(READING_UNITS);
 }
@@ -180,12 +158,12 @@ static void a_summary_may_belong_to_an_earlier_step(void **state)
     struct found found[1];
     fill(false);
     compute(&t);
-    assert_int_equal(baro_summary_at(run, &t, 3, &summarised), 0);
+    assert_int_equal(baro_summary_at(rig.run, &t, 3, &summarised), 0);
     assert_int_equal(find(READING_SUMMARY, found, 1), 1);
     assert_int_equal(found[0].header.step, 3);
     assert_int_equal(find(READING_UNITS, found, 1), 1);
     assert_int_equal(found[0].header.step, 3);
-    assert_int_equal(baro_summary_at(run, &t, -1, &summarised), BARO_EINVAL);
+    assert_int_equal(baro_summary_at(rig.run, &t, -1, &summarised), BARO_EINVAL);
 }
 
 static void units_and_histogram_may_be_missing(void **state)
@@ -196,7 +174,7 @@ static void units_and_histogram_may_be_missing(void **state)
     compute(&t);
     summarised.positive = NULL;
     summarised.unit_l2 = NULL;
-    assert_int_equal(baro_summary(run, &t, &summarised), 0);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), 0);
     assert_int_equal(find(READING_UNITS, found, 1), 0);
     assert_int_equal(find(READING_SUMMARY, found, 1), 1);
     assert_int_equal(found[0].header.payload_bytes, SUMMARY_STAT_COUNT * sizeof(double));
@@ -211,15 +189,15 @@ static void an_update_has_its_ratio_and_change(void **state)
     fill(false);
     compute(&t);
     summarised.update_ratio = 0.25;
-    assert_int_equal(baro_summary(run, &t, &summarised), 0);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), 0);
     assert_int_equal(find(READING_SUMMARY, found, 1), 1);
     assert_true(((const double *)found[0].payload)[SUMMARY_UPDATE_RATIO] == 0.25);
     assert_int_equal(find(READING_UNITS, found, 1), 1);
     assert_true(isnan(((const float *)found[0].payload)[UNIT_CHANGE * ROWS]));
     summarised.unit_change = change;
-    assert_int_equal(baro_step(run, 8), 0);
+    assert_int_equal(baro_step(rig.run, 8), 0);
     struct found both[2];
-    assert_int_equal(baro_summary(run, &t, &summarised), 0);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), 0);
     assert_int_equal(find(READING_UNITS, both, 2), 2);
     assert_true(((const float *)both[1].payload)[UNIT_CHANGE * ROWS + 2] == 2);
 }
@@ -231,15 +209,15 @@ static void counts_that_cannot_be_are_refused(void **state)
     fill(false);
     compute(&t);
     summarised.count = N + 1;
-    assert_int_equal(baro_summary(run, &t, &summarised), BARO_EINVAL);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), BARO_EINVAL);
     summarised.count = N;
     summarised.n_nan = UINT64_MAX;
-    assert_int_equal(baro_summary(run, &t, &summarised), BARO_EINVAL);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), BARO_EINVAL);
     summarised.n_nan = N;
     summarised.n_zero = 1;
-    assert_int_equal(baro_summary(run, &t, &summarised), BARO_EINVAL);
-    assert_int_equal(baro_summary(run, &t, NULL), BARO_EINVAL);
-    assert_int_equal(baro_summary(run, NULL, &summarised), BARO_EINVAL);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), BARO_EINVAL);
+    assert_int_equal(baro_summary(rig.run, &t, NULL), BARO_EINVAL);
+    assert_int_equal(baro_summary(rig.run, NULL, &summarised), BARO_EINVAL);
     assert_int_equal(baro_summary(NULL, &t, &summarised), 0);
     assert_int_equal(find(READING_SUMMARY, found, 1), 0);
 }
@@ -254,7 +232,7 @@ static void odd_places_and_numbers_do_no_harm(void **state)
     summarised.first_bad_row = INT64_MIN;
     summarised.n_nan = N;
     summarised.n_zero = summarised.n_neg_inf = 0;
-    assert_int_equal(baro_summary(run, &t, &summarised), 0);
+    assert_int_equal(baro_summary(rig.run, &t, &summarised), 0);
     assert_int_equal(find(READING_SUMMARY, found, 1), 1);
     const double *stats = (const double *)found[0].payload;
     assert_true(stats[SUMMARY_FIRST_BAD_UNIT] == -1 && stats[SUMMARY_FIRST_BAD_ROW] == -1);
@@ -265,9 +243,9 @@ static void a_batch_may_belong_to_an_earlier_step(void **state)
 {
     static const int64_t samples[2] = {5, 9};
     struct found found[1];
-    assert_int_equal(baro_batch_at(run, 4, samples, 2), 0);
-    assert_int_equal(baro_batch_at(run, -4, samples, 2), BARO_EINVAL);
-    assert_int_equal(baro_batch_at(run, 4, NULL, 2), BARO_EINVAL);
+    assert_int_equal(baro_batch_at(rig.run, 4, samples, 2), 0);
+    assert_int_equal(baro_batch_at(rig.run, -4, samples, 2), BARO_EINVAL);
+    assert_int_equal(baro_batch_at(rig.run, 4, NULL, 2), BARO_EINVAL);
     assert_int_equal(find(READING_BATCH, found, 1), 1);
     assert_int_equal(found[0].header.step, 4);
     assert_int_equal(found[0].header.payload_bytes, sizeof(double) + sizeof samples);

@@ -5,92 +5,46 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "lib/base/reading.h"
-#include "lib/base/ringfile.h"
-#include "lib/push/baro.h"
-#include "proto/barograph.pb-c.h"
+#include "tests/unit/offline.h"
 
-enum { MAX_BYTES = 1 << 20, ROWS = 3, COLS = 4 };
+enum { ROWS = 3, COLS = 4 };
 
-static char dir[64];
-static struct baro_run *run;
-static uint8_t bytes[MAX_BYTES] __attribute__((aligned(8)));
 static const int64_t shape[2] = {ROWS, COLS};
 static float before[ROWS * COLS] = {1, 0, 0, 0, 0, 2, 0, 0, 3, 3, 3, 3};
 static float after[ROWS * COLS] = {0, 1, 0, 0, 0, 2, 0, 0, 6, 6, 6, 6};
 
+static struct offline rig;
+
 static int set_up(void **state)
 {
-    struct baro_options options = BARO_OPTIONS_INIT;
-    (void)snprintf(dir, sizeof dir, "/tmp/baro-unit-XXXXXX");
-    if (mkdtemp(dir) == NULL) {
-        return 1;
-    }
-    options.mode = "offline";
-    options.ring_dir = dir;
-    options.ring_bytes = 8 << 20;
-    run = baro_open(&options, NULL);
-    return run == NULL || baro_step(run, 7) != 0;
+    return offline_start(&rig) != 0 || baro_step(rig.run, 7) != 0;
 }
 
 static int clean(void **state)
 {
-    char command[128];
-    (void)baro_close(run, 0);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
-static size_t read_ring(bool is_sticky)
-{
-    struct ringfile *ring = NULL;
-    struct ringfile_cursor cursor = {0};
-    size_t n_bytes = 0;
-    size_t n_records = 0;
-    assert_int_equal(ringfile_open(&ring, baro_ring_path(run), RINGFILE_PEEK, NULL), 0);
-    if (is_sticky) {
-        n_bytes = (size_t)ringfile_sticky_used(ring);
-        assert_int_equal(ringfile_copy_sticky(ring, 0, n_bytes, bytes), 0);
-    } else {
-        assert_int_equal(
-            ringfile_read(ring, &cursor, bytes, MAX_BYTES, 0, &n_bytes, &n_records), 0);
-    }
-    ringfile_close(ring);
-    return n_bytes;
+    return offline_finish(&rig);
 }
 
 /* Give the only record of a kind as a checked reading. */
 static struct reading only(enum reading_kind kind)
 {
-    const uint8_t *end = bytes + read_ring(false);
-    const uint8_t *cursor = bytes;
-    const uint8_t *payload;
-    struct record_header header;
     struct reading reading = {0};
-    int n = 0;
-    while (record_next(&cursor, end, &header, &payload) == 1) {
-        if (header.kind == kind) {
-            struct baro_err err = {0};
-            n++;
-            if (reading_check(&header, payload, ROWS, BARO_UPDATE, &reading, &err) != 0) {
-                fail_msg("%s", err.text);
-            }
-        }
-    }
-    assert_int_equal(n, 1);
+    rig.role = BARO_UPDATE;
+    offline_read(&rig, rig.run);
+    assert_int_equal(offline_count(&rig, kind), 1);
+    assert_true(offline_find(&rig, kind, 0, ROWS, &reading));
     return reading;
 }
 
 static size_t n_declared(void)
 {
-    const uint8_t *end = bytes + read_ring(true);
-    const uint8_t *cursor = bytes;
+    const uint8_t *cursor = rig.sticky;
     const uint8_t *payload;
     struct record_header header;
     size_t n = 0;
-    while (record_next(&cursor, end, &header, &payload) == 1) {
+    offline_read(&rig, rig.run);
+    while (record_next(&cursor, rig.sticky + rig.n_sticky_bytes, &header, &payload) == 1) {
         n += header.kind == READING_DECLARE ? 1 : 0;
     }
     return n;
@@ -110,7 +64,7 @@ static void an_update_has_its_ratio_and_each_unit_its_change(void **state)
 {
     const struct baro_tensor b = tensor_of(before);
     const struct baro_tensor a = tensor_of(after);
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
     const struct reading summary = only(READING_SUMMARY);
     assert_int_equal(summary.header.step, 7);
     assert_true(summary.f64[SUMMARY_COUNT] == 12 && summary.f64[SUMMARY_N_ZERO] == 6);
@@ -130,16 +84,16 @@ static void the_weights_own_id_does_as_well_as_its_name(void **state)
 {
     const struct baro_tensor b = tensor_of(before);
     struct baro_tensor a = tensor_of(after);
-    a.id = (uint32_t)baro_declare_tensor(run, &a);
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    a.id = (uint32_t)baro_declare_tensor(rig.run, &a);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
     a.role = BARO_UPDATE;
-    const int64_t id = baro_declare_tensor(run, &a);
+    const int64_t id = baro_declare_tensor(rig.run, &a);
     assert_int_equal(n_declared(), 2); /* the weight and the update */
     assert_true(id > 0 && id != a.id);
     assert_true(only(READING_SUMMARY).header.thing == id);
     a.id = (uint32_t)id;
     a.name = NULL;
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
     assert_int_equal(n_declared(), 2);
 }
 
@@ -147,7 +101,7 @@ static void an_update_without_the_values_before_has_no_change(void **state)
 {
     struct baro_tensor t = tensor_of(after);
     t.role = BARO_UPDATE;
-    assert_int_equal(baro_tensor(run, &t), 0);
+    assert_int_equal(baro_tensor(rig.run, &t), 0);
     assert_true(isnan(only(READING_SUMMARY).f64[SUMMARY_UPDATE_RATIO]));
     const struct reading units = only(READING_UNITS);
     for (int u = 0; u < ROWS; u++) {
@@ -161,11 +115,11 @@ static void without_units_an_update_is_its_summary(void **state)
     struct baro_tensor b = tensor_of(before);
     struct baro_tensor a = tensor_of(after);
     a.unit_axis = BARO_NO_UNITS;
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
     assert_true(only(READING_SUMMARY).f64[SUMMARY_UPDATE_RATIO] > 0.9);
     b.n_dims = a.n_dims = 0;
     a.name = "scale";
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
 }
 
 static void a_bad_element_is_placed_by_its_unit(void **state)
@@ -175,7 +129,7 @@ static void a_bad_element_is_placed_by_its_unit(void **state)
     bad[1 * COLS + 2] = NAN;
     const struct baro_tensor b = tensor_of(before);
     const struct baro_tensor a = tensor_of(bad);
-    assert_int_equal(baro_update(run, &b, &a), 0);
+    assert_int_equal(baro_update(rig.run, &b, &a), 0);
     const struct reading summary = only(READING_SUMMARY);
     assert_true(summary.f64[SUMMARY_N_NAN] == 1);
     assert_true(summary.f64[SUMMARY_FIRST_BAD_UNIT] == 1);
@@ -187,21 +141,21 @@ static void what_does_not_fit_together_is_refused(void **state)
     static const int64_t other[2] = {COLS, ROWS};
     struct baro_tensor b = tensor_of(before);
     struct baro_tensor a = tensor_of(after);
-    assert_int_equal(baro_update(run, NULL, &a), BARO_EINVAL);
-    assert_int_equal(baro_update(run, &b, NULL), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, NULL, &a), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, &b, NULL), BARO_EINVAL);
     b.shape = other;
-    assert_int_equal(baro_update(run, &b, &a), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, &b, &a), BARO_EINVAL);
     b = a;
     b.dtype = BARO_F64;
-    assert_int_equal(baro_update(run, &b, &a), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, &b, &a), BARO_EINVAL);
     b.dtype = a.dtype = BARO_I32;
-    assert_int_equal(baro_update(run, &b, &a), BARO_EUNSUPPORTED);
+    assert_int_equal(baro_update(rig.run, &b, &a), BARO_EUNSUPPORTED);
     b = tensor_of(NULL);
     a = tensor_of(after);
-    assert_int_equal(baro_update(run, &b, &a), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, &b, &a), BARO_EINVAL);
     a.id = 99;
     b = tensor_of(before);
-    assert_int_equal(baro_update(run, &b, &a), BARO_EINVAL);
+    assert_int_equal(baro_update(rig.run, &b, &a), BARO_EINVAL);
     assert_int_equal(baro_update(NULL, &b, &a), 0);
     assert_int_equal(n_declared(), 0);
 }
