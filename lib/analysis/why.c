@@ -412,6 +412,12 @@ void why_origin_words(const struct why_story *story, char *out, size_t size)
         why_say(out, size, "%s was not finite before any operation", origin->tensor);
         return;
     }
+    if (strcmp(origin->op, "arithmetic") ==
+        0) { /* between two places, which is all that is known */
+        why_say(
+            out, size, "something that the program did before the model, to finite data");
+        return;
+    }
     char place[WHY_NAME_BYTES];
     why_say(out, size, "%s of %s", origin->breaks[0] != '\0' ? origin->breaks : origin->op,
         origin->tensor[0] != '\0' ? why_place(origin->tensor, place) : "its operand");

@@ -110,9 +110,11 @@ static void weigh_outside(struct weighing *weighing)
     const struct probe *probe = work->facts->failure;
     const struct probe_value *value = &probe->values[probe->origin.value];
     const struct why_origin *origin = &work->story->origin;
-    if (value->kind == PROBE_INPUT && value->name[0] == '\0') {
+    const bool is_for_sure = strncmp(origin->cause, "the data held", 13) == 0;
+    if (value->kind == PROBE_INPUT && (value->name[0] == '\0' || !is_for_sure)) {
         why_say(add(weighing, WHY_DATA, 2), WHY_TEXT_BYTES,
-            "no operation of the model made it: it came with the data, or was computed of them");
+            "no operation of the model made it: it came with the data, or was computed of them "
+            "before the model");
     } else if (value->kind == PROBE_INPUT) {
         why_say(add(weighing, WHY_DATA, 6), WHY_TEXT_BYTES,
             "the data held it already (%s): no operation of the model made it",

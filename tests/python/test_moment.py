@@ -11,6 +11,7 @@ from steps import told
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from barograph._probe import cause
 from barograph._probe.trace import Op
@@ -391,6 +392,76 @@ def test_a_model_that_only_holds_its_parameters_is_looked_into_too():
 
     op, origin = looked_into([model], model.parameters(), loss_of)
     assert op == "div" and origin["rows"] == [ROW] and "0 / 0" in origin["cause"], origin
+
+
+def scaled(x):
+    """A sample that is constant has no deviation."""
+    mean = x.mean(1, keepdim=True)
+    deviation = x.std(1, keepdim=True)
+    return (x - mean) / deviation
+
+
+def scaled_in_place(x):
+    x -= x.mean(1, keepdim=True)
+    x /= x.std(1, keepdim=True)
+    return x
+
+
+def column_in_place(x):
+    x[:, 1] = torch.log(x[:, 1] - 1.5)
+    return x
+
+
+def with_noise(x):
+    return (x - 2.0 + 0.0 * torch.rand_like(x)) / (x - 2.0)
+
+
+def as_it_is(x):
+    return x
+
+
+def loaded(prepare, bad=2.0):
+    """Train with a loader and what a loop does with its batches; gives what was captured."""
+    torch.manual_seed(1)
+    x, y = torch.rand(24, 4) + 2.5, torch.zeros(24, 2)
+    x[16 + ROW] = bad
+    if prepare is column_in_place:
+        x[16 + ROW, 1] = 1.0
+    model = nn.Linear(4, 2)
+    run, library = fake.open_run()
+    run.watch(model, every=1)
+    for batch, target in DataLoader(TensorDataset(x, y), batch_size=8):
+        batch = prepare(batch)
+        loss = F.mse_loss(model(batch), target)
+        loss.backward()
+        run.log({"loss": loss.item()})
+    probe, = failures(library)
+    run.finish()
+    assert not [text for text in told(library) if "could not be" in text], told(library)
+    origin = probe["origin"]
+    assert origin["rows"] == [ROW] and probe["step"] == 2, origin
+    return probe["ops"][origin["op"]] if origin["op"] >= 0 else None, origin
+
+
+def test_arithmetic_between_the_loader_and_the_model_is_done_again():
+    lines = open(__file__, encoding="utf-8").read().splitlines()
+    for prepare, name, cause_of, text in (
+            (scaled, "div", "0 / 0 is not a number", "(x - mean) / deviation"),
+            (scaled_in_place, "div", "0 / 0 is not a number", "x /= x.std"),
+            (column_in_place, "log", "log of -0.5: it is not defined", "torch.log(x[:, 1]")):
+        op, origin = loaded(prepare)
+        assert op["name"] == name and op["module"] == "input", (op, origin)
+        assert cause_of in origin["cause"] and origin["is_exact"], origin
+        assert text in lines[int(op["source"].split(":")[1]) - 1], op
+
+
+def test_what_cannot_be_done_again_before_the_model_is_not_said_to_be_of_the_data():
+    op, origin = loaded(with_noise)
+    assert op["name"] == "arithmetic" and origin["is_exact"], (op, origin)
+    assert "between the loader and the model (test_moment.py:" in origin["cause"], origin
+    assert "batch = prepare(batch)" in origin["cause"], origin
+    op, origin = loaded(as_it_is, bad=math.nan)
+    assert op is None and "the data held NaN already: 4 of 32" in origin["cause"], origin
 
 
 def _make(name):

@@ -17,14 +17,17 @@ import time
 import weakref
 
 import torch
+import torch.utils.data as torch_data
 from torch.utils.data import dataloader as torch_dataloader
 
 MOST = 4096              # of a step: libbaro keeps no more
 N_RECENT = 8             # batches that are remembered beyond their step
 BYTES_A_S = 128 << 10    # that indices may take of the ring, on average
 BURST_BYTES = 1 << 20
+HELD_BYTES = 64 << 20    # of a batch that is held
 _watching = weakref.WeakSet()
 _last = collections.deque(maxlen=1)   # the last batch, for runs that begin to watch within a step
+_given = collections.deque(maxlen=1)  # what a loader gave last
 _undo = []
 
 
@@ -33,14 +36,61 @@ class Batch:
 
     __slots__ = ("indices", "tensors", "iterator")
 
-    def __init__(self, indices, data, iterator):
+    def __init__(self, indices, tensors, iterator):
         self.indices = indices
-        self.tensors = [(weakref.ref(one), one.data_ptr()) for one in _tensors_in(data)]
+        self.tensors = [(weakref.ref(one), one.data_ptr()) for one in tensors]
         self.iterator = iterator
 
     def holds(self, tensor):
         """Tell whether a tensor is of this batch, or looks into one of it."""
         return any(ref() is not None and place == tensor.data_ptr() for ref, place in self.tensors)
+
+
+class Given:
+    """What a loader gave last, held until it gives again; few bytes in main memory only."""
+
+    def __init__(self, data, tensors, dataset):
+        self.data = data
+        self.indices = ()         # of its samples, if they are known
+        self._tensors = [(one, one._version) for one in tensors]
+        self._dataset = dataset
+
+    @staticmethod
+    def may_hold(tensors):
+        """Tell whether what a loader gave is held."""
+        left = HELD_BYTES
+        for one in tensors:
+            left -= one.numel() * one.element_size()
+            if not one.is_cpu or one.is_inference():
+                return False
+        return left >= 0
+
+    def tensors(self):
+        """The tensors of it."""
+        return [one for one, _ in self._tensors]
+
+    def holds(self, tensor):
+        """Tell whether a tensor is of it, or looks into it."""
+        return any(one.data_ptr() == tensor.data_ptr() for one, _ in self._tensors)
+
+    def is_written(self):
+        """Tell whether somebody has written into it since."""
+        return any(one._version != version for one, version in self._tensors)
+
+    def anew(self):
+        """What the loader gave, also if it has been written into since; None: not to be had."""
+        if not self.is_written():
+            return self.data
+        kept = getattr(self._dataset, "tensors", None)
+        if type(self._dataset) is not torch_data.TensorDataset or not self.indices:
+            return None
+        whole = [one[torch.tensor(self.indices)] for one in kept]
+        return whole if isinstance(self.data, (list, tuple)) else None
+
+    def is_finite(self):
+        """Tell whether all of it is finite, and there is any."""
+        return bool(self._tensors) and all(
+            bool(one.isfinite().all()) for one, _ in self._tensors if one.is_floating_point())
 
 
 class Loads:
@@ -85,6 +135,11 @@ class Loads:
             last = self._step[-1].iterator
             mine = [one for one in self._step if one.iterator == last]
         return mine
+
+    @staticmethod
+    def given():
+        """What a loader gave last: Given, or None."""
+        return _given[0] if _given else None
 
     def n_last(self):
         """Samples of the last batch; 0: not known."""
@@ -189,18 +244,25 @@ def _give(original):
         try:
             data = original(self)
         except StopIteration:
+            _given.clear()
             raise
         except BaseException:
             if self.__dict__.get("_barograph"):
                 self.__dict__["_barograph"].popleft()
             raise
         waiting = self.__dict__.get("_barograph")
+        tensors = _tensors_in(data)
+        _given.clear()
+        if Given.may_hold(tensors):
+            _given.append(Given(data, tensors, getattr(self, "_dataset", None)))
         if waiting:
             asked = waiting.popleft()
             try:
                 indices = _as_indices(asked) if getattr(self, "_in_order", True) else None
                 if indices:
-                    batch = Batch(indices, data, id(self))
+                    if _given:
+                        _given[0].indices = indices
+                    batch = Batch(indices, tensors, id(self))
                     _last.append(batch)
                     for loads in list(_watching):
                         loads.on_batch(batch)
@@ -234,6 +296,7 @@ def install():
 def remove():
     """Let loaders be as they were."""
     _last.clear()
+    _given.clear()
     while _undo:
         kind, name, was, ours = _undo.pop()
         if vars(kind).get(name) is ours:

@@ -7,6 +7,7 @@ import torch
 
 from . import cause, graph, memory
 from .again import Sandbox, is_replayable
+from .before import Before
 from .build import FAILURE, Builder, Store, rows_of, seed
 from .program import Replay, nodes_of
 from .search import Look, Origin, Search, outside, places
@@ -55,11 +56,23 @@ class Moment:
         try:
             if origin is None and loss is not None and loss.grad_fn is not None:
                 origin = self._walk(captured, loss)
+            if origin is not None and origin.op is None and origin.value.kind == INPUT:
+                origin = self._look_before(captured, origin, calls)
             if origin is not None or loss is not None:
                 self._send(captured, origin, captured.loss_value, calls)
         finally:
             captured.close()
         return origin
+
+    def _look_before(self, captured, origin, calls):
+        """Something from outside was not finite: the loop may have made it so."""
+        try:
+            return Before(captured, Names(self._owner.models()), calls,
+                          self._owner.loads.given()).look(origin)
+        except Exception as error:
+            self._run._complain(("probe", "before", type(error).__name__),
+                                f"what came before the models could not be read: {error!r}")
+            return origin
 
     def _search_forward(self, captured, loss):
         search = Search(captured.trace, captured.store.get)

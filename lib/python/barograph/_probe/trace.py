@@ -197,6 +197,10 @@ class Trace(dispatch.TorchDispatchMode):
         known = self._known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
+    def newest_of(self, tensor):
+        """Likewise, with what was written into the tensor through others since."""
+        return self._value(tensor) if self.value_of(tensor) is not None else None
+
     def tensor_of(self, value):
         """The tensor that holds a value, if it lives."""
         return next((ref() for ref, known in self._known.values() if known is value), None)
@@ -309,9 +313,10 @@ class Trace(dispatch.TorchDispatchMode):
             line.source, line.module = op.source, op.module
         if self._listener is not None:
             for tensor in written:
-                known = self._known.get(id(tensor))
-                if known is not None:
-                    self._listener.before_write(known[1], tensor)
+                for whole in (tensor, tensor._base if tensor._is_view() else None):
+                    known = self._known.get(id(whole)) if whole is not None else None
+                    if known is not None:
+                        self._listener.before_write(known[1], whole)
         return spec, op, line, written
 
     def _after(self, spec, op, line, written, output):
