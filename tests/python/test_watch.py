@@ -122,11 +122,11 @@ def test_inputs_of_two_models_and_of_parts_called_alone_are_seen():
     roles = [(name, role) for _, name, role, *_ in library.of("tensor", 0)]
     assert roles == [("G", "input"), ("G.0", "act"), ("G.1", "act"), ("G.2", "act"),
                      ("D", "input")], roles
-    assert library.names_of("input", 1) == ["G"]
+    assert library.names_of("input", 1) == ["G.0"]  # it is not what enters the whole model
     with torch.no_grad():
         maker(torch.ones(9, 3))
     run.log({})
-    assert library.names_of("input", 1) == ["G", "no_grad/G"]
+    assert library.names_of("input", 1) == ["G.0", "no_grad/G"]
 
 
 def test_inputs_with_time_first_have_their_batch_first():

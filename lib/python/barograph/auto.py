@@ -352,9 +352,9 @@ class Recorder:
     def _log(self):
         values, self._values = self._values, {}
         for i, one in enumerate(self._living()):
-            one.has_stepped = False
+            is_part, one.has_stepped = one.has_stepped or one.is_expected, False
             optimizer = one.ref()
-            if i < MAX_LOGGED and optimizer is not None and optimizer.param_groups:
+            if is_part and i < MAX_LOGGED and optimizer is not None and optimizer.param_groups:
                 rate = optimizer.param_groups[0].get("lr")
                 if rate is not None:
                     values["lr" if i == 0 else f"lr.{i + 1}"] = rate
@@ -454,6 +454,8 @@ class Recorder:
             is_new |= n != one.n_parameters
             one.n_parameters = n
         self._has_looked = True
+        if is_new and self._run._watcher is not None:
+            self._run._watcher.rescan_soon()  # it may be a layer that was added
         if not is_new or self._options is None:
             return
         optimizers = [one.ref() for one in self._optimizers]

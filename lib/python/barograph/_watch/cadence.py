@@ -73,15 +73,22 @@ class Cadence:
 
 
 class Search:
-    """When to look for what has not been there yet: at looks 1, 2, 4, 8, ... and every 256th."""
+    """When to look for what has not been there yet: at looks 1, 2, 3, 5, 8, ... and every 257th.
 
-    __slots__ = ("n_looks",)
+    Powers of two would never meet what comes at steps 2, 5, 8, ...
+    """
+
+    __slots__ = ("n_looks", "_last", "_next")
 
     def __init__(self):
         self.n_looks = 0
+        self._last, self._next = 1, 1
 
     def is_time(self):
         """Count one look that could be; tells whether to do it."""
         self.n_looks += 1
         n = self.n_looks
-        return n & (n - 1) == 0 or n % 256 == 0
+        if n == self._next:
+            self._last, self._next = n, n + self._last
+            return True
+        return n % 257 == 0

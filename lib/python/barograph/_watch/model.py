@@ -38,9 +38,10 @@ class Model:
         self.n_moves = 0          # steps of its optimisers
         self.looked = (-1, [])    # (scan of the parameters, those whose gradients are looked at)
         self._own = {}            # phase: views that libbaro is not asked about (every=K)
-        self._inputs = {}         # (phase, suffix): view
+        self._inputs = {}         # (phase, part that is called by itself, suffix): view
         self._wanted_inputs = {}  # phase: stamp of the step in which an input is due
         self._entered = {}        # phase: stamp of the step in which its input was seen
+        self._front = None        # name of the module that was called from outside first
         self._search = {phase: Search() for phase in PREFIXES}
 
     @property
@@ -121,16 +122,19 @@ class Model:
                      or self._search[TRAIN].n_looks > MAX_LOOKS)
                 and self._wanted_inputs.get(TRAIN) != self.watcher.stamp)
 
-    def enter(self, phase, args, keywords):
+    def enter(self, known, phase, args, keywords):
         """Measure what a forward pass begins with, once a step and phase.
 
+        known     what is known of the module that is called: the model itself, or a part of it
         keywords  a function that gives the keyword arguments
         """
         stamp = self.watcher.stamp
         if self._entered.get(phase) == stamp or "input" not in self.roles:
             return
         self._entered[phase] = stamp
-        is_known = any(key[0] == phase for key in self._inputs)
+        self._front = self._front or known.name
+        part = "" if known.name == self._front else known.name
+        is_known = any(key[:2] == (phase, part) for key in self._inputs)
         if not (self._wanted_inputs.get(phase) == stamp or self.whole == stamp or
                 (not is_known and self._search[phase].is_time())):
             return
@@ -138,13 +142,13 @@ class Model:
         named += [(f".{key}{suffix}", tensor) for key, value in keywords().items()
                   for suffix, tensor in layout.tensors_in(value)]
         for suffix, tensor in named[:layout.MAX_OUTPUTS]:
-            self._take_input(phase, suffix, tensor)
+            self._take_input(phase, part, suffix, tensor)
 
-    def _take_input(self, phase, suffix, tensor):
-        view = self._inputs.get((phase, suffix))
+    def _take_input(self, phase, part, suffix, tensor):
+        view = self._inputs.get((phase, part, suffix))
         if view is None:
-            view = self._inputs[phase, suffix] = _tensors.View(
-                f"{PREFIXES[phase]}{self.prefix or 'input'}{suffix}", "input",
+            view = self._inputs[phase, part, suffix] = _tensors.View(
+                f"{PREFIXES[phase]}{part or self.prefix or 'input'}{suffix}", "input",
                 hint=_tensors.TIME_FIRST if self.is_time_first else None,
                 axis=None if tensor.is_floating_point() else _tensors.NO_UNITS)
             view.owner, view.phase = self, phase

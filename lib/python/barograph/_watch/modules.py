@@ -315,7 +315,7 @@ class Modules:
             model.join()
         elif not is_open:
             self._pass += 1
-        model.enter(phase, args, lambda: keywords(module, len(args)))
+        model.enter(known, phase, args, lambda: keywords(module, len(args)))
         self._watcher.book(began)
 
     def _forward(self, known, module, output):
