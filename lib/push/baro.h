@@ -280,6 +280,14 @@ BARO_API int baro_spent(struct baro_run *run, uint32_t id, uint64_t ns);
 BARO_API int baro_has_spare(struct baro_run *run);
 
 /**
+ * Tell whether n elements that lie one by one are all finite; data is only read. Any thread, no run.
+ *
+ * returns  1; 0 when there is a NaN or an infinity; BARO_EINVAL
+ * cost     a plain read
+ */
+BARO_API int baro_is_finite(enum baro_dtype dtype, const void *data, size_t n);
+
+/**
  * Trouble is seen: baro_due() says yes to everything for at least the next n_steps steps, on
  * loan: until two seconds are owed. They are paid back later by measuring less.
  */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A libbaro made of Python: notes every call, and reads what tensors point at."""
 import ctypes
+import math
 
 import tap  # noqa: F401  (sets the path to the package)
 
@@ -77,6 +78,10 @@ class Fake:
 
     def baro_has_spare(self, handle):
         return self.has_spare
+
+    def baro_is_finite(self, dtype, data, n):
+        kind = _C_TYPES[dtype]  # of the types that it is asked about only those are in use here
+        return int(all(math.isfinite(one) for one in (kind * n).from_address(data)) if n else 1)
 
     def baro_trouble(self, handle, n_steps):
         self.forced = n_steps + 1

@@ -138,6 +138,7 @@ _PROTOTYPES = {
                                   ctypes.c_void_p]),
     "baro_spent": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64]),
     "baro_has_spare": (ctypes.c_int, [ctypes.c_void_p]),
+    "baro_is_finite": (ctypes.c_int, [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]),
     "baro_trouble": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
     "baro_update": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Tensor),
                                    ctypes.POINTER(Tensor)]),
@@ -221,7 +222,7 @@ def _bind(path):
     # longer, and another thread may keep it for milliseconds.
     brief = ctypes.PyDLL(path)
     for name in ("baro_scalar_id", "baro_scalars", "baro_step", "baro_turn",
-                 "baro_rng", "baro_spent", "baro_has_spare", "baro_should_stop",
+                 "baro_rng", "baro_spent", "baro_has_spare", "baro_is_finite", "baro_should_stop",
                  "baro_should_pause", "baro_should_dump", "baro_lr_scale"):
         function = getattr(brief, name)
         function.restype, function.argtypes = _PROTOTYPES[name]

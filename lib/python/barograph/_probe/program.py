@@ -243,8 +243,12 @@ class Template:
 
     def fits(self, calls):
         """Tell whether a step has called the same models in the same order."""
-        return len(calls) == len(self.modules) and all(
-            ref() is one.module for ref, one in zip(self.modules, calls))
+        if len(calls) != len(self.modules):
+            return False
+        for ref, one in zip(self.modules, calls):
+            if ref() is not one.module:
+                return False
+        return True
 
     def gather(self, frames, loss):
         """What this step has taken from outside, as {value: tensor}: by reference."""

@@ -11,7 +11,7 @@ and all of them with every=K and after trouble. A step is traced as it happens
 (_probe/trace.py): the first of a run (the second, where a compiler may be at work in the first),
 then as rarely as the budget allows, and after trouble.
 """
-import ctypes
+import cmath
 import math
 import sys
 import time
@@ -20,6 +20,7 @@ from threading import get_ident
 
 import torch
 
+from .. import _native
 from .._loader import Loads
 from .._probe.again import Remembered
 from .._probe.build import ASKED, REGULAR, Builder, rows_of, seed
@@ -47,10 +48,10 @@ CALM_LOSSES = 20        # after which another failure is another one
 MAX_CALLS = 16          # of models since the last backward() that are remembered
 MAX_TEMPLATES = 8
 MAX_LOOKED = 65536      # elements of the gradient that is looked at in every step
-N_LOOKED = 16           # of them, where they lie in memory one by one
-MAX_SUMMED = 2048       # elements that are looked at all the same
+N_LOOKED = 2048         # of them, where they lie in memory one by one
 MAX_EDGES = 2           # gradients that are looked at: next to the data, next to the loss
-_FEW = ctypes.c_float * N_LOOKED
+_FLOATS = {kind: _native.DTYPES[str(kind)[6:]] for kind in (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16)}
 
 
 class Probes:
@@ -60,6 +61,7 @@ class Probes:
         self._watcher = watcher
         self._run = run
         self.is_on = hasattr(run._lib, "baro_probe_begin")
+        self._is_finite = run._lib.baro_is_finite
         self._moment = Moment(self, run)
         self.loads = Loads(run)
         self.compiled = Compiled(self)
@@ -596,9 +598,21 @@ class Probes:
                     model.looked = (model.parameters.n_scans, _to_look_at(model, self._edges))
                 looked = model.looked[1]
             for parameter in looked:
-                if _is_bad(parameter.grad, is_whole):
+                if self._is_bad(parameter.grad, is_whole):
                     self.on_bad_gradient()
                     return
+
+    def _is_bad(self, gradient, is_whole):
+        """Tell whether a gradient is not finite; is_whole: look at all of it."""
+        if gradient is None or gradient.is_sparse or not (gradient.is_cpu or is_whole):
+            return False
+        if not is_whole:  # few calls, and none that computes: each finds the caches cold
+            kind = _FLOATS.get(gradient.dtype)
+            if kind is not None and gradient.is_contiguous():
+                n = gradient.numel()
+                return self._is_finite(kind, gradient.data_ptr(), min(n, N_LOOKED)) == 0
+        total = gradient.sum().item()  # may be complex, and overflow
+        return not cmath.isfinite(total) and not bool(gradient.isfinite().all())
 
     def on_norm(self, total):
         """clip_grad_norm_() gives the norm of the gradients."""
@@ -703,15 +717,3 @@ def _to_look_at(model, edges):
     if not any(edges[entry.name] for entry in known):
         looked += sorted((entry.parameter for entry in small[:2]), key=torch.numel)[:1]
     return looked
-
-
-def _is_bad(gradient, is_whole):
-    """Tell whether a gradient is not finite; is_whole: look at all of it."""
-    if gradient is None or gradient.is_sparse or not (gradient.is_cpu or is_whole):
-        return False
-    n = gradient.numel()
-    if (not is_whole and not N_LOOKED < n <= MAX_SUMMED and gradient.dtype is torch.float32
-            and gradient.is_contiguous()):
-        few = _FEW if n >= N_LOOKED else ctypes.c_float * n
-        return not math.isfinite(sum(few.from_address(gradient.data_ptr())))
-    return not math.isfinite(gradient.sum().item()) and not bool(gradient.isfinite().all())
