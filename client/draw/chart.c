@@ -111,13 +111,16 @@ static bool y_labels_fit(const struct chart_scale *scale, const struct ticks *ti
 }
 
 /* Ticks with air between them; nearer to each other where there would be fewer than three. */
-static void choose_y_ticks(const struct chart_scale *scale, struct ticks *out)
+static void choose_y_ticks(const struct chart_pen *pen, struct ticks *out)
 {
+    const struct chart_scale *scale = &pen->scale;
+    struct axis y = scale->y;
     struct ticks more;
+    y.unit = pen->chart->y_whole && y.kind == AXIS_LINEAR ? AXIS_STEP : y.unit;
     int max_n = (int)(scale->plot.h / TICK_APART) + 1;
-    ticks_choose(&scale->y, max_n, out);
+    ticks_choose(&y, max_n, out);
     while (out->n < 3 && ++max_n <= MAX_TICKS) {
-        ticks_choose(&scale->y, max_n, &more);
+        ticks_choose(&y, max_n, &more);
         if (!y_labels_fit(scale, &more)) {
             break;
         }
@@ -130,7 +133,7 @@ static void draw_y_ticks(struct chart_pen *pen)
     const struct chart_scale *scale = &pen->scale;
     const struct theme *theme = pen->theme;
     struct ticks ticks;
-    choose_y_ticks(scale, &ticks);
+    choose_y_ticks(pen, &ticks);
     for (int i = 0; i < ticks.n_minor; i++) {
         draw_hair_h(pen->list, scale->plot.x, chart_row_of(scale, ticks.minor[i]),
             scale->plot.w, 0, draw_fade(theme->grid, 0.55F));

@@ -138,6 +138,7 @@ struct chart {
     bool zero_in_view; /* linear: 0 belongs to the range */
     bool y_fixed;      /* y_lo < y_hi are given */
     double y_lo, y_hi;
+    bool y_whole; /* counts: ticks at whole numbers */
     const struct chart_line *lines;
     size_t n_lines;
     const struct chart_flock *flock; /* NULL = none */

@@ -50,35 +50,6 @@ void compare_steps(struct view *view)
     view->scroll[VIEW_SCROLL_PAGE] = 0;
 }
 
-/* ---- nothing yet ---- */
-
-static void draw_how(struct frame *f, struct draw_rect rect)
-{
-    static const char *const lines[][2] = {
-        {"Two runs", "ctrl-click a second run in the list at the left, or press c over it; "
-                     "or / and a part of its name."},
-        {"Two steps of this run",
-            "point at a step in a chart and press m; point at another "
-            "and press c."},
-    };
-    float y = rect.y + 40;
-    (void)frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, rect.x, y, rect.w,
-        "Nothing to compare yet");
-    for (size_t i = 0; i < BARO_LEN(lines); i++) {
-        y += 36;
-        struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
-            rect.x, y, rect.w, lines[i][0]);
-        if (rect.w - box.w > 400) {
-            (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary,
-                box.x + box.w + 14, y, rect.w - box.w - 14, lines[i][1]);
-        } else {
-            y += 22;
-            (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, rect.x, y,
-                rect.w, lines[i][1]);
-        }
-    }
-}
-
 /* ---- what is wished for ---- */
 
 /* The last step that both runs have; of one that goes on, in strides, so that not each new step
@@ -478,7 +449,7 @@ void compare_draw(struct frame *f, struct draw_rect rect)
     struct draw_rect inner = draw_inset(rect, VIEW_PAD, 0);
     const struct model_run *other = model_run_find(f->model, f->view->other_run);
     if (f->run == NULL || (other == NULL && !f->view->compare.is_steps)) {
-        draw_how(f, inner);
+        compare_how_draw(f, inner);
         return;
     }
     wish_for(f, other);

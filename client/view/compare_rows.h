@@ -37,6 +37,9 @@ void compare_panels(struct frame *f, struct draw_rect rect,
     const struct model_compare *compare, const struct compare_rows *rows,
     const struct compare_row *chosen, const struct model_run *other);
 
+/** Say how to choose what is compared, and list the runs that may be. */
+void compare_how_draw(struct frame *f, struct draw_rect rect);
+
 /** Say how many times b is a: "×1.25", "÷3", "equal", "not finite". */
 void compare_say_ratio(char out[FORMAT_MAX], double a, double b);
 

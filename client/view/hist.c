@@ -66,11 +66,19 @@ static void draw_axis(struct frame *f, struct draw_rect plot, const struct model
     struct draw_style style = {
         .role = FONT_MONO, .size = THEME_SIZE_AXIS, .color = f->theme->secondary};
     float y = plot.y + plot.h + 14;
-    (void)draw_string(f->list, plot.x, y, &style, start);
-    style.align = DRAW_CENTER;
-    struct draw_rect zero = draw_string(f->list, plot.x + plot.w / 2, y, &style, "0");
+    struct draw_rect first = draw_string(f->list, plot.x, y, &style, start);
     style.align = DRAW_RIGHT;
-    struct draw_rect last = draw_string(f->list, plot.x + plot.w, y, &style, end);
+    struct draw_rect last = draw_string_box(f->list, plot.x + plot.w, y, &style, end);
+    if (last.x < first.x + first.w + 8) {
+        return; /* the other end is as far */
+    }
+    (void)draw_string(f->list, plot.x + plot.w, y, &style, end);
+    style.align = DRAW_CENTER;
+    struct draw_rect zero = draw_string_box(f->list, plot.x + plot.w / 2, y, &style, "0");
+    if (zero.x < first.x + first.w + 6 || zero.x + zero.w > last.x - 6) {
+        return;
+    }
+    (void)draw_string(f->list, plot.x + plot.w / 2, y, &style, "0");
     float room = last.x - zero.x - zero.w;
     if (room >= 64) {
         style.role = FONT_TEXT;

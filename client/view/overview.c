@@ -207,7 +207,7 @@ static struct draw_rect draw_scalar(struct frame *f, struct draw_rect rect,
         lines[n_lines++] = twin;
     }
     say_note(f, scalar, is_smooth, n_coarse, note);
-    const float aside = 110; /* for the value at the right, and margins */
+    const float aside = 132; /* for the value at the right, and margins */
     char short_title[WORDS_MAX];
     (void)frame_fit_middle(
         f, FONT_STRONG, THEME_SIZE_TEXT, fmaxf(rect.w - aside, 60), title, short_title);

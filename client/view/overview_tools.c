@@ -272,10 +272,13 @@ static float draw_runs(struct frame *f, float x, float y, float room)
         x = draw_link(f, x, y, "compare", VIEW_PICK_PAGE, VIEW_COMPARE) + 14;
         return draw_link(f, x, y, "alone", VIEW_PICK_OTHER, 0) + 24;
     }
-    if (f->model->runs->n > 1) {
-        struct draw_rect box = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
-            f->theme->secondary, x, y, room, "ctrl-click a run to see it beside this one");
-        return box.x + box.w + 24;
+    static const char how[] = "ctrl-click a run to see it beside this one";
+    float how_w =
+        font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_TEXT, how, strlen(how));
+    if (f->model->runs->n > 1 && how_w <= room) {
+        (void)frame_text(
+            f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->secondary, x, y, room, how);
+        return x + how_w + 24;
     }
     return x;
 }
@@ -299,7 +302,7 @@ void overview_tools(struct frame *f, struct draw_rect row)
     }
     float left = frame_switch(f, row.x + row.w, y, words, values, n,
         (int64_t)f->view->x.wanted, VIEW_PICK_X, true);
-    float x = draw_runs(f, row.x, y, left - row.x - 120);
+    float x = draw_runs(f, row.x, y, left - row.x - 24);
     if (overview->glob[0] != '\0') {
         (void)snprintf(text, sizeof text, "%zu of %zu scalars: %s", overview->n_shown,
             overview->n_all, overview->glob);

@@ -17,6 +17,8 @@
 static const float SIDE_W = 250;
 static const float MIN_ROOM = 480; /* for three rows of panels */
 static const float MIN_HIST_H = 84;
+static const float MIN_SMALLS = 300;  /* room, for the small charts below */
+static const float MIN_SMALL_W = 172; /* for a small chart with its labels */
 
 /* A whole-tensor statistic shown small. */
 struct small {
@@ -119,7 +121,8 @@ static void draw_counts(
             .zero_in_view = true,
             .y_fixed = thing->n_nonfinite == 0,
             .y_lo = 0,
-            .y_hi = 2, /* whole numbers at the ticks */
+            .y_hi = 2,
+            .y_whole = thing->n_nonfinite == 0,
             .empty = is_ready ? NULL : frame_waiting(f, false)},
     };
     draw_fill(f->list, rect, f->theme->panel);
@@ -134,16 +137,19 @@ static void draw_smalls(
     static const struct small ratio = {SUMMARY_UPDATE_RATIO, "ratio to the weights"};
     struct holes holes = {0};
     gather_holes(f, thing, &holes);
-    size_t n = BARO_LEN(smalls) + 1;
+    size_t n = (size_t)fmaxf((rect.w + THEME_GAP) / (MIN_SMALL_W + THEME_GAP), 1);
+    n = n < BARO_LEN(smalls) + 1 ? n : BARO_LEN(smalls) + 1;
     float w = (rect.w - THEME_GAP * (float)(n - 1)) / (float)n;
-    for (size_t i = 0; i < BARO_LEN(smalls); i++) {
+    for (size_t i = 0; i < n && i < BARO_LEN(smalls); i++) {
         struct draw_rect cell = {rect.x + (w + THEME_GAP) * (float)i, rect.y, w, rect.h};
         bool is_ratio = thing->role == BARO_UPDATE && smalls[i].stat == SUMMARY_MEAN;
         draw_small(f, cell, thing, is_ratio ? &ratio : &smalls[i], &holes);
     }
-    struct draw_rect last = {
-        rect.x + (w + THEME_GAP) * (float)BARO_LEN(smalls), rect.y, w, rect.h};
-    draw_counts(f, last, thing);
+    if (n > BARO_LEN(smalls)) {
+        struct draw_rect last = {
+            rect.x + (w + THEME_GAP) * (float)BARO_LEN(smalls), rect.y, w, rect.h};
+        draw_counts(f, last, thing);
+    }
 }
 
 static bool is_same_tensor(const struct model_thing *a, const struct model_thing *b)
@@ -267,8 +273,9 @@ void tensor_draw(struct frame *f, struct draw_rect rect)
     float top = inner.y + 36;
     float room = inner.h - 36 - THEME_GAP;
     bool has_time = room >= MIN_ROOM; /* for the panel over time, too */
+    bool has_below = room >= MIN_SMALLS || f->view->unit >= 0;
     float small_h = fmaxf(fminf(room * (has_time ? 0.22F : 0.26F), 220), 110);
-    float upper_h = room - small_h - THEME_GAP; /* all above the small charts */
+    float upper_h = has_below ? room - small_h - THEME_GAP : room; /* all above them */
     float time_h = has_time ? floorf((upper_h - THEME_GAP) * 0.42F) : 0;
     float main_h = upper_h - (has_time ? time_h + THEME_GAP : 0);
     float side_w = fminf(SIDE_W, inner.w * 0.28F);
@@ -281,7 +288,7 @@ void tensor_draw(struct frame *f, struct draw_rect rect)
     }
     draw_side(f, side, thing);
     struct draw_rect below = {inner.x, top + upper_h + THEME_GAP, inner.w, small_h};
-    if (!unit_roles_draw(f, below, thing)) {
+    if (has_below && !unit_roles_draw(f, below, thing)) {
         draw_smalls(f, below, thing);
     }
 }

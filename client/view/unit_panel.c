@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/view/unit_order.h"
 #include "client/view/units.h"
@@ -53,6 +54,10 @@ static void draw_row(struct frame *f, struct draw_rect at, const struct row *row
             8;
     }
     (void)snprintf(text, sizeof text, "unit %u", row->unit);
+    if (font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_TEXT, text, strlen(text)) >
+        right - at.x - 20) {
+        (void)snprintf(text, sizeof text, "%u", row->unit);
+    }
     struct draw_rect box = frame_text(f, FONT_TEXT, THEME_SIZE_TEXT,
         row->is_marked ? f->theme->accent : f->theme->text, at.x + 20, y,
         fmaxf(right - at.x - 20, 10), text);
