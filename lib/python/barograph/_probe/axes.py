@@ -5,6 +5,7 @@ The batch axis comes with the model's input and is followed through what operati
 Where that cannot be told, a value has none: it is then kept whole or not at all, never cut along
 a wrong axis.
 """
+import functools
 import math
 import re
 
@@ -18,12 +19,13 @@ _DIMS = re.compile(r"(?:^| )(?:dim|dims|dim0|dim1)=(\[[^\]]*\]|-?\d+)")
 _NUMBER = re.compile(r"-?\d+")
 
 
+@functools.lru_cache(4096)
 def numbers_of(attrs, *names):
     """The whole numbers of the first of these attributes that is there; None when none is."""
     for name in names:
         found = re.search(rf"(?:^| ){name}=(\[[^\]]*\]|-?\d+)", attrs)
         if found:
-            return [int(number) for number in _NUMBER.findall(found[1])]
+            return tuple(int(number) for number in _NUMBER.findall(found[1]))
     return None
 
 
@@ -34,7 +36,11 @@ def batch_axis(name, attrs, inputs, shape, n_batch=0):
     n_batch  how many samples there are; 0: not known
     returns  the axis, or NONE
     """
-    first = next((one for one in inputs if one is not None and one.batch != NONE), None)
+    first = None
+    for one in inputs:
+        if one is not None and one.batch != NONE:
+            first = one
+            break
     name = name.rstrip("_") or name
     if first is None or not shape:
         return _repeated(inputs, shape, n_batch) if name == "expand" else _unwoven(

@@ -10,13 +10,14 @@ import ctypes
 import torch
 
 from .. import _native, _tensors
-from .trace import CONSTANT, Value
+from .trace import CONSTANT, MAX_OPERANDS, Value
 
 REGULAR, ASKED, FAILURE = 1, 2, 3
 NOTHING, ROWS, ALL = range(3)
 SMALL_BYTES = 16384          # a value without samples is kept whole up to this at any rate
 FAR_BYTES = 32 << 20         # of a value on another device that is copied here
 MAX_STORED_BYTES = 2 << 30   # that a Store holds
+_PLAIN = {torch.Tensor, torch.nn.Parameter, getattr(torch.nn, "Buffer", torch.Tensor)}
 
 
 def rows_of(n_batch, n_rows, first=()):
@@ -51,6 +52,13 @@ class Builder:
         self._strides = (ctypes.c_int64 * _native.MAX_DIMS)()
         self._value.shape = ctypes.cast(self._shape, ctypes.POINTER(ctypes.c_int64))
         self._value.strides = ctypes.cast(self._strides, ctypes.POINTER(ctypes.c_int64))
+        self._op = _native.ProbeOp()
+        self._op_ref = ctypes.byref(self._op)
+        self._inputs = (ctypes.c_int32 * MAX_OPERANDS)()
+        self._outputs = (ctypes.c_int32 * MAX_OPERANDS)()
+        self._op.inputs = ctypes.cast(self._inputs, ctypes.POINTER(ctypes.c_int32))
+        self._op.outputs = ctypes.cast(self._outputs, ctypes.POINTER(ctypes.c_int32))
+        self._texts = {"": None}  # what libbaro is given for a text: most come many times
         self._numbers = {}        # number of a value here: there
         self.ops = {}             # likewise of operations
         self._n_batch = n_batch
@@ -87,18 +95,20 @@ class Builder:
 
     def on_op(self, op):
         """Give an operation away."""
-        inputs = [self._number(value) for value in op.inputs]
-        outputs = [self._number(value) for value in op.outputs]
-        struct = _native.ProbeOp()
-        struct.name = _text(op.name)
-        struct.module = _text(op.module)
-        struct.source = _text(op.source)
-        struct.attrs = _text(op.attrs)
-        struct.is_backward = int(op.is_backward)
-        struct.n_inputs, struct.n_outputs = len(inputs), len(outputs)
-        struct.inputs = (ctypes.c_int32 * len(inputs))(*inputs)
-        struct.outputs = (ctypes.c_int32 * len(outputs))(*outputs)
-        number = self._lib.baro_probe_op(self._probe, ctypes.byref(struct))
+        known = self._numbers
+        inputs = [-1 if one is None else known.get(one.number, -1) for one in op.inputs]
+        outputs = [-1 if one is None else known.get(one.number, -1) for one in op.outputs]
+        struct = self._op
+        struct.name = self._text(op.name)
+        struct.module = self._text(op.module)
+        struct.source = self._text(op.source)
+        struct.attrs = self._text(op.attrs)
+        struct.is_backward = op.is_backward
+        n_inputs = struct.n_inputs = min(len(inputs), MAX_OPERANDS)
+        n_outputs = struct.n_outputs = min(len(outputs), MAX_OPERANDS)
+        self._inputs[:n_inputs] = inputs[:MAX_OPERANDS]
+        self._outputs[:n_outputs] = outputs[:MAX_OPERANDS]
+        number = self._lib.baro_probe_op(self._probe, self._op_ref)
         if number >= 0:
             self.ops[op.number] = number
         else:
@@ -106,6 +116,12 @@ class Builder:
 
     def _number(self, value):
         return -1 if value is None else self._numbers.get(value.number, -1)
+
+    def _text(self, text):
+        known = self._texts.get(text, self)
+        if known is self:
+            known = self._texts[text] = _text(text)
+        return known
 
     def _keep_of(self, value, tensor):
         if value.batch >= 0 and self._has_rows:
@@ -126,7 +142,7 @@ class Builder:
             shape, batch, unit = (_numel(shape),), -1, -1
             memory = memory.reshape(-1) if memory is not None else None
             keep = NOTHING if keep == ROWS else keep
-        struct.name = _text(value.name)
+        struct.name = self._text(value.name)
         struct.kind = value.kind
         struct.dtype = _native.DTYPES.get(_tensors.torch_dtype(value.dtype), 1)
         n = struct.n_dims = len(shape)
@@ -246,8 +262,7 @@ def _memory(tensor):
         return None
     if _tensors.torch_dtype(tensor.dtype) not in _native.DTYPES:
         return None
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer
-                            if hasattr(torch.nn, "Buffer") else torch.Tensor):
+    if type(tensor) not in _PLAIN:
         catches = getattr(type(tensor), "__torch_dispatch__", None)
         if catches is not None and "disabled" not in getattr(catches, "__name__", ""):
             return None

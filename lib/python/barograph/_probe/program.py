@@ -25,6 +25,7 @@ MAX_NODES = 4000      # of the loss's graph that are looked at
 MAX_PARTS = 64        # of a container
 MAX_DEPTH = 3
 _item_bytes = {}       # of a type of element
+_saved_names = {}      # of a type of node: of what it may save
 
 
 class Lost(Exception):
@@ -111,14 +112,18 @@ def nodes_of(loss, most=MAX_NODES):
 def saved_tensors(node):
     """What autograd has saved at a node, as (attribute, tensor)."""
     found = []
-    for name in dir(node):
-        if name.startswith("_saved_"):
-            try:
-                value = getattr(node, name)
-            except RuntimeError:  # freed already
-                continue
-            if isinstance(value, torch.Tensor):
-                found.append((name, value))
+    names = _saved_names.get(type(node))
+    if names is None:
+        names = [name for name in dir(node) if name.startswith("_saved_")]
+        if not hasattr(node, "__dict__"):  # else a function of the user's
+            _saved_names[type(node)] = names
+    for name in names:
+        try:
+            value = getattr(node, name)
+        except RuntimeError:  # freed already
+            continue
+        if isinstance(value, torch.Tensor):
+            found.append((name, value))
     return found
 
 

@@ -68,6 +68,8 @@ def spec_of(function):
 def text_of(value):
     """An argument that is no tensor, as Python shows it, without blanks outside of quotes."""
     kind = type(value)
+    if kind is int or kind is bool:
+        return str(value)
     if kind is str:
         return repr(value[:200])
     if kind is list or kind is tuple:
@@ -86,17 +88,16 @@ def bind(spec, args, kwargs):
     """
     tensors, words = [], []
     names, n_given = spec.names, len(args)
-    rest = dict(spec.defaults)
     for at, value in enumerate(args):
-        name = names[at] if at < len(names) else f"arg{at}"
-        rest.pop(name, None)
-        _bind_one(name, value, tensors, words)
+        if isinstance(value, torch.Tensor):
+            tensors.append(value)
+        else:
+            _bind_one(names[at] if at < len(names) else f"arg{at}", value, tensors, words)
     for name in names[n_given:]:
         if name in kwargs:
-            rest.pop(name, None)
             _bind_one(name, kwargs[name], tensors, words)
-        elif name in rest:
-            words.append(f"{name}={rest[name]}")
+        elif name in spec.defaults:
+            words.append(f"{name}={spec.defaults[name]}")
     return tensors, " ".join(words)
 
 

@@ -289,12 +289,15 @@ class Trace(dispatch.TorchDispatchMode):
         if spec.is_nothing:
             return None
         tensors, attrs = bind(spec, args, kwargs)
-        n_tensors = sum(one is not None for one in tensors)
+        n_tensors = len([one for one in tensors if one is not None])
         if n_tensors > MAX_OPERANDS:
             self.is_cut = True
             return None
-        written = [args[at] if at < len(args) else kwargs.get(name) for at, name in spec.written]
-        written = [one for one in written if isinstance(one, torch.Tensor)]
+        written = ()
+        if spec.written:
+            written = [args[at] if at < len(args) else kwargs.get(name)
+                       for at, name in spec.written]
+            written = [one for one in written if isinstance(one, torch.Tensor)]
         line = None
         if spec.is_source(n_tensors):
             if self._depth == 0:
@@ -511,12 +514,13 @@ class Trace(dispatch.TorchDispatchMode):
             code = frame.f_code
             if code is self.replayed_by:
                 return self.source
-            if is_users(code.co_filename):
-                key = (code, frame.f_lineno)
+            path = code.co_filename
+            known = _places.get(path)
+            if known or known is None and is_users(path):
+                key = (path, frame.f_lineno)
                 text = self._sources.get(key)
                 if text is None:
-                    text = self._sources[key] = (f"{os.path.basename(code.co_filename)}:"
-                                                 f"{frame.f_lineno}")
+                    text = self._sources[key] = f"{os.path.basename(path)}:{frame.f_lineno}"
                 return text
             frame = frame.f_back
         return ""
