@@ -226,3 +226,13 @@ def run_tap(suite):
     print("%s %d - no_process_is_left" % ("not ok" if Place.left else "ok", result.number + 1),
           flush=True)
     return result.wasSuccessful() and not Place.left
+
+
+def main(n_folders=1):
+    """Run the cases of this program, or those named behind its folders, and exit."""
+    loader = unittest.defaultTestLoader
+    names = sys.argv[1 + n_folders:]
+    module = sys.modules["__main__"]
+    suite = loader.loadTestsFromNames(names, module) if names else \
+        loader.loadTestsFromModule(module)
+    sys.exit(0 if run_tap(suite) else 1)

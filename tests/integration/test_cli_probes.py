@@ -9,7 +9,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import Place, run_tap  # noqa: E402
+from cli_place import Place, main  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 REGULAR, ASKED, FAILURE = 1, 2, 3
@@ -168,14 +168,6 @@ class Credit(Trained):
         self.assertEqual([s["sample"] for s in found["samples"] if s["of"] == "exp"], [42])
         self.assertIn("1 of its elements are not finite",
                       self.text("credit", "net", "--step", "30", "--target", "#6"))
-
-
-def main():
-    loader = unittest.defaultTestLoader
-    module = sys.modules["__main__"]
-    suite = (loader.loadTestsFromNames(sys.argv[2:], module) if sys.argv[2:]
-             else loader.loadTestsFromModule(module))
-    sys.exit(0 if run_tap(suite) else 1)
 
 
 if __name__ == "__main__":

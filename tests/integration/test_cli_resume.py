@@ -9,7 +9,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import WEIGHT, Place, run_tap  # noqa: E402
+from cli_place import WEIGHT, Place, main  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 
@@ -129,15 +129,6 @@ class Resumed(unittest.TestCase):
     def test_a_way_of_resuming_that_is_none_is_told(self):
         with self.assertRaises(Exception):
             self.train("job", 0, 1, 1, "overwrit")
-
-
-def main():
-    loader = unittest.defaultTestLoader
-    module = sys.modules["__main__"]
-    names = sys.argv[2:]
-    suite = (loader.loadTestsFromNames(names, module) if names
-             else loader.loadTestsFromModule(module))
-    sys.exit(0 if run_tap(suite) else 1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import WEIGHT, Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 N_STEPS = 40
@@ -195,12 +195,6 @@ class Sampled(unittest.TestCase):
             done = self.place.baro("sample", "odd", "many:weight", *arguments)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(words, done.stderr)
-
-
-def main():
-    loader = unittest.TestLoader()
-    suite = loader.loadTestsFromTestCase(Sampled)
-    sys.exit(0 if run_tap(suite) else 1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import GRAD, WEIGHT, Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 
@@ -88,4 +88,4 @@ class Compare(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(0 if run_tap(unittest.defaultTestLoader.loadTestsFromTestCase(Compare)) else 1)
+    main()

@@ -4,44 +4,22 @@
 
 usage: test_export.py BUILD_DIR SOURCE_DIR [CASE...]
 """
-import csv
 import json
 import math
 import os
 import random
-import re
-import resource
-import signal
 import struct
-import subprocess
 import sys
-import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import DEADLINE_S, GRAD, Place, run_tap, wait_for  # noqa: E402
-
-BUILD, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-sys.path.insert(0, os.path.join(SOURCE, "lib", "python"))
-os.environ["BARO_LIB"] = os.path.join(BUILD, "lib", "push")
-os.environ["BARO_AUTOSTART"] = "0"
-import barograph  # noqa: E402
+from cli_place import GRAD, Place, main, wait_for  # noqa: E402
+from export_files import BUILD, HEADER, Exports, bits  # noqa: E402
 
 try:
     import numpy
 except ImportError:
     numpy = None
-
-HEADER = ["series", "rank", "role", "epoch", "kind", "statistic", "unit", "step", "time_ns", "value"]
-N_LONG = 500000
-MAX_RSS_KIB = 96 << 10
-with open(os.path.join(BUILD, "tools", "baro"), "rb") as program_file:
-    if b"__asan_init" in program_file.read():
-        MAX_RSS_KIB *= 4  # what is freed stays for a while
-
-
-def bits(value):
-    return struct.unpack("<Q", struct.pack("<d", value))[0]
 
 
 def from_bits(number):
@@ -59,74 +37,8 @@ def special_values():
     return some + [from_bits(generator.getrandbits(64)) for _ in range(3000)]
 
 
-class Files(unittest.TestCase):
+class Files(Exports):
     """What stands on one daemon that keeps all bits, and several runs."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.place = Place(BUILD)
-        program = os.path.join(cls.place.dir, "barod")
-        with open(program, "w") as file:
-            file.write('#!/bin/sh\nexec "%s" --exact "$@"\n'
-                       % os.path.join(BUILD, "daemon", "barod"))
-        os.chmod(program, 0o755)
-        cls.place.env["BARO_BAROD"] = program
-        done = cls.place.baro("up")
-        assert done.returncode == 0, done.stderr
-        os.environ.update(BARO_DIR=cls.place.data, BARO_RING_DIR=cls.place.rings)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.place.close()
-
-    def setUp(self):
-        self.folder = os.path.join(self.place.dir, self.id().rsplit(".", 1)[-1])
-        os.mkdir(self.folder)
-
-    # ---- pushing and exporting ----
-
-    def init(self, name, **options):
-        return barograph.init(project="tests", name=name, **{"ring_bytes": 64 << 20, **options})
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def export(self, run, name, *arguments):
-        """Export; returns the file's path and what was said on standard error."""
-        path = self.path(name)
-        done = self.place.baro("export", run, *arguments, "-o", path)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertFalse(os.path.exists(path + ".part"))
-        return path, done.stderr
-
-    def read_csv(self, path):
-        with open(path, newline="") as file:
-            rows = list(csv.reader(file))
-        self.assertEqual(rows[0], HEADER)
-        return [dict(zip(HEADER, row)) for row in rows[1:]]
-
-    def read_jsonl(self, path):
-        with open(path) as file:
-            return [json.loads(line) for line in file]
-
-    def fails(self, code, *arguments, says=()):
-        done = self.place.baro("export", *arguments)
-        self.assertEqual(done.returncode, code, done.stderr)
-        for words in says:
-            self.assertIn(words, done.stderr)
-        self.assertEqual(len(done.stderr.splitlines()), 2 if code == 2 else 1, done.stderr)
-        self.assertEqual(os.listdir(self.folder), [])
-        return done
-
-    def check_value(self, expected, text):
-        """Text gives back all bits, but those of a NaN."""
-        value = float(text)
-        if math.isnan(expected):
-            self.assertEqual(text, "nan")
-        else:
-            self.assertEqual(bits(value), bits(expected), (text, expected))
-
-    # ---- values ----
 
     def test_values_come_back_with_all_their_bits(self):
         values = special_values()
@@ -505,132 +417,6 @@ class Files(unittest.TestCase):
         self.assertEqual(os.listdir(self.folder), [])
 
 
-class Long(Files):
-    """A million points: memory, progress, interruption, a full disk."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        run = barograph.init(project="tests", name="long", ring_bytes=256 << 20)
-        for step in range(N_LONG):
-            run.log({"a": step * 0.1, "b": -step}, step=step)
-        run.finish(timeout=60)
-
-    def run_measured(self, *arguments):
-        """Run baro; returns its exit code and its largest resident size in KiB.
-
-        By way of a small process: what begins as a copy of this one counts as large as this one.
-        """
-        code = ("import resource, subprocess, sys; "
-                "print(subprocess.run(sys.argv[1:], stdout=2).returncode, "
-                "resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-        done = subprocess.run([sys.executable, "-S", "-c", code, self.place.program, *arguments],
-                              env=self.place.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, timeout=DEADLINE_S)
-        return map(int, done.stdout.split())
-
-    def test_a_million_points_need_little_memory_and_come_once(self):
-        code, rss = self.run_measured("export", "long", "[ab]", "-o", self.path("a.csv"))
-        self.assertEqual(code, 0)
-        print("# peak memory of baro export to CSV: %d MiB" % (rss >> 10))
-        self.assertLess(rss, MAX_RSS_KIB)
-        with open(self.path("a.csv")) as file:
-            self.assertEqual(file.readline(), ",".join(HEADER) + "\n")
-            for name, factor in (("a", 0.1), ("b", -1)):
-                for step in range(N_LONG):
-                    fields = file.readline().split(",")
-                    if (fields[0], int(fields[7]), float(fields[9])) != (name, step, step * factor):
-                        self.fail((name, step, fields))
-            self.assertEqual(file.read(), "")
-        if numpy is not None:
-            code, rss = self.run_measured("export", "long", "-o", self.path("a.npz"))
-            self.assertEqual(code, 0)
-            print("# peak memory of baro export to .npz: %d MiB" % (rss >> 10))
-            self.assertLess(rss, MAX_RSS_KIB)
-            file = numpy.load(self.path("a.npz"))
-            self.assertTrue((file["a/steps"] == numpy.arange(N_LONG)).all())
-            self.assertTrue((file["a/values"] == numpy.arange(N_LONG) * 0.1).all())
-            self.assertTrue((file["b/values"] == -numpy.arange(N_LONG)).all())
-            self.assertEqual(len(file["step_time/values"]), N_LONG - 1)
-
-    def test_get_prints_a_series_of_any_length(self):
-        code, rss = self.run_measured("get", "long", "a", "--csv")
-        self.assertEqual(code, 0)
-        self.assertLess(rss, MAX_RSS_KIB)
-        done = self.place.baro("get", "long", "a", "--csv", "--from", "1000", "--to", "400000")
-        lines = done.stdout.splitlines()[1:]
-        self.assertEqual([int(line.split(",")[0]) for line in lines], list(range(1000, 400001)))
-
-    def test_a_range_over_several_pages_is_whole(self):
-        path, _ = self.export("long", "a.csv", "b", "--from", "99999", "--to", "450000")
-        with open(path) as file:
-            steps = [int(line.split(",")[7]) for line in file.readlines()[1:]]
-        self.assertEqual(steps, list(range(99999, 450001)))
-
-    def test_progress_is_shown_on_a_terminal_only(self):
-        code, shown = self.place.in_terminal(["export", "long", "-o", self.path("a.csv")], columns=100)
-        self.assertEqual(code, 0, shown)
-        self.assertRegex(shown, r"\d+ %  [0-9.]+ [kM] values/s  [0-9.]+ MiB")
-        self.assertRegex(shown, r" left")
-        self.assertIn("\r\x1b[K", shown)
-        self.assertNotIn("%", shown.rsplit("\r\x1b[K", 1)[-1])
-        _, said = self.export("long", "b.csv")
-        self.assertNotIn("\r", said)
-        self.assertNotIn("values/s", said)
-
-    def test_an_interruption_leaves_no_file(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            path = self.path("a.jsonl")
-            child = self.place.start("export", "long", "-o", path, stdout=subprocess.DEVNULL,
-                                     stderr=subprocess.PIPE)
-            wait_for(lambda: os.path.exists(path + ".part") and os.path.getsize(path + ".part") > 0
-                     or child.poll() is not None, "it writes")
-            self.assertIsNone(child.poll(), "it ended before it could be interrupted")
-            child.send_signal(number)
-            said = child.communicate(timeout=DEADLINE_S)[1].decode()
-            self.assertEqual(child.returncode, -number, said)
-            self.assertIn("stopped: nothing was written", said)
-            self.assertEqual(os.listdir(self.folder), [])
-
-    def test_a_full_disk_is_one_sentence_and_leaves_no_file(self):
-        def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
-        for name in ("a.csv", "a.jsonl", "a.npz"):
-            done = subprocess.run([self.place.program, "export", "long", "-o", self.path(name)],
-                                  env=self.place.env, capture_output=True, text=True,
-                                  preexec_fn=limit, timeout=DEADLINE_S)
-            self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertIn("File too large", done.stderr)
-            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-            self.assertEqual(os.listdir(self.folder), [])
-
-    def test_two_at_a_time_do_not_share_a_file(self):
-        path = self.path("a.jsonl")
-        child = self.place.start("export", "long", "-o", path, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL)
-        wait_for(lambda: os.path.exists(path + ".part"), "it writes")
-        done = self.place.baro("export", "long", "-o", path)
-        self.assertEqual(child.wait(timeout=DEADLINE_S), 0)
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, "another process is writing|is there already")
-        self.assertEqual(os.listdir(self.folder), ["a.jsonl"])
-
-    def test_a_daemon_that_goes_away_leaves_no_file(self):
-        path = self.path("a.jsonl")
-        child = self.place.start("export", "long", "-o", path, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.PIPE)
-        wait_for(lambda: os.path.exists(path + ".part"), "it writes")
-        os.kill(self.place.daemon_pid(), signal.SIGKILL)
-        said = child.communicate(timeout=DEADLINE_S)[1].decode()
-        self.assertEqual(self.place.baro("up").returncode, 0)
-        if child.returncode == 0:
-            self.skipTest("it was done before the daemon could be killed")
-        self.assertEqual(child.returncode, 1)
-        self.assertIn("went away", said)
-        self.assertEqual(os.listdir(self.folder), [])
-
-
 class Rounded(unittest.TestCase):
     """A daemon as it is by default."""
 
@@ -653,106 +439,5 @@ class Rounded(unittest.TestCase):
         self.assertIn("2^-13", header["notes"][0])
 
 
-class Damaged(unittest.TestCase):
-    """A store of which a byte has changed."""
-
-    def test_damage_is_told_and_all_else_is_in_the_file(self):
-        place = Place(BUILD)
-        self.addCleanup(place.close)
-        self.assertEqual(place.baro("up").returncode, 0)
-        generator = random.Random(11)
-        values = [generator.gauss(0, 1) for _ in range(60000)]
-        os.environ.update(BARO_DIR=place.data, BARO_RING_DIR=place.rings)
-        run = barograph.init(project="tests", name="damaged", ring_bytes=64 << 20)
-        for step, value in enumerate(values):
-            run.log({"loss": value}, step=step)
-        run.finish(timeout=30)
-        self.assertEqual(place.baro("down").returncode, 0)  # which seals
-        store = os.path.join(place.data, "store.mdb")
-        with open(store, "rb") as file:
-            data = bytearray(file.read())
-        chunks = [at for at in range(0, len(data), 8) if data[at:at + 4] == b"BARC"]
-        self.assertGreater(len(chunks), 4)
-        for at in chunks:  # of the chunks some are step times, some summaries
-            data[at + 200] ^= 1
-        spared = chunks[len(chunks) // 2]
-        data[spared + 200] ^= 1
-        with open(store, "wb") as file:
-            file.write(data)
-        self.assertEqual(place.baro("up").returncode, 0)
-        path = os.path.join(place.dir, "a.jsonl")
-        done = place.baro("export", "damaged", "--kind", "scalars,steps", "-o", path)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("this is not in the file; all else is", done.stderr)
-        with open(path) as file:
-            lines = [json.loads(line) for line in file]
-        got = {line["step"]: line["value"] for line in lines
-               if line["kind"] == "scalar" and line["series"] == "loss"}
-        self.assertLess(len(got), len(values))
-        for step, value in got.items():
-            self.assertEqual(value, values[step])
-        said = [line["text"] for line in lines if line["kind"] == "damage"]
-        self.assertEqual(lines[-1]["kind"], "damage")
-        for text in said:
-            self.assertIn(text, done.stderr)
-        self.assertTrue(any(text.startswith("step times: steps") for text in said), said)
-        named = self.ranges(said, r"^'loss', values: steps (\d+) to (\d+) \((\d+) points\)")
-        self.assertEqual(set(range(len(values))) - set(got), named)
-        self.check_get(place, values, got, named)
-        self.check_marks(place)
-
-    def ranges(self, sentences, pattern):
-        """The steps that sentences name."""
-        steps = set()
-        for sentence in sentences:
-            match = re.match(pattern, sentence)
-            if match:
-                first, last, n = map(int, match.groups())
-                self.assertEqual(n, last - first + 1)
-                steps.update(range(first, last + 1))
-        return steps
-
-    def check_get(self, place, values, got, named):
-        done = place.baro("get", "damaged", "loss", "--csv")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("'loss', values: steps %d to " % min(named), done.stderr)
-        self.assertEqual(len(done.stdout.splitlines()), 1 + len(got))
-        whole = next(step for step in range(len(values)) if step in got)
-        last = next(step for step in range(whole, len(values) + 1) if step not in got)
-        done = place.baro("get", "damaged", "loss", "--from", str(whole), "--to", str(last - 1))
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-
-    def check_marks(self, place):
-        """It shows wherever somebody looks, and once in the log."""
-        self.assertIn("damaged has readings that cannot be read any more",
-                      place.baro("runs").stdout.replace(place.json("runs")[0]["id"], "damaged"))
-        self.assertEqual(place.json("runs")[0]["damaged"], 2)
-        self.assertEqual(place.json("status")[0]["damaged"], 2)
-        self.assertIn("2 lists of readings cannot be read in full", place.baro("status").stdout)
-        with open(os.path.join(place.data, "barod.log")) as file:
-            log = [line for line in file if "cannot be read" in line]
-        self.assertEqual(len(log), 2, log)
-        self.assertTrue(any("some values of 'loss' cannot be read" in line for line in log), log)
-
-
-# Long inherits the helpers of Files, not its cases.
-for name in [name for name in dir(Files) if name.startswith("test_")]:
-    setattr(Long, name, None)
-
-
-def suite():
-    loader = unittest.TestLoader()
-    tests = unittest.TestSuite()
-    for case in (Files, Long, Rounded, Damaged):
-        for test in loader.loadTestsFromTestCase(case):
-            if callable(getattr(case, test._testMethodName, None)) and (
-                    not sys.argv[3:] or any(word in test.id() for word in sys.argv[3:])):
-                tests.addTest(test)
-    return tests
-
-
 if __name__ == "__main__":
-    began = time.monotonic()
-    is_good = run_tap(suite())
-    print("# %.1f s" % (time.monotonic() - began))
-    sys.exit(0 if is_good else 1)
+    main(2)

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import Place, run_tap, wait_for  # noqa: E402
+from cli_place import Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 
@@ -79,13 +79,5 @@ class Notes(unittest.TestCase):
         self.assertEqual(self.facts(), [])
 
 
-def main():
-    suite = unittest.TestLoader().loadTestsFromTestCase(Notes)
-    if len(sys.argv) > 2:
-        suite = unittest.TestSuite(
-            test for test in suite if test.id().split(".")[-1] in sys.argv[2:])
-    return 0 if run_tap(suite) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import GRAD, WEIGHT, Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 N_STEPS = 260
@@ -215,12 +215,6 @@ class Restarted(unittest.TestCase):
         self.assertIn("lr_jump", kinds)
         self.assertNotIn("nonfinite", kinds)
         self.assertIs(self.place.json("replay", "storm")[-1]["same_as_recorded"], True)
-
-
-def main():
-    load = unittest.defaultTestLoader.loadTestsFromTestCase
-    suite = unittest.TestSuite([load(Replayed), load(Restarted)])
-    sys.exit(0 if run_tap(suite) else 1)
 
 
 if __name__ == "__main__":

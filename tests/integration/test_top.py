@@ -19,7 +19,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import DEADLINE_S, GRAD, WEIGHT, Place, run_tap, wait_for  # noqa: E402
+from cli_place import DEADLINE_S, GRAD, WEIGHT, Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 
@@ -156,13 +156,5 @@ class Top(unittest.TestCase):
         self.assertTrue(screen.end())
 
 
-def main():
-    suite = unittest.TestLoader().loadTestsFromTestCase(Top)
-    if len(sys.argv) > 2:
-        suite = unittest.TestSuite(
-            test for test in suite if test.id().split(".")[-1] in sys.argv[2:])
-    return 0 if run_tap(suite) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cli_place import Place, run_tap, wait_for  # noqa: E402
+from cli_place import Place, main, wait_for  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 MIB = 1 << 20
@@ -401,8 +401,4 @@ class Upkeep(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    names = ["Upkeep." + name for name in sys.argv[2:]]
-    loader = unittest.TestLoader()
-    suite = loader.loadTestsFromNames(names, sys.modules[__name__]) if names else \
-        loader.loadTestsFromTestCase(Upkeep)
-    sys.exit(0 if run_tap(suite) else 1)
+    main()
