@@ -22,6 +22,8 @@ struct rows {
     struct row_source source;
     uint64_t cursor; /* of pages */
     uint32_t limit;
+    int64_t every;     /* > 1: of each so many steps only the last record */
+    int64_t last_turn; /* the last record's, in so many steps */
     uint8_t *bytes;
     size_t n_bytes;
     size_t size;
@@ -59,9 +61,14 @@ static void keep_newest(struct rows *rows, size_t n_keep, size_t max_bytes)
     rows->is_cut = true;
 }
 
-/* Make room for one record more and give its place. */
-static uint8_t *begin_record(struct rows *rows, size_t n_bytes)
+/* Make room for one record more and give its place; instead of the last of the same steps. */
+static uint8_t *begin_record(struct rows *rows, int64_t step, size_t n_bytes)
 {
+    int64_t turn = rows->every > 1 ? step / rows->every : 0;
+    if (rows->every > 1 && rows->n > 0 && turn == rows->last_turn) {
+        rows->n_bytes = rows->begins[--rows->n];
+    }
+    rows->last_turn = turn;
     if (rows->n == rows->begins_size) {
         rows->begins_size = rows->begins_size > 0 ? 2 * rows->begins_size : 256;
         rows->begins = baro_xrealloc(rows->begins, rows->begins_size, sizeof *rows->begins);
@@ -84,7 +91,8 @@ static void add_row(struct rows *rows, const struct store_block *block, size_t r
     size_t extra_begin = 0;
     size_t n_extra = row_extra(block, row, &extra_begin);
     size_t n_payload = row_fixed_bytes(&rows->source) + n_extra;
-    uint8_t *record = begin_record(rows, record_bytes((uint32_t)n_payload));
+    uint8_t *record =
+        begin_record(rows, block->steps[row], record_bytes((uint32_t)n_payload));
     uint8_t *payload = record + RECORD_HEADER_BYTES;
     for (size_t c = 0; c < rows->source.n_f64; c++) {
         memcpy(payload + 8 * c, &block->f64[c * block->n_rows + row], 8);
@@ -130,7 +138,7 @@ static void add_records(struct rows *rows, const uint8_t *bytes, size_t n_bytes)
     for (size_t at = 0; at < n_bytes;) {
         const struct record_header *header = (const void *)(bytes + at);
         size_t n = header->bytes;
-        memcpy(begin_record(rows, n), bytes + at, n);
+        memcpy(begin_record(rows, header->step, n), bytes + at, n);
         at += n;
     }
     keep_newest(rows, rows->limit, WIRE_MAX_FRAME_BYTES);
@@ -295,6 +303,7 @@ struct job *rows_job(const struct registry *registry, const struct run *run,
         .work = request->is_forward ? page_work : newest_work, .destroy = rows_destroy};
     rows->source = source;
     rows->cursor = request->cursor;
+    rows->every = request->every;
     uint32_t limit =
         request->limit == 0 && !request->is_forward ? DEFAULT_LIMIT : request->limit;
     rows->limit = limit < MAX_LIMIT ? limit : MAX_LIMIT;

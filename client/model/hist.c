@@ -16,6 +16,15 @@ struct hist_row {
     float pos[N_EXPS], neg[N_EXPS];
 };
 
+int64_t hist_every(int64_t from_step, int64_t to_step)
+{
+    int64_t every = 1;
+    while ((to_step - from_step) / every >= HIST_MAX_ROWS - 1) {
+        every *= 2;
+    }
+    return every;
+}
+
 void hist_finish(struct hist *hist)
 {
     free(hist->rows);
@@ -42,6 +51,28 @@ static void fill_row(struct hist_row *row, const struct reading *summary)
     }
 }
 
+/* Whether the last row before a place is of the same turn as a step. */
+static bool is_same_turn(const struct hist *hist, size_t at, int64_t step)
+{
+    int64_t every = hist->every > 1 ? hist->every : 1;
+    return at > 0 && hist->rows[at - 1].step / every == step / every;
+}
+
+/* Keep rows of twice as many steps each. */
+static void thin(struct hist *hist)
+{
+    size_t n = 0;
+    hist->every = 2 * (hist->every > 1 ? hist->every : 1);
+    for (size_t i = 0; i < hist->n; i++) {
+        n = is_same_turn(hist, n, hist->rows[i].step) ? n - 1 : n;
+        if (n != i) {
+            hist->rows[n] = hist->rows[i];
+        }
+        n++;
+    }
+    hist->n = n;
+}
+
 void hist_add(struct hist *hist, const struct reading *summary)
 {
     if (hist->rows == NULL) {
@@ -51,16 +82,15 @@ void hist_add(struct hist *hist, const struct reading *summary)
     while (at > 0 && hist->rows[at - 1].step > summary->header.step) {
         at--;
     }
-    if (at > 0 && hist->rows[at - 1].step == summary->header.step) {
+    if (is_same_turn(hist, at, summary->header.step)) {
         fill_row(&hist->rows[at - 1], summary);
         return;
     }
     memmove(&hist->rows[at + 1], &hist->rows[at], (hist->n - at) * sizeof *hist->rows);
     fill_row(&hist->rows[at], summary);
     hist->n++;
-    if (hist->n > HIST_MAX_ROWS) {
-        hist->n--;
-        memmove(hist->rows, hist->rows + 1, hist->n * sizeof *hist->rows);
+    while (hist->n > HIST_MAX_ROWS) {
+        thin(hist);
     }
 }
 
@@ -106,6 +136,7 @@ struct model_hist *hist_publish(const struct hist *hist, uint32_t thing)
     part->first_exp = first;
     part->n_exps = n_exps;
     part->n = hist->n;
+    part->every = hist->every > 1 ? hist->every : 1;
     part->steps = steps;
     part->shares = shares;
     for (size_t i = 0; i < hist->n; i++) {

@@ -10,11 +10,15 @@ enum { HIST_MAX_ROWS = 512 };
 
 struct hist_row;
 
-/* Zero is empty. The newest HIST_MAX_ROWS rows are kept. */
+/* Zero is empty. When rows become more than HIST_MAX_ROWS, only each second one stays. */
 struct hist {
     size_t n;
+    int64_t every;         /* > 1: of each so many steps only the last row is kept */
     struct hist_row *rows; /* rising steps */
 };
+
+/** Tell of how many steps, a power of two, only the last row is asked for in a range. */
+int64_t hist_every(int64_t from_step, int64_t to_step);
 
 /** Free what it holds and make it empty. */
 void hist_finish(struct hist *hist);

@@ -216,6 +216,7 @@ static bool ask_hist(struct keeper *keeper, struct pending *pending, Baro__Envel
     }
     ask_rows(keeper, out, keeper->wish.hist_thing, READING_SUMMARY, cover->want.from,
         grid_to(cover->want), HIST_MAX_ROWS);
+    keeper->body.rows.every = hist_every(cover->want.from, grid_to(cover->want));
     pending->kind = PENDING_HIST;
     pending->thing = keeper->wish.hist_thing;
     pending->grid = cover->asked = cover->want;

@@ -98,6 +98,7 @@ static void take_rows(struct keeper *keeper, const struct pending *pending,
         }
         settle(&keeper->hist_cover, pending);
         hist_finish(&keeper->hist);
+        keeper->hist.every = hist_every(pending->grid.from, grid_to(pending->grid));
         keeper->hist_is_cut = reply != NULL && reply->is_cut;
         keeper_touch_hist(keeper);
     }

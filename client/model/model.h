@@ -274,6 +274,7 @@ struct model_hist {
     uint32_t thing;
     bool is_ready, is_cut; /* cut: only the newest rows of the range */
     int first_exp, n_exps; /* exponents shown; the first also holds all smaller ones */
+    int64_t every;         /* of each so many steps there is at most one row */
     size_t n;              /* rows */
     const int64_t *steps;  /* [n] */
     /* [n][2 * n_exps + 1] shares of all elements: negative from large to small magnitude,

@@ -336,7 +336,7 @@ void hist_time_draw(struct frame *f, struct draw_rect rect, const struct model_t
             is_right && hist->is_ready ? "no histogram here" : frame_waiting(f, false));
         return;
     }
-    double lasts = fmax(4 * thing->cadence, 1);
+    double lasts = fmax(4 * thing->cadence, 2 * (double)hist->every);
     enum tensor_hist form = f->view->tensor.hist;
     if (form == TENSOR_RIDGES) {
         draw_ridges(f, (struct draw_rect){plot.x, plot.y, plot.w, plot.h - 14}, hist);
@@ -346,8 +346,13 @@ void hist_time_draw(struct frame *f, struct draw_rect rect, const struct model_t
         draw_heat(f, plot, hist, lasts);
     }
     char text[WORDS_MAX];
-    (void)snprintf(text, sizeof text, "%s%s",
+    char every[FORMAT_MAX];
+    int n = snprintf(text, sizeof text, "%s%s",
         hist->is_cut ? "newest rows only, zoom for older · " : "", note_of(form));
+    if ((double)hist->every > 1.5 * thing->cadence) { /* rows were left out */
+        (void)snprintf(text + n, sizeof text - (size_t)n,
+            " · the last row of each %s steps", format_count(every, hist->every));
+    }
     (void)frame_fit_parts(f, FONT_TEXT, THEME_SIZE_AXIS, plot.w, text);
     (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, plot.x,
         rect.y + rect.h - 4, plot.w, text);

@@ -406,6 +406,21 @@ static void rows_come_back_as_they_were_pushed(void **state)
     }
     assert_true(cursor == end);
     link_message_release(&reply);
+    rows.limit = 0;
+    rows.every = 4; /* of 5 to 15: 7, 11 and 15 */
+    rig_ask(rig, &request, &reply);
+    assert_int_equal(reply.wire.envelope->rows_reply->n_records, 3);
+    assert_false(reply.wire.envelope->rows_reply->is_cut);
+    cursor = reply.frames[0].bytes;
+    end = cursor + reply.frames[0].n_bytes;
+    for (int step = 7; step <= 15; step += 4) {
+        struct record_header header;
+        const uint8_t *payload;
+        assert_int_equal(record_next(&cursor, end, &header, &payload), 1);
+        assert_int_equal(header.step, step);
+    }
+    assert_true(cursor == end);
+    link_message_release(&reply);
     pusher_finish(&pusher);
 }
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "client/model/grid.h"
+#include "client/model/hist.h"
 #include "client/model/model.h"
 #include "client/model/sheet.h"
 #include "client/model/strip.h"
@@ -293,6 +294,35 @@ static void a_text_is_kept_once(void **state)
     texts_destroy(texts);
 }
 
+static void histograms_of_a_long_run_are_thinned_and_cover_all_of_it(void **state)
+{
+    (void)state;
+    struct hist hist = {.every = hist_every(0, 99999)};
+    double stats[SUMMARY_STAT_COUNT] = {0};
+    struct reading summary = {.n_f64 = SUMMARY_STAT_COUNT, .f64 = stats};
+    assert_int_equal(hist.every, 256);
+    assert_int_equal(hist_every(5, 5), 1);
+    for (int64_t step = 0; step < 1000000; step += 7) { /* it goes on, ten times as long */
+        summary.header.step = step;
+        stats[SUMMARY_COUNT] = 4;
+        stats[SUMMARY_N_ZERO] = step % 2 == 0 ? 4 : 1;
+        hist_add(&hist, &summary);
+        assert_true(hist.n <= HIST_MAX_ROWS);
+    }
+    struct model_hist *part = hist_publish(&hist, 1);
+    assert_int_equal(part->every, 2048);
+    assert_int_equal(part->n, 1000000 / 2048 + 1);
+    assert_int_equal(part->steps[part->n - 1], 999999 - 999999 % 7);
+    for (size_t i = 0; i < part->n; i++) { /* the last of each turn, and its own numbers */
+        assert_int_equal(part->steps[i] / 2048, i);
+        assert_true(i + 1 == part->n || (part->steps[i] + 7) / 2048 > (int64_t)i);
+        float zeros = part->steps[i] % 2 == 0 ? 1.0F : 0.25F;
+        assert_true(fabsf(part->shares[i] - zeros) < 1e-6F); /* one bin each: zero */
+    }
+    part_unref(part);
+    hist_finish(&hist);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_series_stays_as_it_was_while_its_strip_goes_on),
         cmocka_unit_test(a_sheet_keeps_every_unit_and_its_flags),
         cmocka_unit_test(a_text_is_kept_once),
+        cmocka_unit_test(histograms_of_a_long_run_are_thinned_and_cover_all_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
