@@ -12,6 +12,9 @@ from steps import VERSION, scalars_of, small, step_of, told
 import torch
 from torch import nn
 
+from barograph import auto
+from barograph._losses import Losses
+
 
 class Fourier(nn.Module):
     """A layer of a Fourier operator: its weight is complex."""
@@ -361,6 +364,37 @@ def test_a_layer_that_rarely_comes_is_looked_for_ever_more_seldom():
         run.log({})
     assert looks == 8, looks
     assert "rare" in library.names_of("act") and "rare.weight" in library.names_of("grad")
+
+
+def test_a_functional_call_is_no_time_to_look_for_models():
+    run, _ = fake.open_run()
+    model, looks = small(), []
+    recorder = auto.Recorder(run, {}, {})
+    recorder._torch, recorder._on_training = torch, lambda module, args: looks.append(module)
+    recorder._await_forward()
+    held = [(part, dict(part._parameters)) for part in model]
+    for part, named in held:
+        part._parameters.update({name: one * 1.0 for name, one in named.items()})  # as torch 2 does
+    model(torch.ones(5, 3))
+    assert not looks, "the model holds what was computed of its parameters"
+    for part, named in held:
+        part._parameters.update(named)
+    model(torch.ones(5, 3))
+    assert looks == [model]
+
+
+def test_the_rate_of_an_optimizer_that_is_out_of_use_is_not_logged():
+    run, library = fake.open_run()
+    recorder, model = auto.Recorder(run, None, {}), small()
+    recorder._torch, recorder._losses = torch, Losses(torch)
+    old, new = (torch.optim.SGD(model.parameters(), rate) for rate in (0.1, 0.2))
+    for optimizer in (old, new):
+        recorder.on_optimizer(optimizer)
+    recorder._on_forward.remove()
+    for optimizer in (old, new, new, new):
+        optimizer.step()
+    assert [[name for _, name, _ in library.of("scalar", step)] for step in range(3)] == [
+        ["lr", "lr.2"], ["lr.2"], ["lr.2"]], library.calls
 
 
 def test_layers_that_take_turns_are_all_seen():

@@ -371,8 +371,9 @@ class Recorder:
             self._on_forward = register(self._forward)
 
     def _forward(self, module, args):
+        # Within functional_call() a module holds other tensors, and nothing is to be found.
         if (module.training and self._torch.is_grad_enabled()
-                and next(module.parameters(), None) is not None):
+                and isinstance(next(module.parameters(), None), self._torch.nn.Parameter)):
             handle, self._on_forward = self._on_forward, None
             if handle is not None:
                 handle.remove()
