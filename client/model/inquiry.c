@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/record.h"
 #include "proto/wire_readings.h"
 
 struct inquiry {
@@ -254,6 +255,22 @@ void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *fra
     inquiry->facts.n_results =
         why_take_results(inquiry->result_bytes, frame->n_bytes, &inquiry->results);
     inquiry->facts.results = inquiry->results;
+}
+
+void inquiry_add_states(struct inquiry *inquiry, const struct keeper_frame *frame)
+{
+    struct why_facts *facts = &inquiry->facts;
+    const uint8_t *at = frame->bytes;
+    const uint8_t *end = at + frame->n_bytes;
+    struct record_header header;
+    const uint8_t *payload = NULL;
+    while (record_next(&at, end, &header, &payload) > 0) {
+        const bool is_first = facts->n_states++ == 0;
+        facts->first_state =
+            is_first || header.step < facts->first_state ? header.step : facts->first_state;
+        facts->last_state =
+            is_first || header.step > facts->last_state ? header.step : facts->last_state;
+    }
 }
 
 /* ---- the story ---- */

@@ -46,6 +46,9 @@ void inquiry_add_batches(struct inquiry *inquiry, const struct keeper_frame *fra
 /** Take what samples gave, likewise. */
 void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *frame);
 
+/** Take of which steps the state of random numbers is kept: rows of states. */
+void inquiry_add_states(struct inquiry *inquiry, const struct keeper_frame *frame);
+
 /** Tell the story: a new part without credits. */
 struct model_why *inquiry_tell(const struct inquiry *inquiry);
 

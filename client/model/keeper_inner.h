@@ -96,6 +96,7 @@ enum probing_stage {
     PROBING_ONE_BATCH, /* how large they are */
     PROBING_BATCHES,
     PROBING_RESULTS, /* what samples gave */
+    PROBING_STATES,  /* of which steps the state of random numbers is kept */
     PROBING_CREDIT,  /* nothing is asked: there is work to do */
 };
 

@@ -12,7 +12,11 @@
  * slice by slice between messages, each slice a finding that can be shown.
  */
 
-enum { SLICE_ELEMENTS = 1 << 21, MAX_RESULTS = 256 /* rows of what samples gave */ };
+enum {
+    SLICE_ELEMENTS = 1 << 21,
+    MAX_RESULTS = 256, /* rows of what samples gave */
+    MAX_STATES = 4096
+};
 
 /* ---- telling ---- */
 
@@ -193,6 +197,22 @@ static bool ask_rows(
     return true;
 }
 
+/* One number of each state: only their steps are wanted. */
+static bool ask_states(struct keeper *keeper, Baro__Envelope *out)
+{
+    Baro__RowsRequest *rows = &keeper->body.rows;
+    baro__rows_request__init(rows);
+    rows->run = keeper->probing.run;
+    rows->kind = READING_RNG;
+    rows->from_step = INT64_MIN;
+    rows->to_step = INT64_MAX;
+    rows->limit = MAX_STATES;
+    rows->n_columns = 1;
+    out->body_case = BARO__ENVELOPE__BODY_ROWS_REQUEST;
+    out->rows_request = rows;
+    return true;
+}
+
 bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out)
 {
     struct probing *probing = &keeper->probing;
@@ -202,7 +222,7 @@ bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out)
     const struct why_plan *plan = inquiry_plan(probing->inquiry);
     const struct model_run *run = model_run_find(probing->lists, probing->run);
     bool has_asked = false;
-    while (!has_asked && probing->stage <= PROBING_RESULTS) {
+    while (!has_asked && probing->stage <= PROBING_STATES) {
         switch ((int)probing->stage) {
         case PROBING_WINDOW:
             has_asked = ask_series(keeper, out, plan->from, plan->to, 0);
@@ -216,12 +236,13 @@ bool keeper_why_ask(struct keeper *keeper, Baro__Envelope *out)
         case PROBING_BATCHES:
             has_asked = ask_rows(keeper, out, READING_BATCH, probing->n_batches);
             break;
-        default:
+        case PROBING_RESULTS:
             has_asked = ask_rows(keeper, out, READING_SAMPLES,
                 probing->n_batches < MAX_RESULTS ? probing->n_batches : MAX_RESULTS);
             break;
+        default: has_asked = ask_states(keeper, out); break;
         }
-        if (!has_asked && probing->stage == PROBING_RESULTS) {
+        if (!has_asked && probing->stage == PROBING_STATES) {
             tell(keeper);
             return false;
         }
@@ -270,6 +291,11 @@ void keeper_why_take(struct keeper *keeper, const Baro__Envelope *envelope,
     case PROBING_RESULTS:
         if (is_rows) {
             inquiry_add_results(probing->inquiry, &frames[0]);
+        }
+        break;
+    case PROBING_STATES:
+        if (is_rows) {
+            inquiry_add_states(probing->inquiry, &frames[0]);
         }
         tell(keeper);
         return;

@@ -214,7 +214,7 @@ static float draw_headline(
     return y - 8;
 }
 
-/* What would have told more, and how to have it. */
+/* What would have told more, and how to have it; what this was told from. */
 static float draw_missing(
     struct frame *f, struct draw_rect rect, float y, const struct model_why *why)
 {
@@ -223,6 +223,11 @@ static float draw_missing(
     }
     if (why->trouble[0] != '\0') {
         y = faint(f, rect.x, y, rect.w, why->trouble);
+    }
+    if (why->story.looked[0] != '\0') {
+        char text[WHY_TEXT_BYTES + 16];
+        (void)snprintf(text, sizeof text, "Looked at: %s.", why->story.looked);
+        y = faint(f, rect.x, y, rect.w, text);
     }
     return y;
 }

@@ -229,6 +229,20 @@ static double largest_share(const struct model_credit *credit)
     return most;
 }
 
+/* Whether something that is exactly 0 has come from elsewhere: where from can be shown, not how much
+ * of it. */
+static bool has_zero(const struct model_why *why)
+{
+    return why->untold[0] != '\0' && why->credit.mode == CREDIT_VALUE &&
+           largest_share(&why->credit) >= 0.05;
+}
+
+/* Whether there is nothing to draw: the sentence about it says all. */
+static bool has_nothing(const struct model_why *why)
+{
+    return why->untold[0] != '\0' && !has_zero(why);
+}
+
 /* What is shared out, and between what. */
 static void say_whole(const struct model_why *why, char out[WORDS_MAX])
 {
@@ -248,8 +262,10 @@ static void say_whole(const struct model_why *why, char out[WORDS_MAX])
     case CREDIT_VALUE:
     case CREDIT_MODE_END:
     default:
-        (void)snprintf(out, WORDS_MAX,
-            "shares of the value that broke, back along the operations of step %lld", step);
+        (void)snprintf(out, WORDS_MAX, "%s, back along the operations of step %lld",
+            has_zero(why) ? "the value is exactly 0: shares of what its operation took"
+                          : "shares of the value that broke",
+            step);
         break;
     }
 }
@@ -269,7 +285,7 @@ static void draw_title(struct frame *f, struct draw_rect rect, const struct mode
     const float left = frame_switch(f, rect.x + rect.w, rect.y + 18, words, modes,
         BARO_LEN(words), (int64_t)mode, VIEW_WHY_MODE, true);
     const float x = box.x + box.w + 12;
-    if (why->untold[0] != '\0') {
+    if (has_nothing(why)) {
         (void)snprintf(text, sizeof text, "%s", why->untold);
     } else if (!why->has_credit || credit->mode != mode) {
         (void)snprintf(text, sizeof text, "working it out");
@@ -300,8 +316,9 @@ float why_credit_draw(struct frame *f, struct draw_rect rect, const struct model
         return 0;
     }
     draw_title(f, rect, why);
-    if (!why->has_credit || !why_sketch_make(sketch, why->failure->probe, &why->credit,
-                                (struct draw_rect){rect.x, rect.y + 34, rect.w, 0})) {
+    if (!why->has_credit || has_nothing(why) ||
+        !why_sketch_make(sketch, why->failure->probe, &why->credit,
+            (struct draw_rect){rect.x, rect.y + 34, rect.w, 0})) {
         return 34;
     }
     for (size_t i = 0; i < sketch->n_flows; i++) {

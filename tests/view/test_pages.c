@@ -139,6 +139,9 @@ static void the_why_page_tells_the_story_and_its_shares(void **state)
     assert_true(stage_says(&stage, "unit 3"));
     assert_true(stage_says(&stage, "Of what it was made"));
     assert_true(stage_says(&stage, "encoder.fc1"));
+    assert_non_null(
+        strstr(stage.model->why->story.looked, "random state of steps 100 to 109 is kept"));
+    assert_true(stage_says(&stage, "Looked at: steps 0 to"));
     stage_assert_golden(&stage, "why");
     stage_end(&stage);
 }
