@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/analysis/why.h"
 #include "lib/base/mem.h"
 #include "tools/json.h"
 
@@ -405,6 +406,17 @@ static void show_unknown(
     }
 }
 
+/* Why there is nothing to share out; "": there is. */
+static const char *nothing_of(
+    const struct credit_asked *asked, const struct credit_finding *finding)
+{
+    const char *nothing = credit_nothing(asked->mode, finding);
+    const char *none = nothing[0] != '\0' && asked->mode == CREDIT_GRADIENT
+                           ? why_no_gradient(asked->now->probe)
+                           : "";
+    return none[0] != '\0' ? none : nothing;
+}
+
 void credit_print_text(
     const struct credit_asked *asked, const struct credit_finding *finding)
 {
@@ -415,7 +427,7 @@ void credit_print_text(
     } else {
         (void)printf("%12sin all %.6g\n", "", cli_number(finding->total));
     }
-    const char *nothing = credit_nothing(asked->mode, finding);
+    const char *nothing = nothing_of(asked, finding);
     if (nothing[0] != '\0') {
         term_wrap(&asked->cli->out, stdout, 0, nothing);
         return;
@@ -517,7 +529,7 @@ void credit_print_json(
         object, "n_elements", json_integer((json_int_t)finding->n_elements));
     (void)json_object_set_new(object, "n_bad", json_integer((json_int_t)finding->n_bad));
     (void)json_object_set_new(
-        object, "nothing", json_text_or_null(credit_nothing(asked->mode, finding)));
+        object, "nothing", json_text_or_null(nothing_of(asked, finding)));
     (void)json_object_set_new(object, "nodes", nodes_json(asked, finding));
     (void)json_object_set_new(object, "edges", edges_json(asked, finding));
     (void)json_object_set_new(

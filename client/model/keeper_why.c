@@ -53,7 +53,10 @@ static void begin_credit(struct keeper *keeper)
     const struct probe *calm =
         mode == CREDIT_CHANGE && told->calm != NULL ? told->calm->probe : NULL;
     told->credit.target = why_credit_target(probe, told->story.hops[0].value);
-    if (mode == CREDIT_CHANGE && calm == NULL) {
+    const char *none = mode == CREDIT_GRADIENT ? why_no_gradient(probe) : "";
+    if (none[0] != '\0') {
+        (void)snprintf(told->untold, sizeof told->untold, "%s", none);
+    } else if (mode == CREDIT_CHANGE && calm == NULL) {
         (void)snprintf(told->untold, sizeof told->untold,
             "There is no probe of a calm step before it to compare with.");
     } else if (credit_begin(

@@ -247,7 +247,9 @@ static void write_missing(struct why_work *work)
     if (n_tensors == 0) {
         why_say(miss(work), WHY_TEXT_BYTES,
             "No tensors were recorded, so no layer can be named: call run.watch(model, optimizer) "
-            "before the first step.");
+            "before the first step. Weights without a module are followed where they are changed in "
+            "place (with torch.no_grad(): w -= lr * w.grad); those that are made anew in each step "
+            "cannot be.");
     }
     const struct why_others *others = &facts->others;
     const bool is_cut = facts->failure == NULL && others->pieces > 0;

@@ -420,6 +420,9 @@ size_t why_gather_alerts(
 const struct probe_entry *why_choose_failure(const struct probe_list *list,
     const struct why_incident *incident, int64_t step, struct why_others *out_others);
 
+/** Say why no gradient can be shared out: the loss is no finite number; "" when it is. */
+const char *why_no_gradient(const struct probe *probe);
+
 /** Choose the newest whole probe before a step in which nothing had failed; NULL: none. */
 const struct probe_entry *why_choose_calm(const struct probe_list *list, int64_t before);
 

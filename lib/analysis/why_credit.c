@@ -29,6 +29,15 @@ static bool has_row(const struct probe *probe, int64_t row)
     return false;
 }
 
+const char *why_no_gradient(const struct probe *probe)
+{
+    const struct probe_value *loss =
+        probe->loss != PROBE_NONE ? &probe->values[probe->loss] : NULL;
+    return loss == NULL || loss->n_nan + loss->n_inf == 0
+               ? ""
+               : "The loss is no finite number in that step: it has no gradient to share out.";
+}
+
 struct credit_target why_credit_target(const struct probe *probe, int32_t value)
 {
     const struct probe_origin *origin = &probe->origin;
