@@ -157,7 +157,7 @@ void credit_desk_set(struct credit *credit, int32_t op_at, const struct credit_r
 
 float *credit_desk_zeros(struct credit_desk *desk, int64_t n)
 {
-    float *x = baro_xcalloc((size_t)n, sizeof *x);
+    float *x = baro_xcalloc_whole((size_t)n, sizeof *x);
     own_memory(desk, x);
     return x;
 }
@@ -197,11 +197,21 @@ void credit_desk_finish(struct credit_desk *desk)
 
 bool credit_clean(float *x, int64_t n)
 {
-    float sum = 0; /* of zeros, unless something is not finite */
-    for (int64_t i = 0; i < n; i++) {
-        sum += x[i] * 0.0f;
+    enum { LANES = 16 };
+    float sums[LANES] = {0}; /* of zeros, unless something is not finite */
+    int64_t at = 0;
+    for (; at + LANES <= n; at += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            sums[j] += x[at + j] * 0.0f;
+        }
     }
-    if (sum == 0.0f) {
+    for (; at < n; at++) {
+        sums[0] += x[at] * 0.0f;
+    }
+    for (int j = 1; j < LANES; j++) {
+        sums[0] += sums[j];
+    }
+    if (sums[0] == 0.0f) {
         return false;
     }
     for (int64_t i = 0; i < n; i++) {

@@ -149,7 +149,7 @@ static int set_numbers(struct product *p, struct side *side)
         if (x0 == NULL || before->n != now->n) {
             return BARO_ENOENT;
         }
-        float *mean = side->owned = baro_xcalloc((size_t)now->n, sizeof *mean);
+        float *mean = side->owned = baro_xcalloc_whole((size_t)now->n, sizeof *mean);
         for (int64_t i = 0; i < now->n; i++) {
             mean[i] = 0.5f * x[i] + 0.5f * x0[i];
         }
@@ -200,7 +200,7 @@ static struct matmul_matrix straighten(
     if (x.column == 1) {
         return x;
     }
-    float *copy = baro_xcalloc((size_t)(rows * columns), sizeof *copy);
+    float *copy = baro_xcalloc_whole((size_t)(rows * columns), sizeof *copy);
     if (x.row == 1 && x.column == rows) {
         matmul_transpose(x.x, columns, rows, copy);
     } else {
@@ -351,7 +351,7 @@ static int gradient(const struct credit_io *io)
     const bool is_direct_b = !p.b.is_turned && p.alpha == 1;
     baro_autofree float *to_a =
         baro_xcalloc(p.a.to != NULL ? (size_t)(p.m * p.k) : 1, sizeof *to_a);
-    baro_autofree float *to_b = baro_xcalloc(
+    baro_autofree float *to_b = baro_xcalloc_whole(
         p.b.to != NULL && !is_direct_b ? (size_t)(p.k * p.n) : 1, sizeof *to_b);
     for (int64_t pair = 0; pair < p.n_pairs && rc == 0; pair++, d += p.m * p.n) {
         if (p.a.to != NULL) {
@@ -556,7 +556,7 @@ static void share_pairs(
     baro_autofree float *to_a =
         baro_xcalloc(p->a.to != NULL ? (size_t)(p->m * p->k) : 1, sizeof *to_a);
     baro_autofree float *to_b =
-        baro_xcalloc(p->b.to != NULL ? (size_t)(p->k * p->n) : 1, sizeof *to_b);
+        baro_xcalloc_whole(p->b.to != NULL ? (size_t)(p->k * p->n) : 1, sizeof *to_b);
     for (int64_t pair = 0; pair < p->n_pairs; pair++, s += p->m * p->n) {
         if (p->a.to != NULL) {
             memset(to_a, 0, (size_t)(p->m * p->k) * sizeof *to_a);

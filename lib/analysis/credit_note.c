@@ -69,6 +69,25 @@ void credit_note_edge(struct credit *credit, size_t first_edge, int32_t from, in
         .from = from, .to = to, .value = value, .share = flow.share, .size = flow.size};
 }
 
+static double add_up(const float *x, int64_t n)
+{
+    enum { STRETCH = 8 };
+    double sums[STRETCH] = {0};
+    int64_t i = 0;
+    for (; i + STRETCH <= n; i += STRETCH) {
+        for (int j = 0; j < STRETCH; j++) {
+            sums[j] += (double)x[i + j];
+        }
+    }
+    for (; i < n; i++) {
+        sums[0] += (double)x[i];
+    }
+    for (int j = 1; j < STRETCH; j++) {
+        sums[0] += sums[j];
+    }
+    return sums[0];
+}
+
 /* Add an array up along one axis, each entries in a row together. */
 static void add_axis(
     const struct credit_array *array, int axis, int64_t each, const float *x, double *sums)
@@ -85,11 +104,7 @@ static void add_axis(
                 sums[a / each] += (double)*x;
                 continue;
             }
-            double sum = 0;
-            for (int64_t i = 0; i < inner; i++) {
-                sum += (double)x[i];
-            }
-            sums[a / each] += sum;
+            sums[a / each] += add_up(x, inner);
         }
     }
 }

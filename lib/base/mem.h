@@ -48,6 +48,12 @@ bool baro_mul(size_t a, size_t b, size_t *out);
 void *baro_xcalloc(size_t n, size_t bytes) __attribute__((returns_nonnull));
 
 /**
+ * The same for what will be written to as a whole: much of it lies on large pages where the system
+ * has them, which are there sooner and easier to find. It may take up to 2 MiB more at either end.
+ */
+void *baro_xcalloc_whole(size_t n, size_t bytes) __attribute__((returns_nonnull));
+
+/**
  * Resize memory or end the process with a sentence on standard error.
  *
  * pointer  NULL or what an earlier call gave

@@ -10,12 +10,20 @@
 /*
  * A tile of c, some rows by 16 columns, stays in registers while k runs; k is cut so that the 16
  * columns of b in use fit the nearest cache, and where more than one tile needs them they are copied
- * there side by side first: in b itself each row of them is on a page of its own. Written twice, for
+ * there side by side first: in b itself each row of them is on a page of its own. So is each row of c,
+ * of which a block of rows is done at a time. Written twice, for
  * processors with AVX2 and fused multiplication and for what every processor has; which one runs is
  * asked of the processor. What is left over at the right goes the plain way.
  */
 
-enum { LANES = 8, TILE_COLUMNS = 2 * LANES, PLAIN_ROWS = 4, FUSED_ROWS = 6, K_BLOCK = 256 };
+enum {
+    LANES = 8,
+    TILE_COLUMNS = 2 * LANES,
+    PLAIN_ROWS = 4,
+    FUSED_ROWS = 6,
+    K_BLOCK = 256,
+    M_BLOCK = 96
+};
 
 typedef float lanes
     __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
@@ -177,25 +185,30 @@ void matmul_add(int64_t m, int64_t n, int64_t k, struct matmul_matrix a,
 {
     const bool is_fused = has_fused();
     for (int64_t p = 0; p < k; p += K_BLOCK) {
-        const struct job job = {.m = m,
-            .n = n,
-            .k = k - p < K_BLOCK ? k - p : K_BLOCK,
-            .a = {a.x + p * a.column, a.row, a.column},
-            .b = {b.x + p * b.row, b.row, 1},
-            .c = c,
-            .c_row = c_row};
-        multiply(&job, is_fused);
+        for (int64_t i = 0; i < m; i += M_BLOCK) {
+            const struct job job = {.m = m - i < M_BLOCK ? m - i : M_BLOCK,
+                .n = n,
+                .k = k - p < K_BLOCK ? k - p : K_BLOCK,
+                .a = {a.x + i * a.row + p * a.column, a.row, a.column},
+                .b = {b.x + p * b.row, b.row, 1},
+                .c = c + i * c_row,
+                .c_row = c_row};
+            multiply(&job, is_fused);
+        }
     }
 }
 
 void matmul_transpose(const float *x, int64_t rows, int64_t columns, float *out)
 {
-    enum { BLOCK = 16 };
-    for (int64_t i0 = 0; i0 < rows; i0 += BLOCK) {
-        int64_t i_end = i0 + BLOCK < rows ? i0 + BLOCK : rows;
-        for (int64_t j = 0; j < columns; j++) {
-            for (int64_t i = i0; i < i_end; i++) {
-                out[j * rows + i] = x[i * columns + j];
+    enum { BLOCK = 16, PAGES = 64 };
+    for (int64_t j0 = 0; j0 < columns; j0 += PAGES) {
+        const int64_t j_end = j0 + PAGES < columns ? j0 + PAGES : columns;
+        for (int64_t i0 = 0; i0 < rows; i0 += BLOCK) {
+            const int64_t i_end = i0 + BLOCK < rows ? i0 + BLOCK : rows;
+            for (int64_t j = j0; j < j_end; j++) {
+                for (int64_t i = i0; i < i_end; i++) {
+                    out[j * rows + i] = x[i * columns + j];
+                }
             }
         }
     }
