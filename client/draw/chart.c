@@ -267,7 +267,7 @@ static void draw_value(struct chart_pen *pen, float *out_w)
     }
 }
 
-/* What stands behind the title; where it would be cut without its last " · part". */
+/* What stands behind the title; where it would be cut, without its last " · parts", or at all. */
 static void fit_note(struct chart_pen *pen, const struct draw_style *style,
     const char *note, const char *kind, char out[NOTE_BYTES])
 {
@@ -277,11 +277,11 @@ static void fit_note(struct chart_pen *pen, const struct draw_style *style,
     for (;;) {
         (void)snprintf(out, NOTE_BYTES, "%.*s%s%s", (int)n, note,
             n > 0 && kind[0] != '\0' ? ", " : "", kind);
-        size_t last = n;
+        size_t last = n > 0 ? n - 1 : 0; /* before where it ends now */
         while (last > 0 && strncmp(note + last, dot, sizeof dot - 1) != 0) {
             last--;
         }
-        if (last == 0 ||
+        if (n == 0 ||
             font_width(font, style->role, style->size, out, strlen(out)) <= style->max_w) {
             break;
         }

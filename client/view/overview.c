@@ -124,8 +124,9 @@ static void say_note(const struct frame *f, const struct overview_scalar *scalar
     }
     if (is_smooth) {
         size_t at = strlen(note);
-        (void)snprintf(note + at, WORDS_MAX - at, "%ssmoothed · half-life %.0f steps",
-            at > 0 ? " · " : "", f->view->smoothing);
+        char half_life[FORMAT_MAX];
+        (void)snprintf(note + at, WORDS_MAX - at, "%ssmoothed · half-life %s steps",
+            at > 0 ? " · " : "", format_count(half_life, llround(f->view->smoothing)));
     }
     (void)words_add_coarse(note, n_coarse);
 }

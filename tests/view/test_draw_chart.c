@@ -387,6 +387,8 @@ static void no_two_texts_of_a_chart_meet(void **state)
     static struct chart_point points[12][200];
     struct chart_line lines[12];
     char names[12][40];
+    static const char *const notes[] = {NULL, "64 of 4,096 units", "smoothed · half-life 10",
+        "@0 @1 · smoothed · half-life 1,000 steps · 12 of 300 readings were pruned"};
     struct baro_err err = {0};
     struct font *fonts[] = {font_open_fixed(1), font_open(1, &err), font_open(2, &err)};
     for (int round = 0; round < 3000; round++) {
@@ -410,7 +412,7 @@ static void no_two_texts_of_a_chart_meet(void **state)
         }
         const struct chart_event events[] = {{100, THEME_WATCH}, {1300, THEME_ALARM}};
         struct chart chart = {.title = "a title that is long",
-            .note = "64 of 4,096 units",
+            .note = notes[random_below(4)],
             .lines = lines,
             .n_lines = (size_t)random_below(13),
             .events = events,
