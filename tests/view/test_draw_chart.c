@@ -387,7 +387,8 @@ static void no_two_texts_of_a_chart_meet(void **state)
     static struct chart_point points[12][200];
     struct chart_line lines[12];
     char names[12][40];
-    static const char *const notes[] = {NULL, "64 of 4,096 units", "smoothed · half-life 10",
+    static const char *const notes[] = {NULL, "64 of 4,096 units",
+        "smoothed · half-life 10",
         "@0 @1 · smoothed · half-life 1,000 steps · 12 of 300 readings were pruned"};
     struct baro_err err = {0};
     struct font *fonts[] = {font_open_fixed(1), font_open(1, &err), font_open(2, &err)};
