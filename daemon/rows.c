@@ -7,9 +7,7 @@
 #include "daemon/rows.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
-#include "lib/base/probe_pieces.h"
 #include "lib/base/reading.h"
-#include "lib/base/rng_state.h"
 #include "lib/base/text.h"
 
 /* ---- whole records ---- */
@@ -223,26 +221,9 @@ static void page_work(struct job *job, struct store *store)
 static bool find_layout(
     const struct thing *thing, uint32_t kind, uint32_t *out_n_f64, uint32_t *out_n_f32)
 {
-    static const uint32_t n_f64[READING_KIND_END] = {
-        [READING_SCALAR] = 1,
-        [READING_STEP] = 1,
-        [READING_SUMMARY] = SUMMARY_STAT_COUNT,
-        [READING_BATCH] = 1,
-        [READING_EVENT] = 1,
-        [READING_STATUS] = 1,
-        [READING_DROPS] = 2,
-        [READING_PROBE] = PROBE_PIECE_NUMBERS,
-        [READING_FAILURE] = PROBE_PIECE_NUMBERS,
-        [READING_SAMPLES] = 1,
-        [READING_RANK] = 2,
-        [READING_RNG] = RNG_STATE_NUMBERS,
-    };
-    if (kind == 0 || kind >= READING_KIND_END) {
-        return false;
-    }
     bool is_of_thing =
         kind == READING_SCALAR || kind == READING_SUMMARY || kind == READING_UNITS;
-    *out_n_f64 = n_f64[kind];
+    *out_n_f64 = reading_n_f64(kind);
     *out_n_f32 = kind == READING_UNITS && thing != NULL
                      ? (uint32_t)reading_unit_stats((enum baro_role)thing->declare->role) *
                            thing->declare->n_units

@@ -7,8 +7,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
-#include "lib/base/probe_pieces.h"
-#include "lib/base/rng_state.h"
 
 enum { ROWS_TIMEOUT_MS = 60000, ROWS_POLL_MS = 200 };
 
@@ -28,22 +26,8 @@ struct reading_rows {
 
 static void find_layout(struct reading_rows *rows)
 {
-    static const uint32_t n_f64[READING_KIND_END] = {
-        [READING_SCALAR] = 1,
-        [READING_STEP] = 1,
-        [READING_SUMMARY] = SUMMARY_STAT_COUNT,
-        [READING_BATCH] = 1,
-        [READING_EVENT] = 1,
-        [READING_STATUS] = 1,
-        [READING_DROPS] = 2,
-        [READING_PROBE] = PROBE_PIECE_NUMBERS,
-        [READING_FAILURE] = PROBE_PIECE_NUMBERS,
-        [READING_SAMPLES] = 1,
-        [READING_RANK] = 2,
-        [READING_RNG] = RNG_STATE_NUMBERS,
-    };
     const struct rows_wanted *wanted = rows->wanted;
-    rows->n_f64 = n_f64[wanted->kind];
+    rows->n_f64 = reading_n_f64(wanted->kind);
     rows->n_f32 =
         wanted->kind == READING_UNITS ? wanted->n_unit_stats * wanted->n_units : 0;
     if (wanted->n_columns > 0) {

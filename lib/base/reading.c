@@ -74,6 +74,11 @@ static const struct layout layouts[READING_KIND_END] = {
     [READING_RNG] = {"random state", RNG_STATE_NUMBERS, RNG_PACKED_MAX_BYTES, 1, false},
 };
 
+uint32_t reading_n_f64(uint32_t kind)
+{
+    return kind < READING_KIND_END ? layouts[kind].n_f64 : 0;
+}
+
 /* Whether a piece of a probe is as long as its numbers say. */
 static bool is_whole_piece(const uint8_t *payload, uint32_t extra_bytes)
 {

@@ -141,6 +141,9 @@ int reading_unit_stats(enum baro_role role);
  */
 int reading_stat_parse(enum reading_kind kind, const char *name);
 
+/** Tell how many doubles records of a kind begin with; 0: none, or of no such kind. */
+uint32_t reading_n_f64(uint32_t kind);
+
 /**
  * Check a data record's layout and give it as a reading.
  *
