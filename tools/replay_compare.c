@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "tools/replay.h"
 
 /*
@@ -27,29 +28,21 @@ struct lines {
     size_t n;
 };
 
-__attribute__((format(printf, 2, 3))) static void add_text(
-    char *line, const char *format, ...)
-{
-    size_t n = strlen(line);
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(line + n, LINE_BYTES - n, format, args);
-    va_end(args);
-}
-
 static void write_alert(const Baro__Alert *alert, char line[LINE_BYTES])
 {
     line[0] = '\0';
-    add_text(line, "alert %s %" PRId64 " %u %s %s %" PRId64 " %" PRId64 " level %u",
-        alert->kind, alert->step, alert->rank, alert->tensor, alert->role, alert->unit,
-        alert->row, alert->level);
-    add_text(line, " value %a usual %a score %a units %u sample %d batch %" PRIu64,
-        alert->value, alert->usual, alert->score, alert->n_units, alert->has_sample ? 1 : 0,
+    baro_text_add(line, LINE_BYTES,
+        "alert %s %" PRId64 " %u %s %s %" PRId64 " %" PRId64 " level %u", alert->kind,
+        alert->step, alert->rank, alert->tensor, alert->role, alert->unit, alert->row,
+        alert->level);
+    baro_text_add(line, LINE_BYTES,
+        " value %a usual %a score %a units %u sample %d batch %" PRIu64, alert->value,
+        alert->usual, alert->score, alert->n_units, alert->has_sample ? 1 : 0,
         alert->batch_size);
     for (size_t i = 0; i < alert->n_samples; i++) {
-        add_text(line, " %" PRId64, alert->samples[i]);
+        baro_text_add(line, LINE_BYTES, " %" PRId64, alert->samples[i]);
     }
-    add_text(line, " %s", alert->text);
+    baro_text_add(line, LINE_BYTES, " %s", alert->text);
 }
 
 static const Baro__Alert *find_alert(Baro__Alert *const *alerts, size_t n, uint64_t id)
@@ -66,16 +59,18 @@ static void write_incident(const Baro__Incident *incident, Baro__Alert *const *a
     size_t n_alerts, char line[LINE_BYTES])
 {
     line[0] = '\0';
-    add_text(line, "incident %s %" PRId64 " %" PRId64 " level %u more %" PRIu64 " %s",
-        incident->kind, incident->first_step, incident->last_step, incident->level,
-        incident->n_more, incident->headline);
+    baro_text_add(line, LINE_BYTES,
+        "incident %s %" PRId64 " %" PRId64 " level %u more %" PRIu64 " %s", incident->kind,
+        incident->first_step, incident->last_step, incident->level, incident->n_more,
+        incident->headline);
     for (size_t i = 0; i < incident->n_causes; i++) {
-        add_text(line, " / %s", incident->causes[i]);
+        baro_text_add(line, LINE_BYTES, " / %s", incident->causes[i]);
     }
     for (size_t i = 0; i < incident->n_alerts; i++) {
         const Baro__Alert *alert = find_alert(alerts, n_alerts, incident->alerts[i]);
         if (alert != NULL) {
-            add_text(line, " + %s %" PRId64 " %s", alert->kind, alert->step, alert->tensor);
+            baro_text_add(line, LINE_BYTES, " + %s %" PRId64 " %s", alert->kind,
+                alert->step, alert->tensor);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 #include "lib/analysis/incident_inside.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 /*
  * What an incident is called, and why it may have come. All of it is written anew from the members
@@ -20,19 +21,6 @@
  */
 
 enum { MAX_GROUPS = 3, FIRST_WEIGHT = 3, CAUSE_WEIGHT = 8 };
-
-__attribute__((format(printf, 3, 4))) static void add_text(
-    char *text, size_t size, const char *format, ...)
-{
-    size_t n = strlen(text);
-    va_list args;
-    va_start(args, format);
-    int more = vsnprintf(text + n, size - n, format, args);
-    va_end(args);
-    if (more > 0 && n + (size_t)more >= size) {
-        text[baro_utf8_prefix(text, strlen(text), size - 1)] = '\0';
-    }
-}
 
 /* ---- headline ---- */
 
@@ -88,14 +76,14 @@ static size_t list_groups(const struct incident *incident, struct group out[MAX_
 static void say_group(char *text, size_t size, const struct group *group)
 {
     const struct incident_member *member = group->first;
-    add_text(text, size, "%s", member->title);
+    baro_text_add(text, size, "%s", member->title);
     if (member->name[0] != '\0' && strstr(member->title, member->name) == NULL) {
-        add_text(text, size, " in %s", member->name);
+        baro_text_add(text, size, " in %s", member->name);
     }
     if (group->n_others > 0) {
-        add_text(text, size, " and %zu more", group->n_others);
+        baro_text_add(text, size, " and %zu more", group->n_others);
     }
-    add_text(text, size, " at step %" PRId64, member->step);
+    baro_text_add(text, size, " at step %" PRId64, member->step);
 }
 
 static void write_headline(struct incident *incident)
@@ -116,24 +104,24 @@ static void write_headline(struct incident *incident)
         const char *comma = memrchr(text, ' ', n);
         n = comma != NULL ? (size_t)(comma - text) : n;
         text[n] = '\0';
-        add_text(text, SIZE, " ...");
+        baro_text_add(text, SIZE, " ...");
         n = strlen(text);
     }
     while (n > 0 && text[n - 1] == '.' && !(n > 1 && text[n - 2] == '.')) {
         text[--n] = '\0';
     }
     if (n_same > 0) {
-        add_text(text, SIZE, ", and in %zu more", n_same);
+        baro_text_add(text, SIZE, ", and in %zu more", n_same);
     }
     for (size_t i = 0; i < n_groups && i < MAX_GROUPS; i++) {
-        add_text(text, SIZE, "%s", i == 0 ? "; then " : ", ");
+        baro_text_add(text, SIZE, "%s", i == 0 ? "; then " : ", ");
         say_group(text, SIZE, &groups[i]);
     }
     if (n_groups > MAX_GROUPS) {
-        add_text(text, SIZE, ", and %zu other kind%s of alert", n_groups - MAX_GROUPS,
+        baro_text_add(text, SIZE, ", and %zu other kind%s of alert", n_groups - MAX_GROUPS,
             n_groups - MAX_GROUPS == 1 ? "" : "s");
     }
-    add_text(text, SIZE, ".");
+    baro_text_add(text, SIZE, ".");
 }
 
 /* ---- causes ---- */

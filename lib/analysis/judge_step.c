@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/analysis/judge_inside.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 /*
  * When a step is complete, and what is made of what was noted in it.
@@ -404,11 +404,6 @@ uint64_t rule_n_steps(const struct rule_context *context)
     return context->judge->n_begun;
 }
 
-double rule_lr(const struct rule_context *context)
-{
-    return context->judge->lr;
-}
-
 bool rule_is_first_loss(const struct rule_context *context)
 {
     return context->thing->id == context->judge->first_loss;
@@ -436,19 +431,12 @@ bool rule_batch(const struct rule_context *context, int64_t step, uint64_t *out_
 
 /* ---- writing findings ---- */
 
-__attribute__((format(printf, 3, 0))) static void say(
-    struct judge_finding *finding, size_t at, const char *format, va_list args)
-{
-    if (at < JUDGE_TEXT_BYTES - 1) {
-        vsnprintf(finding->text + at, JUDGE_TEXT_BYTES - at, format, args);
-    }
-}
-
 void rule_say(struct judge_finding *finding, const char *format, ...)
 {
     va_list args;
+    finding->text[0] = '\0';
     va_start(args, format);
-    say(finding, 0, format, args);
+    baro_text_vadd(finding->text, JUDGE_TEXT_BYTES, format, args);
     va_end(args);
 }
 
@@ -456,7 +444,7 @@ void rule_say_more(struct judge_finding *finding, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    say(finding, strlen(finding->text), format, args);
+    baro_text_vadd(finding->text, JUDGE_TEXT_BYTES, format, args);
     va_end(args);
 }
 

@@ -10,7 +10,7 @@
  *               a few per reading.
  *   on_step     is called when a step is complete, with all facts that were noted of it, sorted by
  *               thing id, then by their order within the thing. It may compare things with each
- *               other and look at the context (rule_change, rule_lr), and reports what is worth
+ *               other and look at the context (rule_change), and reports what is worth
  *               telling (rule_report). A rule without on_step reports every fact that it notes.
  * So nothing depends on the order in which readings of different things come.
  *
@@ -158,9 +158,6 @@ int64_t rule_change(const struct rule_context *context, unsigned changes);
 
 /** Tell how many steps the process had begun when the step under evaluation was. */
 uint64_t rule_n_steps(const struct rule_context *context);
-
-/** Give the learning rate as of the step under evaluation; NaN: not logged; in on_step, tell. */
-double rule_lr(const struct rule_context *context);
 
 /** Tell whether a reading's thing is the first loss of training that was declared; on_reading. */
 bool rule_is_first_loss(const struct rule_context *context);

@@ -35,14 +35,10 @@ static const double READINGS = 256; /* a window has at least so many, as rare as
 
 void why_say(char *text, size_t size, const char *format, ...)
 {
-    size_t n = strlen(text);
     va_list args;
     va_start(args, format);
-    int more = vsnprintf(text + n, size - n, format, args);
+    baro_text_vadd(text, size, format, args);
     va_end(args);
-    if (more > 0 && n + (size_t)more >= size) {
-        text[baro_utf8_prefix(text, strlen(text), size - 1)] = '\0';
-    }
 }
 
 char *why_step(int64_t step, char out[32])

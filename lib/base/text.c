@@ -82,6 +82,36 @@ void baro_text_safe(char *out, size_t out_bytes, const char *text)
     out[used] = '\0';
 }
 
+/* Cut off the last character if bytes of it are missing. */
+static void end_whole(char *text)
+{
+    size_t n = strlen(text);
+    size_t first = n > 0 ? n - 1 : 0; /* of the last character */
+    while (first > 0 && ((unsigned char)text[first] & 0xc0) == 0x80) {
+        first--;
+    }
+    if (utf8_step((const unsigned char *)text + first, n - first) == 0) {
+        text[first] = '\0';
+    }
+}
+
+void baro_text_vadd(char *text, size_t size, const char *format, va_list args)
+{
+    size_t n = strlen(text);
+    int more = vsnprintf(text + n, size - n, format, args);
+    if (more > 0 && n + (size_t)more >= size) {
+        end_whole(text);
+    }
+}
+
+void baro_text_add(char *text, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    baro_text_vadd(text, size, format, args);
+    va_end(args);
+}
+
 enum { MAX_NEAREST_BYTES = 63 };
 
 static size_t edit_distance(const char *a, const char *b)

@@ -3,6 +3,7 @@
 #ifndef BARO_TEXT_H
 #define BARO_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,18 @@ size_t baro_utf8_prefix(const char *text, size_t n, size_t max);
  * out      out_bytes > 0; always NUL-terminated
  */
 void baro_text_safe(char *out, size_t out_bytes, const char *text);
+
+/**
+ * Append to a text; what does not fit is cut off behind a whole character.
+ *
+ * size     of all of text, NUL included
+ */
+__attribute__((format(printf, 3, 4))) void baro_text_add(
+    char *text, size_t size, const char *format, ...);
+
+/** As baro_text_add(). */
+__attribute__((format(printf, 3, 0))) void baro_text_vadd(
+    char *text, size_t size, const char *format, va_list args);
 
 /**
  * Find the name nearest to a misspelt one (edit distance at most a third of its length).

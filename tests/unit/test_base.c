@@ -85,6 +85,20 @@ static void text_from_outside_is_made_safe_to_print(void **state)
     assert_int_equal(baro_utf8_prefix("a\xc3\xa9z", 4, 2), 1);
 }
 
+static void text_is_appended_as_far_as_whole_characters_fit(void **state)
+{
+    (void)state;
+    char text[8] = "ab";
+    baro_text_add(text, sizeof text, "%d", 3);
+    assert_string_equal(text, "ab3");
+    baro_text_add(text, sizeof text, "cde\xc3\xa9"); /* the last has no room for its end */
+    assert_string_equal(text, "ab3cde");
+    baro_text_add(text, sizeof text, "fg");
+    assert_string_equal(text, "ab3cdef");
+    baro_text_add(text, sizeof text, "h");
+    assert_string_equal(text, "ab3cdef");
+}
+
 static void a_span_is_checked_before_it_is_read(void **state)
 {
     (void)state;
@@ -197,6 +211,7 @@ int main(void)
         cmocka_unit_test(globs_match_as_in_a_shell_but_across_slashes),
         cmocka_unit_test(sizes_are_read_with_their_letter),
         cmocka_unit_test(text_from_outside_is_made_safe_to_print),
+        cmocka_unit_test(text_is_appended_as_far_as_whole_characters_fit),
         cmocka_unit_test(a_span_is_checked_before_it_is_read),
         cmocka_unit_test(a_damaged_record_is_never_taken),
         cmocka_unit_test(another_protocol_version_is_refused_with_a_reason),
