@@ -270,7 +270,7 @@ static int gather(struct parting *parting, uint32_t part, struct baro_err *err)
         .n_columns = n * width < left ? (uint32_t)n * width : left,
         .with_extra = part == 1};
     store->parting.of = NULL;
-    int rc = strand_gather_slice(
+    int rc = strand_gather(
         store, parting->group, &slice, parting->codec, &store->parting.columns, err);
     if (rc == 0) {
         store->parting.of = parting->group;

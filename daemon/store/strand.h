@@ -94,16 +94,6 @@ int strand_append(struct strand_writer *writer, const struct strand_id *id,
     uint64_t first_row, const struct columns *rows, const uint32_t *covers, size_t *budget,
     uint64_t *io_bytes, struct baro_err *err);
 
-/**
- * Decode rows [from, to) of a group that are in chunks, all columns, from whatever strand of
- * level 0 has them.
- *
- * out      rows and columns; extra bytes are left out
- * returns  0; BARO_ECORRUPT when some are damaged or gone: out has none then
- */
-int strand_gather(struct store *store, const struct tail_group *group, uint64_t from,
-    uint64_t to, struct chunk_codec *codec, struct columns *out, struct baro_err *err);
-
 /* Some columns of rows [from, to) that are in chunks but not in parts. */
 struct strand_slice {
     uint64_t from;
@@ -113,8 +103,13 @@ struct strand_slice {
     bool with_extra;
 };
 
-/** Decode a slice into out, which has these columns only; otherwise as strand_gather. */
-int strand_gather_slice(struct store *store, const struct tail_group *group,
+/**
+ * Decode a slice, from whatever strand of level 0 has it.
+ *
+ * out      rows, of these columns only
+ * returns  0; BARO_ECORRUPT when some are damaged or gone: out has none then
+ */
+int strand_gather(struct store *store, const struct tail_group *group,
     const struct strand_slice *slice, struct chunk_codec *codec, struct columns *out,
     struct baro_err *err);
 

@@ -66,16 +66,6 @@ double robust_median(const struct robust *robust)
     return n % 2 == 1 ? sorted[n / 2] : 0.5 * sorted[n / 2 - 1] + 0.5 * sorted[n / 2];
 }
 
-double robust_quantile(const struct robust *robust, double q)
-{
-    if (robust->n == 0) {
-        return (double)NAN;
-    }
-    double at = ceil(q * (double)robust->n) - 1;
-    size_t last = robust->n - 1;
-    return robust->sorted[at <= 0 ? 0 : at < (double)last ? (size_t)at : last];
-}
-
 /*
  * With k values on the left of a cut and the rest on the right, distances from the median rise
  * away from it on both sides: the (n / 2)-th smallest is found by bisection over how many of them

@@ -45,9 +45,6 @@ double robust_median(const struct robust *robust);
  */
 double robust_mad(const struct robust *robust, double median);
 
-/** Give the q-quantile (0 to 1, nearest rank); NaN of nothing. */
-double robust_quantile(const struct robust *robust, double q);
-
 /**
  * Learn a finite value.
  *

@@ -74,13 +74,4 @@ int block_decode(struct block_scratch *scratch, const struct block_columns *shap
 int block_line(struct block_scratch *scratch, const struct block_columns *shape,
     const uint8_t *bytes, size_t n_bytes, int64_t *out, struct baro_err *err);
 
-/**
- * Tell whether a column of a block is one number again and again, without decompressing.
- *
- * out      the number, as it lies in memory: 8 bytes, or 4 of a float
- * returns  1; 0 when it is not (or may not be); BARO_ECORRUPT
- */
-int block_constant(const struct block_columns *shape, const uint8_t *bytes, size_t n_bytes,
-    uint32_t column, void *out, struct baro_err *err);
-
 #endif

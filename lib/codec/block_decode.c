@@ -401,24 +401,3 @@ int block_line(struct block_scratch *scratch, const struct block_columns *shape,
     int rc = decode(&reader, err);
     return rc == 0 ? reader.is_line : rc;
 }
-
-int block_constant(const struct block_columns *shape, const uint8_t *bytes, size_t n_bytes,
-    uint32_t column, void *out, struct baro_err *err)
-{
-    struct block_cursor runs = {.at = bytes, .end = bytes + n_bytes};
-    for (uint32_t at = 0; at <= column;) {
-        struct block_run run;
-        if (!block_take_run(&runs, shape->type, &run) ||
-            run.n_columns > shape->n_columns - at) {
-            return corrupt(err, "a run of columns is cut off");
-        }
-        at += run.n_columns;
-        if (at > column) {
-            if (run.is_constant) {
-                fill(&run, shape->type, 1, out);
-            }
-            return run.is_constant;
-        }
-    }
-    return 0;
-}

@@ -269,21 +269,6 @@ static int take_columns(struct chunk_codec *codec, const struct chunk *chunk,
     return 0;
 }
 
-static int constant(const struct chunk *chunk, enum block_type type, uint32_t column,
-    void *out, struct baro_err *err)
-{
-    struct columns_place place = place_of(chunk, type);
-    if (column >= place.n_columns) {
-        return baro_err_set(err, BARO_EINVAL, "no such column");
-    }
-    uint32_t from;
-    size_t n_bytes;
-    struct block_columns shape = block_of(chunk, &place, column, &from);
-    const uint8_t *bytes =
-        section_at(chunk, place.section + column / place.per_block, &n_bytes);
-    return block_constant(&shape, bytes, n_bytes, column - from, out, err);
-}
-
 int chunk_f64(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, double *out, size_t stride, struct baro_err *err)
 {
@@ -296,18 +281,6 @@ int chunk_f32(struct chunk_codec *codec, const struct chunk *chunk, uint32_t fir
 {
     return take_columns(
         codec, chunk, BLOCK_F32, first, n, (uint8_t *)out, stride * sizeof *out, err);
-}
-
-int chunk_f64_constant(
-    const struct chunk *chunk, uint32_t column, double *out, struct baro_err *err)
-{
-    return constant(chunk, BLOCK_F64, column, out, err);
-}
-
-int chunk_f32_constant(
-    const struct chunk *chunk, uint32_t column, float *out, struct baro_err *err)
-{
-    return constant(chunk, BLOCK_F32, column, out, err);
 }
 
 int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *out_ends,

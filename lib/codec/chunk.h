@@ -134,19 +134,6 @@ int chunk_f64(struct chunk_codec *codec, const struct chunk *chunk, uint32_t fir
 int chunk_f32(struct chunk_codec *codec, const struct chunk *chunk, uint32_t first,
     uint32_t n, float *out, size_t stride, struct baro_err *err);
 
-/**
- * Tell whether all rows of a column have the same number, without decompressing anything.
- *
- * out      the number, when they have
- * returns  1; 0 when they have not, or the chunk does not say; BARO_ECORRUPT; BARO_EINVAL
- */
-int chunk_f64_constant(
-    const struct chunk *chunk, uint32_t column, double *out, struct baro_err *err);
-
-/** Tell whether all rows of a column of floats have the same number; as chunk_f64_constant. */
-int chunk_f32_constant(
-    const struct chunk *chunk, uint32_t column, float *out, struct baro_err *err);
-
 /** Decode the extra bytes; out_ends: n_rows, out: extra_bytes. 0 or BARO_ECORRUPT. */
 int chunk_extra(struct chunk_codec *codec, const struct chunk *chunk, uint32_t *out_ends,
     uint8_t *out, struct baro_err *err);

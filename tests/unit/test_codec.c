@@ -443,51 +443,6 @@ static void steps_in_a_straight_line_come_back(void **state)
     chunk_codec_destroy(codec);
 }
 
-/* ---- constants ---- */
-
-static void a_column_is_known_to_be_constant_without_decoding_it(void **state)
-{
-    enum { ROWS = 300, COLUMNS = 40 };
-    static float f32[ROWS * COLUMNS];
-    static double f64[ROWS * 4];
-    static int64_t steps[ROWS];
-    for (size_t i = 0; i < (size_t)ROWS * COLUMNS; i++) {
-        f32[i] = i / ROWS % 3 == 0 ? (float)(i / ROWS) : (float)i;
-    }
-    static const uint64_t repeated[4] = {UINT64_C(0x7ff0dead0000beef) /* signalling */,
-        UINT64_C(0xbff8000000000000), UINT64_C(1) << 63, UINT64_C(0x3fb999999999999a)};
-    for (size_t i = 0; i < (size_t)ROWS * 4; i++) {
-        memcpy(&f64[i], &repeated[i / ROWS], 8);
-    }
-    struct chunk_codec *codec = chunk_codec_create();
-    struct chunk_columns columns = {.n_rows = ROWS,
-        .n_f64 = 4,
-        .n_f32 = COLUMNS,
-        .stride = ROWS,
-        .steps = steps,
-        .times_ns = steps,
-        .f64 = f64,
-        .f32 = f32};
-    const uint8_t *bytes = NULL;
-    size_t n = 0;
-    struct chunk chunk;
-    assert_int_equal(chunk_encode(codec, &columns, &bytes, &n, NULL), 0);
-    assert_int_equal(chunk_open(&chunk, bytes, n, NULL), 0);
-    for (uint32_t c = 0; c < COLUMNS; c++) {
-        float value = -1;
-        assert_int_equal(chunk_f32_constant(&chunk, c, &value, NULL), c % 3 == 0);
-        assert_true(value == (c % 3 == 0 ? (float)c : -1.0F));
-    }
-    for (uint32_t c = 0; c < 4; c++) {
-        double value = 0;
-        assert_int_equal(chunk_f64_constant(&chunk, c, &value, NULL), 1);
-        assert_memory_equal(&value, &repeated[c], 8);
-    }
-    double none;
-    assert_int_equal(chunk_f64_constant(&chunk, 4, &none, NULL), BARO_EINVAL);
-    chunk_codec_destroy(codec);
-}
-
 /* ---- rounding ---- */
 
 /* Decode all columns of a chunk. */
@@ -605,7 +560,6 @@ int main(void)
         cmocka_unit_test(damage_under_a_right_checksum_neither_crashes_nor_overflows),
         cmocka_unit_test(each_sort_of_series_costs_what_it_should),
         cmocka_unit_test(steps_in_a_straight_line_come_back),
-        cmocka_unit_test(a_column_is_known_to_be_constant_without_decoding_it),
         cmocka_unit_test(what_may_be_rounded_is_and_nothing_else),
         cmocka_unit_test(rounding_again_or_after_a_merge_changes_nothing_more),
         cmocka_unit_test(a_newer_chunk_is_told_apart_from_a_damaged_one),
