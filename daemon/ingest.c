@@ -315,9 +315,24 @@ static void note_thing(struct barod *barod, struct stream *stream, struct thing 
     registry_touch_thing(&barod->registry, thing);
 }
 
-static void note_run(
-    struct run *run, const struct stream *stream, const struct record_header *header)
+/* A rank ends at a step before its last one, which had only begun. */
+static void take_back(struct run *run, const struct stream *stream, int64_t step)
 {
+    for (uint32_t i = 0; i < run->n_streams; i++) {
+        const struct stream *other = run->streams[i];
+        if (other != stream && other->has_begun && other->last_step > step) {
+            step = other->last_step;
+        }
+    }
+    if (step >= run->first_step && step < run->last_step) {
+        run->last_step = step;
+    }
+}
+
+static void note_run(
+    struct run *run, const struct stream *stream, const struct reading *reading)
+{
+    const struct record_header *header = &reading->header;
     run->n_records++;
     if (header->kind == READING_DROPS) {
         return; /* a recovery tells them behind the last record, at no step of their own */
@@ -336,6 +351,10 @@ static void note_run(
     run->last_step = header->step > run->last_step ? header->step : run->last_step;
     run->last_time_ns =
         header->time_ns > run->last_time_ns ? header->time_ns : run->last_time_ns;
+    if (header->kind == READING_STATUS &&
+        reading->f64[0] == (double)READING_END_TAKEN_BACK) {
+        take_back(run, stream, header->step);
+    }
 }
 
 /* In a run of several ranks: keep whose a row of the run itself is. */
@@ -383,7 +402,7 @@ static void take_reading(struct barod *barod, struct stream *stream, struct thin
     if (header->kind == READING_RNG) {
         return; /* of steps that are over: nothing that is watched depends on it */
     }
-    note_run(stream->run, stream, header);
+    note_run(stream->run, stream, reading);
     if (thing != NULL) {
         note_thing(barod, stream, thing, reading);
     }

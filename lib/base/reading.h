@@ -82,7 +82,12 @@ enum unit_stat {
 };
 
 /* How a run ended, by its own word. */
-enum reading_end { READING_END_FINISHED = 1, READING_END_FAILED = 2 };
+enum reading_end {
+    READING_END_FINISHED = 1,
+    READING_END_FAILED = 2,
+    READING_END_TAKEN_BACK =
+        3 /* finished at this record's step; a later one has only begun, and does not count */
+};
 
 /* Begins the reason of a run that its user ended (Ctrl-C): it failed, but nothing is wrong. */
 #define READING_INTERRUPTED "interrupted by the user"

@@ -138,6 +138,16 @@ BARO_API struct baro_run *baro_open(
 BARO_API int baro_step(struct baro_run *run, int64_t step);
 
 /**
+ * Take the step under way back: it has only begun, and came to nothing (a forward pass behind the
+ * last step of training). What is pushed next belongs to this step again, and when the run is
+ * closed without another baro_step(), the one that was taken back does not count as a step of it.
+ *
+ * step     the one before
+ * returns  0; BARO_EINVAL for a negative step
+ */
+BARO_API int baro_take_back(struct baro_run *run, int64_t step);
+
+/**
  * Push one number at the current step. NaN and infinities are welcome: they are what we look for.
  *
  * name     UTF-8; names over 512 bytes are shortened with a hash, so they stay distinct

@@ -404,7 +404,10 @@ struct baro_run *baro_open(const struct baro_options *options, struct baro_err *
 static void put_status(struct baro_run *run)
 {
     bool has_failed = atomic_load_explicit(&run->has_failed, memory_order_acquire);
-    double end = has_failed ? READING_END_FAILED : READING_END_FINISHED;
+    bool has_taken_back = atomic_load_explicit(&run->has_taken_back, memory_order_relaxed);
+    double end = has_failed       ? READING_END_FAILED
+                 : has_taken_back ? READING_END_TAKEN_BACK
+                                  : READING_END_FINISHED;
     const struct ringfile_part parts[2] = {
         {&end, sizeof end}, {run->failure, has_failed ? strlen(run->failure) : 0}};
     const struct record_header header = {.kind = READING_STATUS,

@@ -43,6 +43,7 @@ struct baro_run {
     _Atomic uint64_t step_began_ns; /* monotonic; 0: no step yet */
     _Atomic uint64_t own_ns;
     _Atomic bool has_failed;
+    _Atomic bool has_taken_back; /* the step under way: see baro_take_back() */
     _Atomic bool has_said_full;
     _Atomic bool has_said_units;
     uint32_t rank;

@@ -12,6 +12,7 @@ static int begin_step(struct baro_run *run, uint64_t now, int64_t step)
     uint64_t before =
         atomic_exchange_explicit(&run->step_began_ns, now, memory_order_relaxed);
     atomic_store_explicit(&run->step, step, memory_order_relaxed);
+    atomic_store_explicit(&run->has_taken_back, false, memory_order_relaxed);
     due_on_step(run, now);
     if (before == 0) {
         return 0; /* nothing is known of how long a step takes */
@@ -31,6 +32,20 @@ int baro_step(struct baro_run *run, int64_t step)
     }
     uint64_t now = ticks_now_ns();
     return push_end(run, now, begin_step(run, now, step));
+}
+
+int baro_take_back(struct baro_run *run, int64_t step)
+{
+    run_autoleave struct baro_run *inside = run_enter(run);
+    if (inside == NULL) {
+        return 0;
+    }
+    if (step < 0) {
+        return BARO_EINVAL;
+    }
+    atomic_store_explicit(&run->step, step, memory_order_relaxed);
+    atomic_store_explicit(&run->has_taken_back, true, memory_order_relaxed);
+    return 0;
 }
 
 int baro_scalar(struct baro_run *run, const char *name, double value)

@@ -282,6 +282,34 @@ static void the_loss_of_the_lowest_rank_is_the_runs(void **state)
     link_message_release(&reply);
 }
 
+static void a_step_that_had_only_begun_at_the_end_does_not_count(void **state)
+{
+    struct rig *rig = *state;
+    const double end = READING_END_TAKEN_BACK;
+    const int64_t n_steps[] = {4, 3}; /* rank 0 has ended, rank 1 has not; it has, too */
+    struct pusher ranks[2];
+    for (int i = 0; i < 2; i++) {
+        pusher_init(&ranks[i], rig, "begun", 1 + i);
+        ranks[i].rank = (uint32_t)i;
+        pusher_declare_scalar(&ranks[i], 1, "loss");
+        assert_int_equal(pusher_hello(&ranks[i]), 0);
+        for (int64_t step = 0; step < 4; step++) {
+            pusher_scalar(&ranks[i], 1, step, 1);
+        }
+        pusher_flush(&ranks[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        pusher_record(&ranks[i], READING_STATUS, 0, 2, &end, sizeof end);
+        pusher_flush(&ranks[i]);
+        struct link_message reply = {0};
+        assert_int_equal(rig_run_info(rig, "begun", &reply)->n_steps, n_steps[i]);
+        link_message_release(&reply);
+    }
+    rig_wait_status(rig, "begun", BARO__RUN_STATUS__RUN_FINISHED);
+    pusher_finish(&ranks[0]);
+    pusher_finish(&ranks[1]);
+}
+
 static void what_comes_late_from_an_earlier_process_does_not_speak_for_the_run(void **state)
 {
     struct rig *rig = *state;
@@ -455,6 +483,7 @@ int main(int argc, char **argv)
         CASE(a_stopped_trainer_is_stalled_until_it_goes_on),
         CASE(the_gravest_rank_speaks_for_the_run),
         CASE(the_loss_of_the_lowest_rank_is_the_runs),
+        CASE(a_step_that_had_only_begun_at_the_end_does_not_count),
         CASE(what_comes_late_from_an_earlier_process_does_not_speak_for_the_run),
         CASE(a_ring_left_behind_after_the_goodbye_is_cleared_away_at_the_next_start),
         CASE(a_run_that_says_it_failed_is_failed_with_its_reason),

@@ -47,6 +47,11 @@ class Fake:
     def baro_stats(self, handle, stats):
         return 0
 
+    def baro_take_back(self, handle, step):
+        self.step = step
+        self.calls.append((step, "take_back"))
+        return 0
+
     def baro_step(self, handle, step):
         self.step = step
         self.forced = max(0, self.forced - 1)

@@ -129,6 +129,21 @@ def test_inputs_of_two_models_and_of_parts_called_alone_are_seen():
     assert library.names_of("input", 1) == ["G.0", "no_grad/G"]
 
 
+def test_a_pass_behind_the_last_step_is_no_step():
+    for n_behind in (0, 1):
+        run, library = fake.open_run()
+        model = small()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        run.watch(model, optimizer)
+        train(run, model, 3, optimizer)
+        for _ in range(n_behind):
+            model(torch.ones(5, 3))
+        run.finish()
+        assert [call[0] for call in library.calls if call[1] == "take_back"] == [2] * n_behind
+        assert (library.step, {step for step, *_ in library.of("tensor", 3)}) == (
+            2, {3} if n_behind else set())
+
+
 def test_inputs_with_time_first_have_their_batch_first():
     run, library = fake.open_run()
     model = nn.LSTM(3, 4)

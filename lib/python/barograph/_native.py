@@ -122,6 +122,7 @@ class NativeError(RuntimeError):
 _PROTOTYPES = {
     "baro_open": (ctypes.c_void_p, [ctypes.POINTER(Options), ctypes.POINTER(Err)]),
     "baro_step": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64]),
+    "baro_take_back": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64]),
     "baro_scalar": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_double]),
     "baro_declare_scalar": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_char_p]),
     "baro_declare_tensor": (ctypes.c_int64, [ctypes.c_void_p, ctypes.POINTER(Tensor)]),

@@ -233,6 +233,8 @@ class Run(Pushing):
         if self._watcher is not None:
             if status == "failed":
                 self._watcher.probes.on_failed()
+            if status != "failed":
+                self._take_back()
             if self._told_step is not None:
                 self._watcher.measure_last(min(timeout, LAST_LOOK_S))
             self._watcher.remove()
@@ -297,6 +299,12 @@ class Run(Pushing):
             self._far.push()
         if self._lib.baro_step(self._handle, step) == 0:
             self._told_step = step
+
+    def _take_back(self):
+        """At the run's end: a forward pass behind the last step of training is no step."""
+        before = self._next_step - self._stride
+        if self._is_begun and before >= 0 and self._watcher.leave_begun():
+            self._lib.baro_take_back(self._handle, before)
 
     def _enter_step(self, step):
         """See that libbaro is at the step that log() closes."""

@@ -584,6 +584,15 @@ class Watcher:
         if "weight" in model.roles and (is_troubled or not is_idle):
             model.parameters.measure_weights()
 
+    def leave_begun(self):
+        """Tell whether the step under way has only begun: optimisers have not stepped in it, as
+        they have in others. Then it is left: there is no such step."""
+        is_begun = any(model.n_moves > 0 for model in self.models) and not any(
+            model.stepped == self.stamp for model in self.models)
+        if is_begun:
+            self._opened.clear()
+        return is_begun
+
     def measure_last(self, limit_s):
         """The run ends: measure the weights once more as far as time allows, at the last step.
 
