@@ -420,7 +420,15 @@ def as_it_is(x):
     return x
 
 
-def loaded(prepare, bad=2.0):
+def noisy(x):
+    """A diffusion step: the root of what is left of the data at a random time."""
+    left = torch.linspace(0.9, -0.1, 40)
+    t = torch.randint(0, 37, (len(x),))
+    t = torch.where(x[:, 0] == 2.0, torch.full_like(t, 39), t)
+    return left[t][:, None].sqrt() * x + 0.1 * torch.randn_like(x)
+
+
+def loaded(prepare, bad=2.0, has_states=False):
     """Train with a loader and what a loop does with its batches; gives what was captured."""
     torch.manual_seed(1)
     x, y = torch.rand(24, 4) + 2.5, torch.zeros(24, 2)
@@ -429,6 +437,7 @@ def loaded(prepare, bad=2.0):
         x[16 + ROW, 1] = 1.0
     model = nn.Linear(4, 2)
     run, library = fake.open_run()
+    run._states._put = (lambda *state: 0) if has_states else None
     run.watch(model, every=1)
     for batch, target in DataLoader(TensorDataset(x, y), batch_size=8):
         batch = prepare(batch)
@@ -453,6 +462,8 @@ def test_arithmetic_between_the_loader_and_the_model_is_done_again():
         assert op["name"] == name and op["module"] == "input", (op, origin)
         assert cause_of in origin["cause"] and origin["is_exact"], origin
         assert text in lines[int(op["source"].split(":")[1]) - 1], op
+    op, origin = loaded(noisy, has_states=True)   # its random numbers are drawn again
+    assert op["name"] == "sqrt" and "no root of a negative number" in origin["cause"], origin
 
 
 def test_what_cannot_be_done_again_before_the_model_is_not_said_to_be_of_the_data():

@@ -27,11 +27,12 @@ class Before:
     """Looks for where a value from outside came from; models: of Names, data: what a loader gave
     last, as Loads.given() has it, or None."""
 
-    def __init__(self, captured, names, calls, data):
+    def __init__(self, captured, names, calls, data, rng):
         self._captured = captured
         self._names = names
         self._calls = calls
         self._data = data
+        self._rng = rng          # the state of random numbers as the step began, or None
         self._frames = _frames()
 
     def look(self, origin):
@@ -61,6 +62,7 @@ class Before:
 
         reader = Reader(self._frames, self._data.anew() if self._data is not None else None,
                         [call.module for call in self._calls], on_line, trace.pause)
+        reader.may_draw = self._rng is not None
         if not trace.start():
             return None
         try:
@@ -83,6 +85,7 @@ class Before:
                                                and same(held, tensor))]
             for name in named:
                 setters = frame.setters(name)
+                self._wind(reader)
                 try:
                     yield (frame.set_by(name, setters[-1]) if setters
                            else frame.argument(name))
@@ -92,6 +95,7 @@ class Before:
             for statement, node in frame.calls():
                 given = ()
                 was = frame.at(statement.lineno)
+                self._wind(reader)
                 try:
                     with reader.line(frame.code.co_filename, node.lineno):
                         frame.value(node)
@@ -102,6 +106,12 @@ class Before:
                 finally:
                     frame.at(was)
                 yield from _tensors(given)
+
+    def _wind(self, reader):
+        """Random numbers begin as they did in the step."""
+        if self._rng is not None:
+            with reader.aside():
+                torch.set_rng_state(self._rng)
 
     def _joined(self, origin, trace, store, value):
         """The step's trace begins with what was done before it."""
@@ -182,7 +192,7 @@ class Before:
         return origin
 
     def _line(self, tensor):
-        """The line that set the variable which holds a tensor, with its text, if it computes; else ""."""
+        """The line that set the variable which holds a tensor, with its text; "": it computes not."""
         reader = Reader(self._frames)
         for frame in reader.frames:
             for name, held in frame.held().items():

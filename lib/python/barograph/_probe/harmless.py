@@ -6,11 +6,14 @@ import types
 
 import torch
 
-_EFFECTS = ("set_", "save", "load", "seed", "compile", "jit", "rand", "dropout", "from_file", "use_",
-            "_", "register", "requires_grad", "retain", "share_memory", "pin_memory", "fork", "get_",
-            "init", "manual")
-_DRAW = {"normal", "bernoulli", "multinomial", "poisson", "binomial", "backward", "numpy", "data_ptr",
-         "alpha_dropout", "feature_dropout", "rrelu"}
+_EFFECTS = ("set_", "save", "load", "seed", "compile", "jit", "from_file", "use_", "_", "register",
+            "requires_grad", "retain", "share_memory", "pin_memory", "fork", "get_", "init",
+            "manual", "backward", "numpy", "data_ptr")
+_DRAW = ("rand", "dropout", "normal_", "bernoulli", "multinomial", "poisson", "binomial",
+         "exponential_", "alpha_dropout", "feature_dropout", "rrelu", "uniform_", "random_",
+         "cauchy_", "geometric_")
+_PLAIN = (torch.Tensor, int, float, complex, str, bytes, list, tuple, dict, set, range, slice, zip,
+          enumerate, reversed, type, torch.dtype, torch.device, type(None), type(...))
 _ATTRIBUTES = {"T", "mT", "H", "mH", "shape", "dtype", "device", "ndim", "real", "imag", "data",
                "is_cuda", "requires_grad", "is_sparse"}
 
@@ -94,9 +97,28 @@ def content(cell):
         return Cannot("an empty cell")
 
 
+def plain(values):
+    """Check that to iterate, compare or add these does nothing of the user's."""
+    for value in values:
+        if not isinstance(value, _PLAIN) and type(value).__module__.split(".")[0] != "numpy":
+            raise Cannot(type(value).__name__)
+
+
+def check_call(name, args, kwargs, may_draw):
+    """Check that a call of torch's writes into nothing and draws no random numbers but those that
+    may be drawn."""
+    given = [*args, *kwargs.values()]
+    if kwargs.get("out") is not None or kwargs.get("inplace") or any(
+            isinstance(one, torch.Generator) for one in given):
+        raise Cannot(name)
+    if (name.startswith(_DRAW) or name == "normal") and not (
+            may_draw and not torch.cuda.is_initialized()):
+        raise Cannot(name)
+
+
 def is_torch(function, name):
     """Tell whether a function is one of torch's that only computes."""
-    if not name or name.startswith(_EFFECTS) or name.endswith("_") or name in _DRAW:
+    if not name or name.startswith(_EFFECTS) or name.endswith("_"):
         return False
     if function in vars(math).values():
         return True
@@ -107,5 +129,4 @@ def is_torch(function, name):
 
 def may_call(name):
     """Tell whether a method of a tensor's, by its name, only computes."""
-    return not (name.startswith(_EFFECTS) or name in _DRAW or name.endswith(
-        ("random_", "normal_", "uniform_", "bernoulli_")))
+    return not name.startswith(_EFFECTS)

@@ -68,11 +68,16 @@ class Moment:
         """Something from outside was not finite: the loop may have made it so."""
         try:
             return Before(captured, Names(self._owner.models()), calls,
-                          self._owner.loads.given()).look(origin)
+                          self._owner.loads.given(), self._state()).look(origin)
         except Exception as error:
             self._run._complain(("probe", "before", type(error).__name__),
                                 f"what came before the models could not be read: {error!r}")
             return origin
+
+    def _state(self):
+        """The state of torch's random numbers when the step began; None: it was not kept."""
+        kept = getattr(self._run._states, "_kept", None)
+        return kept[1][0][1] if kept is not None and kept[0] == self._run._next_step else None
 
     def _search_forward(self, captured, loss):
         search = Search(captured.trace, captured.store.get)

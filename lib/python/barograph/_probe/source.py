@@ -6,9 +6,10 @@ a second time: it may count, draw, write files. So the text of the functions und
 of what it says only what has no effect is done: names, numbers, operators, indexing, and calls of
 torch's functions and of tensors' methods on copies; functions of the user's are read like the rest.
 Whoever asks for a result compares it with what is known: a reading that is wrong is not believed.
+Random numbers are drawn again only where it is known with what they began.
 
-A name is worth what it holds now, unless the code has set it again since the line that is read; then
-the statement that set it before that line is read.
+A name is worth what it holds now, unless the code has set it again since the line that is read:
+then the statement that set it before is read.
 """
 import ast
 import builtins
@@ -19,7 +20,8 @@ import types
 
 import torch
 
-from .harmless import Cannot, attribute, bind, content, is_torch, may_call, same, write_into
+from .harmless import (Cannot, attribute, bind, check_call, content, is_torch, may_call, plain,
+                       same, write_into)
 from .text import computes, names_set, own_nodes, tree_of
 from .trace import is_users, locals_of
 
@@ -59,6 +61,7 @@ class Reader:
                  aside=contextlib.nullcontext):
         self.frames = [Frame(self, one) for one in frames]
         self.given = given
+        self.may_draw = False         # random numbers, as they were drawn in the step
         self.models = models          # modules: their calls are not done, but reached
         self.where = None             # (file, line) that is read
         self.aside = aside            # gives a context: what is done there is no part of it
@@ -93,6 +96,7 @@ class Reader:
         if isinstance(owner, torch.Tensor):
             return self._method(owner, name, args, kwargs)
         if any(function is one for one in _BUILTINS):
+            plain([*args, *kwargs.values()])
             return function(*args, **kwargs)
         if function is builtins.next and self.given is not None:
             return self.given
@@ -102,6 +106,7 @@ class Reader:
                                                                 types.FunctionType):
             return self._read(function.__func__, (owner, *args), kwargs)
         if is_torch(function, name):
+            check_call(name, args, kwargs, self.may_draw)
             return function(*args, **kwargs)
         if isinstance(function, types.FunctionType):
             return self._read(function, args, kwargs)
@@ -113,6 +118,7 @@ class Reader:
     def _method(self, tensor, name, args, kwargs):
         if not may_call(name):
             raise Cannot(name)
+        check_call(name, args, kwargs, self.may_draw)
         if name.endswith("_"):
             tensor = tensor.clone()
         return getattr(tensor, name)(*args, **kwargs)
@@ -181,10 +187,14 @@ class Scope:
         return self.name(node.id)
 
     def _of_binop(self, node):
-        return _OPERATORS[type(node.op)](self.value(node.left), self.value(node.right))
+        operands = self.value(node.left), self.value(node.right)
+        plain(operands)
+        return _OPERATORS[type(node.op)](*operands)
 
     def _of_unaryop(self, node):
-        return _SIGNS[type(node.op)](self.value(node.operand))
+        operand = self.value(node.operand)
+        plain((operand,))
+        return _SIGNS[type(node.op)](operand)
 
     def _of_boolop(self, node):
         result = None
@@ -198,6 +208,7 @@ class Scope:
         left, result = self.value(node.left), True
         for sign, other in zip(node.ops, node.comparators):
             right = self.value(other)
+            plain(() if isinstance(sign, (ast.Is, ast.IsNot)) else (left, right))
             one = (left in right if isinstance(sign, ast.In) else left not in right
                    if isinstance(sign, ast.NotIn) else _COMPARISONS[type(sign)](left, right))
             result, left = one if result is True else result & one, right
@@ -258,8 +269,7 @@ class Scope:
             raise Cannot("comprehension")
         each = node.generators[0]
         items = self.value(each.iter)
-        if not isinstance(items, (list, tuple, dict, range, zip, enumerate, torch.Tensor)):
-            items = dict.items(items) if isinstance(items, dict) else list(items)
+        plain((items,))
         for n, item in enumerate(items):
             if n > MAX_ITEMS:
                 raise Cannot("too much")
@@ -339,7 +349,9 @@ class Local(Scope):
             self._set(statement.target, self.value(statement.value))
         elif kind == "AugAssign":
             target = statement.target
-            value = _OPERATORS[type(statement.op)](self.value(target), self.value(statement.value))
+            operands = self.value(target), self.value(statement.value)
+            plain(operands)
+            value = _OPERATORS[type(statement.op)](*operands)
             self._set(target, value)
         elif kind == "Expr":
             value = self.value(statement.value)
@@ -489,6 +501,7 @@ class Frame(Scope):
             return self._loop(name, statement)
         if isinstance(statement, ast.AugAssign):
             left, right = self.value(statement.target), self.value(statement.value)
+            plain((left, right))
             value = _OPERATORS[type(statement.op)](left, right)
             if isinstance(statement.target, ast.Subscript):
                 return write_into(self, statement.target, value)[name]
