@@ -102,19 +102,34 @@ struct draw_rect overlay_box(struct frame *f, struct draw_rect rect, float w, fl
 
 static void draw_keys(struct frame *f, struct draw_rect rect)
 {
+    const float head = 50;
     const float row =
         fminf(24, fmaxf((rect.h - 88) / (float)BARO_LEN(KEYS), 15)); /* low windows */
-    struct draw_rect box =
-        overlay_box(f, rect, fminf(560, rect.w - 32), row * (float)BARO_LEN(KEYS) + 64);
+    const float all_h = row * (float)BARO_LEN(KEYS);
+    struct draw_rect box = overlay_box(
+        f, rect, fminf(560, rect.w - 32), fminf(all_h + head + 14, rect.h - 16));
+    struct draw_rect list = {box.x, box.y + head, box.w, box.h - head - 6};
+    float scroll =
+        frame_scroll(f, VIEW_SCROLL_KEYS, all_h > list.h ? all_h + 8 : 0, list.h);
     (void)frame_text(f, FONT_STRONG, THEME_SIZE_TITLE, f->theme->text, box.x + 24,
         box.y + 34, box.w, "Keys and mouse");
+    if (all_h > list.h) {
+        struct draw_style style = {
+            .size = THEME_SIZE_AXIS, .color = f->theme->secondary, .align = DRAW_RIGHT};
+        (void)draw_string(
+            f->list, box.x + box.w - 24, box.y + 34, &style, "the wheel scrolls");
+        frame_zone(f, list, VIEW_SCROLL, VIEW_SCROLL_KEYS, 0);
+    }
+    draw_clip(f->list, list);
     for (size_t i = 0; i < BARO_LEN(KEYS); i++) {
-        float y = box.y + 64 + row * (float)i;
+        float y = list.y + 14 + row * (float)i - scroll;
         (void)frame_text(f, FONT_MONO, THEME_SIZE_TEXT, f->theme->accent, box.x + 24, y,
             120, KEYS[i][0]);
         (void)frame_text(f, FONT_TEXT, THEME_SIZE_TEXT, f->theme->text, box.x + 150, y,
             box.w - 174, KEYS[i][1]);
     }
+    draw_unclip(f->list);
+    frame_scroll_bar(f, list, all_h, scroll);
 }
 
 /* ---- find ---- */

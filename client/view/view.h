@@ -110,6 +110,7 @@ enum view_scroll {
     VIEW_SCROLL_UNITS,
     VIEW_SCROLL_OPS,
     VIEW_SCROLL_LAYERS,
+    VIEW_SCROLL_KEYS,
     VIEW_SCROLL_COUNT
 };
 

@@ -120,7 +120,8 @@ bool xaxis_is_idle(const struct xmap *map, double from_step, double to_step)
         return false;
     }
     double idle = idle_to(map, to_step) - idle_to(map, from_step);
-    return idle > 6 * map->rate + rounding_s;
+    double took = xaxis_of(map, to_step) - xaxis_of(map, from_step);
+    return idle > 6 * map->rate + rounding_s && idle > took / 2; /* not many short ones */
 }
 
 static void begin_map(struct xmap *map, size_t n)
