@@ -167,7 +167,7 @@ void compare_say_ratio(char out[FORMAT_MAX], double a, double b)
 {
     double ratio = b / a;
     if (!isfinite(a) || !isfinite(b)) {
-        (void)snprintf(out, FORMAT_MAX, "not finite");
+        (void)snprintf(out, FORMAT_MAX, "NaN, Inf");
     } else if (!(fabs(b - a) > 0)) {
         (void)snprintf(out, FORMAT_MAX, "equal");
     } else if (!isfinite(ratio) || !(fabs(ratio) > 0)) {

@@ -40,7 +40,7 @@ void compare_panels(struct frame *f, struct draw_rect rect,
 /** Say how to choose what is compared, and list the runs that may be. */
 void compare_how_draw(struct frame *f, struct draw_rect rect);
 
-/** Say how many times b is a: "×1.25", "÷3", "equal", "not finite". */
+/** Say how many times b is a: "×1.25", "÷3", "equal", "NaN, Inf". */
 void compare_say_ratio(char out[FORMAT_MAX], double a, double b);
 
 /** Where the difference of a unit lies on the scale of colours, -1 to 1; NaN: not finite. */
