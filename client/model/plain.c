@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIGITS = 18, MAX_POWER = 5, NUMBER_BYTES = 32 };
+enum { MAX_DIGITS = 18, MAX_POWER = 5, MAX_POWER_BYTES = 6, NUMBER_BYTES = 32 };
 
 /* A number that stands for itself: "12", "1.18e+24"; its parts as they are written. */
 struct number {
@@ -47,8 +47,8 @@ static struct number read_number(const char *text)
     const char *e = text + number.n_mantissa;
     if (e[0] == 'e' && (e[1] == '+' || e[1] == '-') && is_digit(e[2])) {
         size_t n = 2 + count_digits(e + 2);
-        number.has_power = true;
-        number.power = atoi(e + 1);
+        number.power = n <= MAX_POWER_BYTES ? (int)strtol(e + 1, NULL, 10) : 0;
+        number.has_power = n <= MAX_POWER_BYTES;
         number.n += n;
     }
     return number;

@@ -33,6 +33,7 @@ static void powers_of_ten_are_written_out_or_short(void **unused)
     check("up to -1.18e+24 and 3.4e+38.", "up to -1.18e24 and 3.4e38.");
     check("1e+06, 2.5e-12", "1e6, 2.5e-12");
     check("1.2345678e+03", "1.2345678e3"); /* no digit is lost */
+    check("1e+0000000000003", "1e+0000000000003");
 }
 
 static void names_stay_as_they_are(void **unused)
