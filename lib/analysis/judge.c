@@ -284,6 +284,7 @@ void judge_declare(struct judge *judge, const struct judge_thing *thing)
                          !slot->thing.is_tensor &&
                          (judge->first_loss == 0 || thing->id < judge->first_loss);
     judge->first_loss = is_first_loss ? thing->id : judge->first_loss;
+    judge->is_scaled |= slot->thing.meaning == JUDGE_LOSS_SCALE;
     judge->is_mixed |= slot->thing.meaning == JUDGE_LOSS_SCALE ||
                        (thing->is_tensor && thing->dtype == BARO_F16);
     judge->slots[thing->id] = slot;

@@ -78,7 +78,8 @@ struct judge {
     /* what is known as of the step under evaluation */
     int64_t changes[JUDGE_N_CHANGES];
     bool has_change[JUDGE_N_CHANGES];
-    bool is_mixed; /* a loss scale or f16 output is declared */
+    bool is_mixed;  /* a loss scale or f16 output is declared */
+    bool is_scaled; /* a loss scale is */
     double lr;
     uint32_t lr_thing;   /* the first one; 0: none */
     uint32_t first_loss; /* of training; 0: none */

@@ -414,6 +414,11 @@ bool rule_is_mixed(const struct rule_context *context)
     return context->judge->is_mixed;
 }
 
+bool rule_is_scaled(const struct rule_context *context)
+{
+    return context->judge->is_scaled;
+}
+
 bool rule_batch(const struct rule_context *context, int64_t step, uint64_t *out_batch_size,
     const int64_t **out_samples, size_t *out_n_samples)
 {

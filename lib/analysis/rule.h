@@ -168,6 +168,9 @@ bool rule_is_first_loss(const struct rule_context *context);
  */
 bool rule_is_mixed(const struct rule_context *context);
 
+/** Tell whether the process logs a loss scale: gradients are made as large as their type holds. */
+bool rule_is_scaled(const struct rule_context *context);
+
 /**
  * Give the batch of a step that is complete or under evaluation.
  *

@@ -86,6 +86,35 @@ static void growth_of_f32_is_told_when_squares_near_their_limit(void **state)
     rig_close(&rig);
 }
 
+static void gradients_that_a_loss_scale_makes_large_are_as_they_should_be(void **state)
+{
+    (void)state;
+    for (int is_scaled = 0; is_scaled < 2; is_scaled++) {
+        struct judge_rig rig;
+        rig_open(&rig, "overflow");
+        const struct judge_thing gradient = {.id = 1,
+            .name = "fc",
+            .is_tensor = true,
+            .role = BARO_ACT_GRAD,
+            .dtype = BARO_F16};
+        const struct judge_thing scale = {.id = 2, .name = "loss_scale"};
+        judge_declare(rig.judge, &gradient);
+        if (is_scaled) {
+            judge_declare(rig.judge, &scale);
+        }
+        for (int64_t step = 0; step < 20; step++) {
+            double stats[SUMMARY_STAT_COUNT];
+            rig_stats(stats, 100, 1);
+            stats[SUMMARY_ABS_MAX] = 4.4e4;
+            rig_step(&rig, step, 0.1);
+            rig_summary(&rig, 1, stats);
+        }
+        rig_end(&rig, JUDGE_END_FINISHED);
+        assert_int_equal(rig.n_found, is_scaled ? 0 : 1);
+        rig_close(&rig);
+    }
+}
+
 static void a_log_variance_is_told_before_exp_overflows(void **state)
 {
     (void)state;
@@ -354,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(growth_towards_the_limit_of_f16_is_told_before_it),
         cmocka_unit_test(growth_of_f32_is_told_when_squares_near_their_limit),
+        cmocka_unit_test(gradients_that_a_loss_scale_makes_large_are_as_they_should_be),
         cmocka_unit_test(a_log_variance_is_told_before_exp_overflows),
         cmocka_unit_test(values_far_from_a_limit_or_calm_are_healthy),
         cmocka_unit_test(slow_downs_are_told_with_the_step_they_began_at),
