@@ -50,6 +50,17 @@ static void count_rows(const struct frame *f, size_t counts[BARO_ROLE_END])
     }
 }
 
+/* What the colours are of, where there is room for all of it. */
+static void draw_note(struct frame *f, float x, float y, float room)
+{
+    static const char note[] = "norm against its own usual";
+    if (font_width(draw_font(f->list), FONT_TEXT, THEME_SIZE_AXIS, note, sizeof note - 1) <=
+        room) {
+        (void)frame_text(
+            f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, x, y, room, note);
+    }
+}
+
 /* The tensors of a role, in the order of the tree. */
 static void gather_rows(struct frame *f, enum baro_role role, struct heat *heat)
 {
@@ -109,10 +120,18 @@ static enum baro_role draw_title(struct frame *f, struct draw_rect row)
     float y = row.y + 20;
     float left = frame_switch(
         f, row.x + row.w - 20, y, words, values, n, (int64_t)role, VIEW_PICK_HEAT, true);
-    struct draw_rect box = frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text,
-        row.x + 20, y, 200, "layers at a glance");
-    (void)frame_text(f, FONT_TEXT, THEME_SIZE_AXIS, f->theme->secondary, box.x + box.w + 8,
-        y, left - box.x - box.w - 40, "norm against its own usual");
+    static const char *const titles[] = {"layers at a glance", "layers"};
+    const float room = left - 20 - (row.x + 20);
+    for (size_t i = 0; i < BARO_LEN(titles); i++) {
+        float w = font_width(
+            draw_font(f->list), FONT_STRONG, THEME_SIZE_TEXT, titles[i], strlen(titles[i]));
+        if (w <= room) {
+            (void)frame_text(f, FONT_STRONG, THEME_SIZE_TEXT, f->theme->text, row.x + 20, y,
+                room, titles[i]);
+            draw_note(f, row.x + 28 + w, y, room - w - 8);
+            break;
+        }
+    }
     return role;
 }
 
