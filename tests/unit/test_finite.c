@@ -22,7 +22,7 @@ static void each_half_is_told_from_its_value(void **state)
 
 static void one_that_is_not_finite_is_found_wherever_it_lies(void **state)
 {
-    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     static const double extreme[] = {1.7976931348623157e308, -4.9e-324, 0, -0.0};
     double doubles[N];
     float floats[N];
