@@ -286,6 +286,9 @@ int weave_each(struct weave *weave, weave_fn fn, void *payload)
     for (size_t i = 0; i < BARO_LEN(own); i++) {
         find_ranks(weave, own[i]);
     }
+    if (weave->n == 0) {
+        return 0;
+    }
     find_begins(weave);
     assign_stretches(weave);
     qsort(weave->items, weave->n, sizeof *weave->items, compare_items);

@@ -343,12 +343,12 @@ static void each_series(
 
 static void pixels_of_one_series_are_those_of_all_rows(void **state)
 {
-    each_series(state, 1, 0, 4000, TEST_ROUNDS(15));
+    each_series(state, 1, 0, 4000, TEST_ROUNDS(8));
 }
 
 static void pixels_of_one_series_of_floats_are_those_of_all_rows(void **state)
 {
-    each_series(state, 0, 1, 4000, TEST_ROUNDS(15));
+    each_series(state, 0, 1, 4000, TEST_ROUNDS(8));
 }
 
 static void pixels_of_a_mixed_group_are_those_of_all_rows(void **state)
