@@ -33,7 +33,7 @@
  * which is paid out at a rate that falls like 1 / time, and given back by an eighth of the
  * income: readings grow rarer little by little, and none is followed by a long hole. Those who do
  * not ask have a gift, too: what they spend at first (models are taken in, a first probe, the
- * first steps are guarded) is arrears only beyond START_TIME's worth. For the same reason a turn spends at most a SPREAD-th of what has been saved up, or else what the most
+ * first steps are guarded) and income does not pay is forgiven, up to START_TIME's worth. For the same reason a turn spends at most a SPREAD-th of what has been saved up, or else what the most
  * urgent cost: savings of a pause last for some time.
  *
  * The choice. With I_i turns between two measurements of tensor i, the sum of all c_i / I_i is
@@ -139,9 +139,10 @@ struct governor {
     double given_ns;   /* of that is to be given back */
     double credit_ns;
     double loan_ns;
-    double arrears_ns; /* below 0: what is left of the gift to those who do not ask */
-    double income_ns;  /* of a turn, on average; 0: not known */
-    uint32_t n_turns;  /* since the last one that somebody asked in */
+    double arrears_ns;
+    double start_ns;  /* left of the gift to those who do not ask */
+    double income_ns; /* of a turn, on average; 0: not known */
+    uint32_t n_turns; /* since the last one that somebody asked in */
     /* The plan. */
     uint32_t n_plans;
     uint32_t planned_turn;
@@ -184,7 +185,7 @@ struct governor *governor_create(uint32_t max_id, double share, uint64_t now_ns)
     g->max_id = max_id;
     g->share = share;
     g->seen_ns = now_ns;
-    g->arrears_ns = -share * start_time_ns;
+    g->start_ns = share * start_time_ns;
     atomic_store(&g->turn, 1);
     atomic_store(&g->has_spare, true);
     return g;
@@ -342,9 +343,12 @@ static void settle(struct governor *g, uint64_t now_ns, uint64_t own_ns, uint32_
     income -= paused;
     others -= fmin(others, paused);
     g->arrears_ns = fmin(g->arrears_ns + others, arrears_max_ns);
-    double paid = fmin(fmax(0, g->arrears_ns), arrears_part * income);
+    double paid = fmin(g->arrears_ns, arrears_part * income);
     g->arrears_ns -= paid;
     income -= paid;
+    double forgiven = fmin(g->arrears_ns, g->start_ns);
+    g->arrears_ns -= forgiven;
+    g->start_ns -= forgiven;
     atomic_store_explicit(
         &g->has_spare, g->arrears_ns <= g->share * slack_time_ns, memory_order_relaxed);
     paid = fmin(g->loan_ns, loan_part * income);

@@ -19,7 +19,7 @@ enum governor_marks { GOVERNOR_MEASURED = 1, GOVERNOR_UNITS = 2 };
 struct governor_state {
     double credit_ns;  /* may be spent now */
     double loan_ns;    /* spent on purpose or by surprise, to be paid back */
-    double arrears_ns; /* spent by those who did not ask, to be paid back; < 0: gift */
+    double arrears_ns; /* spent by those who did not ask, to be paid back */
     double income_ns;  /* of a turn, on average */
     double whole_ns;   /* what all that is asked for would cost in this turn */
     uint32_t n_governed;
