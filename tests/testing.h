@@ -20,7 +20,7 @@
 #    endif
 #endif
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined TEST_IS_SANITIZED
-#    define TEST_SPARSE 4
+#    define TEST_SPARSE 6
 #else
 #    define TEST_SPARSE 1
 #endif

@@ -303,10 +303,9 @@ const struct cli_command cli_commands[] = {
         "series are damaged, and exits with 1 when any are. Training may go on meanwhile.",
         verify_options, BARO_LEN(verify_options), cmd_verify},
     {"bench", "[NAME]...", 0, 16, "Measure Barograph, beside this machine's limits",
-        "NAME is summarise, push, govern, ingest, train, codec or store; without it all run. Behind 'store' "
-        "its "
-        "cases can be chosen: size, range, open, mixed, memory. Benches use a daemon and a folder "
-        "of their own.",
+        "NAME is summarise, push, govern, ingest, train, codec, rules, credit, sample, view or "
+        "store; without it all run. Behind 'store' its cases can be chosen: size, range, open, "
+        "mixed, memory. Benches use a daemon and a folder of their own.",
         bench_options, BARO_LEN(bench_options), cmd_bench},
     {"completions", "SHELL", 1, 1, "Print completions for bash, zsh or fish", NULL, NULL, 0,
         cmd_completions},

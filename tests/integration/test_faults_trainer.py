@@ -66,11 +66,11 @@ def test_a_trainer_killed_in_mid_step_shows_its_last_steps_by_itself(world):
 
 
 @world_test
-def test_twelve_trainers_killed_at_random_moments_lose_nothing_they_pushed(world):
+def test_eight_trainers_killed_at_random_moments_lose_nothing_they_pushed(world):
     rng = seeded(411)
     world.start()
     trainers = []
-    for _ in range(12):
+    for _ in range(8):
         trainer = world.train(tensor=7)
         trainer.await_pushed(1)
         time.sleep(rng.uniform(0, 0.25))
