@@ -396,12 +396,7 @@ static int read_batches(struct why_reading *reading)
 
 static int on_state(const struct row *row, void *payload)
 {
-    struct why_facts *facts = payload;
-    const bool is_first = facts->n_states++ == 0;
-    facts->first_state =
-        is_first || row->step < facts->first_state ? row->step : facts->first_state;
-    facts->last_state =
-        is_first || row->step > facts->last_state ? row->step : facts->last_state;
+    why_add_state(payload, row->step);
     return CLI_OK;
 }
 

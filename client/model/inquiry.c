@@ -259,17 +259,12 @@ void inquiry_add_results(struct inquiry *inquiry, const struct keeper_frame *fra
 
 void inquiry_add_states(struct inquiry *inquiry, const struct keeper_frame *frame)
 {
-    struct why_facts *facts = &inquiry->facts;
     const uint8_t *at = frame->bytes;
     const uint8_t *end = at + frame->n_bytes;
     struct record_header header;
     const uint8_t *payload = NULL;
     while (record_next(&at, end, &header, &payload) > 0) {
-        const bool is_first = facts->n_states++ == 0;
-        facts->first_state =
-            is_first || header.step < facts->first_state ? header.step : facts->first_state;
-        facts->last_state =
-            is_first || header.step > facts->last_state ? header.step : facts->last_state;
+        why_add_state(&inquiry->facts, header.step);
     }
 }
 

@@ -167,6 +167,17 @@ static void write_others(struct why_work *work)
     why_say(text, WHY_TEXT_BYTES, "%s)", others->n > WHY_MAX_OTHERS ? " ..." : "");
 }
 
+void why_add_state(struct why_facts *facts, int64_t step)
+{
+    if (facts->n_states == 0) {
+        facts->first_state = step;
+    }
+    if (facts->n_states == 0 || step > facts->last_state) {
+        facts->last_state = step;
+        facts->n_states++;
+    }
+}
+
 /* The random numbers of some steps can be drawn again. */
 static void write_states(struct why_work *work)
 {
@@ -177,6 +188,10 @@ static void write_states(struct why_work *work)
         why_say(work->story->looked, WHY_TEXT_BYTES,
             "; the random state of steps %s to %s is kept",
             why_step(facts->first_state, from), why_step(facts->last_state, to));
+        if ((int64_t)facts->n_states <= facts->last_state - facts->first_state) {
+            why_say(
+                work->story->looked, WHY_TEXT_BYTES, ", for %zu of them", facts->n_states);
+        }
     }
 }
 

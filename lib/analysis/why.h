@@ -157,6 +157,13 @@ struct why_facts {
     int64_t step;
 };
 
+/**
+ * Take in that the state of random numbers is kept for a step.
+ *
+ * step   in rising order; the same one again (another device's, another rank's) counts once
+ */
+void why_add_state(struct why_facts *facts, int64_t step);
+
 /* ---- what to ask for ---- */
 
 /* A series that is worth having. */

@@ -293,6 +293,22 @@ static void a_drift_is_told_with_its_lead_over_the_loss(void **state)
     free(stage);
 }
 
+static void steps_without_a_random_state_are_not_said_to_have_one(void **state)
+{
+    (void)state;
+    struct story *stage = story_create();
+    assert_null(strstr(tell(stage)->looked, "random state"));
+    why_add_state(&stage->facts, 5);
+    why_add_state(&stage->facts, 6);
+    why_add_state(&stage->facts, 6); /* of a second device */
+    assert_true(says(tell(stage)->looked, "the random state of steps 5 to 6 is kept"));
+    assert_null(strstr(stage->story.looked, "of them"));
+    why_add_state(&stage->facts, 9);
+    assert_true(says(
+        tell(stage)->looked, "the random state of steps 5 to 9 is kept, for 3 of them"));
+    free(stage);
+}
+
 static void a_run_in_which_nothing_is_wrong_says_so(void **state)
 {
     (void)state;
@@ -437,6 +453,7 @@ int main(void)
         cmocka_unit_test(a_probe_of_another_graph_or_without_origin_does_no_harm),
         cmocka_unit_test(a_leap_of_the_learning_rate_is_blamed_on_the_optimiser),
         cmocka_unit_test(a_drift_is_told_with_its_lead_over_the_loss),
+        cmocka_unit_test(steps_without_a_random_state_are_not_said_to_have_one),
         cmocka_unit_test(a_run_in_which_nothing_is_wrong_says_so),
         cmocka_unit_test(a_run_of_which_nothing_is_known_says_so),
         cmocka_unit_test(one_step_is_said_to_be_too_little),
